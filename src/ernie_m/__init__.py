@@ -1,0 +1,1 @@
+"""ERNIE-M, reproduced: objectives, encoder, pipeline and lineage."""

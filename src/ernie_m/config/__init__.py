@@ -1,0 +1,1 @@
+"""Typed configuration: one file per top-level key."""

@@ -1,0 +1,201 @@
+"""The seam between a stage and whatever runs it.
+
+Every stage is a module with ``run(job)``; :func:`main` gives it one command line, checks its
+settings, hands it temporary output paths, renames them when all are complete, and writes the
+lineage record. A stage killed half-way therefore never leaves a file that looks whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ernie_m.errors import UserError
+from ernie_m.lineage.record import write_record
+
+S = TypeVar("S", bound=BaseModel)
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Job(Generic[S]):
+    """One run of one stage.
+
+    ``settings`` is the validated slice of the configuration; ``threads`` is the number of CPU
+    threads granted, which never changes the bytes that come out.
+    """
+
+    module: str
+    instance: str
+    settings: S
+    seed: int
+    threads: int
+    input_paths: dict[str, list[Path]]
+    output_paths: dict[str, list[Path]]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> str:
+        """Name shared by rule, results folder, log and benchmark: ``corpora_clean``."""
+        return self.module.removeprefix("ernie_m.").replace(".", "_")
+
+    def inputs(self, name: str) -> list[Path]:
+        """All input files given under ``name``; raises ``KeyError`` when there are none."""
+        return self.input_paths[name]
+
+    def input(self, name: str) -> Path:
+        """The only input file given under ``name``."""
+        (path,) = self.input_paths[name]
+        return path
+
+    def outputs(self, name: str) -> list[Path]:
+        """Temporary paths for the outputs under ``name``, in the order they were given."""
+        return [partial(path) for path in self.output_paths[name]]
+
+    def output(self, name: str) -> Path:
+        """Temporary path for the only output under ``name``."""
+        (path,) = self.outputs(name)
+        return path
+
+    def note(self, **facts: Any) -> None:
+        """Add volatile facts (resumed from, tracking run) to the record."""
+        self.notes.update(facts)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write ``value`` as the JSON output ``name``, keys sorted so that bytes repeat."""
+        text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+        self.output(name).write_text(text + "\n", encoding="utf-8")
+
+
+def partial(path: Path) -> Path:
+    """Where an output is written until it is complete; same folder, so the rename is atomic."""
+    return path.with_name(f".partial-{path.name}")
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock of an output; an orphan of a killed run must not write beside its successor.
+
+    Raises :class:`UserError` naming the process that holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            raise UserError(
+                f"Process {handle.read().strip() or 'unknown'} of an earlier run still holds {path}.",
+                "Wait until it ends, or stop it with `kill`, then run the same command again.",
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def _named_paths(pairs: list[list[str]] | None) -> dict[str, list[Path]]:
+    named: dict[str, list[Path]] = {}
+    for name, *paths in pairs or []:
+        named.setdefault(name, []).extend(Path(path) for path in paths)
+    return named
+
+
+def _parser(module: str) -> argparse.ArgumentParser:
+    description = (sys.modules["__main__"].__doc__ or "").strip()
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--instance", default="", help="which of the stage's jobs this is")
+    parser.add_argument("--settings", default="{}", help="JSON slice of the configuration")
+    parser.add_argument("--seed", type=int, default=1, help="seed of every random choice")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads that may be used")
+    for option in ("--input", "--output"):
+        parser.add_argument(
+            option, nargs="+", action="append", metavar=("NAME", "FILE"), help="named files"
+        )
+    parser.add_argument("--record", type=Path, required=True, help="where the record goes")
+    return parser
+
+
+def _settings(model: type[S], text: str) -> S:
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(whole)"
+        raise UserError(
+            f"Setting `{key}` is not accepted: {first['msg']}.",
+            "Correct the value given by --settings, or the config key it came from.",
+        ) from None
+
+
+def _finish(job: Job[Any], record: Path, started: datetime) -> None:
+    for path in (path for paths in job.output_paths.values() for path in paths):
+        if not partial(path).is_file():
+            raise UserError(
+                f"{job.stage} ended without writing {path}.", "This is a bug in the stage."
+            )
+    for path in (path for paths in job.output_paths.values() for path in paths):
+        os.replace(partial(path), path)
+    write_record(job, record, started)
+
+
+def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
+    started = datetime.now(UTC)
+    for paths in job.input_paths.values():
+        for path in paths:
+            if not path.is_file():
+                raise UserError(f"Input {path} does not exist.", "Run the stage that makes it.")
+    for paths in job.output_paths.values():
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    lock = Path("work") / "locks" / (str(record).replace(os.sep, "+") + ".lock")
+    with exclusive(lock):
+        run(job)
+        _finish(job, record, started)
+
+
+def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:
+    """Run a stage from its command line; exits with status 1 and a two-line message on bad input."""
+    spec = sys.modules["__main__"].__spec__
+    assert spec is not None, "a stage is started with `python -m`"
+    args = _parser(spec.name).parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        job = Job(
+            module=spec.name,
+            instance=args.instance,
+            settings=_settings(settings, args.settings),
+            seed=args.seed,
+            threads=args.threads,
+            input_paths=_named_paths(args.input),
+            output_paths=_named_paths(args.output),
+        )
+        _run(run, job, args.record)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        where = error.filename or "the output folder"
+        sys.exit(
+            f"error: {where}: {error.strerror}.\n"
+            "  -> Check that the disk has room and that the folder may be written, "
+            "then run the same command again; nothing half-written was kept."
+        )

@@ -1,0 +1,1 @@
+"""Digests, records and audits."""

@@ -1,0 +1,103 @@
+"""Digests of bytes and of code."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+from functools import cache
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+PACKAGE = "ernie_m"
+
+# What these contribute to an output's bytes is already in the declared settings, or is nothing;
+# rewording a config description must not retrain a model.
+NOT_COUNTED = ("config", "lineage", "tracking", "job", "errors")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits; raises ``OSError``."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _significant(source: str) -> str:
+    """Source text without what cannot change behaviour: comments, blank lines, docstrings."""
+    skip = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+    tokens = [
+        token
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type not in skip
+    ]
+    opening = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    kept = []
+    for index, token in enumerate(tokens):
+        starts = index == 0 or tokens[index - 1].type in opening
+        ends = index + 1 == len(tokens) or tokens[index + 1].type == tokenize.NEWLINE
+        if token.type == tokenize.STRING and starts and ends:
+            continue
+        kept.append(f"{tokenize.tok_name[token.type]} {token.string}")
+    return "\n".join(kept)
+
+
+@cache
+def source_digest(path: Path) -> str:
+    """SHA-256 of a Python file's significant tokens."""
+    return hashlib.sha256(_significant(path.read_text(encoding="utf-8")).encode()).hexdigest()
+
+
+def _module_file(module: str) -> Path | None:
+    path = SOURCE.joinpath(*module.split("."))
+    for candidate in (path / "__init__.py", path.with_suffix(".py")):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _counted(module: str) -> bool:
+    parts = module.split(".")
+    return parts[0] == PACKAGE and (len(parts) == 1 or parts[1] not in NOT_COUNTED)
+
+
+def _imports(module: str, path: Path) -> set[str]:
+    """Names of modules that ``module`` imports anywhere in its text, parents included."""
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    parents = {name.rsplit(".", n)[0] for name in found for n in range(1, name.count(".") + 1)}
+    return found | parents
+
+
+@cache
+def code_files(module: str) -> tuple[Path, ...]:
+    """Source files in the import closure of ``module``, sorted; static imports inside the package."""
+    seen: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _module_file(name) if name not in seen and _counted(name) else None
+        if path is not None:
+            seen[name] = path
+            waiting.extend(_imports(name, path))
+    return tuple(sorted(set(seen.values())))
+
+
+def code_facts(module: str) -> dict[str, str]:
+    """Digest of each file in the closure, keyed by its path from the repository's root."""
+    root = SOURCE.parent
+    return {path.relative_to(root).as_posix(): source_digest(path) for path in code_files(module)}
+
+
+def code_digest(module: str) -> str:
+    """One short digest of everything ``module`` may execute from this package."""
+    facts = "\n".join(f"{path} {digest}" for path, digest in code_facts(module).items())
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]

@@ -1,0 +1,93 @@
+"""The record that each job leaves beside its outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ernie_m.lineage.digest import code_digest, code_facts, file_sha256
+
+if TYPE_CHECKING:
+    from ernie_m.job import Job
+
+SCHEMA = 1
+PACKAGES = ("torch", "numpy", "sentencepiece", "safetensors", "datasets", "snakemake", "mlflow")
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """Path from the working directory, SHA-256 and size in bytes of one file."""
+    return {
+        "path": Path(os.path.relpath(path)).as_posix(),
+        "sha256": file_sha256(path),
+        "bytes": path.stat().st_size,
+    }
+
+
+def _git() -> dict[str, Any]:
+    def ask(*words: str) -> str | None:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    return {"commit": commit, "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _run_facts(job: Job[Any], started: datetime) -> dict[str, Any]:
+    ended = datetime.now(UTC)
+    return {
+        "git": _git(),
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "machine": {"system": platform.system(), "cpu": platform.machine(), "cores": os.cpu_count()},
+        "threads": job.threads,
+        "started": started.isoformat(timespec="seconds"),
+        "ended": ended.isoformat(timespec="seconds"),
+        "seconds": round((ended - started).total_seconds(), 2),
+        **job.notes,
+    }
+
+
+def write_record(job: Job[Any], path: Path, started: datetime) -> None:
+    """Write the record of a finished job, beside and renamed.
+
+    ``facts`` repeat from run to run with the same inputs, code, settings and seed; ``run`` holds
+    what does not. Raises ``OSError`` when an output cannot be read back.
+    """
+    facts = {
+        "inputs": {
+            name: [file_facts(file) for file in files] for name, files in job.input_paths.items()
+        },
+        "outputs": {
+            name: [file_facts(file) for file in files] for name, files in job.output_paths.items()
+        },
+        "settings": job.settings.model_dump(mode="json"),
+        "seed": job.seed,
+        "code": {"digest": code_digest(job.module), "files": code_facts(job.module)},
+    }
+    record = {
+        "schema": SCHEMA,
+        "stage": job.stage,
+        "instance": job.instance,
+        "module": job.module,
+        "facts": facts,
+        "run": _run_facts(job, started),
+    }
+    temporary = path.with_name(f".partial-{path.name}")
+    temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

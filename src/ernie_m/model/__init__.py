@@ -1,0 +1,1 @@
+"""The encoder, its attention rule and its checkpoints."""

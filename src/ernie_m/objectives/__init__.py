@@ -1,0 +1,1 @@
+"""MMLM, TLM, CAMLM and BTMLM: text to streams, table and labels."""

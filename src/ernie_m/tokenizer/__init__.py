@@ -1,0 +1,1 @@
+"""SentencePiece training, vocabulary layout and encoded shards."""

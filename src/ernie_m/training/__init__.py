@@ -1,0 +1,1 @@
+"""Batches, sampling, optimiser, schedule, loop and state."""

@@ -1,0 +1,1 @@
+"""Evaluation tasks: prepare, fine-tune, predict, score."""
