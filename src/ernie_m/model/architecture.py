@@ -1,0 +1,59 @@
+"""The shape of an encoder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from ernie_m.errors import UserError
+
+# XLM-R and ERNIE-M keep two unused position rows in front (paper.md 5.2: the first token uses 2).
+POSITION_OFFSET = 2
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything needed to build an encoder before its weights are read.
+
+    ``languages`` fixes the row of each language in the language embedding; ``tokenizer`` is the
+    SHA-256 of the SentencePiece model whose ids the word embedding is indexed by.
+    """
+
+    vocabulary: int
+    layers: int
+    width: int
+    heads: int
+    ffn: int
+    max_positions: int
+    dropout: float
+    attention_dropout: float
+    language_embeddings: bool
+    pair_positions: str
+    languages: tuple[str, ...]
+    tokenizer: str
+
+    def to_json(self) -> str:
+        """One line of JSON, keys sorted."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """Inverse of :meth:`to_json`; raises :class:`UserError` on another set of keys."""
+        try:
+            values = json.loads(text)
+            return cls(**{**values, "languages": tuple(values["languages"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"The checkpoint's architecture cannot be read: {error}.",
+                "Use a checkpoint that this version wrote, or run its stage again.",
+            ) from None
+
+    def language_index(self, language: str) -> int:
+        """Row of ``language``; raises :class:`UserError` for one that was not pre-trained on."""
+        if language not in self.languages:
+            raise UserError(
+                f"The model does not know the language `{language}`.",
+                f"Choose among {', '.join(self.languages)}, or pre-train with it in "
+                "`corpora.languages`.",
+            )
+        return self.languages.index(language)

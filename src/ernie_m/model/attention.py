@@ -1,0 +1,69 @@
+"""Who may read whom: the attention rule of every objective as one small table.
+
+Each token belongs to a *document* (one training example; several are packed into a row) and to
+one of four *streams*. A token reads another when both are of the same document and the table of
+the document's objective allows the reader's stream to read the other's. That is the whole rule.
+
+Sources: the framework figure of the paper for the masked rows, and the leak-free reading of the
+rows that it does not draw (a visible token that read the other sentence would hand a masked
+token its own context from the second layer on).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+
+class Stream(IntEnum):
+    """What a token is to its document."""
+
+    SOURCE = 0
+    TARGET = 1
+    MASKED_SOURCE = 2
+    MASKED_TARGET = 3
+
+
+class Table(IntEnum):
+    """Index of an objective's table in :data:`TABLES`."""
+
+    ONE_SENTENCE = 0  # MMLM
+    EVERYTHING = 1  # TLM, and the learning step of BTMLM
+    CROSS = 2  # CAMLM, every selected token replaced by <mask>
+    CROSS_OWN_WORDS = 3  # CAMLM when some selected tokens keep a word
+    CROSS_LEAKING = 4  # CAMLM whose visible tokens read both sentences (ablation)
+    GENERATE = 5  # the generating step of BTMLM
+
+
+_SELF = 2  # a cell that allows a token to read itself only
+#          reads:  S  T  s  t
+TABLES = torch.tensor(
+    [
+        # S             T             s             t
+        [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]],
+        [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]],
+        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1]],
+        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, _SELF, 0], [1, 0, 0, _SELF]],
+        [[1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1]],
+        [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 1]],
+    ],
+    dtype=torch.int8,
+)
+
+
+def allowed(documents: Tensor, streams: Tensor, tables: Tensor) -> Tensor:
+    """Attention mask of packed rows.
+
+    ``documents``, ``streams`` and ``tables`` are int64 ``[R, L]``: document number within the row
+    (-1 where the row is padding), :class:`Stream` and :class:`Table` of each token. Returns bool
+    ``[R, L, L]``, True where the query (second axis) may read the key (third axis). Padding reads
+    padding only, so that no row is empty.
+    """
+    reads = TABLES.to(streams.device)[tables, streams]
+    cells = reads.gather(2, streams.unsqueeze(1).expand(-1, streams.shape[1], -1))
+    same = documents.unsqueeze(2) == documents.unsqueeze(1)
+    itself = torch.eye(streams.shape[1], dtype=torch.bool, device=streams.device)
+    padding = (documents < 0).unsqueeze(2)
+    return same & ((cells == 1) | ((cells == _SELF) & itself) | padding)

@@ -1,0 +1,70 @@
+"""Checkpoints: one safetensors file that holds its architecture beside its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from ernie_m.errors import UserError
+from ernie_m.model.architecture import Architecture
+from ernie_m.model.encoder import LanguageModel
+
+FORMAT = "ernie-m/1"
+
+
+def save(path: Path, model: nn.Module, shape: Architecture, extra: dict[str, str]) -> None:
+    """Write ``model``'s weights, its architecture and ``extra`` facts to ``path``."""
+    weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    metadata = {**extra, "format": FORMAT, "architecture": shape.to_json()}
+    # One entry: safetensors writes several metadata keys in an order that changes from run to run.
+    save_file(weights, path, metadata={"ernie_m": _join(metadata)})
+
+
+def _join(metadata: dict[str, str]) -> str:
+    return "\n".join(f"{key}={metadata[key]}" for key in sorted(metadata))
+
+
+def read(path: Path) -> tuple[dict[str, torch.Tensor], Architecture, dict[str, str]]:
+    """Weights, architecture and extra facts of a checkpoint; raises :class:`UserError`."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            text = (file.metadata() or {}).get("ernie_m", "")
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} is not a whole checkpoint: {error}.", "Run the stage that makes it again."
+        ) from None
+    metadata = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    if metadata.get("format") != FORMAT:
+        raise UserError(
+            f"{path} is not a checkpoint of this project.",
+            f"Give a file whose metadata says format={FORMAT}.",
+        )
+    return weights, Architecture.from_json(metadata["architecture"]), metadata
+
+
+def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Copy ``weights`` into ``model``; raises :class:`UserError` naming what does not fit."""
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wrong = [name for name in sorted(own | given) if own.get(name) != given.get(name)]
+    if wrong:
+        name = wrong[0]
+        raise UserError(
+            f"{path} is of another architecture: `{name}` is {given.get(name, 'absent')} there "
+            f"and {own.get(name, 'absent')} in this model.",
+            "Give a checkpoint made with the same `model` section, or run its stage again.",
+        )
+    model.load_state_dict(weights)
+
+
+def load(path: Path) -> LanguageModel:
+    """The pre-trained model in ``path``, on the CPU, in evaluation mode; raises UserError."""
+    weights, shape, _ = read(path)
+    model = LanguageModel(shape)
+    fill(model, weights, path)
+    return model.eval()

@@ -1,0 +1,150 @@
+"""The encoder: XLM-R's shape, reading through the stream table.
+
+Tensor axes: R rows, L tokens in a row, D width, H heads, N scored tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ernie_m.model.architecture import POSITION_OFFSET, Architecture
+from ernie_m.model.attention import allowed
+from ernie_m.model.packing import Packed
+
+LAYER_NORM_EPS = 1e-5
+
+
+class Embeddings(nn.Module):
+    """Word + position (+ language, in pre-training) embeddings, then LayerNorm and dropout."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.word = nn.Embedding(shape.vocabulary, shape.width)
+        self.position = nn.Embedding(shape.max_positions, shape.width)
+        self.language = (
+            nn.Embedding(len(shape.languages), shape.width) if shape.language_embeddings else None
+        )
+        self.norm = nn.LayerNorm(shape.width, eps=LAYER_NORM_EPS)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, batch: Packed) -> Tensor:
+        x_RLD = self.word(batch.ids) + self.position(batch.positions + POSITION_OFFSET)
+        if self.language is not None:
+            # A negative row means "no language": released models have no such table.
+            known = (batch.languages >= 0).unsqueeze(-1)
+            x_RLD = x_RLD + self.language(batch.languages.clamp(min=0)) * known
+        return self.dropout(self.norm(x_RLD))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention under an explicit mask."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.attention_dropout = shape.attention_dropout
+        self.query = nn.Linear(shape.width, shape.width)
+        self.key = nn.Linear(shape.width, shape.width)
+        self.value = nn.Linear(shape.width, shape.width)
+        self.out = nn.Linear(shape.width, shape.width)
+
+    def forward(self, x_RLD: Tensor, mask_R1LL: Tensor) -> Tensor:
+        def heads(y_RLD: Tensor) -> Tensor:
+            return y_RLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+        read = F.scaled_dot_product_attention(
+            heads(self.query(x_RLD)),
+            heads(self.key(x_RLD)),
+            heads(self.value(x_RLD)),
+            attn_mask=mask_R1LL,
+            dropout_p=self.attention_dropout if self.training else 0.0,
+        )
+        return self.out(read.transpose(1, 2).flatten(2))
+
+
+class Layer(nn.Module):
+    """Post-LayerNorm Transformer layer with the exact (erf) GELU."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.attention = Attention(shape)
+        self.attention_norm = nn.LayerNorm(shape.width, eps=LAYER_NORM_EPS)
+        self.ffn_in = nn.Linear(shape.width, shape.ffn)
+        self.ffn_out = nn.Linear(shape.ffn, shape.width)
+        self.ffn_norm = nn.LayerNorm(shape.width, eps=LAYER_NORM_EPS)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, x_RLD: Tensor, mask_R1LL: Tensor) -> Tensor:
+        x_RLD = self.attention_norm(x_RLD + self.dropout(self.attention(x_RLD, mask_R1LL)))
+        return self.ffn_norm(x_RLD + self.dropout(self.ffn_out(F.gelu(self.ffn_in(x_RLD)))))
+
+
+class Encoder(nn.Module):
+    """Stack of layers over packed rows."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embeddings = Embeddings(shape)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
+
+    def hidden_states(self, batch: Packed) -> list[Tensor]:
+        """Outputs ``[R, L, D]`` of the embeddings (index 0) and of each layer (1 to ``layers``)."""
+        mask_R1LL = allowed(batch.documents, batch.streams, batch.tables).unsqueeze(1)
+        states = [self.embeddings(batch)]
+        for layer in self.layers:
+            states.append(layer(states[-1], mask_R1LL))
+        return states
+
+    def forward(self, batch: Packed) -> Tensor:
+        """Output ``[R, L, D]`` of the last layer."""
+        return self.hidden_states(batch)[-1]
+
+
+class MaskedLMHead(nn.Module):
+    """XLM-R's head: dense, GELU, LayerNorm, then the word embedding as decoder plus a bias."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.dense = nn.Linear(shape.width, shape.width)
+        self.norm = nn.LayerNorm(shape.width, eps=LAYER_NORM_EPS)
+        self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
+
+    def forward(self, x_ND: Tensor, word_VD: Tensor) -> Tensor:
+        return F.linear(self.norm(F.gelu(self.dense(x_ND))), word_VD, self.bias)
+
+
+class LanguageModel(nn.Module):
+    """Encoder with its masked-language-model head."""
+
+    def __init__(self, shape: Architecture) -> None:
+        super().__init__()
+        self.shape = shape
+        self.encoder = Encoder(shape)
+        self.head = MaskedLMHead(shape)
+
+    def logits(self, batch: Packed, where_N: Tensor) -> Tensor:
+        """Scores ``[N, V]`` at positions ``where_N`` of the rows laid end to end.
+
+        Only these pass the head, the dearest part of a small model: about one token in six.
+        """
+        x_ND = self.encoder(batch).flatten(0, 1)[where_N]
+        return self.head(x_ND, self.encoder.embeddings.word.weight)
+
+
+def initialise(model: nn.Module, linear_gain: float, embedding_std: float) -> None:
+    """Fill all weights from torch's random state.
+
+    Linear weights are normal with standard deviation ``linear_gain / sqrt(fan_in)`` (XLM-R's 0.02
+    is a gain of 0.55 at width 768), embeddings normal with ``embedding_std``; biases and the
+    language embedding are zero, so a model with one starts equal to a model without.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=linear_gain / module.in_features**0.5)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            zero = name.endswith("embeddings.language")
+            nn.init.normal_(module.weight, std=0.0 if zero else embedding_std)

@@ -1,0 +1,162 @@
+"""Documents of unequal length, and their packing into rows.
+
+Padding every example to the longest wastes most of a step on short text; packing several examples
+into one row, kept apart by the attention mask, does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ernie_m.model.attention import Stream, Table
+
+PAD_ID = 1
+NOT_SCORED = -100
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Documents:
+    """``n`` documents laid end to end; all arrays but ``lengths`` and ``table`` are int64 ``[N]``.
+
+    ``labels`` holds the token to restore, or ``NOT_SCORED``. ``lengths`` and ``table`` (see
+    :class:`Table`) are int64 ``[n]``; ``group`` is int64 ``[n]``, free for the caller (which
+    objective, which language) and carried to the packed rows.
+    """
+
+    ids: Array
+    labels: Array
+    streams: Array
+    positions: Array
+    languages: Array
+    lengths: Array
+    table: Array
+    group: Array
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @staticmethod
+    def join(parts: Sequence[Documents]) -> Documents:
+        """Documents of all ``parts``, in order."""
+        names = Documents.__dataclass_fields__
+        return Documents(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+
+    def take(self, order: Array) -> Documents:
+        """The documents numbered by ``order``, in that order."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        lengths = self.lengths[order]
+        index = np.repeat(starts[order] - (np.cumsum(lengths) - lengths), lengths)
+        index = index + np.arange(lengths.sum())
+        per_token = ("ids", "labels", "streams", "positions", "languages")
+        per_document = ("lengths", "table", "group")
+        return replace(
+            self,
+            **{n: getattr(self, n)[index] for n in per_token},
+            **{n: getattr(self, n)[order] for n in per_document},
+        )
+
+
+def sentences(sequences: Sequence[Sequence[int]], languages: Sequence[int]) -> Documents:
+    """Documents of token ids as they are (special tokens included), each read by itself only.
+
+    ``languages`` gives one language row a sequence. For inference: nothing is scored.
+    """
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+    total = int(lengths.sum())
+    flat = (token for sequence in sequences for token in sequence)
+    return Documents(
+        ids=np.fromiter(flat, dtype=np.int64, count=total),
+        labels=np.full(total, NOT_SCORED, dtype=np.int64),
+        streams=np.full(total, Stream.SOURCE, dtype=np.int64),
+        positions=np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths),
+        languages=np.repeat(np.asarray(languages, dtype=np.int64), lengths),
+        lengths=lengths,
+        table=np.full(len(lengths), Table.ONE_SENTENCE, dtype=np.int64),
+        group=np.zeros(len(lengths), dtype=np.int64),
+    )
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows of packed documents.
+
+    Tensors are int64 ``[R, L]``: ids, labels, positions, languages, streams, tables, groups and
+    documents (number within the row, -1 on padding). ``rows`` and ``starts`` (int64 ``[n]``) say
+    where document ``i`` lies: ``[rows[i], starts[i] : starts[i] + lengths[i]]``.
+    """
+
+    ids: Tensor
+    labels: Tensor
+    positions: Tensor
+    languages: Tensor
+    streams: Tensor
+    tables: Tensor
+    groups: Tensor
+    documents: Tensor
+    rows: Array
+    starts: Array
+    lengths: Array
+
+    def to(self, device: torch.device) -> Packed:
+        """The same rows with all tensors on ``device``."""
+        names = [n for n, v in vars(self).items() if isinstance(v, Tensor)]
+        return replace(self, **{n: getattr(self, n).to(device) for n in names})
+
+    def flat_index(self) -> Array:
+        """Index of every token of every document, in order, into the rows laid end to end."""
+        first = self.rows * self.ids.shape[1] + self.starts
+        offset = np.repeat(first - (np.cumsum(self.lengths) - self.lengths), self.lengths)
+        return offset + np.arange(int(self.lengths.sum()))
+
+
+def _place(lengths: Array, row_length: int) -> tuple[Array, Array, int]:
+    """Row and start of each document, filling a row until the next does not fit."""
+    rows, starts = np.empty_like(lengths), np.empty_like(lengths)
+    row, used = 0, 0
+    for index, length in enumerate(lengths.tolist()):
+        if used + length > row_length:
+            row, used = row + 1, 0
+        rows[index], starts[index] = row, used
+        used += length
+    return rows, starts, row + 1
+
+
+def pack(documents: Documents, row_length: int) -> Packed:
+    """Pack documents, in order, into rows of ``row_length`` tokens.
+
+    Raises ``ValueError`` when a document is longer than a row or there are none.
+    """
+    if not len(documents) or documents.lengths.max() > row_length:
+        raise ValueError(f"documents must be 1 to {row_length} tokens long")
+    rows, starts, count = _place(documents.lengths, row_length)
+    within = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    first = rows * row_length + starts
+    offset = np.repeat(first - (np.cumsum(documents.lengths) - documents.lengths), documents.lengths)
+    index = offset + np.arange(int(documents.lengths.sum()))
+
+    def scatter(values: Array, fill: int) -> Tensor:
+        out = np.full(count * row_length, fill, dtype=np.int64)
+        out[index] = values
+        return torch.from_numpy(out.reshape(count, row_length))
+
+    per_token = documents.lengths
+    return Packed(
+        ids=scatter(documents.ids, PAD_ID),
+        labels=scatter(documents.labels, NOT_SCORED),
+        positions=scatter(documents.positions, 0),
+        languages=scatter(documents.languages, 0),
+        streams=scatter(documents.streams, Stream.SOURCE),
+        tables=scatter(np.repeat(documents.table, per_token), Table.ONE_SENTENCE),
+        groups=scatter(np.repeat(documents.group, per_token), -1),
+        documents=scatter(np.repeat(within, per_token), -1),
+        rows=rows,
+        starts=starts,
+        lengths=documents.lengths,
+    )
