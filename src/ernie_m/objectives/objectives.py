@@ -1,0 +1,157 @@
+"""MMLM, TLM, CAMLM and BTMLM: each a layout, a table, and the positions that are scored.
+
+Section 1 of the fact sheet on the method; the four share one encoder and one loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ernie_m.model.attention import Stream, Table
+from ernie_m.model.packing import NOT_SCORED, Documents
+from ernie_m.objectives.layout import Layout, pair, single
+from ernie_m.objectives.masking import corrupt, select
+from ernie_m.objectives.ragged import Ragged
+
+Array = np.ndarray
+OBJECTIVES = ("mmlm", "tlm", "camlm", "btmlm")
+
+
+@dataclass(frozen=True)
+class Masking:
+    """How much is predicted and how it is hidden.
+
+    ``camlm_words`` keeps the random and kept words of ``random_share`` and ``keep_share`` in
+    CAMLM too; a selected token then reads no other selected token of its sentence, or it would
+    see words of its own side.
+    """
+
+    mask_id: int
+    ratio: dict[str, float]
+    random_share: float
+    keep_share: float
+    camlm_words: bool
+    camlm_visible_rows: str
+    pair_positions: str
+
+
+def _documents(
+    layout: Layout, ids: Array, chosen: Array, streams: Array, table: Table, group: Array
+) -> Documents:
+    count = len(layout.lengths)
+    return Documents(
+        ids=ids,
+        labels=np.where(chosen, layout.ids, NOT_SCORED),
+        streams=streams,
+        positions=layout.positions,
+        languages=layout.languages,
+        lengths=layout.lengths,
+        table=np.full(count, table, dtype=np.int64),
+        group=group,
+    )
+
+
+def _streams(target: Array, masked: Array) -> Array:
+    """Stream of each token, from which side it is on and whether it was selected."""
+    return np.int64(Stream.MASKED_SOURCE) * masked + np.int64(Stream.TARGET) * target
+
+
+def mmlm(
+    source: Ragged, language: Array, group: Array, masking: Masking, rng: np.random.Generator
+) -> Documents:
+    """Masked language modelling of one sentence; the masked tokens read all of it."""
+    layout = single(source, language)
+    chosen = select(layout.sentence, ~layout.special, masking.ratio["mmlm"], rng)
+    ids = corrupt(
+        layout.ids, chosen, masking.mask_id, masking.random_share, masking.keep_share, rng
+    )
+    streams = _streams(layout.target, chosen)
+    return _documents(layout, ids, chosen, streams, Table.ONE_SENTENCE, group)
+
+
+def tlm(
+    source: Ragged,
+    target: Ragged,
+    languages: tuple[Array, Array],
+    group: Array,
+    masking: Masking,
+    rng: np.random.Generator,
+) -> Documents:
+    """Translation language modelling: masks on both sides, everything reads everything."""
+    layout = pair(source, target, *languages, masking.pair_positions)
+    chosen = select(layout.sentence, ~layout.special, masking.ratio["tlm"], rng)
+    ids = corrupt(
+        layout.ids, chosen, masking.mask_id, masking.random_share, masking.keep_share, rng
+    )
+    streams = _streams(layout.target, chosen)
+    return _documents(layout, ids, chosen, streams, Table.EVERYTHING, group)
+
+
+def camlm(
+    source: Ragged,
+    target: Ragged,
+    languages: tuple[Array, Array],
+    group: Array,
+    masking: Masking,
+    rng: np.random.Generator,
+) -> Documents:
+    """Cross-attention masked language modelling (section 1.2).
+
+    A masked token reads the other sentence's visible tokens and the masked slots of its own, so
+    it can only be restored from the translation.
+    """
+    layout = pair(source, target, *languages, masking.pair_positions)
+    chosen = select(layout.sentence, ~layout.special, masking.ratio["camlm"], rng)
+    random_share, keep_share, table = 0.0, 0.0, Table.CROSS
+    if masking.camlm_words:
+        random_share, keep_share = masking.random_share, masking.keep_share
+        table = Table.CROSS_OWN_WORDS
+    if masking.camlm_visible_rows == "all":
+        table = Table.CROSS_LEAKING
+    ids = corrupt(layout.ids, chosen, masking.mask_id, random_share, keep_share, rng)
+    return _documents(layout, ids, chosen, _streams(layout.target, chosen), table, group)
+
+
+def btmlm(
+    source: Ragged,
+    pseudo: Ragged,
+    languages: tuple[Array, Array],
+    group: Array,
+    masking: Masking,
+    rng: np.random.Generator,
+) -> Documents:
+    """The learning step of BTMLM (section 1.5): restore the real sentence's masked tokens from it
+    and from the pseudo tokens, which are neither masked nor scored."""
+    layout = pair(source, pseudo, *languages, masking.pair_positions)
+    candidate = ~layout.special & ~layout.target
+    chosen = select(layout.sentence, candidate, masking.ratio["btmlm"], rng)
+    ids = corrupt(
+        layout.ids, chosen, masking.mask_id, masking.random_share, masking.keep_share, rng
+    )
+    streams = _streams(layout.target, chosen)
+    return _documents(layout, ids, chosen, streams, Table.EVERYTHING, group)
+
+
+def placeholders(
+    source: Ragged, counts: Array, languages: tuple[Array, Array], mask_id: int, positions: str
+) -> Documents:
+    """The generating step of BTMLM (section 1.4): the whole sentence, then ``counts[i]`` masks.
+
+    Placeholders carry the position and the language in which to generate; they are scored
+    positions whose labels are unknown, marked by the label ``mask_id``.
+    """
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    empty = Ragged(np.full(offsets[-1], mask_id, dtype=np.int64), offsets)
+    layout = pair(source, empty, *languages, positions)
+    asked = layout.target & ~layout.special
+    group = np.zeros(len(source), dtype=np.int64)
+    streams = _generation_streams(layout, asked)
+    return _documents(layout, layout.ids, asked, streams, Table.GENERATE, group)
+
+
+def _generation_streams(layout: Layout, asked: Array) -> Array:
+    """Target separators stay visible target tokens: no placeholder may read them, since there is
+    no visible target; in GENERATE they read nothing and nobody reads them."""
+    return _streams(layout.target, asked)
