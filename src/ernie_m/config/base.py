@@ -1,6 +1,11 @@
 """What every section of the configuration has in common."""
 
-from pydantic import BaseModel, ConfigDict
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema
 
 
 class Section(BaseModel):
@@ -15,3 +20,48 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
     )
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Marks a mapping that holds some of the keys of ``section``, checked only where merged."""
+
+    section: type[Section]
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return handler(self.section.__pydantic_core_schema__)
+
+
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """The section whose keys a field holds: of ``Clean``, ``Clean | None`` and
+    ``dict[str, Clean]`` it is ``Clean``; None for a plain value."""
+    partial = (mark.section for mark in field.metadata if isinstance(mark, Partial))
+    return next(partial, None) or _section_in(field.annotation)
+
+
+def is_table(field: FieldInfo) -> bool:
+    """Whether a field maps free keys (languages, tasks, variants) to sections."""
+    found = _section_in(field.annotation)
+    return found is not None and "dict[" in str(field.annotation)
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    found = (_section_in(argument) for argument in get_args(annotation))
+    return next((section for section in found if section), None)
+
+
+def deep_merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """``below`` with ``above`` laid over it: groups merge key by key, all else is replaced.
+
+    Snakemake merges ``--configfile`` overlays in the same way.
+    """
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = deep_merge(old, value) if both else value
+    return merged

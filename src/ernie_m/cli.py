@@ -1,0 +1,57 @@
+"""`ernie-m <verb>`: the commands beside `make` and `snakemake`.
+
+A verb is a module with ``main(arguments) -> int``, imported only when it is asked for: torch and
+mlflow take seconds, and `ernie-m --help` must not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from ernie_m.errors import UserError
+
+VERBS = {
+    "config": ("ernie_m.config.generate", "write or check the files made from the config models"),
+    "audit": ("ernie_m.lineage.audit", "walk from a result back to the downloaded bytes"),
+}
+
+EXAMPLES = """\
+examples:
+  ernie-m audit results/default/report_build/scores.csv
+  ernie-m config --check
+  ernie-m audit --help
+
+The pipeline itself is run by `make reproduce`, or by `snakemake --cores all` in the environment.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    verbs = "\n".join(f"  {verb:<8} {purpose}" for verb, (_, purpose) in VERBS.items())
+    parser = argparse.ArgumentParser(
+        prog="ernie-m",
+        usage="ernie-m <verb> [options]",
+        description=f"Reproduction of ERNIE-M.\n\nverbs:\n{verbs}",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("verb", choices=VERBS, help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns its exit status, 1 with a two-line message on bad input."""
+    given = _parser().parse_args(arguments)
+    module, _ = VERBS[given.verb]
+    try:
+        return importlib.import_module(module).main(given.arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

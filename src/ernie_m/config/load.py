@@ -1,0 +1,108 @@
+"""Reading a configuration, and refusing one that has mistakes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ernie_m.config.base import deep_merge
+from ernie_m.config.problems import check
+from ernie_m.config.root import Arm, Config
+from ernie_m.errors import UserError
+
+BASE = Path("config/config.yaml")
+
+# YAML 1.1, which both PyYAML and Snakemake read, takes `1e-3` for text: it wants `1.0e-3`.
+EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+
+def load(mapping: Mapping[str, Any]) -> Config:
+    """The whole configuration from nested dictionaries, as Snakemake or YAML give it.
+
+    Raises :class:`UserError` that lists every problem, each with its full key path.
+    """
+    plain = _plain(mapping)
+    config, problems = check(Config, plain)
+    sentences = [*problems.values(), *_variant_problems(plain)]
+    if sentences or config is None:
+        raise _refusal(sentences)
+    return config
+
+
+def read(*overlays: Path | str, base: Path | str = BASE) -> Config:
+    """The configuration in ``base`` with the files of ``overlays`` laid over it, in order.
+
+    Raises :class:`UserError` for a file that cannot be read and for everything :func:`load` does.
+    """
+    merged: dict[str, Any] = {}
+    for path in (base, *overlays):
+        merged = deep_merge(merged, read_yaml(Path(path)))
+    return load(merged)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, ``{}`` for an empty one; raises :class:`UserError`."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"Configuration file {path} does not exist.",
+            "Correct its name, or run the command from the top folder of the repository.",
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or "it is not UTF-8 text"
+        raise UserError(
+            f"{path}{line} is not valid YAML: {reason}.",
+            "Correct the line; values with `: ` or ` #` inside need quotes.",
+        ) from None
+    if not isinstance(content, dict | None):
+        raise UserError(
+            f"{path} does not hold keys with values.",
+            f"Write it as {BASE} is written: one `key: value` a line.",
+        )
+    return content or {}
+
+
+def _plain(value: Any) -> Any:
+    """The same value in JSON's types only, so that checking has one form to look at."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, str) and EXPONENT.fullmatch(value):
+        return float(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)  # a date or a path
+
+
+def _variant_problems(plain: dict[str, Any]) -> list[str]:
+    """A variant is checked as what it stands for: the main arm with its keys laid over."""
+    main = {key: plain[key] for key in Arm.model_fields if key in plain}
+    _, known = check(Arm, main)
+    sentences = []
+    variants = plain.get("variants")
+    for name, override in variants.items() if isinstance(variants, dict) else ():
+        if not isinstance(override, dict):
+            continue
+        given = {key: override[key] for key in Arm.model_fields if key in override}
+        _, problems = check(Arm, deep_merge(main, given), ("variants", name))
+        sentences += [text for path, text in problems.items() if path[2:] not in known]
+    return sentences
+
+
+def _refusal(sentences: list[str]) -> UserError:
+    if len(sentences) == 1:
+        what = f"The configuration cannot be used. {sentences[0]}"
+    else:
+        lines = "\n".join(f"  - {sentence}" for sentence in sentences)
+        what = f"The configuration cannot be used for {len(sentences)} reasons:\n{lines}"
+    return UserError(
+        what, "Correct it where you set it; docs/configuration.md explains every key."
+    )

@@ -1,0 +1,113 @@
+"""What is wrong with a configuration, in sentences that name the key and the way out."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from ernie_m.config.base import Section, is_table, section_of
+
+M = TypeVar("M", bound=Section)
+Path = tuple[str | int, ...]
+
+
+def check(
+    model: type[M], plain: dict[str, Any], under: Path = ()
+) -> tuple[M | None, dict[Path, str]]:
+    """The section that ``plain`` (JSON types only) describes, or a sentence for each bad key.
+
+    ``under`` is the path at which the reader finds ``plain``; it goes before every key.
+    """
+    try:
+        # Strict, or `steps: true` would be one step; through JSON, so that lists may be tuples.
+        return model.model_validate_json(json.dumps(plain), strict=True), {}
+    except ValidationError as error:
+        problems = {}
+        for details in error.errors(include_url=False):
+            path = _path_in(plain, details["loc"])
+            problems.setdefault((*under, *path), _sentence(model, path, under, details))
+        return None, problems
+
+
+def dotted(path: Path) -> str:
+    """``pretrain.camlm.steps``, ``corpora.languages[2]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.removeprefix(".")
+
+
+def _way_out(model: type[Section], path: Path, under: Path) -> str:
+    """The nearest key to the unknown one at ``path``, there or elsewhere; else all keys there."""
+    *group, wrong = path
+    siblings = _keys_at(model, group)
+    elsewhere = [key for key in _all_keys(model) if key[-1] == wrong]
+    close = difflib.get_close_matches(str(wrong), siblings, n=1)
+    if close:
+        return f"did you mean `{dotted((*under, *group, close[0]))}`?"
+    if elsewhere:
+        return f"did you mean `{dotted((*under, *elsewhere[0]))}`?"
+    return f"the keys there are {', '.join(siblings)}."
+
+
+def _path_in(plain: Any, location: Path) -> Path:
+    """``location`` without the steps that pydantic adds inside a union or a validator."""
+    path: list[str | int] = []
+    for part in location:
+        if isinstance(plain, dict) and part in plain:
+            plain = plain[str(part)]
+        elif isinstance(plain, list) and isinstance(part, int) and part < len(plain):
+            plain = plain[part]
+        else:
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _sentence(model: type[Section], path: Path, under: Path, details: ErrorDetails) -> str:
+    name = dotted((*under, *path)) or "configuration"
+    if details["type"] == "extra_forbidden":
+        return f"Unknown key `{name}`: {_way_out(model, path, under)}"
+    if details["type"] == "missing":
+        return f"`{name}` lacks its key `{details['loc'][-1]}`."
+    if details["type"] == "value_error":
+        return f"`{name}` is not accepted: {details['ctx']['error']}"
+    wanted = details["msg"].removeprefix("Input should be ").removeprefix("Value should be ")
+    return f"`{name}` is {_shown(details['input'])}, but it should be {wanted}."
+
+
+def _shown(value: Any) -> str:
+    """A value with its kind, short enough for one line."""
+    kinds = {dict: "a group of keys", list: "a list", str: "text", bool: "true or false"}
+    if value is None:
+        return "empty"
+    text = json.dumps(value, ensure_ascii=False)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"{text} ({kinds.get(type(value), 'a number')})"
+
+
+def _keys_at(model: type[Section], group: list[str | int]) -> list[str]:
+    """Keys allowed in the group at that path."""
+    section: type[Section] | None = model
+    parts = iter(group)
+    for part in parts:
+        if section is None or part not in section.model_fields:
+            return []
+        field = section.model_fields[str(part)]
+        section = section_of(field)
+        if is_table(field):
+            next(parts, None)  # the free key
+    return list(section.model_fields) if section else []
+
+
+def _all_keys(model: type[Section], prefix: Path = ()) -> Iterator[Path]:
+    for name, field in model.model_fields.items():
+        yield (*prefix, name)
+        section = section_of(field)
+        if section and not is_table(field):
+            yield from _all_keys(section, (*prefix, name))
