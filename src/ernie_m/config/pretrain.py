@@ -1,0 +1,153 @@
+"""Key `pretrain`: the two training stages and the generation between them."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ernie_m.config.base import Section
+
+
+class Shares(Section):
+    """Share of each batch's tokens by objective; 0 switches an objective off."""
+
+    mmlm: float = Field(1.0, ge=0, description="Masked LM on monolingual text.")
+    tlm: float = Field(0.0, ge=0, description="Translation LM on pairs; off (fact sheet 7, 11).")
+    camlm: float = Field(1.0, ge=0, description="Cross-attention masked LM on pairs.")
+    btmlm: float = Field(
+        0.0, ge=0, description="Back-translation masked LM; only after generation."
+    )
+
+    @model_validator(mode="after")
+    def _something_is_on(self) -> "Shares":
+        if self.mmlm + self.tlm + self.camlm + self.btmlm == 0:
+            raise ValueError("at least one objective needs a share above 0")
+        return self
+
+
+class MaskRatios(Section):
+    """Share of a sentence's tokens that is predicted; the paper's values are not known."""
+
+    mmlm: float = Field(0.15, gt=0, lt=1, description="0.15 in XLM-R and InfoXLM.")
+    tlm: float = Field(0.15, gt=0, lt=1, description="0.15 in XLM and InfoXLM, on both sides.")
+    camlm: float = Field(0.15, gt=0, lt=1, description="On both sides; more gives more to learn.")
+    btmlm: float = Field(0.15, gt=0, lt=1, description="Of the real sentence only.")
+
+
+class MaskingSettings(Section):
+    """What is predicted and how it is hidden."""
+
+    ratio: MaskRatios = MaskRatios()
+    random_share: float = Field(
+        0.1, ge=0, le=1, description="Share of selected tokens replaced by a random piece (BERT)."
+    )
+    keep_share: float = Field(
+        0.1, ge=0, le=1, description="Share of selected tokens left as they are (BERT)."
+    )
+    camlm_words: bool = Field(
+        False,
+        description="Use random and kept words in CAMLM too; false hides every selected token "
+        "behind <mask> (the paper's choice is unknown; fact sheet 7, 3).",
+    )
+    camlm_visible_rows: Literal["own", "all"] = Field(
+        "own",
+        description="What visible tokens read in CAMLM: their own sentence (no leak), or both "
+        "sentences, an ablation (fact sheet 7, 1).",
+    )
+
+
+class OptimiserSettings(Section):
+    """AdamW with warm-up and linear decay."""
+
+    learning_rate: float = Field(
+        2e-4, gt=0, description="Peak rate; the paper's base 2e-4, large 1e-4."
+    )
+    warmup_steps: int = Field(
+        200, ge=0, description="Steps of linear warm-up from 0; the paper 10,000."
+    )
+    weight_decay: float = Field(
+        0.01, ge=0, description="Decoupled decay of matrices; InfoXLM 0.01, never on biases."
+    )
+    beta1: float = Field(0.9, ge=0, lt=1, description="Decay of Adam's first moment; InfoXLM 0.9.")
+    beta2: float = Field(
+        0.98, ge=0, lt=1, description="Decay of Adam's second moment; InfoXLM 0.98."
+    )
+    eps: float = Field(1e-6, gt=0, description="Adam's epsilon; InfoXLM 1e-6.")
+    clip_norm: float = Field(
+        1.0, gt=0, description="Largest global gradient norm; InfoXLM 1.0."
+    )
+
+
+class StageSettings(Section):
+    """One training stage."""
+
+    objectives: Shares = Shares()
+    steps: int = Field(1000, ge=1, description="Optimiser steps; InfoXLM 200,000.")
+    batch_tokens: int = Field(
+        1024,
+        ge=32,
+        description="Tokens of a batch, all objectives together; the paper 2,048 x 512.",
+    )
+    row_length: int = Field(
+        128, ge=16, description="Tokens of a packed row; no example may be longer. Paper 512."
+    )
+    alpha: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Languages and pairs are drawn by p ~ size^alpha; 0 draws all alike, 1 as they "
+        "are. XLM-R 0.3, InfoXLM 0.7, the paper's is not known.",
+    )
+    masking: MaskingSettings = MaskingSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    evaluate_every: int = Field(
+        500, ge=1, description="Steps between validation losses; more often costs time."
+    )
+    evaluate_sentences: int = Field(
+        100, ge=1, description="Held-out sentences per language or pair in a validation loss."
+    )
+    checkpoint_every: int = Field(
+        500, ge=1, description="Steps between saved states; what a killed run can lose."
+    )
+
+
+class BacktranslateSettings(Section):
+    """Generation of pseudo tokens (fact sheet 1.4)."""
+
+    chunks: int = Field(
+        1, ge=1, description="Independent jobs; a lost one costs one. Changes no content."
+    )
+    placeholder_ratio: float = Field(
+        0.15,
+        gt=0,
+        le=2,
+        description="Placeholders per token of the sentence, at least one; the paper studies 0.05 "
+        "to 0.20 (fact sheet 4.7).",
+    )
+    directions: Literal["seen", "all"] = Field(
+        "seen",
+        description="Target languages of a sentence: those it has pairs with, or any other "
+        "language (fact sheet 7, 9).",
+    )
+    target_languages: tuple[str, ...] = Field(
+        (), description="Generate only into these; empty means no such limit."
+    )
+
+
+class BacktranslateJob(BacktranslateSettings):
+    """What the generating stage is given."""
+
+    pairs: tuple[str, ...] = Field(description="Pairs of the parallel text, `a-b`.")
+
+
+class PretrainSettings(Section):
+    """From the initial model to the final one."""
+
+    camlm: StageSettings = StageSettings()
+    backtranslate: BacktranslateSettings = BacktranslateSettings()
+    btmlm: StageSettings = StageSettings(objectives=Shares(btmlm=1.0))
+
+    @model_validator(mode="after")
+    def _btmlm_needs_generation(self) -> "PretrainSettings":
+        if self.camlm.objectives.btmlm:
+            raise ValueError("camlm.objectives.btmlm must be 0: nothing is generated before it")
+        return self
