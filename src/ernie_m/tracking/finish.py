@@ -1,0 +1,234 @@
+"""Log every finished job as a child of the invocation's parent run, then close the parent.
+
+What is logged comes from the lineage records, after the jobs: a job itself does not need the
+store, and a record that an earlier invocation could not log is logged now. A second call finds
+the session gone and does nothing; one after a failure half-way completes what is there. Never
+fails: trouble with the store is a warning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ernie_m.lineage.digest import file_sha256
+from ernie_m.tracking import session as sessions
+from ernie_m.tracking import store
+from ernie_m.tracking.live import child_name, child_tags
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RESULTS = Path("results")
+SHARED = "corpora_download"  # the one stage whose results all runs share
+NUMBERS = ("metrics", "scores", "stats")  # outputs that are JSON files of numbers
+LOGGED = "record.sha256"
+LONGEST_NAME = 500  # of a data set, set by MLflow
+
+
+def _milliseconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def joint_digest(files: list[dict[str, Any]]) -> str:
+    """One digest, 36 characters as MLflow allows, for the files under one name of a record."""
+    sums = [file["sha256"] for file in files]
+    whole = sums[0] if len(sums) == 1 else sha256("\n".join(sums).encode()).hexdigest()
+    return whole[:36]
+
+
+def _common(files: list[dict[str, Any]]) -> str:
+    """What the paths of ``files`` have in common."""
+    return os.path.commonpath([file["path"] for file in files])
+
+
+def _intact(file: dict[str, Any]) -> bool:
+    """Whether a file still has the bytes that its record states."""
+    path = Path(file["path"])
+    return path.is_file() and file_sha256(path) == file["sha256"]
+
+
+def points(record: dict[str, Any]) -> Iterator[store.Point]:
+    """Numbers of a record's metrics, scores, statistics and curves."""
+    started, ended = (_milliseconds(record["run"][key]) for key in ("started", "ended"))
+    yield "job/seconds", float(record["run"]["seconds"]), ended, 0
+    for name, files in record["facts"]["outputs"].items():
+        for file in (file for file in files if name in (*NUMBERS, "curves") and _intact(file)):
+            text = Path(file["path"]).read_text(encoding="utf-8")
+            if name == "curves":
+                for line in map(json.loads, text.splitlines()):
+                    step, when = line.pop("step"), started + int(1000 * line.get("seconds", 0))
+                    for key, value in store.numbers(line).items():
+                        yield key, value, when, step
+            else:
+                for key, value in store.numbers(json.loads(text)).items():
+                    yield f"{name}/{key}", value, ended, 0
+
+
+def _tags(record: dict[str, Any], digest: str) -> dict[str, str]:
+    facts, run = record["facts"], record["run"]
+    tags = {"code": facts["code"]["digest"], "mlflow.source.name": record["module"]}
+    for side in ("inputs", "outputs"):
+        for name, files in facts[side].items():
+            if files:
+                tags[f"{side[:-1]}.{name}"] = joint_digest(files)
+    git = run.get("git") or {}
+    if git.get("commit"):
+        tags["mlflow.source.git.commit"] = git["commit"]
+        tags["git.dirty"] = str(bool(git.get("dirty"))).lower()
+    return {**tags, LOGGED: digest}
+
+
+class Logger:
+    """Writes records into the store of one session."""
+
+    def __init__(self, client: MlflowClient, session: sessions.Session) -> None:
+        self.client = client
+        self.session = session
+        self.models: dict[str, str | None] = {}  # sha256 of a model file -> MLflow's id
+        self.children = {
+            (run.data.tags.get("stage"), run.data.tags.get("instance")): run
+            for run in self._search(f"tags.`mlflow.parentRunId` = {store.quoted(session.run_id)}")
+        }
+
+    def _search(self, query: str) -> Iterator[Any]:
+        return store.pages(
+            self.client.search_runs,
+            experiment_ids=[self.session.experiment_id],
+            filter_string=query,
+            max_results=1000,
+        )
+
+    def already_logged(self, digest: str) -> bool:
+        """Whether any invocation has logged the record with this digest."""
+        return any(self._search(f"tags.`{LOGGED}` = {store.quoted(digest)}"))
+
+    def log(self, record: dict[str, Any], digest: str) -> None:
+        """Write one record as a child, completing the run of a job that was attached live."""
+        stage, instance = record["stage"], record["instance"]
+        child = self.children.get((stage, instance)) or self.client.create_run(
+            self.session.experiment_id,
+            start_time=_milliseconds(record["run"]["started"]),
+            tags=child_tags(self.session, stage, instance),
+            run_name=child_name(stage, instance),
+        )
+        run_id = child.info.run_id
+        seen = set(self._seen(child))
+        store.log_params(
+            self.client, run_id, {**record["facts"]["settings"], "seed": record["facts"]["seed"]}
+        )
+        fresh = (point for point in points(record) if (point[0], point[3]) not in seen)
+        store.log_points(self.client, run_id, fresh)
+        self._log_inputs(run_id, record)
+        for file in record["facts"]["outputs"].get("model", []):
+            self._register(run_id, record, file)
+        # Last, so that a record whose logging was cut short is logged again.
+        store.log_tags(self.client, run_id, _tags(record, digest))
+        self.client.set_terminated(run_id, "FINISHED", _milliseconds(record["run"]["ended"]))
+
+    def _seen(self, child: Any) -> Iterator[tuple[str, int]]:
+        """Name and step of every value that was written while the job ran."""
+        for key in child.data.metrics:
+            for metric in self.client.get_metric_history(child.info.run_id, key):
+                yield key, metric.step
+
+    def _log_inputs(self, run_id: str, record: dict[str, Any]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput
+
+        datasets, models = [], []
+        for name, files in record["facts"]["inputs"].items():
+            known = [model for file in files if (model := self._model(file["sha256"]))]
+            if known or not files:
+                models.extend(LoggedModelInput(model) for model in known)
+                continue
+            common = _common(files)
+            profile = {"files": len(files), "bytes": sum(file["bytes"] for file in files)}
+            dataset = Dataset(
+                name=f"{name}: {common}"[:LONGEST_NAME],
+                digest=joint_digest(files),
+                source_type="local",
+                source=json.dumps({"uri": common}),
+                profile=json.dumps(profile),
+            )
+            datasets.append(DatasetInput(dataset, [InputTag("mlflow.data.context", name)]))
+        if datasets or models:
+            self.client.log_inputs(run_id, datasets=datasets, models=models)
+
+    def _model(self, digest: str) -> str | None:
+        """MLflow's id of the model whose file has this digest, when it is one."""
+        if digest not in self.models:
+            found = self.client.search_logged_models(
+                [self.session.experiment_id], f"tags.sha256 = {store.quoted(digest)}", max_results=1
+            )
+            self.models[digest] = found[0].model_id if found else None
+        return self.models[digest]
+
+    def _register(self, run_id: str, record: dict[str, Any], file: dict[str, Any]) -> None:
+        """Enter a model that stays where it is: its weights are versioned by DVC, not copied."""
+        if self._model(file["sha256"]):
+            return
+        import mlflow
+
+        model = mlflow.create_external_model(
+            name=child_name(record["stage"], record["instance"]).replace("/", "-"),
+            source_run_id=run_id,
+            experiment_id=self.session.experiment_id,
+            tags={"sha256": file["sha256"], "path": file["path"], "bytes": str(file["bytes"])},
+        )
+        self.models[file["sha256"]] = model.model_id
+
+    def close(self, status: str) -> None:
+        """Close the parent; jobs that were attached and left no record have failed."""
+        query = f"tags.`mlflow.parentRunId` = {store.quoted(self.session.run_id)}"
+        for run in self._search(f"{query} and attributes.status = 'RUNNING'"):
+            self.client.set_terminated(run.info.run_id, "FAILED")
+        self.client.set_terminated(self.session.run_id, status)
+
+
+def records(run: str) -> list[tuple[dict[str, Any], str]]:
+    """Every readable record of ``run`` with the digest of its file, oldest first."""
+    found = []
+    for folder in (RESULTS / run, RESULTS / SHARED):
+        for path in sorted(folder.rglob("record.json")):
+            with sessions.harmless(f"reading {path}"):
+                found.append((json.loads(path.read_text(encoding="utf-8")), file_sha256(path)))
+    return sorted(found, key=lambda item: item[0]["run"]["ended"])
+
+
+def finish(session: sessions.Session, status: str) -> int:
+    """Log what is new under ``session`` and close it; returns how many records were logged."""
+    client = store.connect(session.uri)
+    logger = Logger(client, session)
+    new = [item for item in records(session.run) if not logger.already_logged(item[1])]
+    for record, digest in new:
+        logger.log(record, digest)
+        if record["stage"] == "report_build":
+            # The run's summary also stands on the parent, where invocations are compared.
+            store.log_points(client, session.run_id, points(record))
+    logger.close({"finished": "FINISHED", "failed": "FAILED"}[status])
+    return len(new)
+
+
+def main() -> None:
+    """Command line; always exits with status 0."""
+    parser = argparse.ArgumentParser(prog="python -m ernie_m.tracking.finish", description=__doc__)
+    parser.add_argument("--run", required=True, help="name of the results folder")
+    parser.add_argument("--status", required=True, choices=("finished", "failed"))
+    args = parser.parse_args()
+    with sessions.harmless("logging the finished jobs"):
+        path = sessions.session_file(args.run)
+        session = sessions.read(path)
+        if session is not None:
+            count = finish(session, args.status)
+            path.unlink()
+            print(f"tracking: logged {count} jobs in {session.uri}, run {session.run_id}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Curves of a long job, visible while it runs.
+
+A thread of its own does everything that waits: MLflow's import, the first contact, one batch
+every few seconds. The training loop only appends to a list, whatever the store does.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from ernie_m.tracking import session as sessions
+from ernie_m.tracking import store
+
+FLUSH_SECONDS = 5.0
+
+
+class Live:
+    """A child run that takes metrics; made by :func:`attach`.
+
+    ``run_id`` is MLflow's id once the store has answered (certain after :meth:`close`), and None
+    when tracking is off or has failed.
+    """
+
+    def __init__(self, session: sessions.Session | None, stage: str, instance: str) -> None:
+        self.run_id: str | None = None
+        self._session = session
+        self._name = (stage, instance)
+        self._waiting: list[store.Point] = []
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._failed = threading.Event()
+        self._thread: threading.Thread | None = None
+        if session is not None:
+            self._thread = threading.Thread(target=self._work, args=(session,), daemon=True)
+            self._thread.start()
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Note the finite ones of ``metrics`` at ``step``; returns at once."""
+        if self._thread is None or self._failed.is_set():
+            return
+        now = time.time_ns() // 1_000_000
+        points = [(k, float(v), now, step) for k, v in metrics.items() if math.isfinite(v)]
+        with self._lock:
+            self._waiting.extend(points)
+
+    def close(self, timeout: float = 30.0) -> None:
+        """Write what is left, waiting at most ``timeout`` seconds. The record closes the run."""
+        if self._thread is None:
+            return
+        self._closing.set()
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            late = TimeoutError(f"no answer in {timeout:g} s, the rest of the curves is dropped")
+            sessions.warn("closing a run", late)
+        self._thread = None
+
+    def _work(self, session: sessions.Session) -> None:
+        with sessions.harmless("logging curves"):
+            client = store.connect(session.uri)
+            stage, instance = self._name
+            child = client.create_run(
+                session.experiment_id,
+                tags=child_tags(session, stage, instance),
+                run_name=child_name(stage, instance),
+            )
+            self.run_id = child.info.run_id
+            closing = False
+            while not closing:
+                closing = self._closing.wait(FLUSH_SECONDS)
+                with self._lock:
+                    points, self._waiting = self._waiting, []
+                store.log_points(client, child.info.run_id, points)
+            return
+        # Nobody writes any more, so nothing must be collected either.
+        self._failed.set()
+
+
+def child_name(stage: str, instance: str) -> str:
+    """Name of a job's run in MLflow's tables."""
+    return f"{stage}/{instance}" if instance else stage
+
+
+def child_tags(session: sessions.Session, stage: str, instance: str) -> dict[str, str]:
+    """Tags by which :mod:`ernie_m.tracking.finish` finds a job's run again."""
+    return {"mlflow.parentRunId": session.run_id, "stage": stage, "instance": instance}
+
+
+def attach(stage: str, instance: str) -> Live:
+    """A child run of this invocation's parent; does nothing when tracking is off.
+
+    Tracking is on when the variable ``ERNIE_M_TRACKING`` names a session file that exists.
+    """
+    session = None
+    with sessions.harmless("reading the session"):
+        if named := os.environ.get(sessions.VARIABLE):
+            session = sessions.read(Path(named))
+    return Live(session, stage, instance)

@@ -1,0 +1,147 @@
+"""The only door to MLflow: connecting, and writing within the limits of its batches."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+T = TypeVar("T")
+SQLITE = "sqlite:///"
+
+# MLflow's own limits per request, and lengths that stay readable in its tables.
+METRICS_PER_BATCH = 1000
+PARAMS_PER_BATCH = 100
+LONGEST_VALUE = 500
+LONGEST_KEY = 250
+
+# No telemetry, no progress bars among a job's own, and an unreachable server gives up in seconds.
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the store at ``uri``; takes 3-4 s, almost all of it MLflow's import.
+
+    A fresh SQLite file is given its tables here, which only one process may do at a time.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient(uri)
+
+
+def migrate(uri: str) -> None:
+    """Bring the tables of an older SQLite store up to the installed MLflow."""
+    command = [sys.executable, "-m", "mlflow", "db", "upgrade", uri]
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, **ENVIRONMENT})
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The database file of a SQLite ``uri``, or None for a server."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most ``size`` items, in order."""
+    waiting = iter(items)
+    while batch := list(islice(waiting, size)):
+        yield batch
+
+
+def flatten(value: Any, prefix: str = "", joint: str = ".") -> Iterator[tuple[str, Any]]:
+    """Leaves of nested mappings with their path; lists are leaves."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from flatten(inner, f"{prefix}{joint}{key}" if prefix else str(key), joint)
+    elif prefix:
+        yield prefix, value
+
+
+def _key(text: str) -> str:
+    """``text`` with only the characters that MLflow takes in names."""
+    return re.sub(r"[^\w\-. :/]", "_", text)[:LONGEST_KEY]
+
+
+def shown(value: Any) -> str:
+    """A parameter as text: lists of plain values by commas, the rest as JSON, cut when long."""
+    if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
+        text = ", ".join(str(item) for item in value)
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def numbers(value: Any) -> dict[str, float]:
+    """The finite numbers in nested mappings, by path with slashes; lists are left out."""
+    return {
+        path: float(leaf)
+        for path, leaf in flatten(value, joint="/")
+        if isinstance(leaf, int | float) and not isinstance(leaf, bool) and math.isfinite(leaf)
+    }
+
+
+Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
+
+
+def log_points(client: MlflowClient, run_id: str, points: Iterable[Point]) -> None:
+    """Write metric values in batches, some fifty times faster than one by one."""
+    from mlflow.entities import Metric
+
+    metrics = (Metric(_key(name), value, when, step) for name, value, when, step in points)
+    for batch in batches(metrics, METRICS_PER_BATCH):
+        client.log_batch(run_id, metrics=batch)
+
+
+def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
+    """Write nested ``params`` flat, with dots between the keys."""
+    from mlflow.entities import Param
+
+    flat = (Param(_key(path), shown(value)) for path, value in flatten(params))
+    for batch in batches(flat, PARAMS_PER_BATCH):
+        client.log_batch(run_id, params=batch)
+
+
+def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Write ``tags``."""
+    from mlflow.entities import RunTag
+
+    entities = (RunTag(_key(name), value) for name, value in tags.items())
+    for batch in batches(entities, PARAMS_PER_BATCH):
+        client.log_batch(run_id, tags=batch)
+
+
+def quoted(text: str) -> str:
+    """``text`` as a literal of MLflow's filter language."""
+    return "'" + text.replace("'", "") + "'"
+
+
+def pages(search: Any, **query: Any) -> Iterator[Any]:
+    """Every result of one of the client's ``search_*`` methods."""
+    token = None
+    while True:
+        page = search(**query, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -1,0 +1,234 @@
+"""Parent and children as a reader of the store finds them, and a store that does not matter."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ernie_m.tracking import finish, live, session, start, store
+
+CONFIG = {
+    "run": "default",
+    "corpora": {"languages": ["en", "de"], "datasets": [{"id": "x"}]},
+    "report": {"title": "long " * 400},
+}
+
+
+@pytest.fixture
+def opened(uri):
+    """A session with its parent open."""
+    return start.open_parent(uri, "ernie-m", "default", CONFIG)
+
+
+def children(opened):
+    """Child runs of the session's parent by name."""
+    client = store.connect(opened.uri)
+    found = client.search_runs(
+        [opened.experiment_id], f"tags.`mlflow.parentRunId` = '{opened.run_id}'"
+    )
+    return {run.info.run_name: run for run in found}
+
+
+def close(monkeypatch, status="finished"):
+    """``finish`` as its command line runs it."""
+    monkeypatch.setattr(sys, "argv", ["finish", "--run", "default", "--status", status])
+    finish.main()
+
+
+def test_the_parent_holds_the_whole_configuration(opened):
+    client = store.connect(opened.uri)
+    parent = client.get_run(opened.run_id)
+    assert parent.info.run_name == "default"
+    assert parent.info.status == "RUNNING"
+    assert parent.data.params["corpora.languages"] == "en, de"
+    assert parent.data.params["corpora.datasets"] == '[{"id": "x"}]'
+    assert len(parent.data.params["report.title"]) == store.LONGEST_VALUE
+    location = client.get_experiment(opened.experiment_id).artifact_location
+    assert location == (Path.cwd() / "mlartifacts").as_uri()
+    (artifact,) = (Path.cwd() / "mlartifacts").rglob("config.yaml")
+    assert "languages:\n  - en" in artifact.read_text()
+
+
+def test_every_record_becomes_a_child(opened, results, weights_digest, monkeypatch):
+    results.small_run()
+    close(monkeypatch)
+    found = children(opened)
+    assert set(found) == {"corpora_download/wheel", "pretrain_camlm/ernie_m"}
+    training = found["pretrain_camlm/ernie_m"]
+    assert training.info.status == "FINISHED"
+    assert training.info.end_time - training.info.start_time == 60_000
+    assert training.data.params == {
+        "steps": "3", "objectives.camlm": "1.0", "languages": "en, de", "seed": "1",
+    }  # fmt: skip
+    assert training.data.metrics["metrics/valid/camlm/en-de"] == 2.5
+    assert training.data.tags["code"] == "0123456789abcdef"
+    assert training.data.tags["mlflow.source.git.commit"] == "c" * 40
+    assert training.data.tags["output.model"] == weights_digest()[:36]
+    client = store.connect(opened.uri)
+    curve = client.get_metric_history(training.info.run_id, "train/camlm")
+    assert [(point.step, point.value) for point in curve] == [(1, 5.0), (2, 4.0), (3, 3.0)]
+    (dataset,) = training.inputs.dataset_inputs
+    wheel = found["corpora_download/wheel"].data.tags["output.file"]
+    assert dataset.dataset.digest == wheel and len(wheel) == 36
+    assert client.get_run(opened.run_id).info.status == "FINISHED"
+
+
+def test_a_model_is_entered_by_reference_and_found_as_an_input(
+    opened, results, weights_digest, monkeypatch
+):
+    results.small_run()
+    model = Path("results/default/pretrain_camlm/ernie_m/model.safetensors")
+    outputs = {"scores": {"scores.json": '{"task": "retrieval", "average": {"accuracy": 0.5}}'}}
+    results.job("xtreme_score", "retrieval/ernie_m/camlm/seed1", outputs, {"model": [model]})
+    close(monkeypatch)
+    client = store.connect(opened.uri)
+    (logged,) = client.search_logged_models([opened.experiment_id])
+    assert logged.tags["sha256"] == weights_digest()
+    assert logged.tags["path"] == model.as_posix()
+    scored = children(opened)["xtreme_score/retrieval/ernie_m/camlm/seed1"]
+    assert [found.model_id for found in scored.inputs.model_inputs] == [logged.model_id]
+    assert scored.data.metrics["scores/average/accuracy"] == 0.5
+    copies = [path for path in Path("mlartifacts").rglob("*") if path.suffix == ".safetensors"]
+    assert copies == []
+
+
+def test_jobs_attach_in_parallel(opened, results, monkeypatch):
+    path = session.session_file("default")
+    code = (
+        "import sys; from ernie_m.tracking.live import attach\n"
+        "live = attach('pretrain_camlm', sys.argv[1])\n"
+        "for step in range(300): live.log({'train/camlm': 1.0, 'bad': float('nan')}, step)\n"
+        "live.close(); assert live.run_id"
+    )
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code, f"arm{n}"], env=_environment(path))
+        for n in range(2)
+    ]
+    assert [job.wait() for job in jobs] == [0, 0]
+    client = store.connect(opened.uri)
+    found = children(opened)
+    assert set(found) == {"pretrain_camlm/arm0", "pretrain_camlm/arm1"}
+    for run in found.values():
+        assert len(client.get_metric_history(run.info.run_id, "train/camlm")) == 300
+        assert "bad" not in run.data.metrics
+    close(monkeypatch, "failed")
+    assert {run.info.status for run in children(opened).values()} == {"FAILED"}
+    assert client.get_run(opened.run_id).info.status == "FAILED"
+
+
+def _environment(path):
+    import os
+
+    return {**os.environ, session.VARIABLE: str(path)}
+
+
+def test_finish_completes_what_was_logged_live(opened, results, monkeypatch):
+    monkeypatch.setenv(session.VARIABLE, str(session.session_file("default")))
+    attached = live.attach("pretrain_camlm", "ernie_m")
+    attached.log({"train/camlm": 4.0}, step=2)  # as after a resumption: step 1 is not there
+    attached.close()
+    results.small_run()
+    close(monkeypatch)
+    training = children(opened)["pretrain_camlm/ernie_m"]
+    assert training.info.run_id == attached.run_id
+    curve = store.connect(opened.uri).get_metric_history(attached.run_id, "train/camlm")
+    assert sorted(point.step for point in curve) == [1, 2, 3]
+
+
+def test_nothing_is_logged_twice(opened, results, monkeypatch, capsys):
+    results.small_run()
+    close(monkeypatch)
+    close(monkeypatch)
+    assert len(children(opened)) == 2
+    again = start.open_parent(opened.uri, "ernie-m", "default", CONFIG)
+    outputs = {"metrics": {"metrics.json": '{"retrieval": {"btmlm": 0.4}}'}}
+    results.job("report_build", "", outputs)
+    close(monkeypatch)
+    assert set(children(again)) == {"report_build"}
+    parent = store.connect(again.uri).get_run(again.run_id)
+    assert parent.data.metrics["metrics/retrieval/btmlm"] == 0.4
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_failure_half_way_is_made_good(opened, results, monkeypatch, capsys):
+    results.small_run()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "log_tags", lambda *_: 1 / 0)
+        close(patch)
+    warning = capsys.readouterr().err
+    assert "warning: tracking failed" in warning and "not affected" in warning
+    assert session.session_file("default").is_file()
+    close(monkeypatch)
+    found = children(opened)
+    assert {run.info.status for run in found.values()} == {"FINISHED"} and len(found) == 2
+
+
+def test_a_changed_file_is_not_logged_under_the_old_record(opened, results, monkeypatch):
+    results.small_run()
+    Path("results/default/pretrain_camlm/ernie_m/metrics.json").write_text('{"steps": 9}')
+    close(monkeypatch)
+    assert "metrics/steps" not in children(opened)["pretrain_camlm/ernie_m"].data.metrics
+
+
+def test_a_killed_invocation_is_marked_by_the_next(opened):
+    again = start.open_parent(opened.uri, "ernie-m", "default", CONFIG)
+    client = store.connect(again.uri)
+    assert client.get_run(opened.run_id).info.status == "KILLED"
+    assert client.get_run(again.run_id).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("named", ["", "work/tracking/none.json"])
+def test_off_means_nothing_happens(tmp_path, monkeypatch, named):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(session.VARIABLE, named)
+    attached = live.attach("pretrain_camlm", "ernie_m")
+    attached.log({"train/camlm": 1.0}, step=1)
+    attached.close()
+    assert attached.run_id is None
+    close(monkeypatch)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_uri_forgets_the_session_before(opened, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["start", "--run", "default", "--uri", ""])
+    start.main()
+    assert not session.session_file("default").exists()
+
+
+def test_a_broken_store_is_a_warning(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mlflow.db").write_text("this is no database")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setattr(sys, "argv", ["start", "--run", "default", "--uri", uri])
+    start.main()
+    assert "warning: tracking failed while opening the run" in capsys.readouterr().err
+    assert not session.session_file("default").exists()
+    broken = session.Session(uri, "ernie-m", "1", "default", "none")
+    session.write(broken, session.session_file("default"))
+    monkeypatch.setenv(session.VARIABLE, str(session.session_file("default")))
+    attached = live.attach("pretrain_camlm", "ernie_m")
+    attached.log({"train/camlm": 1.0}, step=1)
+    attached.close()
+    assert attached.run_id is None
+    assert "warning: tracking failed while logging curves" in capsys.readouterr().err
+
+
+def test_a_corrupt_record_is_passed_over(opened, results, monkeypatch, capsys):
+    results.small_run()
+    broken = Path("results/default/corpora_clean/de/record.json")
+    broken.parent.mkdir(parents=True)
+    broken.write_text('{"schema": 1,')
+    close(monkeypatch)
+    assert len(children(opened)) == 2
+    assert "corpora_clean/de/record.json" in capsys.readouterr().err
+
+
+def test_names_and_values_fit_the_store():
+    assert dict(store.flatten({"a": {"b": 1}, "c": [1]})) == {"a.b": 1, "c": [1]}
+    assert store.numbers({"a": {"b": 1, "ok": True, "bad": float("inf")}}) == {"a/b": 1.0}
+    files = [{"sha256": "a" * 64}, {"sha256": "b" * 64}]
+    assert finish.joint_digest(files[:1]) == "a" * 36
+    assert finish.joint_digest(files) != finish.joint_digest(files[::-1])
+    assert json.loads(store.shown([{"a": 1}])) == [{"a": 1}]
