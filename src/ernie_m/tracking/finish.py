@@ -141,7 +141,8 @@ class Logger:
     def _log_inputs(self, run_id: str, record: dict[str, Any]) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput
 
-        datasets, models = [], []
+        datasets: list[DatasetInput] = []
+        models: list[LoggedModelInput] = []
         for name, files in record["facts"]["inputs"].items():
             known = [model for file in files if (model := self._model(file["sha256"]))]
             if known or not files:
