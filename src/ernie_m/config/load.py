@@ -27,7 +27,8 @@ def load(mapping: Mapping[str, Any]) -> Config:
     """
     plain = _plain(mapping)
     config, problems = check(Config, plain)
-    sentences = [*problems.values(), *_variant_problems(plain)]
+    main = plain if config is None else config.model_dump(mode="json")
+    sentences = [*problems.values(), *_variant_problems(main, plain.get("variants"))]
     if sentences or config is None:
         raise _refusal(sentences)
     return config
@@ -82,18 +83,16 @@ def _plain(value: Any) -> Any:
     return str(value)  # a date or a path
 
 
-def _variant_problems(plain: dict[str, Any]) -> list[str]:
+def _variant_problems(main: dict[str, Any], variants: Any) -> list[str]:
     """A variant is checked as what it stands for: the main arm with its keys laid over."""
-    main = {key: plain[key] for key in Arm.model_fields if key in plain}
+    main = {key: main[key] for key in Arm.model_fields if key in main}
     _, known = check(Arm, main)
     sentences = []
-    variants = plain.get("variants")
     for name, override in variants.items() if isinstance(variants, dict) else ():
-        if not isinstance(override, dict):
-            continue
-        given = {key: override[key] for key in Arm.model_fields if key in override}
-        _, problems = check(Arm, deep_merge(main, given), ("variants", name))
-        sentences += [text for path, text in problems.items() if path[2:] not in known]
+        if isinstance(override, dict):
+            own = {key: override[key] for key in Arm.model_fields if key in override}
+            _, problems = check(Arm, deep_merge(main, own), ("variants", name))
+            sentences += [text for path, text in problems.items() if path[2:] not in known]
     return sentences
 
 

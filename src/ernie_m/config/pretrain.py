@@ -36,7 +36,9 @@ class MaskRatios(Section):
 class MaskingSettings(Section):
     """What is predicted and how it is hidden."""
 
-    ratio: MaskRatios = MaskRatios()
+    ratio: MaskRatios = Field(
+        MaskRatios(), description="Share of a sentence's tokens that is predicted, by objective."
+    )
     random_share: float = Field(
         0.1, ge=0, le=1, description="Share of selected tokens replaced by a random piece (BERT)."
     )
@@ -80,7 +82,9 @@ class OptimiserSettings(Section):
 class StageSettings(Section):
     """One training stage."""
 
-    objectives: Shares = Shares()
+    objectives: Shares = Field(
+        Shares(), description="Share of each batch's tokens by objective; 0 switches one off."
+    )
     steps: int = Field(1000, ge=1, description="Optimiser steps; InfoXLM 200,000.")
     batch_tokens: int = Field(
         1024,
@@ -97,8 +101,12 @@ class StageSettings(Section):
         description="Languages and pairs are drawn by p ~ size^alpha; 0 draws all alike, 1 as they "
         "are. XLM-R 0.3, InfoXLM 0.7, the paper's is not known.",
     )
-    masking: MaskingSettings = MaskingSettings()
-    optimiser: OptimiserSettings = OptimiserSettings()
+    masking: MaskingSettings = Field(
+        MaskingSettings(), description="What is predicted and how it is hidden."
+    )
+    optimiser: OptimiserSettings = Field(
+        OptimiserSettings(), description="AdamW with warm-up and linear decay."
+    )
     evaluate_every: int = Field(
         500, ge=1, description="Steps between validation losses; more often costs time."
     )
@@ -142,9 +150,16 @@ class BacktranslateJob(BacktranslateSettings):
 class PretrainSettings(Section):
     """From the initial model to the final one."""
 
-    camlm: StageSettings = StageSettings()
-    backtranslate: BacktranslateSettings = BacktranslateSettings()
-    btmlm: StageSettings = StageSettings(objectives=Shares(btmlm=1.0))
+    camlm: StageSettings = Field(
+        StageSettings(), description="Stage 1: masked LM on one language and across two."
+    )
+    backtranslate: BacktranslateSettings = Field(
+        BacktranslateSettings(), description="Generation of pseudo tokens by the model of stage 1."
+    )
+    btmlm: StageSettings = Field(
+        StageSettings(objectives=Shares(btmlm=1.0)),
+        description="Stage 2: goes on from stage 1, on generated tokens too.",
+    )
 
     @model_validator(mode="after")
     def _btmlm_needs_generation(self) -> "PretrainSettings":

@@ -1,4 +1,7 @@
-"""The whole configuration: its top-level keys, and the arms of the experiment."""
+"""The whole configuration: its top-level keys, and the arms of the experiment.
+
+Defaults of sections are made when they are asked for, since `corpora` looks into its registry.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,8 @@ class Variant(Section):
 class Arm(Section):
     """What one arm of the experiment is trained with."""
 
-    model: ModelSettings = Field(ModelSettings(), description="The encoder.")
-    pretrain: PretrainSettings = Field(PretrainSettings(), description="The pre-training.")
+    model: ModelSettings = Field(default_factory=ModelSettings, description="The encoder.")
+    pretrain: PretrainSettings = Field(default_factory=PretrainSettings, description="The pre-training.")
 
 
 class Config(Section):
@@ -53,11 +56,10 @@ class Config(Section):
         description="Seed of every random choice: the split, sampling, masking, initial weights. "
         "Another seed is another experiment, and everything after the extraction is made anew.",
     )
-    corpora: CorporaSettings = Field(CorporaSettings(), description="The text and its division.")
-    tokenizer: TokenizerSettings = Field(TokenizerSettings(), description="Text to pieces.")
-    model: ModelSettings = Field(ModelSettings(), description="The encoder (paper, section 4.1).")
-    pretrain: PretrainSettings = Field(
-        PretrainSettings(), description="The two stages of pre-training (paper, section 3)."
+    corpora: CorporaSettings = Field(default_factory=CorporaSettings, description="The text and its division.")
+    tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings, description="Text to pieces.")
+    model: ModelSettings = Field(default_factory=ModelSettings, description="The encoder (paper, section 4.1).")
+    pretrain: PretrainSettings = Field(default_factory=PretrainSettings, description="The two stages of pre-training (paper, section 3)."
     )
     variants: dict[Name, Variant] = Field(
         {},
@@ -65,11 +67,10 @@ class Config(Section):
         "`pretrain` in which the arm differs from the main one. Each is trained and scored as a "
         "branch of the same graph, at the cost of a whole pre-training.",
     )
-    xtreme: XtremeSettings = Field(XtremeSettings(), description="Evaluation (paper, section 4.2).")
-    tracking: TrackingSettings = Field(
-        TrackingSettings(), description="Where MLflow keeps its account of the runs."
+    xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="Evaluation (paper, section 4.2).")
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings, description="Where MLflow keeps its account of the runs."
     )
-    report: ReportSettings = Field(ReportSettings(), description="The report.")
+    report: ReportSettings = Field(default_factory=ReportSettings, description="The report.")
 
     @field_validator("variants")
     @classmethod
@@ -86,5 +87,5 @@ class Config(Section):
     def arm(self, name: str) -> Arm:
         """The sections that arm ``name`` is trained with; ``KeyError`` for an unknown name."""
         own = {} if name == MAIN_ARM else self.variants[name].model_dump(exclude_unset=True)
-        main = self.model_dump(include=set(Arm.model_fields), exclude_unset=True, mode="json")
+        main = self.model_dump(include=set(Arm.model_fields), mode="json")
         return Arm.model_validate(deep_merge(main, own))

@@ -1,0 +1,112 @@
+"""`ernie-m config`: write or check the files that are made from the config models."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ernie_m.config.base import deep_merge
+from ernie_m.config.commented import commented_yaml, remarks_in
+from ernie_m.config.load import BASE, load, read_yaml
+from ernie_m.config.root import Config
+from ernie_m.config.tables import tables
+from ernie_m.errors import UserError
+
+OVERLAYS = (Path("config/tiny.yaml"), Path("config/study.yaml"))
+SCHEMA = Path("config/schema.json")
+DOCS = Path("docs/configuration.md")
+BEGIN = "<!-- The tables below are written by `ernie-m config --write`. -->"
+
+HEADER = """\
+The default run: a laptop with two cores, minutes.
+
+Written by `ernie-m config --write` from the models in src/ernie_m/config/. To try another value, \
+put the key into a file of your own and run `snakemake --cores all --configfile mine.yaml`; \
+keys that it leaves out stay as they are here."""
+
+DESCRIPTION = """\
+The models in src/ernie_m/config/ are the one place where a key, its default, its limits and its
+meaning are declared. From them this command writes
+
+  config/config.yaml      every default under its description
+  config/schema.json      what an editor needs to complete and check the YAML files
+  docs/configuration.md   the tables
+
+and in config/tiny.yaml and config/study.yaml it renews the descriptions above the keys. Values,
+the header and the remarks behind values stay as you wrote them there."""
+
+EXAMPLES = """\
+examples:
+  ernie-m config --write    after a change of a model or of an overlay
+  ernie-m config --check    show what --write would change; status 1 if anything"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the generated files or compare them; returns 1 when the comparison finds a difference.
+
+    Raises :class:`UserError` outside the repository and for a bad overlay.
+    """
+    parser = argparse.ArgumentParser(
+        prog="ernie-m config",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--write", action="store_true", help="write the files that differ")
+    what.add_argument("--check", action="store_true", help="print the differences, write nothing")
+    given = parser.parse_args(arguments)
+    changed = {path: text for path, text in generated().items() if _now(path) != text}
+    for path, text in changed.items():
+        if given.write:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path}")
+        else:
+            print(_difference(path, text))
+    if given.check and changed:
+        print("Bring them in step by: ernie-m config --write")
+    return 1 if given.check and changed else 0
+
+
+def generated() -> dict[Path, str]:
+    """What each generated file should hold; paths are relative to the top of the repository."""
+    if not BASE.parent.is_dir():
+        raise UserError(
+            f"There is no folder {BASE.parent}/ here.",
+            "Run the command from the top folder of the repository.",
+        )
+    values = Config().model_dump(mode="json")
+    overlays = {path: _overlay(path, values) for path in OVERLAYS if path.exists()}
+    return {
+        BASE: commented_yaml(Config, values, HEADER, {}),
+        **overlays,
+        SCHEMA: _schema(),
+        DOCS: _now(DOCS).partition(BEGIN)[0] + BEGIN + "\n\n" + tables(Config, values),
+    }
+
+
+def _overlay(path: Path, values: dict[str, Any]) -> str:
+    own = read_yaml(path)
+    load(deep_merge(values, own))
+    header, remarks = remarks_in(_now(path))
+    return commented_yaml(Config, own, header, remarks)
+
+
+def _schema() -> str:
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(schema | Config.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def _now(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _difference(path: Path, wanted: str) -> str:
+    lines = difflib.unified_diff(
+        _now(path).splitlines(), wanted.splitlines(), str(path), "wanted", lineterm=""
+    )
+    return "\n".join(lines)
