@@ -1,0 +1,173 @@
+"""Examples and predictions on disk: one JSON object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ernie_m.errors import UserError
+
+
+class Line(BaseModel):
+    """One line of a file; unknown keys and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SentencePair(Line):
+    """Retrieval: an English sentence and its translation."""
+
+    id: str
+    english: str
+    text: str
+
+
+class MiningSentence(Line):
+    """Mining: a sentence of either side; ``partner`` is the id of its translation, if it has one."""
+
+    id: str
+    language: str
+    text: str
+    partner: str | None
+
+
+class TextPair(Line):
+    """Pair classification; each text with its language."""
+
+    id: str
+    first: str
+    second: str
+    first_language: str
+    second_language: str
+    label: str
+
+
+class TaggedSentence(Line):
+    """Tagging: one BIO tag a word."""
+
+    id: str
+    words: list[str]
+    tags: list[str]
+
+    @model_validator(mode="after")
+    def _one_tag_a_word(self) -> TaggedSentence:
+        if len(self.words) != len(self.tags):
+            raise ValueError(f"{len(self.words)} words and {len(self.tags)} tags")
+        return self
+
+
+class Question(Line):
+    """Question answering: ``starts[i]`` is the character where ``answers[i]`` begins."""
+
+    id: str
+    question: str
+    context: str
+    answers: list[str]
+    starts: list[int]
+
+    @model_validator(mode="after")
+    def _answers_in_context(self) -> Question:
+        if not self.answers or len(self.answers) != len(self.starts):
+            raise ValueError("answers and starts must be equally many, at least one")
+        for answer, start in zip(self.answers, self.starts, strict=True):
+            if start < 0 or self.context[start : start + len(answer)] != answer:
+                raise ValueError(f"the answer {answer!r} is not at character {start}")
+        return self
+
+
+Example = SentencePair | MiningSentence | TextPair | TaggedSentence | Question
+
+EXAMPLE: dict[str, type[Line]] = {
+    "retrieval": SentencePair,
+    "mining": MiningSentence,
+    "pair": TextPair,
+    "tagging": TaggedSentence,
+    "qa": Question,
+}
+
+
+class Found(Line):
+    """Retrieval: ``target`` is the id of the foreign sentence nearest to English sentence ``id``."""
+
+    id: str
+    target: str
+
+
+class Mined(Line):
+    """Mining: one pair whose score reached ``threshold`` (tuned on dev)."""
+
+    source: str
+    target: str
+    score: float
+    threshold: float
+
+
+class Label(Line):
+    """Pair classification: the chosen class."""
+
+    id: str
+    label: str
+
+
+class Tags(Line):
+    """Tagging: one tag a word."""
+
+    id: str
+    tags: list[str]
+
+
+class Answer(Line):
+    """Question answering: the chosen piece of the context."""
+
+    id: str
+    answer: str
+
+
+Prediction = Found | Mined | Label | Tags | Answer
+
+PREDICTION: dict[str, type[Line]] = {
+    "retrieval": Found,
+    "mining": Mined,
+    "pair": Label,
+    "tagging": Tags,
+    "qa": Answer,
+}
+
+L = TypeVar("L", bound=Line)
+
+
+def language_of(path: Path) -> str:
+    """``de`` of ``test-de.jsonl``, ``predictions-de.jsonl`` or ``rows-test-de.parquet``."""
+    return path.stem.rpartition("-")[2]
+
+
+def by_language(paths: Iterable[Path]) -> dict[str, Path]:
+    """Files keyed by the language in their names."""
+    return {language_of(path): path for path in paths}
+
+
+def write_lines(path: Path, lines: Sequence[Line]) -> None:
+    """Write one JSON object a line."""
+    with path.open("w", encoding="utf-8") as handle:
+        for line in lines:
+            handle.write(line.model_dump_json() + "\n")
+
+
+def read_lines(path: Path, form: type[L]) -> list[L]:
+    """Lines of ``path`` as ``form``; raises :class:`UserError` naming file and line."""
+    found = []
+    with path.open("rb") as handle:
+        for number, line in enumerate(handle, start=1):
+            try:
+                found.append(form.model_validate_json(line))
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = ".".join(str(part) for part in first["loc"])
+                raise UserError(
+                    f"{path}, line {number}{f', `{where}`' if where else ''}: {first['msg']}.",
+                    "Make the file again with the stage it belongs to.",
+                ) from None
+    return found
