@@ -32,13 +32,17 @@ def _significant(source: str) -> str:
         if token.type not in skip
     ]
     opening = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-    kept = []
+    kept: list[str] = []
+    in_docstring = False
     for index, token in enumerate(tokens):
-        starts = index == 0 or tokens[index - 1].type in opening
-        ends = index + 1 == len(tokens) or tokens[index + 1].type == tokenize.NEWLINE
-        if token.type == tokenize.STRING and starts and ends:
+        if in_docstring:  # its line's end goes with it, so that adding one changes nothing
+            in_docstring = False
             continue
-        kept.append(f"{tokenize.tok_name[token.type]} {token.string}")
+        starts = index == 0 or tokens[index - 1].type in opening
+        ends = index + 1 < len(tokens) and tokens[index + 1].type == tokenize.NEWLINE
+        in_docstring = token.type == tokenize.STRING and starts and ends
+        if not in_docstring:
+            kept.append(f"{tokenize.tok_name[token.type]} {token.string}")
     return "\n".join(kept)
 
 
@@ -79,7 +83,13 @@ def _imports(module: str, path: Path) -> set[str]:
 
 @cache
 def code_files(module: str) -> tuple[Path, ...]:
-    """Source files in the import closure of ``module``, sorted; static imports inside the package."""
+    """Source files in the import closure of ``module``, sorted; static imports inside the package.
+
+    Raises ``ModuleNotFoundError`` when there is no such module, whose digest would be that of
+    nothing.
+    """
+    if _module_file(module) is None:
+        raise ModuleNotFoundError(f"there is no module {module} under {SOURCE}", name=module)
     seen: dict[str, Path] = {}
     waiting = [module]
     while waiting:

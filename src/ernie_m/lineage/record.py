@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -27,6 +28,13 @@ def file_facts(path: Path) -> dict[str, Any]:
         "sha256": file_sha256(path),
         "bytes": path.stat().st_size,
     }
+
+
+def seal(record: dict[str, Any]) -> str:
+    """Digest of everything in a record but its seal; shows whether it was edited afterwards."""
+    sealed = {key: value for key, value in record.items() if key != "seal"}
+    text = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _git() -> dict[str, Any]:
@@ -88,6 +96,7 @@ def write_record(job: Job[Any], path: Path, started: datetime) -> None:
         "facts": facts,
         "run": _run_facts(job, started),
     }
+    record["seal"] = seal(record)
     temporary = path.with_name(f".partial-{path.name}")
     temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)

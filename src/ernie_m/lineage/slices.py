@@ -1,0 +1,74 @@
+"""Which part of the configuration each stage depends on: exactly the keys it uses.
+
+One table for the rules, which hand the slice to the job, and for the audit, which compares it with
+what the job was given. A slice that is too wide retrains a model for a word in the report's title;
+one that is too narrow leaves a stale result without saying so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from ernie_m.config.base import Section
+from ernie_m.config.corpora import ExtractSettings
+from ernie_m.config.pretrain import BacktranslateJob
+from ernie_m.config.model import InitialiseSettings
+from ernie_m.config.root import Config
+
+# Stage -> its settings, from the configuration and the parts of the job's instance.
+SLICES: dict[str, Callable[..., Section]] = {
+    "corpora_download": lambda config, dataset: config.corpora.rows()[dataset],
+    "corpora_extract": lambda config, dataset, language: ExtractSettings(
+        format=config.corpora.rows()[dataset].format
+    ),
+    "corpora_clean": lambda config, language: config.corpora.clean,
+    "corpora_split": lambda config: config.corpora.split_settings(),
+    "tokenizer_train": lambda config: config.tokenizer.train,
+    "tokenizer_encode": lambda config, corpus: config.tokenizer.encode,
+    "pretrain_initialise": lambda config, variant: InitialiseSettings(
+        **config.arm(variant).model.model_dump(), languages=config.corpora.languages
+    ),
+    "pretrain_camlm": lambda config, variant: config.arm(variant).pretrain.camlm,
+    "pretrain_backtranslate": lambda config, variant, chunk: BacktranslateJob(
+        **config.arm(variant).pretrain.backtranslate.model_dump(), pairs=config.corpora.pairs
+    ),
+    "pretrain_btmlm": lambda config, variant: config.arm(variant).pretrain.btmlm,
+    "xtreme_prepare": lambda config, task: config.xtreme.prepare,
+    "xtreme_finetune": lambda config, task, *_: config.xtreme.finetune_for(task),
+    "xtreme_predict": lambda config, task, *_: config.xtreme.predict,
+    "xtreme_score": lambda config, task, *_: config.xtreme.score,
+    "xtreme_baseline": lambda config, task: Section(),
+    "report_build": lambda config: config.report,
+}
+
+# Stages that draw at random with the run's seed. Fine-tuning has seeds of its own, in its instance.
+SEEDED = frozenset(
+    {
+        "corpora_split",
+        "tokenizer_train",
+        "pretrain_initialise",
+        "pretrain_camlm",
+        "pretrain_backtranslate",
+        "pretrain_btmlm",
+        "xtreme_prepare",
+    }
+)
+
+
+def settings_of(config: Config, stage: str, instance: str = "") -> Section:
+    """Settings of one job; ``KeyError`` for what the configuration does not contain."""
+    return SLICES[stage](config, *filter(None, instance.split("/")))
+
+
+def settings_text(config: Config, stage: str, instance: str = "") -> str:
+    """The same as JSON; equal settings give equal text, whatever the order of their fields."""
+    values = settings_of(config, stage, instance).model_dump(mode="json")
+    return json.dumps(values, sort_keys=True, ensure_ascii=False)
+
+
+def seed_of(config: Config, stage: str, instance: str = "") -> int | None:
+    """Seed of one job, or None when it draws nothing."""
+    if stage == "xtreme_finetune":
+        return int(instance.rpartition("/seed")[2])
+    return config.seed if stage in SEEDED else None

@@ -1,0 +1,49 @@
+# The report.
+
+
+rule report_build:
+    """Everything above ends in one page that can be read without the machine it was made on:
+    what was run, what came out beside its baselines, and where each number comes from.
+    """
+    input:
+        scores=files("xtreme_score", "scores.json"),
+        baselines=files("xtreme_baseline", "scores.json"),
+        curves=files("pretrain_camlm", "curves.jsonl")
+        + files("pretrain_btmlm", "curves.jsonl"),
+        metrics=files("pretrain_camlm", "metrics.json")
+        + files("pretrain_btmlm", "metrics.json"),
+        stats=[file for stage in WITH_STATS for file in files(stage, "stats.json")],
+        manifests=files("tokenizer_encode", "manifest.json"),
+        records=[file for stage in JOBS for file in files(stage, "record.json")],
+    output:
+        report=report(
+            "<results>/report_build/report.html",
+            caption="../report/report.rst",
+            category="Report",
+        ),
+        scores=report(
+            "<results>/report_build/scores.csv",
+            caption="../report/scores.rst",
+            category="Scores",
+        ),
+        metrics="<results>/report_build/metrics.json",
+        record="<results>/report_build/record.json",
+    log:
+        "<logs>/report_build.log",
+    benchmark:
+        "<benchmarks>/report_build.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code_digest("ernie_m.report.build"),
+        settings=settings("report_build"),
+    shell:
+        command(
+            "ernie_m.report.build",
+            inputs="scores baselines curves metrics stats manifests records",
+            outputs="report scores metrics",
+        )

@@ -1,0 +1,65 @@
+# Pieces: train SentencePiece -> encode shards.
+
+
+rule tokenizer_train:
+    """One vocabulary for all languages is what lets them meet. It is drawn from text sampled by
+    temperature, because at natural shares the small languages would be spelt in single letters,
+    and from training text only."""
+    input:
+        text=expand("<results>/corpora_split/{corpus}-train.parquet", corpus=CORPORA),
+    output:
+        model="<results>/tokenizer_train/spm.model",
+        stats="<results>/tokenizer_train/stats.json",
+        record="<results>/tokenizer_train/record.json",
+    log:
+        "<logs>/tokenizer_train.log",
+    benchmark:
+        "<benchmarks>/tokenizer_train.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: CONFIG.tokenizer.train.num_threads
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        code=code_digest("ernie_m.tokenizer.train"),
+        settings=settings("tokenizer_train"),
+        seed=seed("tokenizer_train"),
+    shell:
+        command(
+            "ernie_m.tokenizer.train", inputs="text", outputs="model stats", seed=True
+        )
+
+
+rule tokenizer_encode:
+    """Text is cut into pieces once and read many times, by every arm and every epoch, so it is
+    kept as numbers in files that can be read at any place without reading the rest."""
+    input:
+        tokenizer=rules.tokenizer_train.output.model,
+        train="<results>/corpora_split/{corpus}-train.parquet",
+        valid="<results>/corpora_split/{corpus}-valid.parquet",
+    output:
+        shards=expand("<results>/tokenizer_encode/{{corpus}}/{shard}", shard=SHARDS),
+        valid="<results>/tokenizer_encode/{corpus}/valid.safetensors",
+        manifest="<results>/tokenizer_encode/{corpus}/manifest.json",
+        record="<results>/tokenizer_encode/{corpus}/record.json",
+    log:
+        "<logs>/tokenizer_encode/{corpus}.log",
+    benchmark:
+        "<benchmarks>/tokenizer_encode/{corpus}.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=code_digest("ernie_m.tokenizer.encode"),
+        settings=settings("tokenizer_encode", "{corpus}"),
+    shell:
+        command(
+            "ernie_m.tokenizer.encode",
+            "{wildcards.corpus}",
+            inputs="tokenizer train valid",
+            outputs="shards valid manifest",
+        )

@@ -1,0 +1,185 @@
+# Evaluation: prepare -> finetune -> predict -> score, and baselines. Tasks differ in their files,
+# so the stages whose outputs differ have a rule for each task, of one text.
+
+
+for task in CONFIG.xtreme.tasks:
+
+    rule:
+        """Held-out text becomes examples whose labels are certain by construction and the same
+        in every language. It comes from integrations that no training file has seen.
+        """
+        name:
+            f"xtreme_prepare_{task}"
+        input:
+            rows=rules.corpora_split.output.rows,
+        output:
+            examples=examples(task, "train", "dev", "test"),
+            stats=f"<results>/xtreme_prepare/{task}/stats.json",
+            record=f"<results>/xtreme_prepare/{task}/record.json",
+        log:
+            f"<logs>/xtreme_prepare/{task}.log",
+        benchmark:
+            f"<benchmarks>/xtreme_prepare/{task}.tsv"
+        conda:
+            "../../envs/ernie-m.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            code=code_digest("ernie_m.xtreme.prepare"),
+            settings=settings("xtreme_prepare", task),
+            seed=seed("xtreme_prepare", task),
+        shell:
+            command(
+                "ernie_m.xtreme.prepare",
+                task,
+                inputs="rows",
+                outputs="examples stats",
+                seed=True,
+            )
+
+
+rule xtreme_finetune:
+    """The paper's test of a cross-lingual encoder: it learns the task in English only, and what
+    it then can do in other languages is what pre-training brought across."""
+    input:
+        model=lambda wildcards: checkpoint(wildcards.variant, wildcards.stage),
+        tokenizer=rules.tokenizer_train.output.model,
+        examples=lambda wildcards: examples(wildcards.task, "train", "dev"),
+    output:
+        model="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/model.safetensors",
+        curves="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/curves.jsonl",
+        metrics="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/metrics.json",
+        record="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/record.json",
+    log:
+        "<logs>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=480,
+    params:
+        code=code_digest("ernie_m.xtreme.finetune"),
+        settings=settings("xtreme_finetune", "{task}/{variant}/{stage}/seed{seed}"),
+        seed=seed("xtreme_finetune", "{task}/{variant}/{stage}/seed{seed}"),
+    shell:
+        command(
+            "ernie_m.xtreme.finetune",
+            "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
+            inputs="model tokenizer examples",
+            outputs="model curves metrics",
+            seed=True,
+        )
+
+
+for task in CONFIG.xtreme.tasks:
+
+    rule:
+        """Predictions are kept, not only their score: a metric that is corrected later must not
+        cost a fine-tuning. Retrieval uses the pre-trained encoder as it is, which shows the
+        shared space itself."""
+        name:
+            f"xtreme_predict_{task}"
+        input:
+            model=scored_model,
+            tokenizer=rules.tokenizer_train.output.model,
+            examples=examples(task, "dev", "test"),
+        output:
+            predictions=expand(
+                "<results>/xtreme_predict/{{task}}/{{variant}}/{{stage}}/seed{{seed}}/{name}",
+                name=predictions(task),
+            ),
+            record="<results>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}/record.json",
+        log:
+            "<logs>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}.log",
+        benchmark:
+            "<benchmarks>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}.tsv"
+        wildcard_constraints:
+            task=task,
+        conda:
+            "../../envs/ernie-m.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=120,
+        params:
+            code=code_digest("ernie_m.xtreme.predict"),
+            settings=settings("xtreme_predict", "{task}/{variant}/{stage}/seed{seed}"),
+        shell:
+            command(
+                "ernie_m.xtreme.predict",
+                "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
+                inputs="model tokenizer examples",
+                outputs="predictions",
+            )
+
+
+rule xtreme_score:
+    """A stage of its own and without the model, so that a changed metric costs seconds, and so
+    that the same scorer can judge predictions from elsewhere."""
+    input:
+        examples=lambda wildcards: examples(wildcards.task, "test"),
+        predictions=lambda wildcards: [
+            "<results>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}/".format(
+                **wildcards
+            )
+            + name
+            for name in predictions(wildcards.task)
+        ],
+    output:
+        scores="<results>/xtreme_score/{task}/{variant}/{stage}/seed{seed}/scores.json",
+        record="<results>/xtreme_score/{task}/{variant}/{stage}/seed{seed}/record.json",
+    log:
+        "<logs>/xtreme_score/{task}/{variant}/{stage}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/xtreme_score/{task}/{variant}/{stage}/seed{seed}.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        code=code_digest("ernie_m.xtreme.score"),
+        settings=settings("xtreme_score", "{task}/{variant}/{stage}/seed{seed}"),
+    shell:
+        command(
+            "ernie_m.xtreme.score",
+            "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
+            inputs="examples predictions",
+            outputs="scores",
+        )
+
+
+rule xtreme_baseline:
+    """A number says little alone. Chance, the most frequent answer and plain overlap of strings
+    are what a score must beat before it counts as understanding."""
+    input:
+        examples=lambda wildcards: examples(wildcards.task, "train", "dev", "test"),
+    output:
+        scores="<results>/xtreme_baseline/{task}/scores.json",
+        record="<results>/xtreme_baseline/{task}/record.json",
+    log:
+        "<logs>/xtreme_baseline/{task}.log",
+    benchmark:
+        "<benchmarks>/xtreme_baseline/{task}.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=20,
+    params:
+        code=code_digest("ernie_m.xtreme.baseline"),
+        settings=settings("xtreme_baseline", "{task}"),
+    shell:
+        command(
+            "ernie_m.xtreme.baseline",
+            "{wildcards.task}",
+            inputs="examples",
+            outputs="scores",
+        )
