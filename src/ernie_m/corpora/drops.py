@@ -1,0 +1,42 @@
+"""An account of what was dropped, and why, with a few examples to look at."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from ernie_m.corpora.hashing import hash64
+
+EXAMPLES = 5
+
+
+class Drops:
+    """Counts by reason, and the same few examples whatever the order rows came in."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._examples: defaultdict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
+
+    def add(self, reason: str, **example: str) -> None:
+        """Count one drop; ``example`` (id and texts) may be kept to be shown."""
+        self.counts[reason] += 1
+        held = self._examples[reason]
+        place = hash64(*example.values())
+        if len(held) < EXAMPLES or place < held[-1][0]:
+            held.append((place, example))
+            held.sort(key=lambda entry: entry[0])
+            del held[EXAMPLES:]
+
+    def facts(self) -> dict[str, Any]:
+        """``{"dropped": {reason: count}, "examples": {reason: [...]}}``."""
+        return {
+            "dropped": dict(sorted(self.counts.items())),
+            "examples": {
+                reason: [example for _, example in held]
+                for reason, held in sorted(self._examples.items())
+            },
+        }
+
+    def sentence(self) -> str:
+        """``12 too short, 3 no letters``."""
+        return ", ".join(f"{count} {reason}" for reason, count in self.counts.most_common())

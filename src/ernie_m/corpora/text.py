@@ -1,0 +1,88 @@
+"""Normal form of text, its mark-up, and the key under which two texts count as the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache
+
+# Invisible, yet part of the spelling: Persian and Indic scripts join and split letters with these.
+_JOINERS = {0x200C, 0x200D}
+
+_PLACEHOLDER = re.compile(r"\{[^{}\s]*\}")
+_LINK = re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)")
+_BOLD = re.compile(r"\*\*(.+?)\*\*")
+_CODE = re.compile(r"`+([^`]+)`+")
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
+_DIGITS = re.compile(r"\d+")
+
+
+class _Visible(dict[int, str | int | None]):
+    """Code point -> what is kept: controls that break lines become spaces, other invisible or
+    unassigned code points go (Cc, Cf, Cs, Co)."""
+
+    def __missing__(self, point: int) -> str | int | None:
+        character = chr(point)
+        kept: str | int | None = point
+        if character.isspace():
+            kept = " "
+        elif point not in _JOINERS and unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co"}:
+            kept = None
+        self[point] = kept
+        return kept
+
+
+class _Comparable(dict[int, str | int]):
+    """Code point -> itself for letters, marks and numbers, else a space."""
+
+    def __missing__(self, point: int) -> str | int:
+        kept = point if unicodedata.category(chr(point))[0] in "LMN" else " "
+        self[point] = kept
+        return kept
+
+
+_VISIBLE = _Visible()
+_COMPARABLE = _Comparable()
+
+
+def normalise(text: str) -> str:
+    """NFC, no control or zero-width characters, single spaces; applying it twice changes nothing.
+
+    NFC and not NFKC: compatibility folding is the tokenizer's own business (nmt_nfkc), and
+    evaluation has to find answers in the text as it was written.
+    """
+    return " ".join(unicodedata.normalize("NFC", text.translate(_VISIBLE)).split())
+
+
+def strip_markup(text: str) -> str:
+    """Text as a reader sees it: ``**bold**``, `` `code` `` and ``[links](address)`` lose their
+    marks and keep their words; ``{placeholders}`` stay."""
+    for pattern in (_LINK, _BOLD, _CODE):
+        text = pattern.sub(r"\1", text)
+    return " ".join(text.split())
+
+
+def prose(text: str) -> str:
+    """Text without what belongs to no language: placeholders, code spans, web addresses."""
+    for pattern in (_PLACEHOLDER, _CODE, _ADDRESS):
+        text = pattern.sub(" ", text)
+    return strip_markup(text)
+
+
+def comparable(text: str) -> str:
+    """Key under which texts are the same: compatibility form, no case, no punctuation."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(folded.translate(_COMPARABLE).split())
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers written in digits of any script, sorted, those inside placeholders left out."""
+    return sorted(int(found) for found in _DIGITS.findall(_PLACEHOLDER.sub(" ", text)))
+
+
+@cache
+def script(character: str) -> str:
+    """First word of a letter's Unicode name, its script; half- and full-width forms are folded."""
+    name = unicodedata.name(unicodedata.normalize("NFKC", character)[0], "UNKNOWN")
+    first = re.split(r"[ -]", name, maxsplit=1)[0]
+    return "CJK" if first == "IDEOGRAPHIC" else first

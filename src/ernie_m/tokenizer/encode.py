@@ -1,0 +1,115 @@
+"""Encode one corpus into shards, with a manifest of what they hold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ernie_m.config.tokenizer import EncodeSettings
+from ernie_m.corpora.languages import units
+from ernie_m.corpora.tables import read_table, table_languages
+from ernie_m.job import Job, main
+from ernie_m.tokenizer.shards import Sentences, Shard, sentence_keys, write_shard
+from ernie_m.tokenizer.vocabulary import UNK, Tokenizer
+
+logger = logging.getLogger(__name__)
+
+
+class Account:
+    """Tokens, unknown tokens, cut sentences and words of each language, as they are encoded."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[str, int]] = {}
+
+    def add(self, language: str, texts: Sequence[str], encoded: list[list[int]], cut: int) -> None:
+        """Count one encoded column, of which ``cut`` sentences are longer than allowed."""
+        found = {
+            "sentences": len(texts),
+            "sentences_cut": cut,
+            "tokens": sum(len(ids) for ids in encoded),
+            "unknown": sum(ids.count(UNK) for ids in encoded),
+            "units": sum(units(language, text) for text in texts),
+        }
+        own = self._counts.setdefault(language, dict.fromkeys(found, 0))
+        for name, value in found.items():
+            own[name] += value
+
+    def facts(self) -> dict[str, Any]:
+        """Per language: counts, unknown share, and tokens per word (character where words are
+        not spaced)."""
+        return {
+            language: counts
+            | {
+                "unknown_share": counts["unknown"] / max(counts["tokens"], 1),
+                "tokens_per_unit": counts["tokens"] / max(counts["units"], 1),
+            }
+            for language, counts in self._counts.items()
+        }
+
+
+def encode_table(
+    path: Path, tokenizer: Tokenizer, max_tokens: int, threads: int, account: Account
+) -> Shard:
+    """All of one file in memory; sentences longer than ``max_tokens`` are cut."""
+    languages = table_languages(path)
+    names = ["id", "text"] if len(languages) == 1 else ["id", "source", "target"]
+    ids, *columns = read_table(path, names)
+    sides = []
+    for language, texts in zip(languages, columns, strict=True):
+        encoded = tokenizer.encode(texts, threads)
+        account.add(language, texts, encoded, sum(len(ids) > max_tokens for ids in encoded))
+        sides.append(Sentences.of([ids[:max_tokens] for ids in encoded], tokenizer.size))
+    return Shard(tuple(languages), tokenizer.sha256, sentence_keys(ids), tuple(sides))
+
+
+def cut_shard(whole: Shard, start: int, end: int) -> Shard:
+    """Sentences ``start`` to ``end`` of a shard."""
+    sides = []
+    for side in whole.sides:
+        offsets = side.offsets[start : end + 1]
+        tokens = side.tokens[offsets[0] : offsets[-1]]
+        sides.append(Sentences(np.ascontiguousarray(tokens), offsets - offsets[0]))
+    return Shard(whole.languages, whole.tokenizer, whole.keys[start:end].copy(), tuple(sides))
+
+
+def _file_facts(name: str, shard: Shard) -> dict[str, Any]:
+    tokens = sum(len(side.tokens) for side in shard.sides)
+    return {"file": name, "sentences": len(shard), "tokens": tokens}
+
+
+def run(job: Job[EncodeSettings]) -> None:
+    """Write the shards, valid.safetensors and manifest.json; instance ``{corpus}``."""
+    settings = job.settings
+    tokenizer, account = Tokenizer(job.input("tokenizer")), Account()
+    train, valid = (
+        encode_table(job.input(part), tokenizer, settings.max_tokens, job.threads, account)
+        for part in ("train", "valid")
+    )
+    parts: dict[str, list[dict[str, Any]]] = {"train": [], "valid": []}
+    edges = [len(train) * k // settings.shards for k in range(settings.shards + 1)]
+    targets = zip(job.output_paths["shards"], job.outputs("shards"), strict=True)
+    for (final, path), start, end in zip(targets, edges[:-1], edges[1:], strict=True):
+        shard = cut_shard(train, start, end)
+        write_shard(path, shard)
+        parts["train"].append(_file_facts(final.name, shard))
+    write_shard(job.output("valid"), valid)
+    parts["valid"].append(_file_facts(job.output_paths["valid"][0].name, valid))
+    manifest = {
+        "schema": 1,
+        "kind": "mono" if len(train.languages) == 1 else "parallel",
+        "languages": list(train.languages),
+        "tokenizer": tokenizer.sha256,
+        "vocabulary": tokenizer.size,
+        "parts": parts,
+        "statistics": account.facts(),
+    }
+    job.write_json("manifest", manifest)
+    logger.info("%s: %d + %d sentences", job.instance, len(train), len(valid))
+
+
+if __name__ == "__main__":
+    main(run, EncodeSettings)

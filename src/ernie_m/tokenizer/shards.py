@@ -1,0 +1,172 @@
+"""Encoded sentences in safetensors files, written whole and read through memory maps.
+
+A monolingual shard holds ``tokens`` (uint16, or uint32 for more than 65,535 ids) ``[N]``,
+``offsets`` int64 ``[n + 1]`` and ``keys`` uint64 ``[n]``, the hash of each sentence's row id; a
+parallel shard holds ``source_tokens``, ``source_offsets``, ``target_tokens``, ``target_offsets``
+and ``keys``. There are no special ids inside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from ernie_m.corpora.hashing import hash64
+from ernie_m.errors import UserError
+
+SCHEMA = 1
+SIDES = {"mono": ("",), "parallel": ("source_", "target_")}
+_TYPES = {"U16": np.uint16, "U32": np.uint32, "U64": np.uint64, "I64": np.int64}
+_LENGTH_BYTES = 8
+_MAX_HEADER = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Ragged ids: sentence i is ``tokens[offsets[i] : offsets[i + 1]]``."""
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
+
+    @classmethod
+    def of(cls, sentences: Sequence[Sequence[int]], vocabulary: int) -> Sentences:
+        """Ids of ``sentences`` in the smallest type that holds ``vocabulary`` of them."""
+        kind = np.uint16 if vocabulary <= np.iinfo(np.uint16).max else np.uint32
+        offsets = np.zeros(len(sentences) + 1, dtype=np.int64)
+        np.cumsum([len(sentence) for sentence in sentences], out=offsets[1:])
+        flat = (token for sentence in sentences for token in sentence)
+        return cls(np.fromiter(flat, dtype=kind, count=int(offsets[-1])), offsets)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One shard: ``sides`` has one entry for a language, two for a pair, as ``languages``."""
+
+    languages: tuple[str, ...]
+    tokenizer: str
+    keys: np.ndarray
+    sides: tuple[Sentences, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def sentence_keys(ids: Sequence[str]) -> np.ndarray:
+    """BLAKE2b-64 of row ids, uint64 ``[n]``: by these, sentences are recognised in any order."""
+    return np.array([hash64(name) for name in ids], dtype=np.uint64)
+
+
+def write_shard(path: Path, shard: Shard) -> None:
+    """Write ``shard``; the same content gives the same bytes."""
+    kind = "mono" if len(shard.sides) == 1 else "parallel"
+    arrays = {"keys": shard.keys}
+    for prefix, side in zip(SIDES[kind], shard.sides, strict=True):
+        arrays[f"{prefix}tokens"] = side.tokens
+        arrays[f"{prefix}offsets"] = side.offsets
+    facts = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "languages": list(shard.languages),
+        "tokenizer": shard.tokenizer,
+        "sentences": len(shard),
+        "tokens": sum(len(side.tokens) for side in shard.sides),
+    }
+    # One entry: safetensors writes several metadata keys in an order that changes from run to run.
+    save_file(arrays, path, metadata={"ernie_m": json.dumps(facts, sort_keys=True)})
+
+
+def read_shard(path: Path, tokenizer: str | None = None) -> Shard:
+    """A shard whose arrays are read-only memory maps.
+
+    Raises :class:`UserError` when the file is damaged, is no shard, or was encoded with another
+    tokenizer than the one whose SHA-256 is given.
+    """
+    facts, arrays = _read(path)
+    if tokenizer is not None and facts["tokenizer"] != tokenizer:
+        raise UserError(
+            f"{path} was encoded with tokenizer {facts['tokenizer'][:12]}, "
+            f"not with {tokenizer[:12]}.",
+            "Run tokenizer.encode again with this tokenizer.",
+        )
+    try:
+        sides = tuple(
+            Sentences(arrays[f"{prefix}tokens"], arrays[f"{prefix}offsets"])
+            for prefix in SIDES[facts["kind"]]
+        )
+        shard = Shard(tuple(facts["languages"]), facts["tokenizer"], arrays["keys"], sides)
+        whole = len(shard) == facts["sentences"] and all(_consistent(shard, side) for side in sides)
+    except KeyError as error:
+        raise _damaged(path, f"it lacks {error}") from None
+    if not whole:
+        raise _damaged(path, "its counts do not agree")
+    return shard
+
+
+def _consistent(shard: Shard, side: Sentences) -> bool:
+    offsets = side.offsets
+    return bool(
+        len(offsets) == len(shard) + 1
+        and offsets[0] == 0
+        and offsets[-1] == len(side.tokens)
+        and (np.diff(offsets) >= 0).all()
+    )
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} is not a whole shard: {reason}.",
+        "Delete it and run tokenizer.encode again.",
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Facts and arrays of a safetensors file: a length, a JSON header, then the arrays' bytes.
+
+    Read by hand because the library copies arrays, and a corpus may be larger than memory.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        length = int.from_bytes(handle.read(_LENGTH_BYTES), "little")
+        if not 2 <= length <= min(_MAX_HEADER, size - _LENGTH_BYTES):
+            raise _damaged(path, "it has no header")
+        start = _LENGTH_BYTES + length
+        try:
+            header = json.loads(handle.read(length))
+            facts = json.loads(header.pop("__metadata__")["ernie_m"])
+            _check_facts(facts)
+            arrays = {name: _map(path, start, size, entry) for name, entry in header.items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _damaged(path, f"its header is not understood ({error})") from None
+    return facts, arrays
+
+
+def _check_facts(facts: Mapping[str, Any]) -> None:
+    if facts["schema"] != SCHEMA:
+        raise ValueError(f"schema {facts['schema']}, not {SCHEMA}")
+    if len(facts["languages"]) != len(SIDES[facts["kind"]]):
+        raise ValueError("languages do not fit the kind")
+    if not isinstance(facts["tokenizer"], str):
+        raise ValueError("no tokenizer")
+
+
+def _map(path: Path, start: int, size: int, entry: Mapping[str, Any]) -> np.ndarray:
+    kind = np.dtype(_TYPES[entry["dtype"]])
+    (length,) = entry["shape"]
+    first, last = entry["data_offsets"]
+    if last - first != length * kind.itemsize or first < 0 or start + last > size:
+        raise ValueError("the file is cut off")
+    if length == 0:
+        return np.empty(0, dtype=kind)
+    return np.memmap(path, dtype=kind, mode="r", offset=start + first, shape=(length,))

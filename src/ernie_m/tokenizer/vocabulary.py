@@ -1,0 +1,115 @@
+"""Text to ids and back, with the id layout of XLM-R and ERNIE-M.
+
+``<s>`` 0, ``<pad>`` 1, ``</s>`` 2, ``<unk>`` 3, then SentencePiece's pieces from its fourth on
+(its own first three are ``<unk>``, ``<s>``, ``</s>``) at their number plus one, ``<mask>`` last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import sentencepiece
+
+from ernie_m.errors import UserError
+from ernie_m.lineage.digest import file_sha256
+
+BOS, PAD, EOS, UNK = 0, 1, 2, 3
+SPECIALS = 4
+# SentencePiece's own special pieces: <unk>, <s>, </s>.
+_OWN_SPECIALS = 3
+# Sentences handed to SentencePiece's threads at once.
+BLOCK = 20_000
+
+Span = tuple[int, int]
+
+
+class Tokenizer:
+    """A SentencePiece model behind XLM-R's ids.
+
+    Raises :class:`UserError` when ``path`` is not a SentencePiece model.
+    """
+
+    bos_id, pad_id, eos_id, unk_id = BOS, PAD, EOS, UNK
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._model = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+        except RuntimeError:
+            raise UserError(
+                f"{path} is not a SentencePiece model.", "Make it with tokenizer.train."
+            ) from None
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the model file, by which shards know their tokenizer."""
+        return file_sha256(self.path)
+
+    @property
+    def mask_id(self) -> int:
+        """Id of ``<mask>``, the last one."""
+        return self.size - 1
+
+    @property
+    def size(self) -> int:
+        """Number of ids, special ones included: rows of the embedding table."""
+        return len(self._model) + 2
+
+    def encode(self, texts: Sequence[str], threads: int = 1) -> list[list[int]]:
+        """Ids of each text without ``<s>`` and ``</s>``."""
+        encoded: list[list[int]] = []
+        for start in range(0, len(texts), BLOCK):
+            block = list(texts[start : start + BLOCK])
+            encoded += self._model.encode(block, num_threads=threads)
+        return [[self._to_id(piece) for piece in pieces] for pieces in encoded]
+
+    def encode_with_offsets(
+        self, texts: Sequence[str], threads: int = 1
+    ) -> list[tuple[list[int], list[Span]]]:
+        """Ids of each text, and for each id the (start, end) of its characters in the text.
+
+        Offsets count characters of the original string although SentencePiece normalises it:
+        ``text[start:end]`` is what the piece stands for. The space before a word belongs to no
+        piece, so that spans can be compared with words; a lone ``▁`` has an empty span.
+        """
+        encoded: list[tuple[list[int], list[Span]]] = []
+        for start in range(0, len(texts), BLOCK):
+            block = list(texts[start : start + BLOCK])
+            protos = self._model.encode(block, out_type="immutable_proto", num_threads=threads)
+            for text, proto in zip(block, protos, strict=True):
+                ids = [self._to_id(piece.id) for piece in proto.pieces]
+                spans = [_without_space(text, piece.begin, piece.end) for piece in proto.pieces]
+                encoded.append((ids, spans))
+        return encoded
+
+    def encode_words(self, words: Sequence[str], threads: int = 1) -> list[list[int]]:
+        """Ids of each word of one sentence, each encoded by itself as XTREME's tagging does;
+        a word that normalises to nothing gets ``<unk>``, so that every word has a first piece."""
+        return [ids or [UNK] for ids in self.encode(words, threads)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of ``ids``, special ones left out."""
+        return str(self._model.decode([i - 1 for i in ids if SPECIALS <= i < self.mask_id]))
+
+    def piece(self, index: int) -> str:
+        """The piece of one id, as SentencePiece writes it."""
+        names = {BOS: "<s>", PAD: "<pad>", EOS: "</s>", UNK: "<unk>", self.mask_id: "<mask>"}
+        return names.get(index) or str(self._model.id_to_piece(index - 1))
+
+    def log_probabilities(self) -> list[float]:
+        """Natural log-probability of each id under SentencePiece's unigram model; ids that no
+        text gives (special ones) get the smallest of the pieces'."""
+        scores = [self._model.get_score(piece) for piece in range(_OWN_SPECIALS, len(self._model))]
+        return [min(scores)] * SPECIALS + scores + [min(scores)]
+
+    @staticmethod
+    def _to_id(piece: int) -> int:
+        return piece + 1 if piece >= _OWN_SPECIALS else UNK
+
+
+def _without_space(text: str, start: int, end: int) -> Span:
+    while start < end and text[start].isspace():
+        start += 1
+    return start, end
