@@ -102,6 +102,4 @@ def _refusal(sentences: list[str]) -> UserError:
     else:
         lines = "\n".join(f"  - {sentence}" for sentence in sentences)
         what = f"The configuration cannot be used for {len(sentences)} reasons:\n{lines}"
-    return UserError(
-        what, "Correct it where you set it; docs/configuration.md explains every key."
-    )
+    return UserError(what, "Correct it where you set it; docs/configuration.md explains every key.")

@@ -39,7 +39,9 @@ class Arm(Section):
     """What one arm of the experiment is trained with."""
 
     model: ModelSettings = Field(default_factory=ModelSettings, description="The encoder.")
-    pretrain: PretrainSettings = Field(default_factory=PretrainSettings, description="The pre-training.")
+    pretrain: PretrainSettings = Field(
+        default_factory=PretrainSettings, description="The pre-training."
+    )
 
 
 class Config(Section):
@@ -56,10 +58,18 @@ class Config(Section):
         description="Seed of every random choice: the split, sampling, masking, initial weights. "
         "Another seed is another experiment, and everything after the extraction is made anew.",
     )
-    corpora: CorporaSettings = Field(default_factory=CorporaSettings, description="The text and its division.")
-    tokenizer: TokenizerSettings = Field(default_factory=TokenizerSettings, description="Text to pieces.")
-    model: ModelSettings = Field(default_factory=ModelSettings, description="The encoder (paper, section 4.1).")
-    pretrain: PretrainSettings = Field(default_factory=PretrainSettings, description="The two stages of pre-training (paper, section 3)."
+    corpora: CorporaSettings = Field(
+        default_factory=CorporaSettings, description="The text and its division."
+    )
+    tokenizer: TokenizerSettings = Field(
+        default_factory=TokenizerSettings, description="Text to pieces."
+    )
+    model: ModelSettings = Field(
+        default_factory=ModelSettings, description="The encoder (paper, section 4.1)."
+    )
+    pretrain: PretrainSettings = Field(
+        default_factory=PretrainSettings,
+        description="The two stages of pre-training (paper, section 3).",
     )
     variants: dict[Name, Variant] = Field(
         {},
@@ -67,8 +77,11 @@ class Config(Section):
         "`pretrain` in which the arm differs from the main one. Each is trained and scored as a "
         "branch of the same graph, at the cost of a whole pre-training.",
     )
-    xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="Evaluation (paper, section 4.2).")
-    tracking: TrackingSettings = Field(default_factory=TrackingSettings, description="Where MLflow keeps its account of the runs."
+    xtreme: XtremeSettings = Field(
+        default_factory=XtremeSettings, description="Evaluation (paper, section 4.2)."
+    )
+    tracking: TrackingSettings = Field(
+        default_factory=TrackingSettings, description="Where MLflow keeps its account of the runs."
     )
     report: ReportSettings = Field(default_factory=ReportSettings, description="The report.")
 

@@ -33,6 +33,7 @@ def _group(
     values: dict[str, Any],
     path: Path,
     seen: dict[type[Section], tuple[Path, dict[str, Any]]],
+    within_known: bool = False,
 ) -> Iterator[str]:
     """The table of a section's plain keys, then those of the sections in it.
 
@@ -44,13 +45,15 @@ def _group(
     if not again:
         yield _heading(path, inspect.cleandoc(section.__doc__ or ""))
     elif rows:
-        yield _heading(path, f"The keys of `{_dotted(first)}`; the defaults that differ:")
+        yield _heading(path, f"The keys of `{_dotted(first)}`. Other defaults:")
+    elif not within_known:
+        yield _heading(path, f"The keys of `{_dotted(first)}`.")
     if rows:
         yield "\n".join(["| Key | Default | Kind | Meaning |", "| --- | --- | --- | --- |", *rows])
     for name, field in section.model_fields.items():
         below = section_of(field)
         if below and not is_table(field):
-            yield from _group(below, values[name], (*path, name), seen)
+            yield from _group(below, values[name], (*path, name), seen, again)
 
 
 def _rows(
@@ -62,7 +65,8 @@ def _rows(
         if group or (known is not None and known[name] == values[name]):
             continue
         default = _code(json.dumps(values[name], ensure_ascii=False))
-        cells = (_code(name), default, _kind(properties[name]), field.description or "")
+        meaning = (field.description or "").replace("<", "&lt;")
+        cells = (_code(name), default, _kind(properties[name]), meaning)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

@@ -1,0 +1,57 @@
+# `make reproduce` and `make test` each do all their own set-up; `make help` lists the rest.
+
+# The first Python from 3.11 on that can make an environment; another one by `make PYTHON=...`.
+PYTHONS := python3.11 python3.12 python3.13 python3.14 python3
+FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach python,$(PYTHONS),$(shell \
+	$(python) -c '$(FITS)' 2>/dev/null && command -v $(python))))
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+PY_FILES := src tests
+SMK_FILES := Snakefile workflow/rules
+
+.PHONY: help install reproduce test format check lint types clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+install: $(INSTALLED) ## make the environment in .venv from pinned versions
+
+reproduce: $(INSTALLED) ## run the default pipeline, from download to report
+	$(BIN)/snakemake --cores all
+
+test: $(INSTALLED) ## run the tests
+	$(BIN)/python -m pytest
+
+format: $(INSTALLED) ## rewrite Python and Snakemake files in the house style
+	$(BIN)/ruff format $(PY_FILES)
+	$(BIN)/ruff check --fix $(PY_FILES)
+	$(BIN)/snakefmt $(SMK_FILES)
+
+check: $(INSTALLED) ## format, lint and types, without rewriting
+	$(BIN)/ruff format --check $(PY_FILES)
+	$(BIN)/snakefmt --check $(SMK_FILES)
+	$(MAKE) --no-print-directory lint types
+
+lint: $(INSTALLED) ## look for mistakes in Python and Snakemake files
+	$(BIN)/ruff check $(PY_FILES)
+	$(BIN)/snakemake --lint
+
+types: $(INSTALLED) ## check types
+	$(BIN)/mypy
+
+clean: ## remove what runs have made; downloads, tracking and .venv stay
+	if [ -d results ]; then \
+	  find results -mindepth 1 -maxdepth 1 ! -name corpora_download -exec rm -rf {} +; fi
+	rm -rf work build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Remade when the pins or the project file change. The package is installed so that its source
+# files stay in use where they are, and without its dependencies, which the pins have brought.
+$(INSTALLED): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python from 3.11 on was found on the PATH." \
+	  "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	touch $@

@@ -1,0 +1,150 @@
+"""What is accepted, what is refused, and in which words."""
+
+import pytest
+import yaml
+
+from ernie_m.config.base import deep_merge
+from ernie_m.config.load import load, read
+from ernie_m.config.root import Config
+from ernie_m.errors import UserError
+
+
+def refusal(mapping):
+    with pytest.raises(UserError) as caught:
+        load(mapping)
+    return caught.value.what
+
+
+def test_nothing_given_is_the_default():
+    assert load({}) == Config()
+
+
+def test_values_given_are_used():
+    config = load({"run": "mine", "model": {"layers": 2}})
+    assert (config.run, config.model.layers) == ("mine", 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"modle": {}}, "Unknown key `modle`: did you mean `model`?"),
+        (
+            {"pretrain": {"camlm": {"stepz": 3}}},
+            "Unknown key `pretrain.camlm.stepz`: did you mean `pretrain.camlm.steps`?",
+        ),
+        (
+            {"pretrain": {"learning_rate": 1.0}},
+            "Unknown key `pretrain.learning_rate`: "
+            "did you mean `pretrain.camlm.optimiser.learning_rate`?",
+        ),
+        (
+            {"tracking": {"colour": "red"}},
+            "Unknown key `tracking.colour`: the keys there are uri, experiment.",
+        ),
+        (
+            {"xtreme": {"per_task": {"standin_qa": {"epoch": 1}}}},
+            "Unknown key `xtreme.per_task.standin_qa.epoch`: "
+            "did you mean `xtreme.per_task.standin_qa.epochs`?",
+        ),
+        (
+            {"variants": {"small": {"modle": {}}}},
+            "Unknown key `variants.small.modle`: did you mean `variants.small.model`?",
+        ),
+        (
+            {"variants": {"small": {"model": {"widht": 64}}}},
+            "Unknown key `variants.small.model.widht`: did you mean `variants.small.model.width`?",
+        ),
+    ],
+)
+def test_unknown_key_names_the_nearest(wrong, sentence):
+    assert sentence in refusal(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (
+            {"pretrain": {"camlm": {"steps": "many"}}},
+            '`pretrain.camlm.steps` is "many" (text), but it should be a valid integer.',
+        ),
+        ({"seed": True}, "`seed` is true (true or false), but it should be a valid integer."),
+        ({"seed": "7"}, '`seed` is "7" (text), but it should be a valid integer.'),
+        ({"seed": -1}, "`seed` is -1 (a number), but it should be greater than or equal to 0."),
+        ({"model": None}, "`model` is empty, but it should be an object."),
+        ({"model": {"layers": 2.5}}, "`model.layers` is 2.5 (a number), but"),
+        (
+            {"corpora": {"languages": ["en", False]}},
+            "`corpora.languages[1]` is false (true or false), but it should be a valid string.",
+        ),
+        (
+            {"model": {"pair_positions": "both"}},
+            "but it should be 'continuous' or 'reset'.",
+        ),
+        ({"model": {"dropout": float("nan")}}, "`model.dropout` is "),
+        ({"model": {"width": 30, "heads": 4}}, "`model` is not accepted: heads (4) must divide"),
+        ({"variants": {"a": {"model": {"width": "wide"}}}}, '`variants.a.model.width` is "wide"'),
+        ({"variants": {"a": {"model": {"heads": 3}}}}, "`variants.a.model` is not accepted"),
+        ({"variants": {"ernie_m": {}}}, "`ernie_m` is the name of the main arm"),
+        ({"variants": {"No-Good": {}}}, "No-Good"),
+    ],
+)
+def test_wrong_value_is_shown_beside_what_is_wanted(wrong, sentence):
+    assert sentence in refusal(wrong)
+
+
+def test_all_problems_are_listed_once():
+    text = refusal({"seed": "x", "model": {"width": "y", "deep": 1}, "variants": {"a": {}}})
+    assert "for 3 reasons" in text
+    assert text.count("\n  - ") == 3
+
+
+def test_exponents_that_yaml_takes_for_text_are_numbers():
+    mapping = yaml.safe_load("pretrain: {camlm: {optimiser: {learning_rate: 5e-4}}}")
+    assert load(mapping).pretrain.camlm.optimiser.learning_rate == 5e-4
+
+
+def test_a_variant_is_the_main_arm_with_its_keys_laid_over():
+    config = load(
+        {
+            "model": {"layers": 2},
+            "variants": {"plain": {"pretrain": {"btmlm": {"objectives": {"camlm": 0}}}}},
+        }
+    )
+    main, plain = config.arm("ernie_m"), config.arm("plain")
+    assert config.arms == ("ernie_m", "plain")
+    assert (main.model, main.pretrain) == (config.model, config.pretrain)
+    assert plain.model == config.model
+    assert plain.pretrain.btmlm.objectives.camlm == 0
+    assert plain.pretrain.btmlm.objectives.btmlm == config.pretrain.btmlm.objectives.btmlm
+
+
+def test_overlays_are_laid_over_in_order(tmp_path):
+    texts = {"base": "seed: 1\nmodel: {layers: 1}", "one": "model: {width: 64}", "two": "seed: 3"}
+    paths = {name: tmp_path / f"{name}.yaml" for name in texts}
+    for name, text in texts.items():
+        paths[name].write_text(text)
+    config = read(paths["one"], paths["two"], base=paths["base"])
+    assert (config.seed, config.model.layers, config.model.width) == (3, 1, 64)
+
+
+def test_merge_replaces_lists_and_keeps_its_arguments():
+    below = {"a": {"b": [1, 2], "c": 1}}
+    assert deep_merge(below, {"a": {"b": [3]}}) == {"a": {"b": [3], "c": 1}}
+    assert below == {"a": {"b": [1, 2], "c": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [1", "line 1 is not valid YAML"),
+        ("- a\n- b", "does not hold keys with values"),
+        (None, "does not exist"),
+    ],
+)
+def test_unreadable_file_is_named(tmp_path, text, sentence):
+    path = tmp_path / "mine.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=sentence) as caught:
+        read(path)
+    assert str(path) in caught.value.what
