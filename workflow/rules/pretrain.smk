@@ -81,7 +81,7 @@ rule pretrain_backtranslate:
         shards=expand(
             "<results>/tokenizer_encode/mono-{language}/{shard}",
             language=LANGUAGES,
-            shard=SHARDS,
+            shard=[*SHARDS, "valid.safetensors"],
         ),
     output:
         pseudo="<results>/pretrain_backtranslate/{variant}/{chunk}/pseudo.safetensors",

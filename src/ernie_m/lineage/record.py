@@ -58,11 +58,12 @@ def _versions() -> dict[str, str]:
 
 def _run_facts(job: Job[Any], started: datetime) -> dict[str, Any]:
     ended = datetime.now(UTC)
+    machine = {"system": platform.system(), "cpu": platform.machine(), "cores": os.cpu_count()}
     return {
         "git": _git(),
         "python": platform.python_version(),
         "packages": _versions(),
-        "machine": {"system": platform.system(), "cpu": platform.machine(), "cores": os.cpu_count()},
+        "machine": machine,
         "threads": job.threads,
         "started": started.isoformat(timespec="seconds"),
         "ended": ended.isoformat(timespec="seconds"),

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from ernie_m.config.base import Section
 from ernie_m.config.corpora import ExtractSettings
-from ernie_m.config.pretrain import BacktranslateJob
 from ernie_m.config.model import InitialiseSettings
+from ernie_m.config.pretrain import BacktranslateJob
 from ernie_m.config.root import Config
 
 # Stage -> its settings, from the configuration and the parts of the job's instance.

@@ -1,0 +1,175 @@
+"""Walk from a result back to the downloaded bytes, and say whether it still holds.
+
+Reads the records, and hashes the files that are here; works on a clone without data (recorded,
+not checked) and without a workflow engine. Exit status: 0 VERIFIED, 3 INCOMPLETE (files are not
+here), 4 STALE (code, settings or an input changed since), 5 BROKEN (a record is missing or was
+edited), 6 TAMPERED (a file is not what its record says).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from ernie_m.config.load import read, read_yaml
+from ernie_m.config.root import Config
+from ernie_m.lineage.chain import Chain, Finding, Node, Verdict, audit
+
+CONFIGS = Path("config")
+SHOWN = 6  # jobs of one stage that are listed singly
+WIDTH = 100
+
+
+def config_of(run: str) -> Config | None:
+    """The configuration in ``config/`` whose key ``run`` names the results folder, if there is one.
+
+    Raises :class:`UserError` when it is not valid.
+    """
+    base = CONFIGS / "config.yaml"
+    if not base.is_file():
+        return None
+    if read_yaml(base).get("run", "default") == run:
+        return read()
+    for overlay in sorted(CONFIGS.glob("*.yaml")):
+        if overlay.name != "corpora.yaml" and read_yaml(overlay).get("run") == run:
+            return read(overlay)
+    return None
+
+
+def _size(count: int) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"
+
+
+def _marks(chain: Chain, nodes: Sequence[Node]) -> str:
+    """What was found out about some jobs: checked, recorded only, or the worst finding."""
+    jobs = {node.job for node in nodes}
+    worst = max(
+        (f.verdict for f in chain.findings if f.job in jobs),
+        key=lambda verdict: verdict.value,
+        default=Verdict.VERIFIED,
+    )
+    names = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
+    return names.get(worst, worst.name)
+
+
+def _settings(node: Node) -> str:
+    """The settings of a job in one line; groups of settings are named without their contents."""
+    facts = node.record["facts"]
+    words = [f"seed={facts['seed']}"]
+    for key, value in facts["settings"].items():
+        plain = json.dumps(value, ensure_ascii=False) if not isinstance(value, dict) else "{...}"
+        words.append(f"{key}={plain}")
+    text = " ".join(words)
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def _line(chain: Chain, name: str, nodes: Sequence[Node]) -> str:
+    outputs = [file for node in nodes for file in node.files("outputs")]
+    digest = outputs[0]["sha256"][:12] if len(nodes) == 1 and outputs else ""
+    size = _size(sum(file["bytes"] for file in outputs))
+    seconds = sum(node.record["run"]["seconds"] for node in nodes if node.record)
+    commits = {node.record["run"]["git"]["commit"] for node in nodes if node.record}
+    commit = next(iter(commits)) if len(commits) == 1 else None
+    dirty = any(node.record["run"]["git"]["dirty"] for node in nodes if node.record)
+    shown = (commit or "various")[:7] + ("+" if dirty else "")
+    mark = _marks(chain, nodes)
+    return f"  {name:<52} {digest:<12} {size:>9} {seconds:>8.1f} s  {shown:<8}  {mark}"
+
+
+def _jobs(chain: Chain, full: bool) -> Iterator[str]:
+    """The jobs, the target's first; many of one stage in one line."""
+    stages: dict[str, list[Node]] = {}
+    for node in chain.nodes:
+        stages.setdefault(node.job.split("/")[0] if node.record else node.job, []).append(node)
+    for stage, nodes in stages.items():
+        if len(nodes) > SHOWN and not full:
+            yield _line(chain, f"{stage} ({len(nodes)} jobs)", nodes)
+            continue
+        for text, alike in groupby(nodes, key=lambda n: _settings(n) if n.record else ""):
+            for node in alike:
+                yield _line(chain, node.job, [node])
+            yield f"      {text}" if text else "      no record"
+
+
+def _sources(chain: Chain) -> Iterator[dict[str, Any]]:
+    for node in chain.nodes:
+        settings = node.record["facts"]["settings"] if node.record else {}
+        if "licence" in settings:
+            names = ("id", "version", "licence", "sha256", "home")
+            yield {name: settings.get(name) for name in names}
+
+
+def _words(finding: Finding) -> str:
+    return f"{finding.verdict.name} {finding.job}: " + f"{finding.path} {finding.what}".strip()
+
+
+def _text(chain: Chain, compared: bool, full: bool) -> Iterator[str]:
+    yield f"{chain.target}"
+    yield from _jobs(chain, full)
+    for source in _sources(chain):
+        yield f"\nsource {source['id']} {source['version']}, {source['licence']}, {source['home']}"
+        yield f"      sha256 {source['sha256']}"
+    if not compared:
+        yield "\nSettings were not compared: no file in config/ is of this run."
+    here = sum(digest is not None for digest in chain.hashed.values())
+    yield f"\n{chain.verdict.name}: {len(chain.nodes)} jobs, {here} files hashed."
+    if chain.offence:
+        yield f"first: {_words(chain.offence)}"
+        rest = [finding for finding in chain.findings if finding is not chain.offence]
+        shown = rest if full else rest[:SHOWN]
+        yield from (f"   also {_words(finding)}" for finding in shown)
+        if len(rest) > len(shown):
+            yield f"   and {len(rest) - len(shown)} more; `--full` lists them"
+
+
+def _json(chain: Chain, compared: bool) -> str:
+    findings = [
+        {"verdict": f.verdict.name, "job": f.job, "path": f.path, "what": f.what}
+        for f in chain.findings
+    ]
+    value = {
+        "target": chain.target,
+        "verdict": chain.verdict.name,
+        "settings_compared": compared,
+        "first": findings[chain.findings.index(chain.offence)] if chain.offence else None,
+        "findings": findings,
+        "sources": list(_sources(chain)),
+        "jobs": [
+            {"job": n.job, "mark": _marks(chain, [n]), "record": n.path, **n.record}
+            for n in chain.nodes
+        ],
+    }
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line of `ernie-m audit`; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="ernie-m audit",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", type=Path, help="a result, e.g. .../scores.json")
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="+",
+        help="overlays that the run was made with (default: the file in config/ of this run)",
+    )
+    parser.add_argument("--full", action="store_true", help="list every job and finding")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    args = parser.parse_args(arguments)
+    parts = args.file.resolve().parts
+    run = parts[parts.index("results") + 1] if "results" in parts[:-1] else ""
+    config = read(*args.configfile) if args.configfile else config_of(run)
+    chain = audit(args.file, config)
+    compared = config is not None
+    print(_json(chain, compared) if args.json else "\n".join(_text(chain, compared, args.full)))
+    return chain.verdict.value
