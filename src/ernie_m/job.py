@@ -45,6 +45,7 @@ class Job(Generic[S]):
     input_paths: dict[str, list[Path]]
     output_paths: dict[str, list[Path]]
     notes: dict[str, Any] = field(default_factory=dict)
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def stage(self) -> str:
@@ -72,6 +73,10 @@ class Job(Generic[S]):
     def note(self, **facts: Any) -> None:
         """Add volatile facts (resumed from, tracking run) to the record."""
         self.notes.update(facts)
+
+    def after(self, action: Callable[[], None]) -> None:
+        """Call ``action`` once all outputs and the record are in place (to drop saved state)."""
+        self.afterwards.append(action)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write ``value`` as the JSON output ``name``, keys sorted so that bytes repeat."""
@@ -153,6 +158,8 @@ def _finish(job: Job[Any], record: Path, started: datetime) -> None:
     for path in (path for paths in job.output_paths.values() for path in paths):
         os.replace(partial(path), path)
     write_record(job, record, started)
+    for action in job.afterwards:
+        action()
 
 
 def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:

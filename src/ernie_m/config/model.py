@@ -57,6 +57,22 @@ class ModelSettings(Section):
         0.02, gt=0, description="Standard deviation of word and position embeddings; XLM-R 0.02."
     )
 
+    attention_start: Literal["random", "matching"] = Field(
+        "random",
+        description="Initial attention: random as XLM-R's, or matching (query and key weights "
+        "equal, output undoing value), which starts by reading similar tokens and like positions.",
+    )
+    position_start: Literal["random", "sinusoidal"] = Field(
+        "random",
+        description="Initial position table: random as XLM-R's, or sinusoidal, where neighbours "
+        "start out alike. Trained either way.",
+    )
+    head_bias_start: Literal["zero", "unigram"] = Field(
+        "zero",
+        description="Initial bias of the MLM head: zero, or the log-probabilities of the "
+        "tokenizer's unigram model, so that training need not first learn piece frequencies.",
+    )
+
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "ModelSettings":
         if self.width % self.heads:

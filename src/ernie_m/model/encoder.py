@@ -125,26 +125,10 @@ class LanguageModel(nn.Module):
         self.encoder = Encoder(shape)
         self.head = MaskedLMHead(shape)
 
-    def logits(self, batch: Packed, where_N: Tensor) -> Tensor:
+    def forward(self, batch: Packed, where_N: Tensor) -> Tensor:
         """Scores ``[N, V]`` at positions ``where_N`` of the rows laid end to end.
 
         Only these pass the head, the dearest part of a small model: about one token in six.
         """
         x_ND = self.encoder(batch).flatten(0, 1)[where_N]
         return self.head(x_ND, self.encoder.embeddings.word.weight)
-
-
-def initialise(model: nn.Module, linear_gain: float, embedding_std: float) -> None:
-    """Fill all weights from torch's random state.
-
-    Linear weights are normal with standard deviation ``linear_gain / sqrt(fan_in)`` (XLM-R's 0.02
-    is a gain of 0.55 at width 768), embeddings normal with ``embedding_std``; biases and the
-    language embedding are zero, so a model with one starts equal to a model without.
-    """
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=linear_gain / module.in_features**0.5)
-            nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Embedding):
-            zero = name.endswith("embeddings.language")
-            nn.init.normal_(module.weight, std=0.0 if zero else embedding_std)

@@ -116,7 +116,7 @@ class Packed:
         return offset + np.arange(int(self.lengths.sum()))
 
 
-def _place(lengths: Array, row_length: int) -> tuple[Array, Array, int]:
+def _place(lengths: Array, row_length: int) -> tuple[Array, Array]:
     """Row and start of each document, filling a row until the next does not fit."""
     rows, starts = np.empty_like(lengths), np.empty_like(lengths)
     row, used = 0, 0
@@ -125,17 +125,22 @@ def _place(lengths: Array, row_length: int) -> tuple[Array, Array, int]:
             row, used = row + 1, 0
         rows[index], starts[index] = row, used
         used += length
-    return rows, starts, row + 1
+    return rows, starts
 
 
-def pack(documents: Documents, row_length: int) -> Packed:
+def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Packed:
     """Pack documents, in order, into rows of ``row_length`` tokens.
 
-    Raises ``ValueError`` when a document is longer than a row or there are none.
+    ``one_per_row`` pads each to a row of its own, for arithmetic that must not depend on
+    neighbours to the last bit. Raises ``ValueError`` when a document is longer than a row or there are none.
     """
     if not len(documents) or documents.lengths.max() > row_length:
         raise ValueError(f"documents must be 1 to {row_length} tokens long")
-    rows, starts, count = _place(documents.lengths, row_length)
+    if one_per_row:
+        rows, starts = np.arange(len(documents)), np.zeros(len(documents), dtype=np.int64)
+    else:
+        rows, starts = _place(documents.lengths, row_length)
+    count = int(rows[-1]) + 1
     within = np.arange(len(rows)) - np.searchsorted(rows, rows)
     first = rows * row_length + starts
     offset = np.repeat(first - (np.cumsum(documents.lengths) - documents.lengths), documents.lengths)

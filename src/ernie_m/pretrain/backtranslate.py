@@ -1,0 +1,182 @@
+"""Generate pseudo tokens of another language behind each monolingual sentence.
+
+The generating step of BTMLM (section 1.4): the unmasked sentence, then placeholders that carry
+position and target language, all filled by one pass. A rule of its own, in independent chunks, so
+that a lost chunk costs one chunk. What a sentence gets depends on the sentence, the model and the
+seed alone: not on chunks, shards, or what else is in the batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ernie_m.config.pretrain import BacktranslateJob
+from ernie_m.errors import UserError
+from ernie_m.job import Job, main
+from ernie_m.model.checkpoint import load
+from ernie_m.model.encoder import LanguageModel
+from ernie_m.model.packing import NOT_SCORED, pack
+from ernie_m.objectives.layout import FIRST_PIECE, PAIR_SPECIALS
+from ernie_m.objectives.objectives import placeholders
+from ernie_m.objectives.ragged import Ragged
+from ernie_m.training import corpora
+from ernie_m.training.pseudo import Pseudo, write_pseudo
+
+logger = logging.getLogger(__name__)
+Array = np.ndarray
+
+# Rows of one pass. Every pass has the same shape for a given row length, and a sentence has a row
+# of its own, so that its arithmetic does not depend on its neighbours, to the last bit.
+ROWS = 32
+ROW_LENGTHS = (16, 32, 64, 128, 256, 512)
+
+
+def mix(keys: Array, salt: int) -> Array:
+    """Well-spread uint64 from sentence keys and a salt (the finaliser of splitmix64)."""
+    with np.errstate(over="ignore"):
+        x = keys.astype(np.uint64) + np.uint64((salt * 0x9E3779B97F4A7C15) % 2**64)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+def targets_of(languages: Sequence[str], settings: BacktranslateJob) -> list[list[int]]:
+    """For each language, the rows of the languages it may be translated into.
+
+    Raises :class:`UserError` for a target language that the model does not know.
+    """
+    unknown = set(settings.target_languages) - set(languages)
+    if unknown:
+        raise UserError(
+            f"`backtranslate.target_languages` names {', '.join(sorted(unknown))}, which the "
+            "model does not know.",
+            f"Choose among {', '.join(languages)}.",
+        )
+    seen = {frozenset(pair.split("-")) for pair in settings.pairs}
+    wanted = set(settings.target_languages) or set(languages)
+
+    def allowed(source: str, target: str) -> bool:
+        known = settings.directions == "all" or frozenset((source, target)) in seen
+        return source != target and target in wanted and known
+
+    return [
+        [row for row, target in enumerate(languages) if allowed(source, target)]
+        for source in languages
+    ]
+
+
+def choose_targets(
+    keys: Array, language: Array, targets: list[list[int]], seed: int
+) -> tuple[Array, Array]:
+    """Which sentences have a target language and which: indices ``[m]`` and rows ``[m]``."""
+    counts = np.array([len(options) for options in targets], dtype=np.uint64)
+    index = np.flatnonzero(counts[language] > 0)
+    draw = mix(keys[index], seed) % counts[language[index]]
+    table = np.zeros((len(targets), int(counts.max(initial=1))), dtype=np.int64)
+    for row, options in enumerate(targets):
+        table[row, : len(options)] = options
+    return index, table[language[index], draw.astype(np.int64)]
+
+
+@torch.no_grad()
+def generate(
+    model: LanguageModel, source: Ragged, language: Array, target: Array, ratio: float
+) -> Ragged:
+    """Pseudo tokens of each sentence: ``max(1, round(ratio * length))`` pieces, the likeliest at
+    each placeholder, special tokens never. ``language`` and ``target`` are rows, int64 ``[n]``.
+    """
+    counts = np.maximum(1, np.round(ratio * source.lengths).astype(np.int64))
+    total = source.lengths + counts + PAIR_SPECIALS
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    tokens = np.zeros(offsets[-1], dtype=np.int64)
+    bucket = np.searchsorted(ROW_LENGTHS, total)
+    done, said = 0, time.monotonic()
+    for row_length in range(len(ROW_LENGTHS)):
+        members = np.flatnonzero(bucket == row_length)
+        for start in range(0, len(members), ROWS):
+            index = members[start : start + ROWS]
+            found = _fill(model, source, counts, (language, target), index, ROW_LENGTHS[row_length])
+            where = np.repeat(offsets[index], counts[index])
+            within = np.arange(len(found)) - np.repeat(
+                np.cumsum(counts[index]) - counts[index], counts[index]
+            )
+            tokens[where + within] = found
+            done += len(index)
+            if time.monotonic() - said > 10:
+                logger.info("backtranslate %.0f %%", 100 * done / len(source))
+                said = time.monotonic()
+    return Ragged(tokens, offsets)
+
+
+def _fill(
+    model: LanguageModel,
+    source: Ragged,
+    counts: Array,
+    languages: tuple[Array, Array],
+    index: Array,
+    row_length: int,
+) -> Array:
+    """The likeliest pieces of the sentences ``index``, laid end to end."""
+    shape = model.shape
+    padded = np.concatenate([index, np.repeat(index[-1:], ROWS - len(index))])
+    documents = placeholders(
+        source.take(padded),
+        counts[padded],
+        (languages[0][padded], languages[1][padded]),
+        shape.vocabulary - 1,
+        shape.pair_positions,
+    )
+    batch = pack(documents, row_length, one_per_row=True)
+    hidden = model.encoder(batch)
+    asked = batch.labels[: len(index)] != NOT_SCORED
+    return torch.cat([_likeliest(model, hidden[row])[mask] for row, mask in enumerate(asked)]).numpy()
+
+
+def _likeliest(model: LanguageModel, hidden: Tensor) -> Tensor:
+    """The likeliest piece at each token ``[L]`` of a row ``[L, D]``, special tokens left out."""
+    scores = model.head(hidden, model.encoder.embeddings.word.weight)
+    return scores[:, FIRST_PIECE:-1].argmax(dim=1) + FIRST_PIECE
+
+
+def run(job: Job[BacktranslateJob]) -> None:
+    """Generate for the sentences of this chunk, ``instance`` = ``<variant>/<chunk>``."""
+    torch.set_num_threads(job.threads)
+    model = load(job.input("model"))
+    settings, languages = job.settings, model.shape.languages
+    chunk = int(job.instance.rsplit("/", 1)[-1])
+    # The longest that leaves room for its own placeholders within the positions.
+    room = min(ROW_LENGTHS[-1], model.shape.max_positions - 2) - PAIR_SPECIALS - 1
+    shards = corpora.read_shards(job.inputs("shards"), 1, model.shape.tokenizer)
+    text = corpora.monolingual(shards, languages, int(room / (1 + settings.placeholder_ratio)))
+    index, target = choose_targets(
+        text.keys, text.language, targets_of(languages, settings), job.seed
+    )
+    mine = mix(text.keys[index], 0) % np.uint64(settings.chunks) == chunk
+    index, target = index[mine], target[mine]
+    order = np.argsort(text.keys[index], kind="stable")
+    index, target = index[order], target[order]
+    source = text.tokens.take(index)
+    tokens = generate(model, source, text.language[index], target, settings.placeholder_ratio)
+    write_pseudo(job.output("pseudo"), Pseudo(text.keys[index], target, tokens))
+    directions = np.stack([text.language[index], target], axis=1)
+    pairs, counts = np.unique(directions, axis=0, return_counts=True)
+    names = [f"{languages[a]}-{languages[b]}" for a, b in pairs]
+    job.write_json(
+        "stats",
+        {
+            "sentences": len(index),
+            "source_tokens": len(source.tokens),
+            "pseudo_tokens": len(tokens.tokens),
+            "directions": dict(zip(names, counts.tolist(), strict=True)),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main(run, BacktranslateJob)

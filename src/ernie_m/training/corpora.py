@@ -1,0 +1,127 @@
+"""Encoded shards as the texts of each objective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ernie_m.errors import UserError
+from ernie_m.objectives.ragged import Ragged
+from ernie_m.tokenizer.shards import Shard, read_shard
+from ernie_m.training.batches import Texts
+from ernie_m.training.pseudo import read_pseudo
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Monolingual text of all languages in the order of the model's language rows.
+
+    ``keys`` uint64 ``[n]`` names each sentence; ``language`` int64 ``[n]``; ``sizes`` int64 ``[c]``.
+    """
+
+    tokens: Ragged
+    keys: Array
+    language: Array
+    sizes: Array
+
+
+def read_shards(paths: Sequence[Path], sides: int, tokenizer: str) -> list[Shard]:
+    """Shards of monolingual (one side) or parallel text (two) among ``paths``, in their order.
+
+    Raises :class:`UserError` for a corrupt shard or one of another tokenizer (its SHA-256).
+    """
+    shards = [read_shard(path, tokenizer) for path in paths]
+    return [shard for shard in shards if len(shard.sides) == sides]
+
+
+def _side(shards: Sequence[Shard], side: int, longest: int) -> Ragged:
+    parts = [Ragged(shard.sides[side].tokens, shard.sides[side].offsets) for shard in shards]
+    return Ragged.join(parts).cut(longest)
+
+
+def _by_name(shards: Sequence[Shard], names: Sequence[str]) -> tuple[list[Shard], Array]:
+    """The shards in the order of ``names``, and how many sentences each name has, ``[c]``."""
+    ordered = [shard for name in names for shard in shards if "-".join(shard.languages) == name]
+    sizes = [sum(len(s) for s in ordered if "-".join(s.languages) == name) for name in names]
+    return ordered, np.array(sizes, dtype=np.int64)
+
+
+def monolingual(shards: Sequence[Shard], languages: Sequence[str], longest: int) -> Sentences:
+    """All monolingual sentences, cut to ``longest`` tokens; raises :class:`UserError` if none."""
+    ordered, sizes = _by_name(shards, languages)
+    if not sizes.sum():
+        raise UserError("There is no monolingual text.", "Check `corpora.split.mono_share`.")
+    return Sentences(
+        tokens=_side(ordered, 0, longest),
+        keys=np.concatenate([shard.keys for shard in ordered]),
+        language=np.repeat(np.arange(len(sizes)), sizes),
+        sizes=sizes,
+    )
+
+
+def mono_texts(sentences: Sentences, languages: Sequence[str]) -> Texts:
+    """What MMLM draws from."""
+    both = np.stack([sentences.language, sentences.language], axis=1)
+    return Texts(sentences.tokens, None, both, sentences.sizes, tuple(languages))
+
+
+def parallel_texts(shards: Sequence[Shard], languages: Sequence[str], longest: int) -> Texts:
+    """What TLM and CAMLM draw from, each side cut to ``longest`` tokens; one class a pair."""
+    names = sorted({"-".join(shard.languages) for shard in shards})
+    ordered, sizes = _by_name(shards, names)
+    if not sizes.sum():
+        raise UserError("There is no parallel text.", "Check `corpora.pairs` and the filters.")
+    rows = [[list(languages).index(side) for side in name.split("-")] for name in names]
+    return Texts(
+        source=_side(ordered, 0, longest),
+        target=_side(ordered, 1, longest),
+        languages=np.repeat(np.array(rows, dtype=np.int64), sizes, axis=0),
+        sizes=sizes,
+        names=tuple(names),
+    )
+
+
+def pseudo_texts(sentences: Sentences, pseudo: Sequence[Path], languages: Sequence[str]) -> Texts:
+    """What BTMLM draws from: each sentence that has pseudo tokens, with them; classes by language.
+
+    Raises :class:`UserError` when no sentence has any.
+    """
+    files = [read_pseudo(path) for path in pseudo]
+    keys = np.concatenate([file.keys for file in files])
+    tokens = Ragged.join([file.tokens for file in files])
+    target = np.concatenate([file.language for file in files])
+    order = np.argsort(keys, kind="stable")
+    slot = np.minimum(np.searchsorted(keys[order], sentences.keys), max(len(keys) - 1, 0))
+    found = keys[order][slot] == sentences.keys
+    if not found.any():
+        raise UserError(
+            "No sentence of these shards has pseudo tokens.",
+            "Run pretrain_backtranslate again for the present shards.",
+        )
+    here, there = np.flatnonzero(found), order[slot[found]]
+    return Texts(
+        source=sentences.tokens.take(here),
+        target=tokens.take(there),
+        languages=np.stack([sentences.language[here], target[there]], axis=1),
+        sizes=np.bincount(sentences.language[here], minlength=len(languages)),
+        names=tuple(languages),
+    )
+
+
+def unigram_counts(texts: Sequence[Texts], languages: int, vocabulary: int) -> Array:
+    """Training tokens by language and piece, ``[languages, vocabulary]``.
+
+    Pseudo tokens are a model's, not text; only the first side of such texts should be given.
+    """
+    counts = np.zeros((languages, vocabulary), dtype=np.int64)
+    for text in texts:
+        for side, tokens in enumerate([text.source, text.target]):
+            if tokens is not None:
+                owner = np.repeat(text.languages[:, side], tokens.lengths)
+                np.add.at(counts, (owner, tokens.tokens.astype(np.int64)), 1)
+    return counts

@@ -1,0 +1,52 @@
+"""Files of pseudo tokens, one per chunk of the back-translation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from ernie_m.errors import UserError
+from ernie_m.objectives.ragged import Ragged
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Pseudo:
+    """Pseudo tokens of ``n`` sentences, in the order of their keys.
+
+    ``keys`` uint64 ``[n]`` names the sentences; ``language`` int64 ``[n]`` is the row of the
+    language that was asked for.
+    """
+
+    keys: Array
+    language: Array
+    tokens: Ragged
+
+
+def write_pseudo(path: Path, pseudo: Pseudo) -> None:
+    """Write a chunk; the same content gives the same bytes."""
+    arrays = {
+        "keys": pseudo.keys,
+        "language": pseudo.language,
+        "tokens": pseudo.tokens.tokens,
+        "offsets": pseudo.tokens.offsets,
+    }
+    save_file(arrays, path)
+
+
+def read_pseudo(path: Path) -> Pseudo:
+    """Read a chunk; raises :class:`UserError` when it is damaged."""
+    try:
+        arrays = load_file(path)
+        tokens = Ragged(arrays["tokens"], arrays["offsets"])
+        return Pseudo(arrays["keys"], arrays["language"], tokens)
+    except (SafetensorError, KeyError, OSError) as error:
+        raise UserError(
+            f"{path} is not a whole file of pseudo tokens: {error}.",
+            "Delete it and run pretrain_backtranslate again.",
+        ) from None
