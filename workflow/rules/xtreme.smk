@@ -46,7 +46,8 @@ rule xtreme_finetune:
     input:
         model=lambda wildcards: checkpoint(wildcards.variant, wildcards.stage),
         tokenizer=rules.tokenizer_train.output.model,
-        examples=lambda wildcards: examples(wildcards.task, "train", "dev"),
+        train=lambda wildcards: examples(wildcards.task, "train"),
+        dev=lambda wildcards: examples(wildcards.task, "dev"),
     output:
         model="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/model.safetensors",
         curves="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/curves.jsonl",
@@ -70,7 +71,7 @@ rule xtreme_finetune:
         command(
             "ernie_m.xtreme.finetune",
             "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
-            inputs="model tokenizer examples",
+            inputs="model tokenizer train dev",
             outputs="model curves metrics",
             seed=True,
         )
@@ -87,7 +88,8 @@ for task in CONFIG.xtreme.tasks:
         input:
             model=scored_model,
             tokenizer=rules.tokenizer_train.output.model,
-            examples=examples(task, "dev", "test"),
+            dev=[] if TASKS[task].trained else examples(task, "dev"),
+            test=examples(task, "test"),
         output:
             predictions=expand(
                 "<results>/xtreme_predict/{{task}}/{{variant}}/{{stage}}/seed{{seed}}/{name}",
@@ -113,7 +115,7 @@ for task in CONFIG.xtreme.tasks:
             command(
                 "ernie_m.xtreme.predict",
                 "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
-                inputs="model tokenizer examples",
+                inputs="model tokenizer dev test",
                 outputs="predictions",
             )
 
