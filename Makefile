@@ -11,7 +11,7 @@ INSTALLED := .venv/installed
 PY_FILES := src tests
 SMK_FILES := Snakefile workflow/rules
 
-.PHONY: help install reproduce test format check lint types clean
+.PHONY: help install reproduce test format check lint types lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,6 +41,14 @@ lint: $(INSTALLED) ## look for mistakes in Python and Snakemake files
 types: $(INSTALLED) ## check types
 	$(BIN)/mypy
 
+lock: ## resolve the dependencies of pyproject.toml anew and pin them in requirements.txt
+	rm -rf work/lock && $(PYTHON) -m venv work/lock
+	work/lock/bin/python -m pip install --disable-pip-version-check --quiet '.[dev]'
+	work/lock/bin/python -m pip check
+	{ head -n 1 requirements.txt; work/lock/bin/python -m pip freeze --all \
+	  --exclude pip --exclude ernie-m | sed 's/+[[:alnum:].]*$$//'; } > work/lock/pins
+	mv work/lock/pins requirements.txt && rm -rf work/lock
+
 clean: ## remove what runs have made; downloads, tracking and .venv stay
 	if [ -d results ]; then \
 	  find results -mindepth 1 -maxdepth 1 ! -name corpora_download -exec rm -rf {} +; fi
@@ -51,7 +59,9 @@ clean: ## remove what runs have made; downloads, tracking and .venv stay
 $(INSTALLED): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python from 3.11 on was found on the PATH." \
 	  "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Installing the pinned packages into .venv; the first time takes some minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
+	  --editable .
 	touch $@

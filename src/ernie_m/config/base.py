@@ -62,6 +62,7 @@ def deep_merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = deep_merge(old, value) if both else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = deep_merge(old, value)
+        merged[key] = value
     return merged

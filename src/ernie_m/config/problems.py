@@ -27,7 +27,7 @@ def check(
         # Strict, or `steps: true` would be one step; through JSON, so that lists may be tuples.
         return model.model_validate_json(json.dumps(plain), strict=True), {}
     except ValidationError as error:
-        problems = {}
+        problems: dict[Path, str] = {}
         for details in error.errors(include_url=False):
             path = _path_in(plain, details["loc"])
             problems.setdefault((*under, *path), _sentence(model, path, under, details))
