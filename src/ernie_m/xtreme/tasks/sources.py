@@ -134,7 +134,9 @@ class Field:
 _HEADINGS = ("title", "name")
 
 
-def _field_parts(key: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
+def _field_parts(
+    key: tuple[str, ...],
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
     """Of a description's key: key of the form, and where the name may be."""
     if len(key) > 2 and key[-2] == "data_description":
         return key[:-2], ((*key[:-2], "data", key[-1]),)
@@ -174,10 +176,12 @@ def grouped(items: Iterable[Field]) -> dict[tuple[str, str], list[Field]]:
 
 # Scripts without spaces between words are taken character by character, as PAN-X does; a change
 # of script ends a word, since Korean sets its particles right after a Latin name.
+_UNSPACED = "\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff66-\uff9d"
+_LATIN = "0-9A-Za-z_\u00c0-\u024f\u1e00-\u1eff"
 _WORDS = re.compile(
-    r"[⺀-⿟々-〇぀-ヿ㐀-䶿一-鿿ｦ-ﾝ]"  # Han and kana, one each
-    r"|[0-9A-Za-z_À-ɏḀ-ỿ]+"  # Latin, digits, underscore
-    r"|(?:(?![0-9A-Za-z_À-ɏḀ-ỿ⺀-⿟々-〇぀-ヿ㐀-䶿一-鿿ｦ-ﾝ])\w)+"  # any other script
+    rf"[{_UNSPACED}]"  # Han and kana, one each
+    rf"|[{_LATIN}]+"
+    rf"|(?:(?![{_LATIN}{_UNSPACED}])\w)+"  # any other script
     r"|[^\w\s]"
 )
 

@@ -118,7 +118,9 @@ def _units(sources: Sources, split: str) -> list[tuple[str, str, str]]:
     order = sources.widest_first(split, pool.ids, lambda id: [id, partners.get(id, id)])
     order = sorted(order, key=lambda id: id not in partners)[: sources.limit(split) // 2]
     misses = pool.near_misses(order)
-    return [(id, partners.get(id, id), miss) for id, miss in zip(order, misses, strict=True) if miss]
+    return [
+        (id, partners.get(id, id), miss) for id, miss in zip(order, misses, strict=True) if miss
+    ]
 
 
 def make(sources: Sources) -> Examples:

@@ -1,9 +1,10 @@
 """Stand-in for PAN-X: find product names, interface labels and code in a sentence.
 
 LABEL and CODE are what the source marks as ``**label**`` and `` `code` ``; the marks are taken out
-of the text. PRODUCT is the integration's own name, known from the row's id (``devolo_home_network``:
-"devolo Home Network"), wherever it stands. A translation whose spans are not of the same kinds and
-number as the English ones has been rearranged by its translator and is left out.
+of the text. PRODUCT is the integration's own name, known from the row's id (of
+``devolo_home_network``, "devolo Home Network"), wherever it stands. A translation whose spans are
+not of the same kinds and number as the English ones has been rearranged by its translator and is
+left out.
 """
 
 from __future__ import annotations

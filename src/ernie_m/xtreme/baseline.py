@@ -1,0 +1,83 @@
+"""Score what needs no model on one task: chance, majority, shared strings.
+
+Inputs: ``test`` (a file a language); for trained tasks ``train`` (English); for mining ``dev`` (a
+file a language). Output: ``scores``, as in scoring but by baseline.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ernie_m.config.xtreme import ScoreSettings
+from ernie_m.job import Job, main
+from ernie_m.xtreme import trivial
+from ernie_m.xtreme.catalogue import Task, task_of
+from ernie_m.xtreme.files import EXAMPLE, by_language, read_lines
+from ernie_m.xtreme.metrics import Metrics
+from ernie_m.xtreme.scores import header, measure, size, summary
+
+logger = logging.getLogger(__name__)
+Measured = Callable[[str, Sequence[Any]], Metrics]
+
+
+def _baselines(
+    task: Task, train: Sequence[Any], dev: Mapping[str, Sequence[Any]]
+) -> dict[str, Measured]:
+    """By name, what scores the test examples of one language."""
+
+    def of(predict: Callable[[Sequence[Any]], Sequence[Any]]) -> Measured:
+        return lambda _, examples: measure(task, examples, predict(examples))
+
+    if task.kind == "retrieval":
+        return {
+            "chance": lambda _, examples: {"accuracy": 100 / len(examples)},
+            "string_overlap": of(trivial.nearest_string),
+        }
+    if task.kind == "mining":
+        return {
+            "chance": lambda _, examples: trivial.mining_chance(examples),
+            "string_overlap": lambda language, examples: measure(
+                task, examples, trivial.mined_strings(dev[language], examples)
+            ),
+        }
+    if task.kind == "pair":
+        return {
+            "chance": lambda _, examples: {"accuracy": 100 / len(task.labels)},
+            "majority": of(trivial.Majority(train)),
+            "string_overlap": of(trivial.OverlapTree(train)),
+        }
+    if task.kind == "tagging":
+        return {
+            "majority": of(trivial.outside),
+            "word_list": of(trivial.WordList(train)),
+        }
+    return {
+        "chance": lambda _, examples: trivial.sentence_chance(task, examples),
+        "first_sentence": of(trivial.first_sentence),
+        "string_overlap": of(trivial.likest_sentence),
+    }
+
+
+def run(job: Job[ScoreSettings]) -> None:
+    """Score every baseline in every language."""
+    task = task_of(job.instance)
+
+    def read(name: str) -> dict[str, list[Any]]:
+        files = by_language(job.input_paths.get(name, []))
+        return {lang: list(read_lines(path, EXAMPLE[task.kind])) for lang, path in files.items()}
+
+    test, dev = read("test"), read("dev")
+    train = [example for examples in read("train").values() for example in examples]
+    sizes = {language: size(task, examples) for language, examples in test.items()}
+    found = {}
+    for name, measured in _baselines(task, train, dev).items():
+        languages = {language: measured(language, examples) for language, examples in test.items()}
+        found[name] = summary(languages, sizes, job.settings.min_examples)
+        logger.info("%s, %s: %s", task.name, name, found[name]["average"])
+    job.write_json("scores", {**header(task), "baselines": found})
+
+
+if __name__ == "__main__":
+    main(run, ScoreSettings)

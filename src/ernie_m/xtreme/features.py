@@ -1,0 +1,69 @@
+"""Examples as an encoder and a task's head take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ernie_m.model.packing import Documents, Packed, pack
+from ernie_m.objectives.ragged import Ragged
+
+Array = np.ndarray
+
+# Rows at least this long hold several short documents; longer ones only cost attention.
+ROW_TOKENS = 128
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Packed documents, and what the head reads of them.
+
+    ``where`` int64 ``[N]`` indexes the rows laid end to end; ``counts`` int64 ``[n]`` says how many
+    of them are of each document; ``targets`` int64 ``[M]`` are the documents' targets end to end.
+    """
+
+    packed: Packed
+    where: Tensor
+    counts: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """``n`` documents made of examples, an example giving one or, when too long, several.
+
+    ``where``: positions of document ``i`` that the head reads. ``targets``: what it should say
+    there (one class a position), or for questions the two places in ``where[i]`` where the answer
+    starts and ends. ``owner`` int64 ``[n]`` is the number of the example a document is of.
+    """
+
+    documents: Documents
+    where: Ragged
+    targets: Ragged
+    owner: Array
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def batch(self, order: Array) -> Batch:
+        """Documents ``order``, packed."""
+        documents = self.documents.take(order)
+        packed = pack(documents, max(ROW_TOKENS, int(documents.lengths.max())))
+        where = self.where.take(order)
+        first = packed.rows * packed.ids.shape[1] + packed.starts
+        return Batch(
+            packed=packed,
+            where=torch.from_numpy(np.repeat(first, where.lengths) + where.tokens),
+            counts=torch.from_numpy(where.lengths),
+            targets=torch.from_numpy(self.targets.take(order).tokens),
+        )
+
+    def by_length(self, size: int) -> Iterator[Array]:
+        """All documents, ``size`` at a time, alike in length."""
+        order = np.argsort(self.documents.lengths, kind="stable")
+        for first in range(0, len(order), size):
+            yield order[first : first + size]

@@ -1,0 +1,185 @@
+"""Fine-tune a pre-trained encoder on one task's English examples.
+
+Inputs: ``model`` (a pre-trained checkpoint), ``tokenizer``, ``train`` and ``dev`` (one file of
+examples each). Outputs: ``model`` (encoder and head at the best step), ``curves``, ``metrics``.
+A fine-tuning takes seconds to minutes, so it starts again rather than resumes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ernie_m.config.pretrain import OptimiserSettings
+from ernie_m.config.xtreme import FinetuneSettings
+from ernie_m.errors import UserError
+from ernie_m.job import Job, main
+from ernie_m.model import checkpoint
+from ernie_m.tokenizer.vocabulary import Tokenizer
+from ernie_m.training.schedule import adamw, linear_schedule
+from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
+from ernie_m.xtreme.features import Features
+from ernie_m.xtreme.files import EXAMPLE, Line, read_lines
+from ernie_m.xtreme.heads import TaskModel, loss
+from ernie_m.xtreme.inference import score
+from ernie_m.xtreme.kinds import Kind, kind_of
+from ernie_m.xtreme.layout import Reader
+from ernie_m.xtreme.selection import criterion, rule
+
+logger = logging.getLogger(__name__)
+# Longest answer looked at while choosing the best step; prediction has its own setting.
+DEV_ANSWER_TOKENS = 100
+
+
+def _model(path: Path, task: Task, settings: FinetuneSettings) -> TaskModel:
+    """The pre-trained encoder under a fresh head."""
+    weights, shape, _ = checkpoint.read(path)
+    model = TaskModel(replace(shape, dropout=settings.dropout), task, settings.dropout)
+    prefix = "encoder."
+    body = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    checkpoint.fill(model.encoder, body, path)
+    return model
+
+
+def _examples(path: Path, task: Task) -> list[Line]:
+    examples = read_lines(path, EXAMPLE[task.kind])
+    if not examples:
+        raise UserError(f"{path} has no examples.", "Prepare the task's examples again.")
+    return examples
+
+
+@dataclass(frozen=True)
+class Dev:
+    """English development examples and their features."""
+
+    task: Task
+    kind: Kind
+    examples: Sequence[Any]
+    features: Features
+
+    def evaluate(self, model: TaskModel) -> tuple[float, float]:
+        """Selection criterion (0 to 1) and mean loss."""
+        scores, mean_loss = score(self.task, model, self.features)
+        predictions = self.kind.decode(self.examples, self.features, scores)
+        return criterion(self.task.kind, self.examples, predictions), mean_loss
+
+
+def batches(count: int, size: int, epochs: int, seed: int) -> list[np.ndarray]:
+    """Documents of every update: each epoch all of them once, in a fresh order."""
+    generator = np.random.default_rng(seed)
+    orders = [generator.permutation(count) for _ in range(epochs)]
+    return [order[first : first + size] for order in orders for first in range(0, count, size)]
+
+
+def evaluation_steps(steps: int, times: int) -> set[int]:
+    """Evenly spaced steps after which dev is looked at; the last always."""
+    return {max(1, round(steps * k / times)) for k in range(1, times + 1)}
+
+
+class Finetuning:
+    """One fine-tuning, keeping the weights of the best step."""
+
+    def __init__(
+        self, task: Task, model: TaskModel, dev: Dev, settings: FinetuneSettings, seed: int
+    ) -> None:
+        self.task, self.model, self.dev, self.settings = task, model, dev, settings
+        self.seed = seed
+        self.curve: list[dict[str, float]] = []
+        self.best: tuple[float, float] = (-1.0, 0.0)
+        self.best_step = 0
+        self.best_weights: dict[str, Tensor] = {}
+
+    def train(self, features: Features) -> None:
+        """Run all updates."""
+        settings = self.settings
+        plan = batches(len(features), settings.batch_size, settings.epochs, self.seed)
+        looks = evaluation_steps(len(plan), settings.evaluations)
+        warmup = round(len(plan) * settings.warmup_share)
+        optimiser = adamw(self.model, _optimiser_settings(settings))
+        losses: list[float] = []
+        self.model.train()
+        for step, order in enumerate(plan):
+            rate = settings.learning_rate * linear_schedule(step, len(plan), warmup)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            batch = features.batch(order)
+            value = loss(self.task, self.model(batch), batch)
+            losses.append(self._finite(value, step))
+            optimiser.zero_grad()
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+            optimiser.step()
+            if step + 1 in looks:
+                self._look(step + 1, float(np.mean(losses)), rate)
+                losses = []
+
+    def _finite(self, value: Tensor, step: int) -> float:
+        if not torch.isfinite(value):
+            raise UserError(
+                f"The loss of {self.task.name} is {value.item()} at step {step + 1}.",
+                "Lower `xtreme.finetune.learning_rate`.",
+            )
+        return value.item()
+
+    def _look(self, step: int, train_loss: float, rate: float) -> None:
+        value, dev_loss = self.dev.evaluate(self.model)
+        point = {"train_loss": train_loss, "dev_loss": dev_loss, "dev_criterion": value}
+        self.curve.append({"step": step, "learning_rate": rate, **point})
+        logger.info("step %d: train %.3f, dev %.3f, criterion %.3f", step, *point.values())
+        if (value, -dev_loss) > self.best or not self.best_weights:
+            self.best, self.best_step = (value, -dev_loss), step
+            self.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
+
+    def metrics(self) -> dict[str, Any]:
+        """What was chosen, and by which rule."""
+        return {
+            "task": self.task.name,
+            "standin": self.task.standin,
+            "rule": rule(self.task.kind),
+            "steps": self.curve[-1]["step"],
+            "best_step": self.best_step,
+            "dev_criterion": self.best[0],
+            "dev_loss": -self.best[1],
+        }
+
+
+def _optimiser_settings(settings: FinetuneSettings) -> OptimiserSettings:
+    shared = OptimiserSettings.model_fields.keys() & FinetuneSettings.model_fields.keys()
+    return OptimiserSettings(**settings.model_dump(include=set(shared)))
+
+
+def run(job: Job[FinetuneSettings]) -> None:
+    """Fine-tune and write the best step; raises :class:`UserError` on unfit inputs."""
+    # One thread: fine-tunings run side by side, and more would change the last bits.
+    torch.set_num_threads(1)
+    torch.manual_seed(job.seed)
+    task, settings = task_of(job.instance), job.settings
+    model = _model(job.input("model"), task, settings)
+    tokenizer = Tokenizer(job.input("tokenizer"))
+    reader = Reader(
+        tokenizer, model.encoder.shape, settings.max_tokens, settings.language_embedding
+    )
+    kind = kind_of(task, reader, settings, DEV_ANSWER_TOKENS)
+    train, dev = (_examples(job.input(name), task) for name in ("train", "dev"))
+    finetuning = Finetuning(
+        task, model, Dev(task, kind, dev, kind.featurise(dev, ENGLISH)), settings, job.seed
+    )
+    finetuning.train(kind.featurise(train, ENGLISH))
+    model.load_state_dict(finetuning.best_weights)
+    extra = {"task": task.name, "finetune": settings.model_dump_json()}
+    checkpoint.save(job.output("model"), model, model.encoder.shape, extra)
+    lines = (json.dumps(point, sort_keys=True) + "\n" for point in finetuning.curve)
+    job.output("curves").write_text("".join(lines), encoding="utf-8")
+    job.write_json("metrics", finetuning.metrics())
+
+
+if __name__ == "__main__":
+    main(run, FinetuneSettings)

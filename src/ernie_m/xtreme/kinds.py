@@ -1,0 +1,40 @@
+"""What each kind of trained task does with examples and scores, behind one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ernie_m.config.xtreme import FinetuneSettings
+from ernie_m.xtreme.catalogue import Task
+from ernie_m.xtreme.features import Features
+from ernie_m.xtreme.files import Line
+from ernie_m.xtreme.layout import Reader
+from ernie_m.xtreme.pairs import PairClassification
+from ernie_m.xtreme.questions import QuestionAnswering
+from ernie_m.xtreme.tagging import Tagging
+
+Array = np.ndarray
+
+
+class Kind(Protocol):
+    """A kind of task: text in, features; scores in, predictions."""
+
+    def featurise(self, examples: Sequence[Any], language: str) -> Features:
+        """Documents of ``examples``, with targets."""
+
+    def decode(
+        self, examples: Sequence[Any], features: Features, scores: Sequence[Array]
+    ) -> Sequence[Line]:
+        """One prediction an example; ``scores[i]`` float ``[positions, outputs]`` of document i."""
+
+
+def kind_of(task: Task, reader: Reader, settings: FinetuneSettings, max_answer: int) -> Kind:
+    """The kind of ``task``; ``max_answer`` is the longest answer to a question, in tokens."""
+    if task.kind == "pair":
+        return PairClassification(task.labels, reader)
+    if task.kind == "tagging":
+        return Tagging(task.labels, reader)
+    return QuestionAnswering(reader, settings.stride, settings.max_query_tokens, max_answer)

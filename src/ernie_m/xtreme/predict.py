@@ -1,0 +1,162 @@
+"""Predict one task's test examples in every language.
+
+Inputs: ``model`` (fine-tuned, or for retrieval and mining a pre-trained checkpoint), ``tokenizer``,
+``test`` (a file a language), for mining ``dev`` (a file a language, to tune the threshold).
+Output: ``predictions`` (a file a language, named alike).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from ernie_m.config.xtreme import FinetuneSettings, PredictSettings
+from ernie_m.errors import UserError
+from ernie_m.job import Job, main
+from ernie_m.model import checkpoint
+from ernie_m.model.architecture import POSITION_OFFSET
+from ernie_m.model.encoder import Encoder
+from ernie_m.tokenizer.vocabulary import Tokenizer
+from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
+from ernie_m.xtreme.files import (
+    EXAMPLE,
+    Found,
+    Line,
+    Mined,
+    MiningSentence,
+    SentencePair,
+    by_language,
+    read_lines,
+    write_lines,
+)
+from ernie_m.xtreme.heads import TaskModel
+from ernie_m.xtreme.inference import score
+from ernie_m.xtreme.kinds import kind_of
+from ernie_m.xtreme.layout import Reader
+from ernie_m.xtreme.mining import Similarity, mine
+from ernie_m.xtreme.retrieval import embed, margin
+
+logger = logging.getLogger(__name__)
+Predictor = Callable[[str], Sequence[Line]]
+# Longest sentence of the retrieval tasks (XTREME's limit), where the encoder has the positions.
+RETRIEVAL_TOKENS = 512
+
+
+def _pretrained(job: Job[PredictSettings]) -> tuple[Encoder, Reader]:
+    model = checkpoint.load(job.input("model"))
+    longest = min(RETRIEVAL_TOKENS, model.shape.max_positions - POSITION_OFFSET)
+    tokenizer = Tokenizer(job.input("tokenizer"))
+    return model.encoder, Reader(tokenizer, model.shape, longest, job.settings.language_embedding)
+
+
+def _retrieval(job: Job[PredictSettings]) -> Predictor:
+    """The nearest foreign sentence of each English one, as XTREME asks of Tatoeba."""
+    encoder, reader = _pretrained(job)
+    settings, test = job.settings, by_language(job.inputs("test"))
+
+    def predict(language: str) -> list[Found]:
+        examples = read_lines(test[language], SentencePair)
+        ours = embed(encoder, reader, [e.english for e in examples], ENGLISH, settings)
+        theirs = embed(encoder, reader, [e.text for e in examples], language, settings)
+        similarity = ours @ theirs.T
+        if settings.scoring == "margin":
+            similarity = margin(similarity, settings.neighbours)
+        nearest = similarity.argmax(axis=1).tolist()
+        return [
+            Found(id=e.id, target=examples[i].id) for e, i in zip(examples, nearest, strict=True)
+        ]
+
+    return predict
+
+
+def _mining(job: Job[PredictSettings]) -> Predictor:
+    """Pairs whose ratio margin reaches the threshold that is best on the language's dev."""
+    encoder, reader = _pretrained(job)
+    settings = job.settings
+    test, dev = by_language(job.inputs("test")), by_language(job.inputs("dev"))
+
+    def similarity(language: str) -> Similarity:
+        def compare(english: Sequence[str], foreign: Sequence[str]):
+            ours = embed(encoder, reader, english, ENGLISH, settings)
+            theirs = embed(encoder, reader, foreign, language, settings)
+            return margin(ours @ theirs.T, settings.neighbours)
+
+        return compare
+
+    def predict(language: str) -> list[Mined]:
+        if language not in dev:
+            raise UserError(
+                f"There is no dev file of `{language}` to tune the threshold on.",
+                "Give the stage the dev-*.jsonl files of the task as `dev`.",
+            )
+        known, asked = (read_lines(path[language], MiningSentence) for path in (dev, test))
+        return mine(known, asked, similarity(language))
+
+    return predict
+
+
+def _trained(job: Job[PredictSettings], task: Task) -> Predictor:
+    """What a fine-tuned model says, with the lengths and languages it was fine-tuned with."""
+    path = job.input("model")
+    weights, shape, facts = checkpoint.read(path)
+    if facts.get("task") != task.name:
+        raise UserError(
+            f"{path} is fine-tuned on {facts.get('task', 'no task')}, not on {task.name}.",
+            "Give the model of the stage xtreme.finetune of the same task.",
+        )
+    settings = FinetuneSettings.model_validate_json(facts["finetune"])
+    model = TaskModel(shape, task, settings.dropout)
+    checkpoint.fill(model, weights, path)
+    reader = Reader(
+        Tokenizer(job.input("tokenizer")), shape, settings.max_tokens, settings.language_embedding
+    )
+    kind = kind_of(task, reader, settings, job.settings.max_answer_tokens)
+    test = by_language(job.inputs("test"))
+
+    def predict(language: str) -> Sequence[Line]:
+        examples = read_lines(test[language], EXAMPLE[task.kind])
+        features = kind.featurise(examples, language)
+        return kind.decode(examples, features, score(task, model, features)[0])
+
+    return predict
+
+
+def _predictor(job: Job[PredictSettings], task: Task) -> Predictor:
+    if task.kind == "retrieval":
+        return _retrieval(job)
+    return _mining(job) if task.kind == "mining" else _trained(job, task)
+
+
+def _languages(paths: Sequence[Path], task: Task) -> list[str]:
+    """Languages of the test files, each once."""
+    found = by_language(paths)
+    if len(found) != len(paths):
+        raise UserError(
+            f"Two test files of {task.name} are of the same language.",
+            "Give one file a language.",
+        )
+    return list(found)
+
+
+def run(job: Job[PredictSettings]) -> None:
+    """Write the predictions of every language that an output is named for."""
+    torch.set_num_threads(1)
+    task = task_of(job.instance)
+    outputs = by_language(job.outputs("predictions"))
+    if missing := set(outputs) - set(_languages(job.inputs("test"), task)):
+        raise UserError(
+            f"There is no test file of {task.name} in {', '.join(sorted(missing))}.",
+            "Prepare the task's examples for every language that is to be predicted.",
+        )
+    predict = _predictor(job, task)
+    for language, path in outputs.items():
+        lines = predict(language)
+        write_lines(path, lines)
+        logger.info("%s: %d predictions", language, len(lines))
+
+
+if __name__ == "__main__":
+    main(run, PredictSettings)
