@@ -143,7 +143,9 @@ def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Pa
     count = int(rows[-1]) + 1
     within = np.arange(len(rows)) - np.searchsorted(rows, rows)
     first = rows * row_length + starts
-    offset = np.repeat(first - (np.cumsum(documents.lengths) - documents.lengths), documents.lengths)
+    offset = np.repeat(
+        first - (np.cumsum(documents.lengths) - documents.lengths), documents.lengths
+    )
     index = offset + np.arange(int(documents.lengths.sum()))
 
     def scatter(values: Array, fill: int) -> Tensor:

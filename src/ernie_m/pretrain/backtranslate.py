@@ -135,7 +135,9 @@ def _fill(
     batch = pack(documents, row_length, one_per_row=True)
     hidden = model.encoder(batch)
     asked = batch.labels[: len(index)] != NOT_SCORED
-    return torch.cat([_likeliest(model, hidden[row])[mask] for row, mask in enumerate(asked)]).numpy()
+    return torch.cat(
+        [_likeliest(model, hidden[row])[mask] for row, mask in enumerate(asked)]
+    ).numpy()
 
 
 def _likeliest(model: LanguageModel, hidden: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from ernie_m.model.packing import NOT_SCORED, Packed
 from ernie_m.objectives.objectives import OBJECTIVES
 from ernie_m.training.batches import Sampler
 from ernie_m.training.schedule import adamw, linear_schedule
-from ernie_m.training.state import State
+from ernie_m.training.state import Progress, State
 from ernie_m.training.validation import Losses, Validation, overall
 
 logger = logging.getLogger(__name__)
@@ -36,32 +35,6 @@ def objective_losses(model: LanguageModel, batch: Packed) -> dict[str, Tensor]:
     losses = F.cross_entropy(model(batch, where), labels[where], reduction="none")
     owner = batch.groups.flatten()[where] // 1000
     return {OBJECTIVES[i]: losses[owner == i].mean() for i in owner.unique().tolist()}
-
-
-@dataclass
-class Progress:
-    """What has been done and how fast; the curve has one entry per report or validation."""
-
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    curve: list[dict[str, Any]] = field(default_factory=list)
-    sums: dict[str, float] = field(default_factory=dict)
-    count: int = 0
-
-    def add(self, losses: dict[str, Tensor], tokens: int) -> None:
-        """Count one step."""
-        self.step += 1
-        self.tokens += tokens
-        self.count += 1
-        for name, loss in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + loss.item()
-
-    def means(self) -> dict[str, float]:
-        """Mean training losses since the last call."""
-        means = {name: total / max(1, self.count) for name, total in self.sums.items()}
-        self.sums, self.count = {}, 0
-        return means
 
 
 class Trainer:
@@ -88,10 +61,10 @@ class Trainer:
 
     def run(self) -> int:
         """Train to the end; returns the step that was resumed from, 0 for a fresh start."""
-        resumed, tokens, seconds, curve = self.state.restore()
-        self.progress = Progress(resumed, tokens, seconds, curve)
+        self.progress = self.state.restore()
+        resumed, before = self.progress.step, self.progress.seconds
         self.model.train()
-        before, started, said = seconds, time.monotonic(), time.monotonic()
+        started = said = time.monotonic()
         while self.progress.step < self.settings.steps:
             norm = self._step()
             step = self.progress.step
@@ -100,7 +73,7 @@ class Trainer:
             if step % self.settings.evaluate_every == 0 or last:
                 self._evaluate(norm)
             if step % self.settings.checkpoint_every == 0 and not last:
-                self._save()
+                self.state.save(self.progress)
             if time.monotonic() - said > REPORT_SECONDS:
                 self._say(step - resumed, time.monotonic() - started)
                 said = time.monotonic()
@@ -127,7 +100,8 @@ class Trainer:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), wanted.clip_norm)
         self.state.optimiser.step()
-        self.progress.add(losses, int(batch.lengths.sum()))
+        told = {name: loss.item() for name, loss in losses.items()}
+        self.progress.add(told, int(batch.lengths.sum()))
         return norm.item()
 
     def _evaluate(self, norm: float) -> None:
@@ -136,19 +110,16 @@ class Trainer:
         point: dict[str, Any] = {"step": done.step, "tokens": done.tokens, "gradient_norm": norm}
         point["learning_rate"] = self.state.optimiser.param_groups[0]["lr"]
         point |= {f"train/{name}": mean for name, mean in done.means().items()}
+        done.empty()
         point |= flat(valid)
         done.curve.append(point)
         self.log({k: v for k, v in point.items() if k != "step"}, done.step)
         means = ", ".join(f"{name} {mean:.3f}" for name, mean in overall(valid).items())
         logger.info("%s step %d: validation %s", self.name, done.step, means)
 
-    def _save(self) -> None:
-        done = self.progress
-        self.state.save(done.step, done.tokens, done.seconds, done.curve)
-
     def _say(self, steps: int, seconds: float) -> None:
         done, total = self.progress.step, self.settings.steps
-        losses = {k: v / self.progress.count for k, v in self.progress.sums.items()}
+        losses = self.progress.means()
         left = (total - done) * seconds / max(1, steps)
         logger.info(
             "%s %5.1f %% | step %d of %d | %s | %.0f tokens/s | %d:%02d left",

@@ -115,5 +115,3 @@ def train_stage(job: Job[StageSettings]) -> None:
 
 def _write_curve(path: Path, curve: list[dict]) -> None:
     path.write_text("".join(json.dumps(point, sort_keys=True) + "\n" for point in curve))
-
-

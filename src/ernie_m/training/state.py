@@ -11,6 +11,8 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,26 +45,54 @@ def state_folder(job: Job[Any]) -> Path:
     return Path("work") / "state" / job.stage / digest[:24]
 
 
+@dataclass
+class Progress:
+    """What has been done; the curve has one entry per validation.
+
+    ``sums`` and ``count`` are the training losses since the last entry and their number of steps.
+    """
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, losses: Mapping[str, float], tokens: int) -> None:
+        """Count one step."""
+        self.step += 1
+        self.tokens += tokens
+        self.count += 1
+        for name, loss in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + loss
+
+    def means(self) -> dict[str, float]:
+        """Mean training losses since the sums were last emptied."""
+        return {name: total / max(1, self.count) for name, total in self.sums.items()}
+
+    def empty(self) -> None:
+        """Start new sums."""
+        self.sums, self.count = {}, 0
+
+
 class State:
-    """Saves and restores model, optimiser, step and the curve so far."""
+    """Saves and restores model, optimiser and progress."""
 
     def __init__(self, folder: Path, model: nn.Module, optimiser: Optimizer) -> None:
         self.folder = folder
         self.model = model
         self.optimiser = optimiser
 
-    def save(self, step: int, tokens: int, seconds: float, curve: list[dict[str, Any]]) -> None:
-        """Write the state after ``step`` steps, beside and renamed; the last two are kept."""
+    def save(self, progress: Progress) -> None:
+        """Write the state after ``progress.step`` steps, beside and renamed; the last two stay."""
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "step": step,
-            "tokens": tokens,
-            "seconds": seconds,
-            "curve": json.dumps(curve),
+            "progress": json.dumps(asdict(progress)),
         }
-        path = self.folder / f"step-{step:08d}.pt"
+        path = self.folder / f"step-{progress.step:08d}.pt"
         temporary = path.with_suffix(".partial")
         with temporary.open("wb") as file:
             torch.save(state, file)
@@ -75,8 +105,8 @@ class State:
     def _saved(self) -> list[Path]:
         return sorted(self.folder.glob("step-*.pt"), reverse=True)
 
-    def restore(self) -> tuple[int, int, float, list[dict[str, Any]]]:
-        """Load the newest whole state: step, tokens, seconds, curve; zeros when there is none.
+    def restore(self) -> Progress:
+        """Load the newest whole state; a fresh start when there is none.
 
         A state that cannot be read is named in the log and the one before it is used.
         """
@@ -85,13 +115,13 @@ class State:
                 state = torch.load(path, weights_only=True)
                 self.model.load_state_dict(state["model"])
                 self.optimiser.load_state_dict(state["optimiser"])
+                progress = Progress(**json.loads(state["progress"]))
             except Exception as error:  # a torn file fails in many ways; all mean "not this one"
                 logger.warning("%s cannot be read (%s); trying the one before", path, error)
                 continue
-            logger.info("resuming after step %d from %s", state["step"], path)
-            curve = json.loads(state["curve"])
-            return state["step"], state["tokens"], state["seconds"], curve
-        return 0, 0, 0.0, []
+            logger.info("resuming after step %d from %s", progress.step, path)
+            return progress
+        return Progress()
 
     def clear(self) -> None:
         """Remove the folder, once the outputs are in place of it."""

@@ -55,9 +55,7 @@ class Validation:
             scored.append((-torch.from_numpy(logs)[language, labels], groups))
         return self._by_class([torch.cat(parts) for parts in zip(*scored, strict=True)])
 
-    def _score(
-        self, model: LanguageModel, batch: Packed
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _score(self, model: LanguageModel, batch: Packed) -> tuple[torch.Tensor, torch.Tensor]:
         where, labels, groups = _scored(batch)
         return F.cross_entropy(model(batch, where), labels, reduction="none"), groups
 
@@ -91,7 +89,9 @@ def _batches(
     # A stream of its own, away from every training step's.
     rng = np.random.default_rng([seed, OBJECTIVES.index(objective), 2**62])
     return [
-        pack(document_batch(objective, held, index[start : start + CHUNK], masking, rng), row_length)
+        pack(
+            document_batch(objective, held, index[start : start + CHUNK], masking, rng), row_length
+        )
         for start in range(0, len(index), CHUNK)
     ]
 

@@ -1,0 +1,151 @@
+"""Training repeats to the last bit: by seed, over shards, and through a kill."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ernie_m.config.pretrain import OptimiserSettings, Shares, StageSettings
+from ernie_m.errors import UserError
+from ernie_m.job import Job
+from ernie_m.training import stage
+from ernie_m.training.loop import Trainer
+from ernie_m.training.stage import train_stage
+from tests.pretrain.conftest import write_corpus
+
+OUTPUTS = ["model", "curves", "metrics"]
+
+
+def settings(**changes: Any) -> StageSettings:
+    values = {
+        "objectives": Shares(mmlm=1, camlm=1),
+        "steps": 24,
+        "batch_tokens": 128,
+        "row_length": 32,
+        "evaluate_every": 8,
+        "evaluate_sentences": 10,
+        "checkpoint_every": 5,
+        "optimiser": OptimiserSettings(learning_rate=3e-3, warmup_steps=4),
+    }
+    return StageSettings(**{**values, **changes})
+
+
+class Killed(BaseException):
+    """Stands in for SIGKILL: nothing in the code under test may catch it."""
+
+
+def train(job: Callable[..., Job[Any]], corpus: Any, model: Path, folder: str, **changes: Any):
+    inputs = {"init": model, "train": corpus["train"], "valid": corpus["valid"]}
+    made = job("ernie_m.pretrain.camlm", settings(**changes), inputs, OUTPUTS, folder=folder)
+    train_stage(made)
+    return [made.output(name).read_bytes() for name in OUTPUTS], made
+
+
+def test_same_seed_same_bytes_whatever_the_shards_and_threads(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
+) -> None:
+    one, made = train(job, write_corpus(tmp_path / "one", 1), model_file, "a")
+    made.afterwards[0]()
+    many, _ = train(job, write_corpus(tmp_path / "many", 4), model_file, "b")
+    assert one == many
+
+
+@pytest.mark.parametrize("stop", [4, 5, 13, 23])
+def test_a_killed_run_ends_with_the_bytes_of_an_undisturbed_one(
+    job: Callable[..., Job[Any]],
+    model_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 1)
+    undisturbed, made = train(job, corpus, model_file, "a")
+    made.afterwards[0]()
+    step = Trainer._step
+
+    def dying(self: Trainer) -> float:
+        if self.progress.step == stop:
+            raise Killed
+        return step(self)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Trainer, "_step", dying)
+        train(job, corpus, model_file, "b")
+    resumed, made = train(job, corpus, model_file, "b")
+    assert made.notes["resumed_from"] == stop // 5 * 5
+    assert resumed == undisturbed
+
+
+def test_a_torn_state_falls_back_to_the_one_before(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 1)
+    undisturbed, _ = train(job, corpus, model_file, "a")
+    newest = sorted((tmp_path / "work/state").rglob("step-*.pt"))[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    resumed, made = train(job, corpus, model_file, "b")
+    assert made.notes["resumed_from"] == 15
+    assert resumed == undisturbed
+
+
+def test_state_of_another_run_is_never_picked_up(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 1)
+    train(job, corpus, model_file, "a")
+    _, made = train(job, corpus, model_file, "b", alpha=0.6)
+    assert made.notes["resumed_from"] == 0
+    _, made = train(job, corpus, model_file, "c", checkpoint_every=7)
+    assert made.notes["resumed_from"] == 20
+
+
+def test_metrics_and_curves_tell_the_run(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
+) -> None:
+    (_, curves, metrics), _ = train(job, write_corpus(tmp_path / "c", 1), model_file, "a")
+    points = [json.loads(line) for line in curves.decode().splitlines()]
+    assert [point["step"] for point in points] == [8, 16, 24]
+    told = json.loads(metrics)
+    assert set(told["valid"]) == set(told["unigram"]) == {"mmlm", "camlm"}
+    assert set(told["valid"]["camlm"]) == {"en-de", "en-el"}
+    assert points[-1]["valid/camlm/en-de"] == told["valid"]["camlm"]["en-de"]
+
+
+def test_an_exploding_loss_stops_with_a_message(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def broken(model: Any, batch: Any) -> dict[str, Any]:
+        return {"mmlm": torch.tensor(float("nan"), requires_grad=True)}
+
+    monkeypatch.setattr("ernie_m.training.loop.objective_losses", broken)
+    with pytest.raises(UserError, match=r"nan at step 1"):
+        train(job, write_corpus(tmp_path / "c", 1), model_file, "a")
+
+
+def test_a_foreign_tokenizer_is_refused(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.pretrain.conftest.TOKENIZER", "u" * 64)
+    corpus = write_corpus(tmp_path / "c", 1)
+    with pytest.raises(UserError, match="tokenizer"):
+        train(job, corpus, model_file, "a")
+
+
+def test_rows_beyond_the_positions_are_refused(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="positions"):
+        train(job, write_corpus(tmp_path / "c", 1), model_file, "a", row_length=128)
+
+
+def test_masking_takes_ids_and_positions_from_the_checkpoint(model_file: Path) -> None:
+    from ernie_m.model.checkpoint import load
+
+    shape = load(model_file).shape
+    masking = stage.masking_for(shape, settings().masking)
+    assert masking.mask_id == shape.vocabulary - 1
+    assert masking.pair_positions == "reset"

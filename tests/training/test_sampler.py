@@ -1,0 +1,61 @@
+import numpy as np
+import torch
+
+from ernie_m.objectives import objectives
+from ernie_m.objectives.objectives import Masking
+from ernie_m.objectives.ragged import Ragged
+from ernie_m.training.batches import Sampler, Texts, smoothed
+
+MASK = 99
+
+
+def ragged(count: int, seed: int) -> Ragged:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(2, 9, count)
+    return Ragged(rng.integers(4, MASK, lengths.sum()), np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def sampler(seed: int = 1, alpha: float = 0.5) -> Sampler:
+    sizes = np.array([300, 30])
+    languages = np.repeat([[0, 1], [0, 2]], sizes, axis=0)
+    pairs = Texts(ragged(330, 1), ragged(330, 2), languages, sizes, ("en-de", "en-bg"))
+    mono = Texts(ragged(330, 3), None, languages[:, [1, 1]], sizes, ("de", "bg"))
+    ratio = dict.fromkeys(objectives.OBJECTIVES, 0.15)
+    masking = Masking(MASK, ratio, 0.1, 0.1, False, "own", "continuous")
+    shares = {"mmlm": 1.0, "camlm": 3.0, "tlm": 0.0}
+    return Sampler({"mmlm": mono, "camlm": pairs}, shares, 600, 64, alpha, masking, seed)
+
+
+def test_a_batch_is_a_function_of_seed_and_step() -> None:
+    first, again, other = sampler().batch(7), sampler().batch(7), sampler(seed=2).batch(7)
+    assert torch.equal(first.ids, again.ids) and torch.equal(first.labels, again.labels)
+    assert first.ids.shape != other.ids.shape or not torch.equal(first.ids, other.ids)
+    assert not torch.equal(first.ids[:1], sampler().batch(8).ids[:1])
+
+
+def test_budgets_follow_the_shares() -> None:
+    tokens = {0: 0, 2: 0}
+    for step in range(40):
+        batch = sampler().batch(step)
+        owner = batch.groups[batch.documents >= 0] // 1000
+        for objective in tokens:
+            tokens[objective] += int((owner == objective).sum())
+    assert 0.9 < tokens[0] / (40 * 150) <= 1.0
+    assert 0.9 < tokens[2] / (40 * 450) <= 1.0
+
+
+def test_smoothing() -> None:
+    sizes = np.array([900, 100, 0])
+    assert np.allclose(smoothed(sizes, 1.0), [0.9, 0.1, 0.0])
+    assert np.allclose(smoothed(sizes, 0.0), [0.5, 0.5, 0.0])
+    middle = smoothed(sizes, 0.3)
+    assert np.isclose(middle.sum(), 1) and 0.5 < middle[0] < 0.9
+
+
+def test_joining_ragged_parts_gives_the_whole() -> None:
+    whole = ragged(50, 5)
+    parts = [whole.take(np.arange(0, 13)), whole.take(np.arange(13, 50))]
+    joined = Ragged.join(parts)
+    assert joined.tokens.tolist() == whole.tokens.tolist()
+    assert joined.offsets.tolist() == whole.offsets.tolist()
+    assert joined.cut(3).lengths.max() == 3
