@@ -128,11 +128,18 @@ def extracts(language):
     ]
 
 
+def example_names(task, *splits):
+    """Names of the example files of a task's splits."""
+    by_split = TASKS[task].files(LANGUAGES)
+    return [name for split in splits for name in by_split[split]]
+
+
 def examples(task, *splits):
     """The example files of a task's splits."""
-    by_split = TASKS[task].files(LANGUAGES)
-    names = [name for split in splits for name in by_split[split]]
-    return [f"<results>/xtreme_prepare/{task}/{name}" for name in names]
+    return [
+        f"<results>/xtreme_prepare/{task}/{name}"
+        for name in example_names(task, *splits)
+    ]
 
 
 def predictions(task):

@@ -1,5 +1,8 @@
-# Evaluation: prepare -> finetune -> predict -> score, and baselines. Tasks differ in their files,
-# so the stages whose outputs differ have a rule for each task, of one text.
+# Evaluation: prepare -> finetune -> predict -> score, and baselines.
+#
+# Tasks differ in their files, and a rule's outputs are fixed; so the two stages whose outputs
+# differ have one rule for each task, all of one text. Nothing in it that is evaluated when a job
+# runs may name the loop's variable, which then is the last task: hence the wildcard.
 
 
 for task in CONFIG.xtreme.tasks:
@@ -13,13 +16,18 @@ for task in CONFIG.xtreme.tasks:
         input:
             rows=rules.corpora_split.output.rows,
         output:
-            examples=examples(task, "train", "dev", "test"),
-            stats=f"<results>/xtreme_prepare/{task}/stats.json",
-            record=f"<results>/xtreme_prepare/{task}/record.json",
+            examples=expand(
+                "<results>/xtreme_prepare/{{task}}/{name}",
+                name=example_names(task, "train", "dev", "test"),
+            ),
+            stats="<results>/xtreme_prepare/{task}/stats.json",
+            record="<results>/xtreme_prepare/{task}/record.json",
         log:
-            f"<logs>/xtreme_prepare/{task}.log",
+            "<logs>/xtreme_prepare/{task}.log",
         benchmark:
-            f"<benchmarks>/xtreme_prepare/{task}.tsv"
+            "<benchmarks>/xtreme_prepare/{task}.tsv"
+        wildcard_constraints:
+            task=task,
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
@@ -28,12 +36,12 @@ for task in CONFIG.xtreme.tasks:
             runtime=30,
         params:
             code=code_digest("ernie_m.xtreme.prepare"),
-            settings=settings("xtreme_prepare", task),
-            seed=seed("xtreme_prepare", task),
+            settings=settings("xtreme_prepare", "{task}"),
+            seed=seed("xtreme_prepare", "{task}"),
         shell:
             command(
                 "ernie_m.xtreme.prepare",
-                task,
+                "{wildcards.task}",
                 inputs="rows",
                 outputs="examples stats",
                 seed=True,

@@ -48,7 +48,9 @@ def _significant(source: str) -> str:
 
 @cache
 def source_digest(path: Path) -> str:
-    """SHA-256 of a Python file's significant tokens."""
+    """SHA-256 of a Python file's significant tokens, or of any other file's bytes."""
+    if path.suffix != ".py":
+        return file_sha256(path)
     return hashlib.sha256(_significant(path.read_text(encoding="utf-8")).encode()).hexdigest()
 
 
@@ -83,8 +85,9 @@ def _imports(module: str, path: Path) -> set[str]:
 
 @cache
 def code_files(module: str) -> tuple[Path, ...]:
-    """Source files in the import closure of ``module``, sorted; static imports inside the package.
+    """Files that ``module`` may execute or read from this package, sorted.
 
+    Its import closure (static imports), and the templates and style sheets beside those modules.
     Raises ``ModuleNotFoundError`` when there is no such module, whose digest would be that of
     nothing.
     """
@@ -98,7 +101,9 @@ def code_files(module: str) -> tuple[Path, ...]:
         if path is not None:
             seen[name] = path
             waiting.extend(_imports(name, path))
-    return tuple(sorted(set(seen.values())))
+    beside = (file for path in seen.values() for file in path.parent.iterdir() if file.is_file())
+    data = {file for file in beside if file.suffix not in (".py", ".pyc")}
+    return tuple(sorted(data.union(seen.values())))
 
 
 def code_facts(module: str) -> dict[str, str]:
