@@ -1,8 +1,8 @@
 """The command line: quick, lazy, and clear about what is wrong."""
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -16,13 +16,17 @@ def python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
+def cpu_seconds(command):
+    """CPU time of a child process: unlike the clock, it does not see what else the machine does."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def test_help_is_quick():
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "ernie_m.cli", "--help"], check=True, stdout=-3)
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 0.3
+    command = [sys.executable, "-m", "ernie_m.cli", "--help"]
+    assert min(cpu_seconds(command) for _ in range(3)) < 0.3
 
 
 def test_help_imports_nothing_heavy():
