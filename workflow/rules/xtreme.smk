@@ -132,7 +132,7 @@ rule xtreme_score:
     """A stage of its own and without the model, so that a changed metric costs seconds, and so
     that the same scorer can judge predictions from elsewhere."""
     input:
-        examples=lambda wildcards: examples(wildcards.task, "test"),
+        test=lambda wildcards: examples(wildcards.task, "test"),
         predictions=lambda wildcards: [
             "<results>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}/".format(
                 **wildcards
@@ -160,7 +160,7 @@ rule xtreme_score:
         command(
             "ernie_m.xtreme.score",
             "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
-            inputs="examples predictions",
+            inputs="test predictions",
             outputs="scores",
         )
 
@@ -169,7 +169,9 @@ rule xtreme_baseline:
     """A number says little alone. Chance, the most frequent answer and plain overlap of strings
     are what a score must beat before it counts as understanding."""
     input:
-        examples=lambda wildcards: examples(wildcards.task, "train", "dev", "test"),
+        train=lambda wildcards: examples(wildcards.task, "train"),
+        dev=lambda wildcards: examples(wildcards.task, "dev"),
+        test=lambda wildcards: examples(wildcards.task, "test"),
     output:
         scores="<results>/xtreme_baseline/{task}/scores.json",
         record="<results>/xtreme_baseline/{task}/record.json",
@@ -190,6 +192,6 @@ rule xtreme_baseline:
         command(
             "ernie_m.xtreme.baseline",
             "{wildcards.task}",
-            inputs="examples",
+            inputs="train dev test",
             outputs="scores",
         )

@@ -67,6 +67,7 @@ def _counted(module: str) -> bool:
     return parts[0] == PACKAGE and (len(parts) == 1 or parts[1] not in NOT_COUNTED)
 
 
+@cache
 def _imports(module: str, path: Path) -> set[str]:
     """Names of modules that ``module`` imports anywhere in its text, parents included."""
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
