@@ -38,7 +38,7 @@ SLICES: dict[str, Callable[..., Section]] = {
     "xtreme_finetune": lambda config, task, *_: config.xtreme.finetune_for(task),
     "xtreme_predict": lambda config, task, *_: config.xtreme.predict,
     "xtreme_score": lambda config, task, *_: config.xtreme.score,
-    "xtreme_baseline": lambda config, task: Section(),
+    "xtreme_baseline": lambda config, task: config.xtreme.score,
     "report_build": lambda config: config.report,
 }
 
