@@ -1,0 +1,117 @@
+"""Write the report: one HTML file that needs nothing else, a table of every score, a summary.
+
+Inputs by name, any of them possibly of many files:
+
+``scores``     ``scores.json`` of ``xtreme_score``
+``baselines``  ``scores.json`` of ``xtreme_baseline``
+``curves``     ``curves.jsonl`` of ``pretrain_camlm`` and ``pretrain_btmlm``
+``metrics``    ``metrics.json`` of the same
+``stats``      ``stats.json`` of ``corpora_clean``, ``corpora_split``, ``tokenizer_train``,
+               ``pretrain_backtranslate`` (and of others, which are not shown)
+``manifests``  ``manifest.json`` of ``tokenizer_encode``
+``records``    ``record.json`` of every job of the run
+
+The records say which file is what, so only ``records`` is needed; a section whose files are
+missing says so. The page repeats byte for byte from the same inputs.
+
+Outputs: ``report`` (HTML), ``scores`` (CSV, one line a number), ``metrics`` (JSON, the averages).
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ernie_m.config.report import ReportSettings
+from ernie_m.job import Job, main
+from ernie_m.report import content, figures, scores, training
+from ernie_m.report.evidence import Evidence
+
+logger = logging.getLogger(__name__)
+FOLDER = Path(__file__).parent
+
+
+def _evidence(job: Job[ReportSettings]) -> Evidence:
+    files = [path for name, paths in job.input_paths.items() if name != "records" for path in paths]
+    return Evidence.read(job.inputs("records"), files)
+
+
+def _numbers(main: list[scores.Table], trained: list[training.Trained]) -> dict[str, Any]:
+    """The averages of the main arm beside the best baseline, and the last validation losses."""
+    found: dict[str, Any] = {}
+    for table in main:
+        averages = {row.stage: row.average.value for row in table.stages if row.average}
+        if table.best_baseline and table.best_baseline.average:
+            averages["best_baseline"] = table.best_baseline.average.value
+        found[table.task] = averages
+    found["valid_loss"] = {
+        stage.name: {name: training.mean(own) for name, own in stage.metrics["valid"].items()}
+        for stage in trained
+    }
+    return found
+
+
+def _context(
+    job: Job[ReportSettings], evidence: Evidence, tables: list[scores.Table], metrics: dict
+) -> dict[str, Any]:
+    trained = training.chain(evidence, scores.MAIN_ARM)
+    main_tables = [table for table in tables if table.metric == metrics.get(table.task)]
+    page = job.output_paths["report"][0]
+    return {
+        "settings": job.settings,
+        "run": evidence.run,
+        "summary": content.summary(evidence, trained),
+        "circumstances": content.circumstances(evidence),
+        "main_tables": main_tables,
+        "steps": [figures.steps(table) for table in main_tables],
+        "verdict": content.verdict(main_tables),
+        "categories": content.by_category(tables, metrics),
+        "standin": any(table.standin for table in tables),
+        "variants": content.variants(evidence, main_tables),
+        "losses": training.loss_figures(trained),
+        "trained": trained,
+        "cleaning": content.cleaning(evidence),
+        "division": content.division(evidence),
+        "tokens": content.tokens_of_text(evidence),
+        "generated": content.generated(evidence),
+        "costs": content.costs(evidence),
+        "pipeline": content.pipeline(evidence, job.stage),
+        "sources": content.sources(evidence),
+        "choices": content.choices(evidence),
+        "records": len(evidence.records),
+        "link": lambda path: content.link(path, page),
+    }
+
+
+def render(context: dict[str, Any]) -> str:
+    """The page as text; whatever comes from data is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(content.FILTERS)
+    return environment.get_template("template.html").render(context)
+
+
+def run(job: Job[ReportSettings]) -> None:
+    """Write the page, the table and the summary."""
+    evidence = _evidence(job)
+    rows = scores.read_scores(evidence)
+    metrics = scores.main_metrics(evidence)
+    tables = scores.tables(rows, metrics, content.languages(evidence))
+    context = _context(job, evidence, tables, metrics)
+    job.output("report").write_text(render(context), encoding="utf-8")
+    scores.write_csv(rows, job.output("scores"))
+    job.write_json("metrics", _numbers(context["main_tables"], context["trained"]))
+    logger.info("%d scores of %d jobs on the page", len(rows), len(evidence.records))
+
+
+if __name__ == "__main__":
+    main(run, ReportSettings)

@@ -1,0 +1,352 @@
+"""What each section of the page says, from the evidence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import chain as joined
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from ernie_m.report import figures, graph, training
+from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES, Choice
+from ernie_m.report.evidence import SHARED, Evidence
+from ernie_m.report.scores import MAIN_ARM, STAGES, Table
+
+CATEGORIES = {
+    "retrieval": "Sentence retrieval",
+    "classification": "Pair classification",
+    "tagging": "Tagging",
+    "qa": "Question answering",
+}
+
+
+def languages(evidence: Evidence) -> list[str]:
+    """Languages of the run, in the order of its configuration."""
+    return list(evidence.settings("corpora_split").get("languages", []))
+
+
+def summary(evidence: Evidence, trained: list[training.Trained]) -> list[tuple[str, str]]:
+    """The run in a few lines: what was trained on what, and when."""
+    split = evidence.only("corpora_split", "stats") or {"languages": {}, "pairs": {}}
+    mono = sum(own["mono"]["train"]["sentences"] for own in split["languages"].values())
+    pairs = sum(own["train"]["pairs"] for own in split["pairs"].values())
+    shape = evidence.settings("pretrain_initialise")
+    tokenizer = evidence.only("tokenizer_train", "stats") or {}
+    facts = [
+        ("Languages", " ".join(languages(evidence))),
+        ("Training text", f"{count(mono)} sentences, {count(pairs)} sentence pairs"),
+        ("Vocabulary", f"{count(tokenizer['size'])} pieces" if tokenizer else ""),
+        ("Encoder", _encoder(shape, trained)),
+    ]
+    for stage in trained:
+        settings = stage.record["facts"]["settings"]
+        on = [name.upper() for name, share in settings["objectives"].items() if share]
+        words = f"{' + '.join(on)}, {count(stage.metrics['steps'])} steps, "
+        words += f"{count(stage.metrics['tokens'])} tokens, {duration(stage.seconds)}"
+        facts.append((f"Stage {trained.index(stage) + 1}, {stage.label}", words))
+    return [(name, words) for name, words in facts if words]
+
+
+def _encoder(shape: dict[str, Any], trained: list[training.Trained]) -> str:
+    if not shape:
+        return ""
+    size = trained[-1].metrics.get("parameters") if trained else None
+    words = f"{shape['layers']} layers, width {shape['width']}, {shape['heads']} heads"
+    return words + (f", {count(size)} parameters" if size else "")
+
+
+def circumstances(evidence: Evidence) -> list[tuple[str, str]]:
+    """When, where and with what the jobs ran; from the volatile part of the records."""
+    runs = [record["run"] for record in evidence.records]
+    commits = {
+        (run["git"].get("commit") or "unknown")[:12]
+        + (" with uncommitted changes" if run["git"].get("dirty") else "")
+        for run in runs
+        if run.get("git")
+    }
+    packages: dict[str, set[str]] = {}
+    for run in runs:
+        for name, version in run.get("packages", {}).items():
+            packages.setdefault(name, set()).add(version)
+    machines = {
+        f"{run['machine']['system']} {run['machine']['cpu']}, {run['machine']['cores']} cores"
+        for run in runs
+        if run.get("machine")
+    }
+    versions = (f"{name} {' / '.join(sorted(own))}" for name, own in sorted(packages.items()))
+    facts = [
+        ("First job", min((run["started"] for run in runs), default="")),
+        ("Last job", max((run["ended"] for run in runs), default="")),
+        ("Code", ", ".join(sorted(commits))),
+        ("Python", ", ".join(sorted({run["python"] for run in runs if "python" in run}))),
+        ("Packages", ", ".join(versions)),
+        ("Machine", "; ".join(sorted(machines))),
+    ]
+    return [(name, words) for name, words in facts if words]
+
+
+def by_category(tables: Iterable[Table], metrics: dict[str, str]) -> list[dict[str, Any]]:
+    """Tables of main metrics by category, each with those of the task's other metrics."""
+    tables = list(tables)
+    sections: dict[str, list[dict[str, Any]]] = {}
+    for table in tables:
+        if table.metric == metrics.get(table.task, table.metric):
+            others = [t for t in tables if t.task == table.task and t is not table]
+            sections.setdefault(table.category, []).append({"main": table, "others": others})
+    return [
+        {"name": CATEGORIES.get(category, category or "Other"), "tasks": tasks}
+        for category, tasks in sections.items()
+    ]
+
+
+def verdict(tables: Sequence[Table]) -> list[str]:
+    """What came out, in sentences that follow from the averages alone."""
+    sentences = []
+    for stage in ("camlm", "btmlm"):
+        rows = [
+            (own, start, base)
+            for table in tables
+            if (own := table.average(MAIN_ARM, stage))
+            and (start := table.average(MAIN_ARM, "initialise"))
+            and (base := table.best_baseline)
+        ]
+        if rows:
+            above = sum(own.value > start.value for own, start, _ in rows)
+            beats = sum(own.value > base.average.value for own, _, base in rows if base.average)
+            sentences.append(
+                f"After {STAGES[stage]} the average over languages is above the untrained "
+                f"encoder's in {above} of {len(rows)} tasks, and above the best baseline's in "
+                f"{beats}."
+            )
+    return sentences
+
+
+def variants(evidence: Evidence, tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """The arms with their tokens, what sets them apart, and their averages."""
+    names = training.arms(evidence)
+    if len(names) < 2:
+        return []
+    rows = []
+    for name in names:
+        stages = training.chain(evidence, name)
+        averages = [(table, _last_average(table, name)) for table in tables]
+        rows.append(
+            {
+                "name": name,
+                "tokens": sum(stage.metrics["tokens"] for stage in stages),
+                "objectives": [_mixture(stage) for stage in stages],
+                "differences": training.differences(evidence, name),
+                "averages": [(table.title, cell) for table, cell in averages],
+            }
+        )
+    return rows
+
+
+def _mixture(stage: training.Trained) -> str:
+    shares = stage.record["facts"]["settings"]["objectives"]
+    return " + ".join(name.upper() for name, share in shares.items() if share)
+
+
+def _last_average(table: Table, variant: str) -> Any:
+    found = (table.average(variant, stage) for stage in reversed(STAGES))
+    return next((cell for cell in found if cell), None)
+
+
+def cleaning(evidence: Evidence) -> dict[str, Any]:
+    """Rows read, kept and dropped by reason, by language, and an example of each drop."""
+    stats = {
+        artifact.instance: artifact.json() for artifact in evidence.shown("corpora_clean", "stats")
+    }
+    order = [code for code in languages(evidence) if code in stats]
+    rows = [stats[code] for code in [*order, *sorted(set(stats) - set(order))]]
+    shares = [1 - row["rows_out"] / row["rows_in"] if row["rows_in"] else 0.0 for row in rows]
+    return {
+        "rows": list(zip(rows, shares, strict=True)),
+        "reasons": _reasons(row["dropped"] for row in rows),
+        "most": max(shares, default=0.0),
+    }
+
+
+def _reasons(drops: Iterable[dict[str, int]]) -> list[str]:
+    """Reasons by how much they dropped altogether."""
+    totals: dict[str, int] = {}
+    for own in drops:
+        for reason, number in own.items():
+            totals[reason] = totals.get(reason, 0) + number
+    return sorted(totals, key=lambda reason: (-totals[reason], reason))
+
+
+def division(evidence: Evidence) -> dict[str, Any]:
+    """How clean rows were divided, with drops of training text, by language and by pair."""
+    stats = evidence.only("corpora_split", "stats")
+    if stats is None:
+        return {}
+    own = stats["languages"].values()
+    pairs = [side for sizes in stats["pairs"].values() for side in (sizes["train"],)]
+    return {
+        **stats,
+        "reasons": _reasons(entry["dropped"] for entry in own),
+        "mono_reasons": _reasons(entry["mono"]["train"]["dropped"] for entry in own),
+        "pair_reasons": _reasons(entry["dropped"] for entry in pairs),
+        "most_pairs": max((entry["pairs"] for entry in pairs), default=0),
+    }
+
+
+def tokens_of_text(evidence: Evidence) -> dict[str, Any]:
+    """What the tokenizer makes of each language, and the tokens of each encoded corpus."""
+    stats = evidence.only("tokenizer_train", "stats") or {"languages": {}}
+    corpora = {
+        artifact.instance: {
+            part: sum(file["tokens"] for file in files)
+            for part, files in artifact.json()["parts"].items()
+        }
+        for artifact in evidence.shown("tokenizer_encode", "manifest")
+    }
+    return {"languages": stats["languages"], "corpora": corpora}
+
+
+def generated(evidence: Evidence) -> dict[str, dict[str, int]]:
+    """Pseudo tokens by arm, over all chunks."""
+    found: dict[str, dict[str, int]] = {}
+    for artifact in evidence.shown("pretrain_backtranslate", "stats"):
+        stats = artifact.json()
+        own = found.setdefault(artifact.instance.split("/")[0], {})
+        for key in ("sentences", "source_tokens", "pseudo_tokens"):
+            own[key] = own.get(key, 0) + stats[key]
+    return found
+
+
+def costs(evidence: Evidence) -> list[dict[str, Any]]:
+    """Jobs, time, tokens and bytes by stage, in the order of the pipeline."""
+    tokens: dict[str, int] = {}
+    for stage in training.TRAINED:
+        for artifact in evidence.shown(stage, "metrics"):
+            tokens[stage] = tokens.get(stage, 0) + artifact.json()["tokens"]
+    encoded = tokens_of_text(evidence)["corpora"].values()
+    if encoded:
+        tokens["tokenizer_encode"] = sum(sum(parts.values()) for parts in encoded)
+    rows = []
+    for stage in graph.in_order(evidence.edges, {record["stage"] for record in evidence.records}):
+        jobs = evidence.jobs(stage)
+        outputs = joined.from_iterable(
+            files for job in jobs for files in job["facts"]["outputs"].values()
+        )
+        rows.append(
+            {
+                "stage": stage,
+                "jobs": len(jobs),
+                "seconds": sum(_seconds(job["run"]) for job in jobs),
+                "tokens": tokens.get(stage),
+                "bytes": sum(file["bytes"] for file in outputs),
+            }
+        )
+    return rows
+
+
+def _seconds(run: dict[str, Any]) -> float:
+    """Time a job took, that of killed attempts it went on from included."""
+    return max(run["seconds"], run.get("training_seconds") or 0.0)
+
+
+def pipeline(evidence: Evidence, own_stage: str) -> Any:
+    """The picture of the stages, this report's own included."""
+    ends = {artifact.stage for artifact in evidence.makers.values()}
+    edges = evidence.edges | {(stage, own_stage) for stage in ends}
+    notes = {
+        row["stage"]: f"{row['jobs']} job{'s' * (row['jobs'] > 1)}, {duration(row['seconds'])}"
+        for row in costs(evidence)
+    }
+    return graph.picture(edges, {**notes, own_stage: "this page"})
+
+
+def sources(evidence: Evidence) -> list[dict[str, Any]]:
+    """Every downloaded data set: registry row, and the digest of what was read."""
+    return [
+        {
+            **record["facts"]["settings"],
+            "id": record["instance"],
+            "read": [file for files in record["facts"]["outputs"].values() for file in files],
+        }
+        for record in evidence.jobs(SHARED)
+    ]
+
+
+def choices(evidence: Evidence) -> list[dict[str, Any]]:
+    """Deviations and open choices with the values that this run used."""
+    groups = (("Deviations", DEVIATIONS), ("What the paper leaves open", OPEN_CHOICES))
+    return [
+        {"name": name, "rows": [(choice, _values(evidence, choice)) for choice in group]}
+        for name, group in groups
+    ]
+
+
+def _values(evidence: Evidence, choice: Choice) -> list[tuple[str, str]]:
+    """The settings of a choice as ``stage.key`` and value, of the main arm."""
+    found = []
+    for stage, key in choice.settings:
+        settings: Any = evidence.settings(stage, MAIN_ARM) or evidence.settings(stage)
+        for part in key.split("."):
+            settings = settings.get(part) if isinstance(settings, dict) else None
+        if settings is not None:
+            found.append((f"{stage.split('_')[1]}.{key}", shown(settings)))
+    return found
+
+
+def shown(value: Any) -> str:
+    """A setting's value for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {shown(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def count(number: float) -> str:
+    """A number with thin spaces between thousands."""
+    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def duration(seconds: float) -> str:
+    """``48 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(number: float) -> str:
+    """Bytes in the unit that suits them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000 or unit == "GB":
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1000
+    raise AssertionError
+
+
+def prose(words: str) -> Markup:
+    """Text with `names` between backticks set as code, everything else escaped."""
+    parts = words.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else part
+        for index, part in enumerate(parts)
+    )
+
+
+def link(path: str, page: Path) -> str:
+    """A file as seen from the page's folder, so that the results folder can be moved."""
+    return Path(os.path.relpath(path, page.parent)).as_posix()
+
+
+FILTERS = {
+    "count": count,
+    "duration": duration,
+    "size": size,
+    "percent": figures.percent,
+    "shown": shown,
+    "prose": prose,
+}

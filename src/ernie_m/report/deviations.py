@@ -1,0 +1,174 @@
+"""Where the paper is silent or out of reach, and what was done instead.
+
+Reasons are in the fact sheet of the method; the values come from the records, so that the page
+cannot say one thing and the run do another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One point: what the paper (or its figure) has, what this run does, and the settings that
+    say so, as (stage, dotted key)."""
+
+    topic: str
+    paper: str
+    here: str
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+DEVIATIONS: tuple[Choice, ...] = (
+    Choice(
+        "Text",
+        "CC-100 in 96 languages (1.5 trillion characters) and the parallel corpora of InfoXLM: "
+        "MultiUN, IIT Bombay, OPUS, WikiMatrix.",
+        "Interface text that translators wrote for one application: short sentences, few topics. "
+        "Its keys make it parallel; parallel and monolingual parts share no meaning.",
+        (("corpora_split", "languages"), ("corpora_split", "mono_share")),
+    ),
+    Choice(
+        "Starting point",
+        "The weights of XLM-R, and its vocabulary of 250,002 pieces.",
+        "Random weights and a vocabulary of its own, both made from this text.",
+        (("tokenizer_train", "vocabulary_size"),),
+    ),
+    Choice(
+        "Size",
+        "Base: 12 layers of width 768; large: 24 of 1,024.",
+        "An encoder of the same shape that trains on two processor cores.",
+        (
+            ("pretrain_initialise", "layers"),
+            ("pretrain_initialise", "width"),
+            ("pretrain_initialise", "heads"),
+        ),
+    ),
+    Choice(
+        "Length of training",
+        "Batches of 2,048 rows of 512 tokens on 64 V100; the number of steps is not known.",
+        "Many small batches; sentences are packed into rows without seeing each other.",
+        (
+            ("pretrain_camlm", "steps"),
+            ("pretrain_camlm", "batch_tokens"),
+            ("pretrain_btmlm", "steps"),
+            ("pretrain_btmlm", "batch_tokens"),
+        ),
+    ),
+    Choice(
+        "Peak learning rate",
+        "2e-4 for base after 10,000 steps of warm-up, then a linear decay.",
+        "The same schedule, with a rate that suits the size.",
+        (
+            ("pretrain_camlm", "optimiser.learning_rate"),
+            ("pretrain_camlm", "optimiser.warmup_steps"),
+        ),
+    ),
+    Choice(
+        "Evaluation",
+        "XNLI, CoNLL, MLQA, PAWS-X, Tatoeba and the nine tasks of XTREME.",
+        "Stand-ins in XTREME's four categories, built from held-out interface text. They show "
+        "whether transfer appears; they are not XTREME.",
+    ),
+)
+
+OPEN_CHOICES: tuple[Choice, ...] = (
+    Choice(
+        "What visible tokens read in CAMLM",
+        "Not drawn. The figure shows the rows of masked tokens only.",
+        "`own`: their own sentence. With `all` they read the other one too, and from the second "
+        "layer on hidden words come back through it.",
+        (("pretrain_camlm", "masking.camlm_visible_rows"),),
+    ),
+    Choice(
+        "What hides a token in CAMLM",
+        "Unknown whether BERT's random and kept words are used.",
+        "A mask for every selected token, because masks of one sentence see each other and a kept "
+        "word among them would be a leak. With random and kept words they see only themselves.",
+        (("pretrain_camlm", "masking.camlm_words"),),
+    ),
+    Choice(
+        "Share of tokens predicted",
+        "Not found for any objective; XLM-R and InfoXLM take 15 %.",
+        "Set for each objective.",
+        (("pretrain_camlm", "masking.ratio"), ("pretrain_btmlm", "masking.ratio.btmlm")),
+    ),
+    Choice(
+        "Mixture of objectives",
+        "One loss for each; how the batches are mixed is not known.",
+        "Every batch holds all objectives in these shares of its tokens; each loss is a mean over "
+        "its predicted tokens, and they are added with weight 1.",
+        (("pretrain_camlm", "objectives"), ("pretrain_btmlm", "objectives")),
+    ),
+    Choice(
+        "Order of the stages",
+        "Told as two stages, ablated as if trained jointly.",
+        "Stage 1 ends before anything is generated; stage 2 goes on with its objectives and "
+        "BTMLM together.",
+    ),
+    Choice(
+        "Number of placeholders in BTMLM",
+        "5 to 20 % of the sentence were tried; which was taken is not known.",
+        "This share of the sentence's tokens, at least one.",
+        (("pretrain_backtranslate", "placeholder_ratio"),),
+    ),
+    Choice(
+        "How pseudo tokens are chosen",
+        "One pass for all placeholders; greedy or sampled is not said, nor by which weights.",
+        "The most probable token of the finished stage-1 model, without dropout, once for the "
+        "whole text.",
+    ),
+    Choice(
+        "Languages to generate",
+        "Not said.",
+        "`seen`: those with which the sentence's language has parallel text; `all`: any other.",
+        (("pretrain_backtranslate", "directions"),),
+    ),
+    Choice(
+        "Separators and positions of a pair",
+        "The figure numbers positions through both sentences; separators are not drawn.",
+        "`<s> A </s></s> B </s>` as in fine-tuning, the first separator belonging to A. Positions "
+        "run on (`continuous`) or start again with B (`reset`, as XLM), which puts words near "
+        "their translations and lets small models align them sooner.",
+        (("pretrain_initialise", "pair_positions"),),
+    ),
+    Choice(
+        "Language embedding",
+        "Drawn under every token, absent from the released weights.",
+        "Added in pre-training; generation needs it to know which language is asked for.",
+        (("pretrain_initialise", "language_embeddings"),),
+    ),
+    Choice(
+        "Sampling of languages",
+        "The exponent is not known; XLM-R 0.3, InfoXLM 0.7.",
+        "Languages and pairs are drawn in proportion to their size to this power.",
+        (("pretrain_camlm", "alpha"), ("tokenizer_train", "alpha")),
+    ),
+    Choice(
+        "Dropout in pre-training",
+        "Not known; the shipped configuration has 0.1, InfoXLM trains with 0.",
+        "None by default: it slows small models more than it helps them.",
+        (("pretrain_initialise", "dropout"), ("pretrain_initialise", "attention_dropout")),
+    ),
+    Choice(
+        "Optimiser details",
+        "Adam; its constants, decay and clipping are not given.",
+        "AdamW with InfoXLM's constants.",
+        (
+            ("pretrain_camlm", "optimiser.beta2"),
+            ("pretrain_camlm", "optimiser.weight_decay"),
+            ("pretrain_camlm", "optimiser.clip_norm"),
+        ),
+    ),
+    Choice(
+        "Sentence vectors for retrieval",
+        "A middle layer of an encoder fine-tuned on XNLI, it seems.",
+        "The pre-trained encoder as it is; this hidden state (-1 is the last) and pooling.",
+        (
+            ("xtreme_predict", "layer"),
+            ("xtreme_predict", "pooling"),
+            ("xtreme_predict", "centre"),
+        ),
+    ),
+)

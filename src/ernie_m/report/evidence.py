@@ -1,0 +1,131 @@
+"""What the report is made of: the records, and the files that they claim."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ernie_m.errors import UserError
+
+Record = dict[str, Any]
+SHARED = "corpora_download"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One output file, with the job that made it and the name it has there."""
+
+    path: str
+    name: str
+    record: Record
+
+    @property
+    def stage(self) -> str:
+        """Stage of the job, ``xtreme_score``."""
+        return self.record["stage"]
+
+    @property
+    def instance(self) -> str:
+        """Instance of the job, ``standin_qa/ernie_m/btmlm/seed1``."""
+        return self.record["instance"]
+
+    def json(self) -> Any:
+        """The file's content; raises :class:`UserError` when it is no JSON."""
+        return _parse(Path(self.path), Path(self.path).read_text(encoding="utf-8"))
+
+    def lines(self) -> list[Any]:
+        """The file's content, one JSON value a line."""
+        text = Path(self.path).read_text(encoding="utf-8")
+        return [_parse(Path(self.path), line) for line in text.splitlines()]
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not the JSON it should be: {error}.",
+            "Remove it and run the same command again: its stage makes it anew.",
+        ) from None
+
+
+def normal(path: Path) -> str:
+    """A path as records write it: relative to the working directory, with slashes."""
+    return Path(os.path.relpath(path)).as_posix()
+
+
+class Evidence:
+    """Records sorted by stage and instance, and the files to be shown, by what made them."""
+
+    def __init__(self, records: Iterable[Record], paths: Iterable[str]) -> None:
+        self.records = sorted(records, key=lambda record: (record["stage"], record["instance"]))
+        self.makers = {
+            file["path"]: Artifact(file["path"], name, record)
+            for record in self.records
+            for name, files in record["facts"]["outputs"].items()
+            for file in files
+        }
+        self._shown: dict[tuple[str, str], list[Artifact]] = {}
+        for path in sorted(set(paths)):
+            if path not in self.makers:
+                raise UserError(
+                    f"No record claims {path}.",
+                    "Give the `record.json` beside it to the report too, or make the file anew.",
+                )
+            artifact = self.makers[path]
+            self._shown.setdefault((artifact.stage, artifact.name), []).append(artifact)
+
+    @classmethod
+    def read(cls, records: Iterable[Path], files: Iterable[Path]) -> Evidence:
+        """Evidence on disk; raises :class:`UserError` for a file that no record claims."""
+        read = [_parse(path, path.read_text(encoding="utf-8")) for path in records]
+        return cls(read, (normal(path) for path in files))
+
+    def shown(self, stage: str, name: str) -> list[Artifact]:
+        """Files of one stage and output name that were given to the report."""
+        return self._shown.get((stage, name), [])
+
+    def only(self, stage: str, name: str) -> Any:
+        """Content of the one JSON file of a stage, None when it was not given."""
+        found = self.shown(stage, name)
+        return found[0].json() if found else None
+
+    def jobs(self, stage: str) -> list[Record]:
+        """Records of one stage."""
+        return [record for record in self.records if record["stage"] == stage]
+
+    def settings(self, stage: str, instance: str | None = None) -> dict[str, Any]:
+        """Settings of one job, of the stage's first when ``instance`` is None; ``{}`` if none."""
+        for record in self.jobs(stage):
+            if instance in (None, record["instance"]):
+                return record["facts"]["settings"]
+        return {}
+
+    def inputs_of(self, record: Record) -> Iterator[Artifact]:
+        """The files a job read, as far as their makers' records are here."""
+        for files in record["facts"]["inputs"].values():
+            for file in files:
+                if file["path"] in self.makers:
+                    yield self.makers[file["path"]]
+
+    @cached_property
+    def run(self) -> str:
+        """Name of the run, from where its records' files are."""
+        for path, artifact in self.makers.items():
+            if artifact.stage != SHARED:
+                return Path(path).parts[1]
+        return ""
+
+    @cached_property
+    def edges(self) -> set[tuple[str, str]]:
+        """Which stage reads files of which: (maker, reader)."""
+        return {
+            (artifact.stage, record["stage"])
+            for record in self.records
+            for artifact in self.inputs_of(record)
+        }

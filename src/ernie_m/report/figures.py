@@ -1,0 +1,161 @@
+"""The report's charts. Each says one thing, with labels where the lines are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from ernie_m.report.scores import Row, Table
+from ernie_m.report.svg import Axes, Drawing, apart
+
+PANEL = (360, 220)
+Values = dict[str, float]
+
+
+def percent(value: float) -> str:
+    """A share as XTREME prints it: ``41.3`` for 0.413."""
+    return f"{100 * value:.1f}"
+
+
+def steps(table: Table) -> Markup:
+    """Average score after each step of pre-training, languages faint, baselines dashed."""
+    drawing = Drawing(*PANEL, f"{table.title}: average {table.metric} by step of pre-training")
+    rows = [row for row in table.stages if row.average]
+    baselines = [row for row in table.baselines if row.average]
+    values = [cell.value for row in [*rows, *baselines] for cell in row.cells.values()]
+    top = min(100.0, 106 * max([*values, 0.05]))
+    longest = max((len(row.label) for row in baselines), default=0)
+    room = min(150, 42 + 5.6 * longest) if baselines else 16
+    axes = Axes(drawing, (-0.25, max(1, len(rows) - 1) + 0.25), (0, top), (18, room, 26, 26))
+    axes.y_grid()
+    _dashed(axes, baselines)
+    for language in table.languages:
+        line = [
+            axes.at(place, 100 * row.cells[language].value)
+            for place, row in enumerate(rows)
+            if language in row.cells
+        ]
+        drawing.polyline(line, "thin faint")
+    averages = [axes.at(place, 100 * _mean(row)) for place, row in enumerate(rows)]
+    drawing.polyline(averages, "line quiet")
+    for row, (x, y) in zip(rows, averages, strict=True):
+        tone = f"tone-{row.stage}"
+        drawing.circle((x, y), 5, f"dot {tone}", f"{row.label}: {percent(_mean(row))}")
+        drawing.text((x, y - 10), percent(_mean(row)), f"value {tone}", "middle")
+        drawing.text((x, axes.bottom + 17), row.label, "label", "middle")
+    return drawing.render()
+
+
+def _mean(row: Row) -> float:
+    return row.average.value if row.average else 0.0
+
+
+def _dashed(axes: Axes, baselines: Sequence[Row]) -> None:
+    """Baselines as dashed lines with their names at the right, moved apart where they crowd."""
+    heights = [axes.at_y(100 * _mean(row)) for row in baselines]
+    labels = apart(heights, 12, axes.top + 4, axes.bottom)
+    for row, y, label in zip(baselines, heights, labels, strict=True):
+        axes.drawing.line((axes.left, y), (axes.right, y), "dashed")
+        axes.drawing.line((axes.right, y), (axes.right + 6, label), "lead")
+        words = f"{percent(_mean(row))} {row.label}"
+        axes.drawing.text((axes.right + 8, label + 3.5), words, "tick")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Losses in one stage of training; ``tokens`` counts from the start of pre-training.
+
+    ``train`` and ``valid`` are (tokens, nats), oldest first.
+    """
+
+    stage: str
+    start: float
+    end: float
+    train: list[tuple[float, float]]
+    valid: list[tuple[float, float]]
+
+
+def losses(objective: str, curves: Sequence[Curve], unigram: float | None) -> Markup:
+    """Training (thin) and validation (thick) loss of one objective over tokens.
+
+    The dashed line is what word frequencies alone would score: under it something was learnt.
+    """
+    drawing = Drawing(*PANEL, f"{objective.upper()}: loss over training tokens")
+    shown = [value for curve in curves for _, value in [*curve.train, *curve.valid]]
+    low = min(shown)
+    top = max(unigram or 0.0, low + 0.5)
+    high = min(max(shown), top + 0.35 * (top - low)) if unigram else max(shown)
+    high = max(high, top + 0.08 * (top - low))
+    scale = 1e6 if max(curve.end for curve in curves) >= 1e6 else 1e3
+    floor = max(0.0, low - 0.12 * (high - low))
+    end = max(curve.end for curve in curves) / scale
+    axes = Axes(drawing, (0, end), (floor, high), (16, 44, 26, 30))
+    axes.y_grid()
+    axes.x_numbers("M tokens" if scale == 1e6 else "k tokens")
+    if unigram is not None:
+        y = axes.at_y(unigram)
+        drawing.line((axes.left, y), (axes.right, y), "dashed")
+        drawing.text((axes.right, y - 5), f"unigram {unigram:.2f}", "tick halo", "end")
+    for curve in curves:
+        if curve.start:
+            x = axes.at_x(curve.start / scale)
+            drawing.line((x, axes.top - 6), (x, axes.bottom), "boundary")
+    for curve in curves:
+        _losses_of_stage(axes, curve, scale)
+    return drawing.render()
+
+
+def _below(points: Sequence[tuple[float, float]], high: float) -> list[tuple[float, float]]:
+    """The points from where the line first comes under ``high``, that crossing included."""
+    for index, (x, y) in enumerate(points):
+        if y <= high:
+            if index == 0:
+                return list(points)
+            before_x, before_y = points[index - 1]
+            share = (before_y - high) / (before_y - y)
+            return [(before_x + share * (x - before_x), high), *points[index:]]
+    return []
+
+
+def _losses_of_stage(axes: Axes, curve: Curve, scale: float) -> None:
+    tone = f"tone-{curve.stage}"
+    for points, style in ((curve.train, "thin"), (curve.valid, "line")):
+        shown = _below(points, axes.y_range[1])
+        inside = [axes.at(tokens / scale, nats) for tokens, nats in shown]
+        if len(inside) > 1:
+            axes.drawing.polyline(inside, f"{style} {tone}")
+    if not curve.valid:
+        return
+    tokens, nats = curve.valid[-1]
+    x, y = axes.at(tokens / scale, nats)
+    axes.drawing.circle((x, y), 3.5, f"dot {tone}", f"{nats:.3f} nats")
+    last = curve.end / scale >= axes.x_range[1] * 0.999
+    place = (x + 7, y + 4) if last else (x, y - 8)
+    axes.drawing.text(place, f"{nats:.2f}", f"value {tone}", "start" if last else "middle")
+
+
+def by_language(
+    objective: str, names: Sequence[str], finals: dict[str, Values], unigram: Values
+) -> Markup:
+    """Validation loss of each language or pair after each stage, beside its unigram level."""
+    row = 20
+    drawing = Drawing(PANEL[0], 34 + row * len(names), f"{objective.upper()}: loss by language")
+    every = [*unigram.values(), *(loss for values in finals.values() for loss in values.values())]
+    spare = 0.06 * ((max(every) - min(every)) or 1)
+    span = (min(every) - spare, max(every) + spare)
+    axes = Axes(drawing, span, (0, 1), (6, 20, 28, 58))
+    axes.x_numbers("nats")
+    for place, name in enumerate(names):
+        y = axes.top + row * (place + 0.5)
+        drawing.line((axes.left, y), (axes.right, y), "grid")
+        drawing.text((axes.left - 8, y + 4), name, "label", "end")
+        if name in unigram:
+            x = axes.at_x(unigram[name])
+            drawing.line((x, y - 6), (x, y + 6), "tick-mark")
+        for stage, values in finals.items():
+            if name in values:
+                tip = f"{name} after {stage}: {values[name]:.3f} nats"
+                drawing.circle((axes.at_x(values[name]), y), 4.5, f"dot tone-{stage}", tip)
+    return drawing.render()

@@ -1,0 +1,262 @@
+"""Scores as tidy rows, and the tables that are made of them."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ernie_m.report.evidence import Evidence
+from ernie_m.xtreme.catalogue import TASKS
+
+MAIN_ARM = "ernie_m"
+BASELINE = "baseline"
+AVERAGE = "average"
+METRICS = {"f1": "F1", "em": "exact match", "exact_match": "exact match"}
+AFTER = {"initialise": "untrained", "camlm": "after stage 1", "btmlm": "after stage 2"}
+STAGES = {"initialise": "Untrained", "camlm": "CAMLM", "btmlm": "BTMLM"}
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number. A baseline has ``variant`` "baseline", its name as ``stage`` and no seed;
+    ``language`` is "average" for a mean over languages."""
+
+    task: str
+    category: str
+    standin: bool
+    variant: str
+    stage: str
+    seed: int | None
+    language: str
+    metric: str
+    value: float
+    n: int | None
+    path: str
+
+
+COLUMNS = [field.name for field in fields(Score) if field.name != "path"]
+
+
+def _of_languages(document: dict, common: dict) -> Iterable[Score]:
+    by_language = {**document["languages"], AVERAGE: document.get("average", {})}
+    for language, values in by_language.items():
+        n = values.get("n")
+        for metric, value in values.items():
+            if metric != "n":
+                yield Score(**common, language=language, metric=metric, value=float(value), n=n)
+
+
+def read_scores(evidence: Evidence) -> list[Score]:
+    """Every score that was given, models before baselines."""
+    rows: list[Score] = []
+    kinds: dict[str, dict] = {}
+    for artifact in evidence.shown("xtreme_score", "scores"):
+        document = artifact.json()
+        task, variant, stage, seed = artifact.instance.split("/")
+        kind = {"category": document["category"], "standin": document["standin"]}
+        kinds[task] = kind
+        made = {"variant": variant, "stage": stage, "seed": int(seed.removeprefix("seed"))}
+        rows += _of_languages(document, {"task": task, **kind, **made, "path": artifact.path})
+    for artifact in evidence.shown("xtreme_baseline", "scores"):
+        document = artifact.json()
+        kind = kinds.get(artifact.instance, {"category": "", "standin": True})
+        for name, baseline in document["baselines"].items():
+            made = {"variant": BASELINE, "stage": name, "seed": None, "path": artifact.path}
+            rows += _of_languages(baseline, {"task": artifact.instance, **kind, **made})
+    return rows
+
+
+def write_csv(scores: Iterable[Score], path: Path) -> None:
+    """One line a number, raw values."""
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for score in scores:
+            cells = [getattr(score, name) for name in COLUMNS]
+            writer.writerow(["" if cell is None else cell for cell in cells])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean over seeds, with their deviation (None for one seed) and the files behind it.
+
+    ``heat`` places the value between the task's lowest (0) and highest (1).
+    """
+
+    value: float
+    spread: float | None
+    paths: tuple[str, ...]
+    n: int | None
+    heat: float = 0.0
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: a model or a baseline, with cells by language."""
+
+    variant: str
+    stage: str
+    cells: dict[str, Cell]
+
+    @property
+    def baseline(self) -> bool:
+        """Whether no model was involved."""
+        return self.variant == BASELINE
+
+    @property
+    def label(self) -> str:
+        """How the row is called in words."""
+        if self.baseline:
+            return self.stage.replace("_", " ")
+        if self.variant == MAIN_ARM:
+            return STAGES[self.stage]
+        return f"{self.variant}, {AFTER[self.stage]}"
+
+    @property
+    def average(self) -> Cell | None:
+        """The mean over languages, None when the file has none."""
+        return self.cells.get(AVERAGE)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Scores of one task by one metric: ``languages`` are the columns after the average."""
+
+    task: str
+    category: str
+    standin: bool
+    metric: str
+    languages: list[str]
+    rows: list[Row]
+
+    @property
+    def title(self) -> str:
+        """The task's name in words."""
+        return readable(self.task)
+
+    @property
+    def metric_name(self) -> str:
+        """The metric as papers write it."""
+        return METRICS.get(self.metric, self.metric.replace("_", " "))
+
+    @property
+    def stages(self) -> list[Row]:
+        """Rows of the main arm, in the order of pre-training."""
+        return [row for row in self.rows if row.variant == MAIN_ARM]
+
+    @property
+    def variants(self) -> list[Row]:
+        """Rows of the other arms."""
+        return [row for row in self.rows if row.variant not in (MAIN_ARM, BASELINE)]
+
+    @property
+    def baselines(self) -> list[Row]:
+        """Rows without a model."""
+        return [row for row in self.rows if row.baseline]
+
+    def average(self, variant: str, stage: str) -> Cell | None:
+        """Mean over languages of one row, None when it was not evaluated."""
+        for row in self.rows:
+            if (row.variant, row.stage) == (variant, stage):
+                return row.average
+        return None
+
+    @property
+    def best_baseline(self) -> Row | None:
+        """The baseline with the highest average."""
+        return max(
+            (row for row in self.baselines if row.average),
+            key=lambda row: row.average.value if row.average else 0.0,
+            default=None,
+        )
+
+
+def readable(task: str) -> str:
+    """``Retrieval`` of ``standin_retrieval``: that it is a stand-in is said beside it."""
+    words = task.removeprefix("standin_").replace("_", " ")
+    return words.upper() if len(words) == 2 else words.capitalize()
+
+
+def _merge(group: Sequence[Score]) -> Cell:
+    values = [score.value for score in group]
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    paths = tuple(sorted({score.path for score in group}))
+    return Cell(statistics.fmean(values), spread, paths, group[0].n)
+
+
+def _rows(scores: Iterable[Score]) -> list[Row]:
+    groups: dict[tuple[str, str], dict[str, list[Score]]] = {}
+    for score in scores:
+        cells = groups.setdefault((score.variant, score.stage), {})
+        cells.setdefault(score.language, []).append(score)
+    order = list(STAGES)
+
+    def place(name: tuple[str, str]) -> tuple:
+        variant, stage = name
+        known = order.index(stage) if stage in order else len(order)
+        return variant == BASELINE, variant != MAIN_ARM, variant, known
+
+    return [
+        Row(*name, {language: _merge(group) for language, group in groups[name].items()})
+        for name in sorted(groups, key=place)
+    ]
+
+
+def _shaded(rows: list[Row]) -> list[Row]:
+    """Cells with their heat, and with a mark on the best of each language."""
+    values = [cell.value for row in rows for cell in row.cells.values()]
+    low, high = min(values), max(values)
+    best: dict[str, float] = {}
+    for row in rows:
+        for language, cell in row.cells.items():
+            best[language] = max(cell.value, best.get(language, cell.value))
+
+    def shade(language: str, cell: Cell) -> Cell:
+        heat = (cell.value - low) / (high - low) if high > low else 0.0
+        return Cell(cell.value, cell.spread, cell.paths, cell.n, heat, cell.value == best[language])
+
+    return [
+        Row(row.variant, row.stage, {name: shade(name, cell) for name, cell in row.cells.items()})
+        for row in rows
+    ]
+
+
+def tables(
+    scores: Sequence[Score], metrics: dict[str, str], languages: Sequence[str]
+) -> list[Table]:
+    """A table for each task and metric, the main metric of a task (``metrics``) first.
+
+    Columns follow ``languages``, tasks the catalogue.
+    """
+    grouped: dict[tuple[str, str], list[Score]] = {}
+    for score in scores:
+        grouped.setdefault((score.task, score.metric), []).append(score)
+    order = list(TASKS)
+
+    def place(name: tuple[str, str]) -> tuple:
+        task, metric = name
+        known = order.index(task) if task in order else len(order)
+        return known, task, metric != metrics.get(task), metric
+
+    made = []
+    for task, metric in sorted(grouped, key=place):
+        own = grouped[task, metric]
+        present = {score.language for score in own} - {AVERAGE}
+        known = [language for language in languages if language in present]
+        columns = known + sorted(present - set(known))
+        rows = _shaded(_rows(own))
+        made.append(Table(task, own[0].category, own[0].standin, metric, columns, rows))
+    return made
+
+
+def main_metrics(evidence: Evidence) -> dict[str, str]:
+    """The metric that stands for each task, from its score files."""
+    found = {}
+    for artifact in evidence.shown("xtreme_score", "scores"):
+        document = artifact.json()
+        found[document["task"]] = document["metric"]
+    return found

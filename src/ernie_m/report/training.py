@@ -1,0 +1,179 @@
+"""Curves, losses, tokens and settings of the arms, as the records chain them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from ernie_m.report import figures
+from ernie_m.report.evidence import Artifact, Evidence, Record
+from ernie_m.report.scores import MAIN_ARM, STAGES
+
+# What a predicted token of each objective is restored from (paper, section 3).
+RESTORED = {
+    "mmlm": "from its own sentence",
+    "tlm": "from its own sentence and the translation",
+    "camlm": "from the translation alone",
+    "btmlm": "from its own sentence and pseudo tokens",
+}
+TRAINED = ("pretrain_camlm", "pretrain_btmlm")
+
+
+def mean(values: dict[str, float]) -> float:
+    """Mean over languages or pairs, each counting alike."""
+    return sum(values.values()) / len(values)
+
+
+def leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """Settings by dotted key."""
+    if not isinstance(value, dict):
+        return {path: value}
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        found |= leaves(inner, f"{path}.{key}" if path else key)
+    return found
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One finished stage of training: its curve and its last losses."""
+
+    stage: str
+    record: Record
+    curve: list[dict[str, float]]
+    metrics: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """``camlm`` or ``btmlm``."""
+        return self.stage.removeprefix("pretrain_")
+
+    @property
+    def label(self) -> str:
+        """The stage in words."""
+        return STAGES[self.name]
+
+    @property
+    def seconds(self) -> float:
+        """Time of training, that before a resumption included."""
+        run = self.record["run"]
+        return max(run["seconds"], run.get("training_seconds") or 0.0)
+
+
+def chain(evidence: Evidence, arm: str) -> list[Trained]:
+    """The trainings behind an arm's last model, first to last; arms may share the first."""
+    last = [
+        record
+        for stage in reversed(TRAINED)
+        for record in evidence.jobs(stage)
+        if record["instance"] == arm
+    ][:1]
+    found: list[Trained] = []
+    while last:
+        record = last[0]
+        curve = _of(evidence, record, "curves")
+        metrics = _of(evidence, record, "metrics")
+        if curve and metrics:
+            found.append(Trained(record["stage"], record, curve.lines(), metrics.json()))
+        last = [
+            artifact.record
+            for artifact in evidence.inputs_of(record)
+            if artifact.stage in TRAINED and artifact.name == "model"
+        ][:1]
+    return found[::-1]
+
+
+def _of(evidence: Evidence, record: Record, name: str) -> Artifact | None:
+    for artifact in evidence.shown(record["stage"], name):
+        if artifact.instance == record["instance"]:
+            return artifact
+    return None
+
+
+def objectives(stages: list[Trained]) -> list[str]:
+    """Every objective with a validation loss, in the order they appear."""
+    return list(dict.fromkeys(name for stage in stages for name in stage.metrics["valid"]))
+
+
+def _series(curve: list[dict[str, float]], key: str, start: float) -> list[tuple[float, float]]:
+    return [(start + line["tokens"], line[key]) for line in curve if key in line]
+
+
+def _valid(
+    curve: list[dict[str, float]], objective: str, start: float
+) -> list[tuple[float, float]]:
+    """Mean over languages at each validation."""
+    prefix = f"valid/{objective}/"
+    points = []
+    for line in curve:
+        values = {key: value for key, value in line.items() if key.startswith(prefix)}
+        if values:
+            points.append((start + line["tokens"], mean(values)))
+    return points
+
+
+def loss_figures(stages: list[Trained]) -> list[dict[str, Any]]:
+    """A chart of the losses and one by language for each objective."""
+    made = []
+    for objective in objectives(stages):
+        curves, start = [], 0.0
+        for stage in stages:
+            end = start + stage.metrics["tokens"]
+            train = _series(stage.curve, f"train/{objective}", start)
+            valid = _valid(stage.curve, objective, start)
+            if train or valid:
+                curves.append(figures.Curve(stage.name, start, end, train, valid))
+            start = end
+        have = [stage for stage in stages if objective in stage.metrics["valid"]]
+        unigram = have[-1].metrics.get("unigram", {}).get(objective, {})
+        finals = {stage.name: stage.metrics["valid"][objective] for stage in have}
+        names = list(have[-1].metrics["valid"][objective])
+        made.append(
+            {
+                "objective": objective.upper(),
+                "restored": RESTORED.get(objective, ""),
+                "over_tokens": _panel(objective, curves, unigram),
+                "by_language": figures.by_language(objective, names, finals, unigram),
+                "final": mean(finals[have[-1].name]),
+                "unigram": mean(unigram) if unigram else None,
+            }
+        )
+    return made
+
+
+def _panel(objective: str, curves: list[figures.Curve], unigram: dict[str, float]) -> Markup | None:
+    if not any(curve.valid or curve.train for curve in curves):
+        return None
+    return figures.losses(objective, curves, mean(unigram) if unigram else None)
+
+
+def arms(evidence: Evidence) -> list[str]:
+    """Every arm that was trained, the main one first."""
+    names = {record["instance"] for stage in TRAINED for record in evidence.jobs(stage)}
+    return sorted(names, key=lambda name: (name != MAIN_ARM, name))
+
+
+def arm_settings(evidence: Evidence, arm: str) -> dict[str, Any]:
+    """Settings of an arm by ``stage.key``; of the main arm where it shares a stage."""
+    found: dict[str, Any] = {}
+    for stage in ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm"):
+        own = evidence.settings(stage, arm) or evidence.settings(stage, MAIN_ARM)
+        name = stage.removeprefix("pretrain_")
+        found |= {f"{name}.{key}": value for key, value in leaves(own).items()}
+    generation = [
+        record["facts"]["settings"]
+        for record in evidence.jobs("pretrain_backtranslate")
+        if record["instance"].startswith(f"{arm}/")
+    ]
+    for key, value in leaves(generation[0] if generation else {}).items():
+        found[f"backtranslate.{key}"] = value
+    return found
+
+
+def differences(evidence: Evidence, arm: str) -> list[tuple[str, Any, Any]]:
+    """Settings in which an arm differs from the main one: key, its value, the main arm's."""
+    main = arm_settings(evidence, MAIN_ARM)
+    own = arm_settings(evidence, arm)
+    return [(key, own[key], main[key]) for key in own if key in main and own[key] != main[key]]

@@ -1,0 +1,513 @@
+"""A whole run in miniature: files and records as the stages write them, with invented numbers."""
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from ernie_m.lineage.record import file_facts
+
+LANGUAGES = ["en", "de", "es", "fr", "ru", "tr", "zh", "ja", "ko", "vi"]
+PAIRS = [f"en-{code}" for code in LANGUAGES[1:]]
+TASKS = {
+    "standin_retrieval": ("retrieval", "accuracy", (0.30, 0.34, 0.47), {"string_overlap": 0.39}),
+    "standin_mining": ("retrieval", "f1", (0.21, 0.22, 0.31), {"string_overlap": 0.28}),
+    "standin_classification": (
+        "classification",
+        "accuracy",
+        (0.41, 0.47, 0.53),
+        {"chance": 0.334, "majority": 0.352, "string_overlap": 0.455},
+    ),
+    "standin_paraphrase": ("classification", "accuracy", (0.55, 0.61, 0.66), {"chance": 0.5}),
+    "standin_tagging": ("tagging", "f1", (0.32, 0.41, 0.44), {"copied_name": 0.37}),
+    "standin_qa": ("qa", "f1", (0.28, 0.30, 0.33), {"first_sentence": 0.24, "word_overlap": 0.35}),
+}
+UNITS = {"zh", "ja"}
+WHEEL = "results/corpora_download/interface/interface.whl"
+
+
+class Run:
+    """Writes jobs below the working directory and collects what the report is given."""
+
+    languages, tasks = LANGUAGES, TASKS
+
+    def __init__(self, name="default"):
+        self.name = name
+        self.minute = 0
+        self.inputs = {
+            name: []
+            for name in (
+                "scores",
+                "baselines",
+                "curves",
+                "metrics",
+                "stats",
+                "manifests",
+                "records",
+            )
+        }
+
+    def path(self, stage, instance, file):
+        """Where a stage's job keeps a file."""
+        root = Path("results") if stage == "corpora_download" else Path("results") / self.name
+        return root / stage / instance / file
+
+    def job(self, stage, instance="", inputs=(), settings=None, seconds=4.0, notes=None, **outputs):
+        """One finished job; ``outputs`` are name -> {file: content}, JSON unless text."""
+        folder = self.path(stage, instance, "x").parent
+        folder.mkdir(parents=True, exist_ok=True)
+        claimed = {}
+        for name, files in outputs.items():
+            for file, content in files.items():
+                text = content if isinstance(content, str) else json.dumps(content)
+                (folder / file).write_text(text)
+            claimed[name] = [file_facts(folder / file) for file in files]
+        self.minute += 1
+        moment = f"2026-01-02T{3 + self.minute // 60:02d}:{self.minute % 60:02d}"
+        record = {
+            "schema": 1,
+            "stage": stage,
+            "instance": instance,
+            "module": "ernie_m." + stage.replace("_", ".", 1),
+            "facts": {
+                "inputs": {"files": [file_facts(Path(path)) for path in inputs]},
+                "outputs": claimed,
+                "settings": settings or {},
+                "seed": 1,
+                "code": {"digest": "0123456789abcdef", "files": {}},
+            },
+            "run": {
+                "git": {"commit": "3f1c9a0be7d24c55" + "0" * 24, "dirty": False},
+                "python": "3.11.7",
+                "packages": {"torch": "2.13.0", "numpy": "2.4.0"},
+                "machine": {"system": "Linux", "cpu": "x86_64", "cores": 2},
+                "started": f"{moment}:00+00:00",
+                "ended": f"{moment}:50+00:00",
+                "seconds": seconds,
+                **(notes or {}),
+            },
+        }
+        path = folder / "record.json"
+        path.write_text(json.dumps(record))
+        self.inputs["records"].append(path)
+        return {name: [folder / file for file in files] for name, files in outputs.items()}
+
+    def give(self, name, paths):
+        """Hand files to the report."""
+        self.inputs[name] += [Path(path) for path in paths]
+
+    @property
+    def arguments(self):
+        """The report's command line, as the workflow writes it."""
+        words = []
+        for name, paths in self.inputs.items():
+            if paths:
+                words += ["--input", name, *map(str, paths)]
+        folder = Path("results") / self.name / "report_build"
+        for name, file in (
+            ("report", "report.html"),
+            ("scores", "scores.csv"),
+            ("metrics", "metrics.json"),
+        ):
+            words += ["--output", name, str(folder / file)]
+        return [*words, "--record", str(folder / "record.json")]
+
+
+def _corpora(run):
+    row = {
+        "id": "interface",
+        "package": "interface",
+        "url": None,
+        "path": None,
+        "version": "1.0",
+        "filename": "interface.whl",
+        "sha256": hashlib.sha256(b"wheel").hexdigest(),
+        "bytes": 67_607_712,
+        "licence": "Apache-2.0",
+        "format": "homeassistant",
+        "languages": LANGUAGES,
+        "home": "https://example.org/interface",
+        "note": "Interface text, translated by people.",
+    }
+    wheel = run.job("corpora_download", "interface", settings=row, file={"interface.whl": "wheel"})
+    clean = []
+    for place, code in enumerate(LANGUAGES):
+        rows = run.job(
+            "corpora_extract",
+            f"interface/{code}",
+            inputs=wheel["file"],
+            rows={"rows.parquet": code},
+        )
+        read = 63_036 - 4_700 * place
+        dropped = {"too short": 300 + 9 * place, "another script": 40 * place, "no letters": 210}
+        dropped |= {"another language": 25 + place} if place else {}
+        examples = {
+            reason: [{"id": f"interface:a:{code}", "text": f"x {reason}"}] for reason in dropped
+        }
+        made = run.job(
+            "corpora_clean",
+            code,
+            inputs=rows["rows"],
+            rows={"rows.parquet": f"clean {code}"},
+            stats={
+                "stats.json": {
+                    "language": code,
+                    "rows_in": read,
+                    "rows_out": read - sum(dropped.values()),
+                    "dropped": dropped,
+                    "examples": examples,
+                }
+            },
+        )
+        clean += made["rows"]
+        run.give("stats", made["stats"])
+    languages = {
+        code: {
+            "rows": {"train": 41_000 - 3000 * p, "valid": 1400 - 100 * p, "test": 4800 - 400 * p},
+            "dropped": {
+                "held-out duplicate": 900 - 60 * p,
+                "held-out near-duplicate": 610 - 40 * p,
+            },
+            "examples": {},
+            "mono": {
+                "train": {
+                    "sentences": 9000 - 600 * p,
+                    "dropped": {"duplicate": 240},
+                    "examples": {},
+                },
+                "valid": {"sentences": 700 - 50 * p, "dropped": {}, "examples": {}},
+            },
+        }
+        for p, code in enumerate(LANGUAGES)
+    }
+    pairs = {
+        pair: {
+            "train": {
+                "pairs": 15_000 - 1500 * p,
+                "dropped": {"other numbers": 310, "untranslated": 95},
+                "examples": {},
+            },
+            "valid": {"pairs": 600 - 40 * p, "dropped": {}, "examples": {}},
+        }
+        for p, pair in enumerate(PAIRS)
+    }
+    split = run.job(
+        "corpora_split",
+        inputs=clean,
+        settings={"languages": LANGUAGES, "pairs": PAIRS, "mono_share": 0.5, "valid_share": 0.03},
+        mono={f"mono-{code}-train.parquet": code for code in LANGUAGES},
+        parallel={f"parallel-{pair}-train.parquet": pair for pair in PAIRS},
+        rows={f"rows-test-{code}.parquet": f"rows {code}" for code in LANGUAGES},
+        stats={
+            "stats.json": {
+                "groups": {"train": 1100, "valid": 40, "test": 130},
+                "meanings": {"train": 39_000, "valid": 1300, "parallel": 20_000, "mono": 19_000},
+                "languages": languages,
+                "pairs": pairs,
+            }
+        },
+        seconds=21.0,
+    )
+    run.give("stats", split["stats"])
+    return split
+
+
+def _tokenizer(run, split):
+    text = split["mono"] + split["parallel"]
+    languages = {
+        code: {
+            "lines": 24_000 - 1500 * p,
+            "lines_sampled": 20_000 - 1000 * p,
+            "unknown_share": 0.00002 * (p + 1) ** 2,
+            "tokens_per_unit": 1.4 + 0.08 * p,
+            "tokens_per_line": 11.0 + p,
+        }
+        for p, code in enumerate(LANGUAGES)
+    }
+    spm = run.job(
+        "tokenizer_train",
+        inputs=text,
+        settings={"vocabulary_size": 8000, "character_coverage": 0.9999, "alpha": 0.3},
+        model={"spm.model": "pieces"},
+        stats={"stats.json": {"size": 8002, "languages": languages}},
+        seconds=34.0,
+    )
+    run.give("stats", spm["stats"])
+    shards = []
+    for place, corpus in enumerate(
+        [f"mono-{c}" for c in LANGUAGES] + [f"parallel-{p}" for p in PAIRS]
+    ):
+        manifest = {
+            "parts": {
+                "train": [
+                    {
+                        "file": "train-00000.safetensors",
+                        "sentences": 9000,
+                        "tokens": 210_000 - 9000 * place,
+                    }
+                ],
+                "valid": [{"file": "valid.safetensors", "sentences": 500, "tokens": 6200}],
+            },
+            "statistics": {},
+        }
+        made = run.job(
+            "tokenizer_encode",
+            corpus,
+            inputs=spm["model"] + text[:1],
+            shards={"train-00000.safetensors": corpus},
+            manifest={"manifest.json": manifest},
+        )
+        run.give("manifests", made["manifest"])
+        shards += made["shards"]
+    return spm["model"], shards
+
+
+def _curve(objectives, steps, starts, ends, tokens_per_step=1024):
+    lines = []
+    for step in range(0, steps + 1, steps // 30):
+        share = 1 - math.exp(-3.2 * step / steps)
+        line = {"step": step, "tokens": step * tokens_per_step, "learning_rate": 1e-3}
+        for name, classes in objectives.items():
+            mean = starts[name] + (ends[name] - starts[name]) * share
+            if step:
+                line[f"train/{name}"] = mean + 0.05 * math.sin(step)
+            for place, code in enumerate(classes):
+                line[f"valid/{name}/{code}"] = mean + 0.09 * (place - len(classes) / 2)
+        lines.append(line)
+    return lines
+
+
+def _train(run, stage, arm, objectives, inputs, starts, ends, shares, steps):
+    curve = _curve(objectives, steps, starts, ends)
+    last = {
+        name: {code: curve[-1][f"valid/{name}/{code}"] for code in classes}
+        for name, classes in objectives.items()
+    }
+    unigram = {
+        name: {code: 6.1 + 0.04 * place for place, code in enumerate(classes)}
+        for name, classes in objectives.items()
+    }
+    settings = {
+        "objectives": {"mmlm": 0.0, "tlm": 0.0, "camlm": 0.0, "btmlm": 0.0, **shares},
+        "steps": steps,
+        "batch_tokens": 1024,
+        "alpha": 0.5,
+        "masking": {
+            "ratio": {"mmlm": 0.15, "camlm": 0.3, "btmlm": 0.15},
+            "camlm_visible_rows": "own",
+            "camlm_words": False,
+        },
+        "optimiser": {
+            "learning_rate": 1.5e-3,
+            "warmup_steps": 200,
+            "beta2": 0.98,
+            "weight_decay": 0.01,
+            "clip_norm": 1.0,
+        },
+    }
+    made = run.job(
+        stage,
+        arm,
+        inputs=inputs,
+        settings=settings,
+        seconds=40.0,
+        notes={"training_seconds": 402.0},
+        model={"model.safetensors": f"{stage} {arm}"},
+        curves={"curves.jsonl": "".join(json.dumps(line) + "\n" for line in curve)},
+        metrics={
+            "metrics.json": {
+                "steps": steps,
+                "tokens": steps * 1024,
+                "parameters": 1_820_000,
+                "valid": last,
+                "unigram": unigram,
+            }
+        },
+    )
+    run.give("curves", made["curves"])
+    run.give("metrics", made["metrics"])
+    return made["model"]
+
+
+def _pretrain(run, spm, shards, variant):
+    shape = {
+        "layers": 3,
+        "width": 128,
+        "heads": 4,
+        "ffn": 512,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "pair_positions": "reset",
+        "language_embeddings": True,
+        "languages": LANGUAGES,
+    }
+    models = {}
+    init = run.job(
+        "pretrain_initialise",
+        "ernie_m",
+        inputs=spm,
+        settings=shape,
+        model={"model.safetensors": "0"},
+    )
+    models["ernie_m", "initialise"] = init["model"]
+    arms = {"ernie_m": {"mmlm": 1.0, "camlm": 1.0}}
+    if variant:
+        arms["mmlm_tlm"] = {"mmlm": 1.0, "tlm": 1.0}
+    first = {"mmlm": LANGUAGES, "camlm": PAIRS, "tlm": PAIRS}
+    starts = dict.fromkeys(("mmlm", "camlm", "tlm"), 9.0)
+    for arm, shares in arms.items():
+        models[arm, "camlm"] = _train(
+            run,
+            "pretrain_camlm",
+            arm,
+            {name: first[name] for name in shares},
+            [*init["model"], *shards],
+            starts,
+            {"mmlm": 4.6, "camlm": 4.9, "tlm": 4.4},
+            shares,
+            6000,
+        )
+    pseudo = []
+    for chunk in range(2):
+        made = run.job(
+            "pretrain_backtranslate",
+            f"ernie_m/{chunk}",
+            inputs=[*models["ernie_m", "camlm"], *shards],
+            settings={
+                "chunks": 2,
+                "placeholder_ratio": 0.15,
+                "directions": "seen",
+                "target_languages": [],
+                "languages": LANGUAGES,
+            },
+            pseudo={"pseudo.safetensors": f"pseudo {chunk}"},
+            stats={
+                "stats.json": {
+                    "sentences": 30_000,
+                    "source_tokens": 400_000,
+                    "pseudo_tokens": 61_000,
+                }
+            },
+        )
+        run.give("stats", made["stats"])
+        pseudo += made["pseudo"]
+    models["ernie_m", "btmlm"] = _train(
+        run,
+        "pretrain_btmlm",
+        "ernie_m",
+        {"mmlm": LANGUAGES, "camlm": PAIRS, "btmlm": LANGUAGES},
+        [*models["ernie_m", "camlm"], *shards, *pseudo],
+        {"mmlm": 4.7, "camlm": 5.0, "btmlm": 4.7},
+        {"mmlm": 4.2, "camlm": 4.4, "btmlm": 4.1},
+        {"mmlm": 1.0, "camlm": 1.0, "btmlm": 1.0},
+        3000,
+    )
+    return models
+
+
+def _scores(values, classes, metric):
+    languages = {
+        code: {metric: round(max(0.02, value), 4), "n": 500 - 20 * place}
+        for place, (code, value) in enumerate(zip(classes, values, strict=True))
+    }
+    mean = sum(entry[metric] for entry in languages.values()) / len(languages)
+    return {"languages": languages, "average": {metric: round(mean, 4)}}
+
+
+def _evaluate(run, split, spm, models, seeds):
+    for task, (category, metric, means, baselines) in TASKS.items():
+        trained = category != "retrieval"
+        classes = LANGUAGES if trained else LANGUAGES[1:]
+        examples = run.job(
+            "xtreme_prepare",
+            task,
+            inputs=split["rows"],
+            examples={f"test-{code}.jsonl": f"{task} {code}\n" for code in classes},
+            stats={"stats.json": {"task": task, "files": {}}},
+        )
+        run.give("stats", examples["stats"])
+        slope = [0.16 - 0.32 * place / len(classes) for place in range(len(classes))]
+        made = run.job(
+            "xtreme_baseline",
+            task,
+            inputs=examples["examples"],
+            scores={
+                "scores.json": {
+                    "task": task,
+                    "baselines": {
+                        name: _scores([value + 0.6 * s for s in slope], classes, metric)
+                        for name, value in baselines.items()
+                    },
+                }
+            },
+        )
+        run.give("baselines", made["scores"])
+        for (arm, stage), model in models.items():
+            for seed in seeds:
+                mean = means[("initialise", "camlm", "btmlm").index(stage)] + 0.004 * (seed - 1)
+                mean -= 0.03 * (arm != "ernie_m")
+                _evaluate_one(
+                    run,
+                    f"{task}/{arm}/{stage}/seed{seed}",
+                    [*model, *spm],
+                    examples["examples"],
+                    {
+                        "task": task,
+                        "category": category,
+                        "standin": True,
+                        "metric": metric,
+                        **_scores([mean + s for s in slope], classes, metric),
+                    },
+                    trained,
+                )
+
+
+def _evaluate_one(run, instance, model, examples, document, trained):
+    if trained:
+        tuned = run.job(
+            "xtreme_finetune",
+            instance,
+            inputs=[*model, *examples],
+            seconds=11.0,
+            model={"model.safetensors": instance},
+        )
+        model = tuned["model"]
+    predicted = run.job(
+        "xtreme_predict",
+        instance,
+        inputs=[*model, *examples],
+        settings={"layer": -2, "pooling": "mean", "centre": False},
+        predictions={"predictions-de.jsonl": instance},
+    )
+    made = run.job(
+        "xtreme_score",
+        instance,
+        inputs=[*examples, *predicted["predictions"]],
+        scores={"scores.json": document},
+    )
+    run.give("scores", made["scores"])
+
+
+def whole_run(name="default", variant=True, seeds=(1,)):
+    """The whole run, in the working directory."""
+    run = Run(name)
+    split = _corpora(run)
+    spm, shards = _tokenizer(run, split)
+    models = _pretrain(run, spm, shards, variant)
+    _evaluate(run, split, spm, models, seeds)
+    return run
+
+
+@pytest.fixture
+def make_run(tmp_path, monkeypatch):
+    """Makes a run in a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    return whole_run
+
+
+@pytest.fixture
+def run(make_run):
+    """A run with a variant, one seed."""
+    return make_run()

@@ -1,0 +1,223 @@
+"""The page: complete, escaped, the same bytes each time, and whole when parts are missing."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ernie_m.config.report import ReportSettings
+from ernie_m.errors import UserError
+from ernie_m.job import Job
+from ernie_m.report import build, graph
+from ernie_m.report.content import duration, prose, size
+from ernie_m.report.evidence import Evidence
+from ernie_m.report.figures import Curve, losses
+from ernie_m.report.svg import apart, ticks
+
+FOLDER = Path("results/default/report_build")
+OUTPUTS = {"report": "report.html", "scores": "scores.csv", "metrics": "metrics.json"}
+
+
+def write(run, **settings):
+    """The three outputs as text, by name."""
+    job = Job(
+        module="ernie_m.report.build",
+        instance="",
+        settings=ReportSettings(**settings),
+        seed=1,
+        threads=1,
+        input_paths={name: paths for name, paths in run.inputs.items() if paths},
+        output_paths={name: [FOLDER / file] for name, file in OUTPUTS.items()},
+    )
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    build.run(job)
+    return {name: job.output(name).read_text() for name in OUTPUTS}
+
+
+class Balanced(HTMLParser):
+    """Fails on a tag that is closed out of turn; collects links."""
+
+    VOID = ("meta", "br", "link", "hr", "img")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.links = [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+
+def check_page(page):
+    parser = Balanced()
+    parser.feed(page)
+    assert parser.open == []
+    return parser.links
+
+
+def test_every_score_is_on_the_page_with_its_file(run):
+    written = write(run)
+    page = written["report"]
+    rows = list(csv.DictReader(written["scores"].splitlines()))
+    assert {row["task"] for row in rows} == set(run.tasks)
+    assert {row["stage"] for row in rows if row["task"] == "standin_mining"} == {
+        "initialise", "camlm", "btmlm", "string_overlap",
+    }  # fmt: skip
+    cells = set(re.findall(r'href="([^"]+scores\.json)" title="[^"]+">([0-9.]+)', page))
+    for row in rows:
+        shown = f"{100 * float(row['value']):.1f}"
+        place = f"{row['variant']}/{row['stage']}/seed{row['seed']}"
+        file = f"../xtreme_score/{row['task']}/{place}/scores.json"
+        if row["variant"] == "baseline":
+            file = f"../xtreme_baseline/{row['task']}/scores.json"
+        assert (file, shown) in cells, row
+    for link in check_page(page):
+        assert link.startswith("#") or link in OUTPUTS.values() or (FOLDER / link).is_file()
+
+
+def test_it_needs_nothing_from_elsewhere(run):
+    page = write(run)["report"]
+    assert not re.search(r"<script|<link|@import|url\((?!#)|src=", page)
+    assert str(Path.cwd()) not in page
+    assert "Never set these numbers beside published XTREME" in page
+
+
+def test_the_same_bytes_again(run):
+    first = write(run)
+    for paths in run.inputs.values():
+        paths.reverse()
+    assert write(run) == first
+
+
+def test_text_from_data_is_escaped(run):
+    path = run.path("corpora_clean", "de", "stats.json")
+    stats = json.loads(path.read_text())
+    stats["examples"] = {"too short": [{"id": "x", "text": "<script>alert(1)</script> & co"}]}
+    path.write_text(json.dumps(stats))
+    page = write(run, title="<b>A & B</b>", note="{{ 7 * 7 }}")["report"]
+    assert "<script>" not in page and "&lt;script&gt;alert(1)" in page
+    assert "<b>A" not in page and "{{ 7 * 7 }}" in page
+    check_page(page)
+
+
+def test_the_summary_has_averages_beside_the_best_baseline(run):
+    numbers = json.loads(write(run)["metrics"])
+    retrieval = numbers["standin_retrieval"]
+    assert retrieval["initialise"] < retrieval["best_baseline"] < retrieval["btmlm"]
+    assert numbers["standin_classification"]["best_baseline"] > 0.4  # string overlap, not chance
+    assert set(numbers["valid_loss"]) == {"camlm", "btmlm"}
+    assert numbers["valid_loss"]["btmlm"]["btmlm"] < 5
+
+
+def test_seeds_are_averaged_with_their_deviation(make_run):
+    written = write(make_run(variant=False, seeds=(1, 2, 3)))
+    assert "standard deviation over seeds" in written["report"]
+    assert "±0.4" in written["report"]
+    assert 'id="variants"' not in written["report"]
+    seeds = {row["seed"] for row in csv.DictReader(written["scores"].splitlines())}
+    assert seeds == {"", "1", "2", "3"}
+
+
+def test_variants_stand_beside_the_main_arm(run):
+    page = write(run)["report"]
+    assert "mmlm_tlm" in page and "MMLM + TLM" in page
+    tokens = re.findall(r"<tr><th>(ernie_m|mmlm_tlm)</th><td>([\d\s]+)</td>", page)
+    assert [(name, re.sub(r"\s", "", number)) for name, number in tokens] == [
+        ("ernie_m", "9216000"),  # both stages
+        ("mmlm_tlm", "6144000"),
+    ]
+    assert "camlm.objectives.tlm" in page
+
+
+@pytest.mark.parametrize(
+    "missing", ["scores", "baselines", "curves", "metrics", "stats", "manifests"]
+)
+def test_a_part_that_is_missing_leaves_the_rest(run, missing):
+    run.inputs[missing] = []
+    check_page(write(run)["report"])
+
+
+def test_a_file_without_a_record_is_refused(run):
+    stray = Path("results/default/xtreme_score/standin_qa/x/scores.json")
+    stray.parent.mkdir(parents=True)
+    stray.write_text("{}")
+    run.give("scores", [stray])
+    with pytest.raises(UserError, match="No record claims results/default/xtreme_score/standin_qa"):
+        write(run)
+
+
+def test_a_damaged_file_is_named(run):
+    run.inputs["scores"][0].write_text("{")
+    with pytest.raises(UserError, match="is not the JSON it should be"):
+        write(run)
+
+
+def test_it_runs_as_a_stage(run):
+    words = [sys.executable, "-m", "ernie_m.report.build", *run.arguments]
+    subprocess.run(words, check=True, capture_output=True)
+    record = json.loads((FOLDER / "record.json").read_text())
+    assert record["stage"] == "report_build"
+    assert set(record["facts"]["outputs"]) == set(OUTPUTS)
+
+
+def test_values_come_from_the_records(run):
+    page = write(run)["report"]
+    for words in ("camlm.objectives", "backtranslate.placeholder_ratio", "predict.pooling"):
+        assert words in page
+    assert "Apache-2.0" in page and "as pinned" in page
+    assert "ernie-m audit results/default/xtreme_score/standin_retrieval" in page
+
+
+def test_the_picture_follows_the_records(run):
+    evidence = Evidence.read(run.inputs["records"], [])
+    assert ("corpora_split", "xtreme_prepare") in evidence.edges
+    kept = graph.reduced(evidence.edges)
+    assert ("tokenizer_train", "xtreme_predict") not in kept  # the longer way says it
+    depth = graph.layers(evidence.edges)
+    assert all(depth[maker] < depth[reader] for maker, reader in evidence.edges)
+    stages = {stage for edge in evidence.edges for stage in edge}
+    picture = str(graph.picture(evidence.edges, {}))
+    assert all(f">{stage}</text>" in picture for stage in stages)
+    boxes = re.findall(r'<rect x="([\d.-]+)" y="([\d.]+)" width="(\d+)"', picture)
+    spans = sorted((float(y), float(x), float(x) + float(width)) for x, y, width in boxes)
+    assert all(left >= 0 and right <= graph.WIDTH for _, left, right in spans)
+    for (y, _, right), (next_y, left, _) in pairwise(spans):
+        assert y != next_y or right <= left
+
+
+def test_numbers_are_put_for_people():
+    assert [duration(value) for value in (3.2, 125, 11_100)] == ["3 s", "2 min", "3 h 05 min"]
+    assert [size(value) for value in (12, 67_607_712)] == ["12 bytes", "67.6 MB"]
+    assert prose("`a<b>` & c") == "<code>a&lt;b&gt;</code> &amp; c"
+    assert ticks(0, 9.2) == [0, 2.5, 5, 7.5]
+    assert ticks(3, 3) == [3]
+    assert apart([10, 11, 50], 12, 0, 60) == [10, 22, 50]
+    assert apart([58, 59], 12, 0, 60) == [48, 60]
+
+
+def test_a_curve_enters_from_above():
+    points = [(0.0, 9.0), (100.0, 6.0), (200.0, 5.0)]
+    figure = str(losses("mmlm", [Curve("camlm", 0, 200, points, points)], 6.2))
+    assert "unigram 6.20" in figure
+    first = re.search(r'<polyline points="([\d.]+),([\d.]+)', figure)
+    assert float(first.group(1)) > 30 and float(first.group(2)) == 16
+
+
+def test_languages_keep_their_order(run):
+    page = write(run)["report"]
+    heads = re.findall(r"<th>average</th>((?:<th>\w\w</th>)+)", page)
+    assert "".join(f"<th>{code}</th>" for code in run.languages) in heads
