@@ -11,7 +11,7 @@ class Shares(Section):
     """Share of each batch's tokens by objective; 0 switches an objective off."""
 
     mmlm: float = Field(1.0, ge=0, description="Masked LM on monolingual text.")
-    tlm: float = Field(0.0, ge=0, description="Translation LM on pairs; off (fact sheet 7, 11).")
+    tlm: float = Field(0.0, ge=0, description="Translation LM on pairs; off in the known recipe.")
     camlm: float = Field(1.0, ge=0, description="Cross-attention masked LM on pairs.")
     btmlm: float = Field(
         0.0, ge=0, description="Back-translation masked LM; only after generation."
@@ -48,12 +48,12 @@ class MaskingSettings(Section):
     camlm_words: bool = Field(
         False,
         description="Use random and kept words in CAMLM too; false hides every selected token "
-        "behind <mask> (the paper's choice is unknown; fact sheet 7, 3).",
+        "behind <mask> (the paper's choice is unknown).",
     )
     camlm_visible_rows: Literal["own", "all"] = Field(
         "own",
         description="What visible tokens read in CAMLM: their own sentence (no leak), or both "
-        "sentences, an ablation (fact sheet 7, 1).",
+        "sentences, an ablation that leaks.",
     )
 
 
@@ -74,9 +74,7 @@ class OptimiserSettings(Section):
         0.98, ge=0, lt=1, description="Decay of Adam's second moment; InfoXLM 0.98."
     )
     eps: float = Field(1e-6, gt=0, description="Adam's epsilon; InfoXLM 1e-6.")
-    clip_norm: float = Field(
-        1.0, gt=0, description="Largest global gradient norm; InfoXLM 1.0."
-    )
+    clip_norm: float = Field(1.0, gt=0, description="Largest global gradient norm; InfoXLM 1.0.")
 
 
 class StageSettings(Section):
@@ -119,7 +117,7 @@ class StageSettings(Section):
 
 
 class BacktranslateSettings(Section):
-    """Generation of pseudo tokens (fact sheet 1.4)."""
+    """Generation of pseudo tokens (docs/method.md)."""
 
     chunks: int = Field(
         1, ge=1, description="Independent jobs; a lost one costs one. Changes no content."
@@ -129,12 +127,12 @@ class BacktranslateSettings(Section):
         gt=0,
         le=2,
         description="Placeholders per token of the sentence, at least one; the paper studies 0.05 "
-        "to 0.20 (fact sheet 4.7).",
+        "to 0.20.",
     )
     directions: Literal["seen", "all"] = Field(
         "seen",
         description="Target languages of a sentence: those it has pairs with, or any other "
-        "language (fact sheet 7, 9).",
+        "language.",
     )
     target_languages: tuple[str, ...] = Field(
         (), description="Generate only into these; empty means no such limit."

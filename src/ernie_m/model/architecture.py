@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 from ernie_m.errors import UserError
 
-# XLM-R and ERNIE-M keep two unused position rows in front (paper.md 5.2: the first token uses 2).
+# XLM-R and ERNIE-M keep two unused position rows in front: the first token uses row 2.
 POSITION_OFFSET = 2
 
 

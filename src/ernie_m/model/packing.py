@@ -132,7 +132,8 @@ def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Pa
     """Pack documents, in order, into rows of ``row_length`` tokens.
 
     ``one_per_row`` pads each to a row of its own, for arithmetic that must not depend on
-    neighbours to the last bit. Raises ``ValueError`` when a document is longer than a row or there are none.
+    neighbours to the last bit. Raises ``ValueError`` when a document is longer than a row or
+    there are none.
     """
     if not len(documents) or documents.lengths.max() > row_length:
         raise ValueError(f"documents must be 1 to {row_length} tokens long")

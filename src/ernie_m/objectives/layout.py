@@ -1,6 +1,6 @@
 """How text is laid out: ``<s> x </s>`` and ``<s> x </s></s> y </s>``.
 
-The first separator belongs to the source, the second to the target (paper.md 7, point 13).
+The first separator belongs to the source, the second to the target; the paper does not say.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ def select(sentence: Array, candidate: Array, ratio: float, rng: np.random.Gener
     ``sentence`` is int64 ``[N]`` (non-decreasing number of each token's sentence), ``candidate``
     bool ``[N]``. At least one and at most ``n - 1`` are chosen where ``n`` is 2 or more: a
     sentence with no visible token gives nothing to read. A single candidate is chosen by the same
-    rule as it stands. Returns bool ``[N]``. Source of the count: fairseq's masking (paper.md 1.6).
+    rule as it stands. Returns bool ``[N]``. The count is fairseq's.
     """
     where = np.flatnonzero(candidate)
     owner = sentence[where]

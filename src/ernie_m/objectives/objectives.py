@@ -1,6 +1,6 @@
 """MMLM, TLM, CAMLM and BTMLM: each a layout, a table, and the positions that are scored.
 
-Section 1 of the fact sheet on the method; the four share one encoder and one loss.
+See docs/method.md; the four share one encoder and one loss.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def camlm(
     masking: Masking,
     rng: np.random.Generator,
 ) -> Documents:
-    """Cross-attention masked language modelling (section 1.2).
+    """Cross-attention masked language modelling.
 
     A masked token reads the other sentence's visible tokens and the masked slots of its own, so
     it can only be restored from the translation.
@@ -122,7 +122,7 @@ def btmlm(
     masking: Masking,
     rng: np.random.Generator,
 ) -> Documents:
-    """The learning step of BTMLM (section 1.5): restore the real sentence's masked tokens from it
+    """The learning step of BTMLM: restore the real sentence's masked tokens from it
     and from the pseudo tokens, which are neither masked nor scored."""
     layout = pair(source, pseudo, *languages, masking.pair_positions)
     candidate = ~layout.special & ~layout.target
@@ -137,7 +137,7 @@ def btmlm(
 def placeholders(
     source: Ragged, counts: Array, languages: tuple[Array, Array], mask_id: int, positions: str
 ) -> Documents:
-    """The generating step of BTMLM (section 1.4): the whole sentence, then ``counts[i]`` masks.
+    """The generating step of BTMLM: the whole sentence, then ``counts[i]`` masks.
 
     Placeholders carry the position and the language in which to generate; they are scored
     positions whose labels are unknown, marked by the label ``mask_id``.

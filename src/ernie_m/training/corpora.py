@@ -21,7 +21,8 @@ Array = np.ndarray
 class Sentences:
     """Monolingual text of all languages in the order of the model's language rows.
 
-    ``keys`` uint64 ``[n]`` names each sentence; ``language`` int64 ``[n]``; ``sizes`` int64 ``[c]``.
+    ``keys`` uint64 ``[n]`` names each sentence; ``language`` int64 ``[n]`` is its row; ``sizes``
+    int64 ``[c]``.
     """
 
     tokens: Ragged

@@ -28,7 +28,7 @@ REPORT_SECONDS = 10.0
 def objective_losses(model: LanguageModel, batch: Packed) -> dict[str, Tensor]:
     """Mean cross-entropy in nats per scored token, by objective.
 
-    Normalised within each objective and added with weight 1 (paper.md 7, point 12).
+    Normalised within each objective and added with weight 1, the paper being silent.
     """
     labels = batch.labels.flatten()
     where = (labels != NOT_SCORED).nonzero().squeeze(1)
