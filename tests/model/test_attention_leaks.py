@@ -34,7 +34,7 @@ def model_of(layers: int) -> LanguageModel:
 
 def masking(words: bool = False, rows: str = "own") -> Masking:
     ratio = dict.fromkeys(objectives.OBJECTIVES, 0.4)
-    return Masking(VOCABULARY - 1, ratio, 0.4, 0.4, words, rows, "continuous")
+    return Masking(VOCABULARY - 1, ratio, 0.4, 0.4, words, "both", rows, "continuous")
 
 
 def ragged(*lengths: int, seed: int = 0) -> Ragged:

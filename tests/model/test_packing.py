@@ -17,7 +17,9 @@ def test_every_token_is_in_its_place(
     packed = pack(sentences(sequences, [0] * len(sequences)), row_length, one_per_row=alone)
     flat = packed.flat_index()
     assert packed.ids.flatten()[flat].tolist() == [t for s in sequences for t in s]
-    assert packed.positions.flatten()[flat].tolist() == [i for s in sequences for i in range(len(s))]
+    assert packed.positions.flatten()[flat].tolist() == [
+        i for s in sequences for i in range(len(s))
+    ]
     assert int((packed.documents >= 0).sum()) == len(flat)
     for sequence, row, start in zip(sequences, packed.rows, packed.starts, strict=True):
         assert packed.ids[row, start : start + len(sequence)].tolist() == sequence

@@ -26,6 +26,7 @@ def masking(**changes) -> Masking:
         "random_share": 0.1,
         "keep_share": 0.1,
         "camlm_words": False,
+        "camlm_sides": "both",
         "camlm_visible_rows": "own",
         "pair_positions": "continuous",
     }
@@ -121,3 +122,13 @@ def test_placeholders_stand_behind_the_whole_sentence() -> None:
     assert docs.ids.tolist() == [0, 4, 5, 6, 2, 2, MASK, MASK, 2]
     assert docs.streams.tolist() == [0, 0, 0, 0, 0, 1, 3, 3, 1]
     assert docs.languages.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_camlm_may_mask_one_side_only() -> None:
+    both = (np.zeros(2, int), np.ones(2, int))
+    rng = np.random.default_rng(1)
+    docs = objectives.camlm(
+        ragged([5, 1]), ragged([4, 6], first=50), both, both[0], masking(camlm_sides="one"), rng
+    )
+    scored = docs.labels != NOT_SCORED
+    assert scored.any() and (docs.languages[scored] == 1).all()

@@ -50,6 +50,11 @@ class MaskingSettings(Section):
         description="Use random and kept words in CAMLM too; false hides every selected token "
         "behind <mask> (the paper's choice is unknown).",
     )
+    camlm_sides: Literal["both", "one"] = Field(
+        "both",
+        description="Mask both sentences of a pair, as the paper's figure shows, or only one (by "
+        "coin), so that each prediction sees the whole translation, as in generation.",
+    )
     camlm_visible_rows: Literal["own", "all"] = Field(
         "own",
         description="What visible tokens read in CAMLM: their own sentence (no leak), or both "

@@ -25,7 +25,8 @@ class Masking:
 
     ``camlm_words`` keeps the random and kept words of ``random_share`` and ``keep_share`` in
     CAMLM too; a selected token then reads no other selected token of its sentence, or it would
-    see words of its own side.
+    see words of its own side. ``camlm_sides`` masks ``both`` sentences of a pair or only ``one``,
+    the second, which order of the two being drawn by coin.
     """
 
     mask_id: int
@@ -33,6 +34,7 @@ class Masking:
     random_share: float
     keep_share: float
     camlm_words: bool
+    camlm_sides: str
     camlm_visible_rows: str
     pair_positions: str
 
@@ -103,7 +105,10 @@ def camlm(
     it can only be restored from the translation.
     """
     layout = pair(source, target, *languages, masking.pair_positions)
-    chosen = select(layout.sentence, ~layout.special, masking.ratio["camlm"], rng)
+    candidate = ~layout.special
+    if masking.camlm_sides == "one":
+        candidate &= layout.target
+    chosen = select(layout.sentence, candidate, masking.ratio["camlm"], rng)
     random_share, keep_share, table = 0.0, 0.0, Table.CROSS
     if masking.camlm_words:
         random_share, keep_share = masking.random_share, masking.keep_share

@@ -34,6 +34,7 @@ def masking_for(shape: Architecture, settings: MaskingSettings) -> Masking:
         random_share=settings.random_share,
         keep_share=settings.keep_share,
         camlm_words=settings.camlm_words,
+        camlm_sides=settings.camlm_sides,
         camlm_visible_rows=settings.camlm_visible_rows,
         pair_positions=shape.pair_positions,
     )
