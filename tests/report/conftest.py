@@ -408,12 +408,22 @@ def _pretrain(run, spm, shards, variant):
 
 
 def _scores(values, classes, metric):
+    """Scores by language in percent; the last language has too few examples to be averaged."""
     languages = {
-        code: {metric: round(max(0.02, value), 4), "n": 500 - 20 * place}
+        code: {
+            metric: round(100 * max(0.02, value), 4),
+            "n": 500 - 20 * place if code != classes[-1] else 20,
+            "averaged": code != classes[-1],
+        }
         for place, (code, value) in enumerate(zip(classes, values, strict=True))
     }
-    mean = sum(entry[metric] for entry in languages.values()) / len(languages)
-    return {"languages": languages, "average": {metric: round(mean, 4)}}
+
+    def mean(codes):
+        own = [languages[code][metric] for code in codes if languages[code]["averaged"]]
+        return {metric: round(sum(own) / len(own), 4)}
+
+    foreign = [code for code in classes if code != "en"]
+    return {"languages": languages, "average": mean(classes), "transfer": mean(foreign)}
 
 
 def _evaluate(run, split, spm, models, seeds):
@@ -436,6 +446,9 @@ def _evaluate(run, split, spm, models, seeds):
             scores={
                 "scores.json": {
                     "task": task,
+                    "category": category,
+                    "standin": True,
+                    "metric": metric,
                     "baselines": {
                         name: _scores([value + 0.6 * s for s in slope], classes, metric)
                         for name, value in baselines.items()

@@ -79,7 +79,9 @@ def test_every_score_is_on_the_page_with_its_file(run):
     }  # fmt: skip
     cells = set(re.findall(r'href="([^"]+scores\.json)" title="[^"]+">([0-9.]+)', page))
     for row in rows:
-        shown = f"{100 * float(row['value']):.1f}"
+        if row["language"] == "transfer" and row["task"] in ("standin_retrieval", "standin_mining"):
+            continue  # no English there, so it is the average
+        shown = f"{float(row['value']):.1f}"
         place = f"{row['variant']}/{row['stage']}/seed{row['seed']}"
         file = f"../xtreme_score/{row['task']}/{place}/scores.json"
         if row["variant"] == "baseline":
@@ -118,7 +120,7 @@ def test_the_summary_has_averages_beside_the_best_baseline(run):
     numbers = json.loads(write(run)["metrics"])
     retrieval = numbers["standin_retrieval"]
     assert retrieval["initialise"] < retrieval["best_baseline"] < retrieval["btmlm"]
-    assert numbers["standin_classification"]["best_baseline"] > 0.4  # string overlap, not chance
+    assert numbers["standin_classification"]["best_baseline"] > 40  # string overlap, not chance
     assert set(numbers["valid_loss"]) == {"camlm", "btmlm"}
     assert numbers["valid_loss"]["btmlm"]["btmlm"] < 5
 
@@ -219,5 +221,5 @@ def test_a_curve_enters_from_above():
 
 def test_languages_keep_their_order(run):
     page = write(run)["report"]
-    heads = re.findall(r"<th>average</th>((?:<th>\w\w</th>)+)", page)
+    heads = re.findall(r"<th>without en</th>((?:<th>\w\w</th>)+)", page)
     assert "".join(f"<th>{code}</th>" for code in run.languages) in heads

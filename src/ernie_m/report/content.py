@@ -311,6 +311,11 @@ def count(number: float) -> str:
     return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def percent(share: float) -> str:
+    """A share of 1 with one digit after the point: ``41.3`` for 0.413."""
+    return f"{100 * share:.1f}"
+
+
 def duration(seconds: float) -> str:
     """``48 s``, ``12 min``, ``3 h 05 min``."""
     if seconds < 100:
@@ -346,7 +351,8 @@ FILTERS = {
     "count": count,
     "duration": duration,
     "size": size,
-    "percent": figures.percent,
+    "percent": percent,
+    "points": figures.points,
     "shown": shown,
     "prose": prose,
 }

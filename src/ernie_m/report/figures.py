@@ -14,9 +14,9 @@ PANEL = (360, 220)
 Values = dict[str, float]
 
 
-def percent(value: float) -> str:
-    """A share as XTREME prints it: ``41.3`` for 0.413."""
-    return f"{100 * value:.1f}"
+def points(value: float) -> str:
+    """A score, which is in percent, with the digit that XTREME prints."""
+    return f"{value:.1f}"
 
 
 def steps(table: Table) -> Markup:
@@ -25,7 +25,7 @@ def steps(table: Table) -> Markup:
     rows = [row for row in table.stages if row.average]
     baselines = [row for row in table.baselines if row.average]
     values = [cell.value for row in [*rows, *baselines] for cell in row.cells.values()]
-    top = min(100.0, 106 * max([*values, 0.05]))
+    top = min(100.0, 1.06 * max([*values, 5.0]))
     longest = max((len(row.label) for row in baselines), default=0)
     room = min(150, 42 + 5.6 * longest) if baselines else 16
     axes = Axes(drawing, (-0.25, max(1, len(rows) - 1) + 0.25), (0, top), (18, room, 26, 26))
@@ -33,17 +33,17 @@ def steps(table: Table) -> Markup:
     _dashed(axes, baselines)
     for language in table.languages:
         line = [
-            axes.at(place, 100 * row.cells[language].value)
+            axes.at(place, row.cells[language].value)
             for place, row in enumerate(rows)
             if language in row.cells
         ]
         drawing.polyline(line, "thin faint")
-    averages = [axes.at(place, 100 * _mean(row)) for place, row in enumerate(rows)]
+    averages = [axes.at(place, _mean(row)) for place, row in enumerate(rows)]
     drawing.polyline(averages, "line quiet")
     for row, (x, y) in zip(rows, averages, strict=True):
         tone = f"tone-{row.stage}"
-        drawing.circle((x, y), 5, f"dot {tone}", f"{row.label}: {percent(_mean(row))}")
-        drawing.text((x, y - 10), percent(_mean(row)), f"value {tone}", "middle")
+        drawing.circle((x, y), 5, f"dot {tone}", f"{row.label}: {points(_mean(row))}")
+        drawing.text((x, y - 10), points(_mean(row)), f"value {tone}", "middle")
         drawing.text((x, axes.bottom + 17), row.label, "label", "middle")
     return drawing.render()
 
@@ -54,12 +54,12 @@ def _mean(row: Row) -> float:
 
 def _dashed(axes: Axes, baselines: Sequence[Row]) -> None:
     """Baselines as dashed lines with their names at the right, moved apart where they crowd."""
-    heights = [axes.at_y(100 * _mean(row)) for row in baselines]
+    heights = [axes.at_y(_mean(row)) for row in baselines]
     labels = apart(heights, 12, axes.top + 4, axes.bottom)
     for row, y, label in zip(baselines, heights, labels, strict=True):
         axes.drawing.line((axes.left, y), (axes.right, y), "dashed")
         axes.drawing.line((axes.right, y), (axes.right + 6, label), "lead")
-        words = f"{percent(_mean(row))} {row.label}"
+        words = f"{points(_mean(row))} {row.label}"
         axes.drawing.text((axes.right + 8, label + 3.5), words, "tick")
 
 
@@ -107,22 +107,22 @@ def losses(objective: str, curves: Sequence[Curve], unigram: float | None) -> Ma
     return drawing.render()
 
 
-def _below(points: Sequence[tuple[float, float]], high: float) -> list[tuple[float, float]]:
+def _below(series: Sequence[tuple[float, float]], high: float) -> list[tuple[float, float]]:
     """The points from where the line first comes under ``high``, that crossing included."""
-    for index, (x, y) in enumerate(points):
+    for index, (x, y) in enumerate(series):
         if y <= high:
             if index == 0:
-                return list(points)
-            before_x, before_y = points[index - 1]
+                return list(series)
+            before_x, before_y = series[index - 1]
             share = (before_y - high) / (before_y - y)
-            return [(before_x + share * (x - before_x), high), *points[index:]]
+            return [(before_x + share * (x - before_x), high), *series[index:]]
     return []
 
 
 def _losses_of_stage(axes: Axes, curve: Curve, scale: float) -> None:
     tone = f"tone-{curve.stage}"
-    for points, style in ((curve.train, "thin"), (curve.valid, "line")):
-        shown = _below(points, axes.y_range[1])
+    for series, style in ((curve.train, "thin"), (curve.valid, "line")):
+        shown = _below(series, axes.y_range[1])
         inside = [axes.at(tokens / scale, nats) for tokens, nats in shown]
         if len(inside) > 1:
             axes.drawing.polyline(inside, f"{style} {tone}")

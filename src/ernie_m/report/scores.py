@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from ernie_m.report.evidence import Evidence
@@ -13,7 +13,8 @@ from ernie_m.xtreme.catalogue import TASKS
 
 MAIN_ARM = "ernie_m"
 BASELINE = "baseline"
-AVERAGE = "average"
+AVERAGE, TRANSFER = "average", "transfer"
+MEANS = (AVERAGE, TRANSFER)
 METRICS = {"f1": "F1", "em": "exact match", "exact_match": "exact match"}
 AFTER = {"initialise": "untrained", "camlm": "after stage 1", "btmlm": "after stage 2"}
 STAGES = {"initialise": "Untrained", "camlm": "CAMLM", "btmlm": "BTMLM"}
@@ -22,7 +23,9 @@ STAGES = {"initialise": "Untrained", "camlm": "CAMLM", "btmlm": "BTMLM"}
 @dataclass(frozen=True)
 class Score:
     """One number. A baseline has ``variant`` "baseline", its name as ``stage`` and no seed;
-    ``language`` is "average" for a mean over languages."""
+    ``language`` is "average" for the mean over all languages, "transfer" for that over all but
+    English. ``value`` is in percent, ``n`` the examples behind it; ``averaged`` is false where they
+    are too few to count in the means."""
 
     task: str
     category: str
@@ -34,6 +37,7 @@ class Score:
     metric: str
     value: float
     n: int | None
+    averaged: bool
     path: str
 
 
@@ -41,32 +45,35 @@ COLUMNS = [field.name for field in fields(Score) if field.name != "path"]
 
 
 def _of_languages(document: dict, common: dict) -> Iterable[Score]:
-    by_language = {**document["languages"], AVERAGE: document.get("average", {})}
-    for language, values in by_language.items():
-        n = values.get("n")
+    for language, values in document["languages"].items():
+        about = {"n": values.get("n"), "averaged": values.get("averaged", True)}
         for metric, value in values.items():
-            if metric != "n":
-                yield Score(**common, language=language, metric=metric, value=float(value), n=n)
+            if metric not in about:
+                yield Score(**common, **about, language=language, metric=metric, value=value)
+    about = {"n": None, "averaged": True}
+    for language in MEANS:
+        for metric, value in document.get(language, {}).items():
+            yield Score(**common, **about, language=language, metric=metric, value=value)
 
 
 def read_scores(evidence: Evidence) -> list[Score]:
     """Every score that was given, models before baselines."""
     rows: list[Score] = []
-    kinds: dict[str, dict] = {}
     for artifact in evidence.shown("xtreme_score", "scores"):
         document = artifact.json()
-        task, variant, stage, seed = artifact.instance.split("/")
-        kind = {"category": document["category"], "standin": document["standin"]}
-        kinds[task] = kind
+        _, variant, stage, seed = artifact.instance.split("/")
         made = {"variant": variant, "stage": stage, "seed": int(seed.removeprefix("seed"))}
-        rows += _of_languages(document, {"task": task, **kind, **made, "path": artifact.path})
+        rows += _of_languages(document, {**_kind(document), **made, "path": artifact.path})
     for artifact in evidence.shown("xtreme_baseline", "scores"):
         document = artifact.json()
-        kind = kinds.get(artifact.instance, {"category": "", "standin": True})
         for name, baseline in document["baselines"].items():
             made = {"variant": BASELINE, "stage": name, "seed": None, "path": artifact.path}
-            rows += _of_languages(baseline, {"task": artifact.instance, **kind, **made})
+            rows += _of_languages(baseline, {**_kind(document), **made})
     return rows
+
+
+def _kind(document: dict) -> dict:
+    return {key: document[key] for key in ("task", "category", "standin")}
 
 
 def write_csv(scores: Iterable[Score], path: Path) -> None:
@@ -83,13 +90,15 @@ def write_csv(scores: Iterable[Score], path: Path) -> None:
 class Cell:
     """Mean over seeds, with their deviation (None for one seed) and the files behind it.
 
-    ``heat`` places the value between the task's lowest (0) and highest (1).
+    ``averaged`` is false where too few examples stand behind it to count in the means. ``heat``
+    places the value between the task's lowest (0) and highest (1).
     """
 
     value: float
     spread: float | None
     paths: tuple[str, ...]
     n: int | None
+    averaged: bool = True
     heat: float = 0.0
     best: bool = False
 
@@ -121,6 +130,11 @@ class Row:
         """The mean over languages, None when the file has none."""
         return self.cells.get(AVERAGE)
 
+    @property
+    def transfer(self) -> Cell | None:
+        """The mean over languages other than English."""
+        return self.cells.get(TRANSFER)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -142,6 +156,11 @@ class Table:
     def metric_name(self) -> str:
         """The metric as papers write it."""
         return METRICS.get(self.metric, self.metric.replace("_", " "))
+
+    @property
+    def with_english(self) -> bool:
+        """Whether English is among the languages, so that the two means differ."""
+        return "en" in self.languages
 
     @property
     def stages(self) -> list[Row]:
@@ -185,7 +204,8 @@ def _merge(group: Sequence[Score]) -> Cell:
     values = [score.value for score in group]
     spread = statistics.stdev(values) if len(values) > 1 else None
     paths = tuple(sorted({score.path for score in group}))
-    return Cell(statistics.fmean(values), spread, paths, group[0].n)
+    averaged = all(score.averaged for score in group)
+    return Cell(statistics.fmean(values), spread, paths, group[0].n, averaged)
 
 
 def _rows(scores: Iterable[Score]) -> list[Row]:
@@ -217,7 +237,7 @@ def _shaded(rows: list[Row]) -> list[Row]:
 
     def shade(language: str, cell: Cell) -> Cell:
         heat = (cell.value - low) / (high - low) if high > low else 0.0
-        return Cell(cell.value, cell.spread, cell.paths, cell.n, heat, cell.value == best[language])
+        return replace(cell, heat=heat, best=cell.value == best[language])
 
     return [
         Row(row.variant, row.stage, {name: shade(name, cell) for name, cell in row.cells.items()})
@@ -245,7 +265,7 @@ def tables(
     made = []
     for task, metric in sorted(grouped, key=place):
         own = grouped[task, metric]
-        present = {score.language for score in own} - {AVERAGE}
+        present = {score.language for score in own} - set(MEANS)
         known = [language for language in languages if language in present]
         columns = known + sorted(present - set(known))
         rows = _shaded(_rows(own))
