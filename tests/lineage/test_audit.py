@@ -1,0 +1,225 @@
+"""The audit: a sound chain, and each way in which one can be unsound, forged by hand."""
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from ernie_m import cli
+from ernie_m.config.load import read
+from ernie_m.job import Job
+from ernie_m.lineage import chain
+from ernie_m.lineage.chain import Verdict
+from ernie_m.lineage.digest import file_sha256
+from ernie_m.lineage.record import seal, write_record
+from ernie_m.lineage.slices import seed_of, settings_of
+
+ROOT = Path(__file__).resolve().parents[2]
+WHEEL = "results/corpora_download/homeassistant/original"
+ROWS = "results/tiny/corpora_extract/homeassistant/de/rows.parquet"
+CLEAN = "results/tiny/corpora_clean/de/rows.parquet"
+STATS = "results/tiny/corpora_clean/de/stats.json"
+
+
+def finish(config, module, instance, inputs, outputs, settings=None):
+    """Leave the files and the record of a job that has ended."""
+    stage = module.removeprefix("ernie_m.").replace(".", "_")
+    for paths in outputs.values():
+        for path in map(Path, paths):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.write_text(f"{path}\n")
+    job = Job(
+        module=module,
+        instance=instance,
+        settings=settings or settings_of(config, stage, instance),
+        seed=seed_of(config, stage, instance) or 1,
+        threads=1,
+        input_paths={name: list(map(Path, paths)) for name, paths in inputs.items()},
+        output_paths={name: list(map(Path, paths)) for name, paths in outputs.items()},
+    )
+    (path,) = {Path(path).parent for paths in outputs.values() for path in paths}
+    write_record(job, path / "record.json", datetime.now(UTC))
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """A run of three jobs in an empty folder: download, extraction, cleaning."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    monkeypatch.chdir(tmp_path)
+    Path(WHEEL).parent.mkdir(parents=True)
+    Path(WHEEL).write_text("bytes of the publisher\n")
+    registry = Path("config/corpora.yaml")
+    published = read("config/tiny.yaml").corpora.rows()["homeassistant"].sha256
+    registry.write_text(registry.read_text().replace(published, file_sha256(Path(WHEEL))))
+    config = read("config/tiny.yaml")
+    finish(config, "ernie_m.corpora.download", "homeassistant", {}, {"file": [WHEEL]})
+    finish(
+        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"rows": [ROWS]}
+    )
+    finish(
+        config, "ernie_m.corpora.clean", "de", {"rows": [ROWS]}, {"rows": [CLEAN], "stats": [STATS]}
+    )
+    return tmp_path
+
+
+def record(path):
+    """The record beside a file, and a function that writes it back, sealed or not."""
+    file = Path(path).with_name("record.json")
+    content = json.loads(file.read_text())
+
+    def write(sealed=True):
+        content["seal"] = seal(content) if sealed else content["seal"]
+        file.write_text(json.dumps(content))
+
+    return content, write
+
+
+def verdict(*words):
+    """Exit status of `ernie-m audit` on the last file, as a verdict."""
+    return Verdict(cli.main(["audit", CLEAN, *words]))
+
+
+def said(capsys):
+    """What the audit of the last file prints as JSON."""
+    capsys.readouterr()
+    cli.main(["audit", CLEAN, "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_sound_chain_is_verified_to_the_download(results, capsys):
+    assert verdict() == Verdict.VERIFIED
+    text = capsys.readouterr().out
+    places = [
+        text.index(job) for job in ("corpora_clean/de", "corpora_extract", "corpora_download")
+    ]
+    assert places == sorted(places)
+    assert "Apache-2.0" in text and "VERIFIED: 3 jobs, 4 files hashed" in text
+    found = said(capsys)
+    assert found["settings_compared"] and found["findings"] == []
+    assert [job["mark"] for job in found["jobs"]] == ["checked"] * 3
+
+
+def test_results_may_be_moved_as_a_whole(results, tmp_path_factory, monkeypatch):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    shutil.move("results", elsewhere / "results")
+    monkeypatch.chdir("/")
+    assert cli.main(["audit", str(elsewhere / CLEAN)]) == Verdict.VERIFIED.value
+
+
+@pytest.mark.parametrize("path", [CLEAN, STATS, ROWS, WHEEL])
+def test_a_changed_byte_is_tampering(results, capsys, path):
+    Path(path).write_bytes(Path(path).read_bytes()[:-1] + b"!")
+    assert verdict() == Verdict.TAMPERED
+    assert said(capsys)["first"]["path"] == path
+
+
+def test_the_first_offence_is_the_one_nearest_to_the_source(results, capsys):
+    for path in (CLEAN, ROWS):
+        Path(path).write_text("other\n")
+    assert said(capsys)["first"]["path"] == ROWS
+
+
+def test_files_that_are_not_here_are_recorded_not_checked(results, capsys):
+    os.remove(ROWS)
+    assert verdict() == Verdict.INCOMPLETE
+    assert said(capsys)["jobs"][1]["mark"] == "recorded"
+
+
+@pytest.mark.parametrize("path", [ROWS, WHEEL])
+def test_a_removed_record_breaks_the_chain(results, capsys, path):
+    Path(path).with_name("record.json").unlink()
+    assert verdict() == Verdict.BROKEN
+    assert "missing" in said(capsys)["first"]["what"]
+
+
+def test_an_unreadable_record_breaks_the_chain(results):
+    Path(ROWS).with_name("record.json").write_text("{")
+    assert verdict() == Verdict.BROKEN
+
+
+@pytest.mark.parametrize("key", ["seed", "settings"])
+def test_an_edited_record_breaks_the_chain(results, capsys, key):
+    content, write = record(ROWS)
+    content["facts"][key] = {} if key == "settings" else 2
+    write(sealed=False)
+    assert verdict() == Verdict.BROKEN
+    assert "edited" in said(capsys)["first"]["what"]
+
+
+def test_a_record_that_its_neighbour_denies_breaks_the_chain(results, capsys):
+    """Edited and sealed again, together with nothing else: the digests still do not meet."""
+    content, write = record(CLEAN)
+    content["facts"]["inputs"]["rows"][0]["sha256"] = "0" * 64
+    write()
+    assert verdict() in (Verdict.STALE, Verdict.BROKEN)
+    assert said(capsys)["first"]["path"] == ROWS
+
+
+def test_a_swapped_input_is_found(results, capsys):
+    content, write = record(CLEAN)
+    content["facts"]["inputs"]["rows"][0]["path"] = STATS.replace("stats.json", "rows.txt")
+    write()
+    assert verdict() == Verdict.BROKEN
+    assert "no job recorded writing it" in said(capsys)["first"]["what"]
+
+
+def test_an_input_made_anew_makes_stale(results, capsys):
+    Path(ROWS).write_text("another extraction\n")
+    config = read("config/tiny.yaml")
+    finish(
+        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"rows": [ROWS]}
+    )
+    assert verdict() == Verdict.STALE
+    assert "made anew" in said(capsys)["first"]["what"]
+
+
+def test_an_input_made_anew_with_the_same_bytes_changes_nothing(results):
+    config = read("config/tiny.yaml")
+    finish(
+        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"rows": [ROWS]}
+    )
+    assert verdict() == Verdict.VERIFIED
+
+
+def test_changed_code_makes_stale_and_names_the_file(results, capsys, monkeypatch):
+    true_facts = chain.code_facts
+
+    def changed(module):
+        facts = true_facts(module)
+        return {path: "0" if path.endswith("clean.py") else sha for path, sha in facts.items()}
+
+    monkeypatch.setattr(chain, "code_facts", changed)
+    assert verdict() == Verdict.STALE
+    assert said(capsys)["first"]["path"] == "src/ernie_m/corpora/clean.py"
+
+
+def test_changed_settings_make_stale_and_name_the_key(results, capsys):
+    overlay = Path("config/tiny.yaml")
+    text = overlay.read_text()
+    overlay.write_text(text.replace("corpora:\n", "corpora:\n  clean: {min_chars: 5}\n", 1))
+    assert verdict() == Verdict.STALE
+    assert "`min_chars`" in said(capsys)["first"]["what"]
+
+
+def test_a_download_that_is_not_the_published_one_is_tampering(results, capsys):
+    Path(WHEEL).write_text("other bytes\n")
+    config = read("config/tiny.yaml")
+    finish(config, "ernie_m.corpora.download", "homeassistant", {}, {"file": [WHEEL]})
+    assert verdict() == Verdict.TAMPERED
+    assert "registry" in said(capsys)["first"]["what"]
+
+
+def test_without_a_configuration_settings_are_not_compared(results, capsys):
+    shutil.rmtree("config")
+    assert verdict() == Verdict.VERIFIED
+    assert "Settings were not compared" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", ["results/tiny/nothing.json", "config/config.yaml"])
+def test_a_file_that_is_no_result_is_refused(results, capsys, path):
+    assert cli.main(["audit", path]) == 1
+    assert "is not a result" in capsys.readouterr().err
