@@ -11,11 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from ernie_m.config.corpora import SplitSettings
+from ernie_m.config.model import InitialiseSettings
+from ernie_m.config.pretrain import BacktranslateSettings, StageSettings
 from ernie_m.config.report import ReportSettings
+from ernie_m.config.tokenizer import TrainSettings
+from ernie_m.config.xtreme import PredictSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.report import build, graph
 from ernie_m.report.content import duration, prose, size
+from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.figures import Curve, losses
 from ernie_m.report.svg import apart, ticks
@@ -182,6 +188,24 @@ def test_values_come_from_the_records(run):
         assert words in page
     assert "Apache-2.0" in page and "as pinned" in page
     assert "ernie-m audit results/default/xtreme_score/standin_retrieval" in page
+
+
+def test_choices_name_settings_that_exist():
+    models = {
+        "corpora_split": SplitSettings,
+        "tokenizer_train": TrainSettings,
+        "pretrain_initialise": InitialiseSettings,
+        "pretrain_camlm": StageSettings,
+        "pretrain_backtranslate": BacktranslateSettings,
+        "pretrain_btmlm": StageSettings,
+        "xtreme_predict": PredictSettings,
+    }
+    for choice in (*DEVIATIONS, *OPEN_CHOICES):
+        for stage, key in choice.settings:
+            model = models[stage]
+            for part in key.split("."):
+                assert part in model.model_fields, f"{choice.topic}: {key}"
+                model = model.model_fields[part].annotation
 
 
 def test_the_picture_follows_the_records(run):

@@ -89,6 +89,12 @@ OPEN_CHOICES: tuple[Choice, ...] = (
         (("pretrain_camlm", "masking.camlm_words"),),
     ),
     Choice(
+        "Sides of a pair that are masked in CAMLM",
+        "The figure masks both at once; the generating step masks one whole side.",
+        "`both` as drawn, or `one` by coin, so that a prediction reads the whole translation.",
+        (("pretrain_camlm", "masking.camlm_sides"),),
+    ),
+    Choice(
         "Share of tokens predicted",
         "Not found for any objective; XLM-R and InfoXLM take 15 %.",
         "Set for each objective.",
