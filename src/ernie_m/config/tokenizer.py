@@ -14,38 +14,40 @@ class TrainSettings(Section):
         8000,
         ge=100,
         le=1_000_000,
-        description="pieces; XLM-R has 250,000; the model's table has two more rows (<pad>, <mask>)",
+        description="Pieces of the SentencePiece model; XLM-R has 250,000. The embedding table "
+        "has two more rows, `<pad>` and `<mask>`.",
     )
     character_coverage: float = Field(
         0.9999,
         gt=0.9,
         le=1.0,
-        description="share of characters; measured: 0.9995 leaves 1.9 % of Chinese pieces unknown; "
-        "rarer characters become <unk>",
+        description="Share of all characters that are kept; rarer ones become `<unk>`. 0.9995, the "
+        "tool's own default, leaves 1.9 % of Chinese pieces unknown; 0.9999 0.2 %.",
     )
     alpha: float = Field(
         0.3,
         ge=0.0,
         le=1.0,
-        description="exponent; XLM-R section 3.1; lines are drawn with p ~ n^alpha, so that less "
-        "favours languages with little text",
+        description="Exponent of the language sampling p ~ n^alpha (XLM-R, section 3.1); less "
+        "favours languages with little text.",
     )
     sample_lines: int = Field(
         200_000,
         ge=100,
         le=100_000_000,
-        description="lines; memory and time; how much text the model is trained on, at most as "
-        "many as there are",
+        description="Lines that the model is trained on, at most as many as there are; more cost "
+        "memory and time.",
     )
     byte_fallback: bool = Field(
-        False, description="switch; XLM-R has none; unknown characters become bytes, not <unk>"
+        False,
+        description="Whether rare characters are spelt in bytes instead of `<unk>`; XLM-R: no.",
     )
     num_threads: int = Field(
         2,
         ge=1,
         le=128,
-        description="threads; part of the settings because another number rounds otherwise and "
-        "may change the model's bytes",
+        description="Threads of the training. A setting and not a resource, because another number "
+        "adds in another order and may change the model's bytes.",
     )
 
 
@@ -56,19 +58,19 @@ class EncodeSettings(Section):
         1,
         ge=1,
         le=99_999,
-        description="files per training corpus; own choice; contiguous ranges, so that the order "
-        "of sentences does not depend on it",
+        description="Files of each training corpus. They are contiguous ranges, so the order of "
+        "sentences does not depend on their number.",
     )
     max_tokens: int = Field(
         126,
         ge=8,
         le=510,
-        description="tokens without special ones; own choice; longer sentences are cut",
+        description="Most tokens of a sentence, special ones not counted; longer ones are cut.",
     )
 
 
 class TokenizerSettings(Section):
     """The tokenizer and what it encodes."""
 
-    train: TrainSettings = Field(TrainSettings(), description="the SentencePiece model")
-    encode: EncodeSettings = Field(EncodeSettings(), description="the encoded corpora")
+    train: TrainSettings = Field(TrainSettings(), description="The SentencePiece model.")
+    encode: EncodeSettings = Field(EncodeSettings(), description="The encoded corpora.")

@@ -73,7 +73,7 @@ def _judge(language: str, settings: CleanSettings) -> Callable[[str], tuple[str,
 
 
 def run(job: Job[CleanSettings]) -> None:
-    """Write rows.parquet (id, group, text; sorted by id) and stats.json; instance ``{language}``."""
+    """Write rows.parquet (id, group, text; by id) and stats.json; instance ``{language}``."""
     language = job.instance
     judge = _judge(language, job.settings)
     kept: dict[str, tuple[str, str]] = {}

@@ -73,7 +73,7 @@ def fetch_url(row: DatasetRow, target: Path) -> None:
                     told = done * 10 // row.bytes
                     logger.info("%s: %d of %d MB", row.id, done // BLOCK, row.bytes // BLOCK)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise TransferError(str(getattr(error, "reason", error))) from None
+        raise TransferError(str(error)) from None
 
 
 def copy_path(row: DatasetRow, target: Path) -> None:
@@ -107,7 +107,7 @@ def verify(row: DatasetRow, path: Path) -> None:
 
 
 def fetch(row: DatasetRow, target: Path, pauses: tuple[float, ...] = PAUSES) -> None:
-    """Fetch ``row`` to ``target`` and verify it; raises :class:`UserError` when it cannot be had."""
+    """Fetch ``row`` to ``target`` and verify it; raises :class:`UserError` when that fails."""
     way: Callable[[DatasetRow, Path], None]
     way = fetch_package if row.package else fetch_url if row.url else copy_path
     for pause in (*pauses, None):

@@ -1,4 +1,4 @@
-"""Near-duplicates: candidates by MinHash, each verified by exact Jaccard over character trigrams."""
+"""Near-duplicates: candidates by MinHash, each verified by exact Jaccard over trigrams."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ NGRAM = 3
 # the exact check decides.
 BANDS, BAND_ROWS = 16, 4
 MINHASH_SEED = 1
+# Texts whose digests are in memory as Python numbers at once.
+BLOCK = 20_000
 
 
 def shingles(text: str) -> set[str]:
     """Character trigrams; a shorter text is its own only one."""
     if len(text) <= NGRAM:
         return {text}
-    return {text[start : start + NGRAM] for start in range(len(text) - NGRAM + 1)}
+    return set(map("".join, zip(*(text[start:] for start in range(NGRAM)), strict=False)))
 
 
 def jaccard(one: set[str], other: set[str]) -> float:
@@ -29,14 +31,24 @@ def jaccard(one: set[str], other: set[str]) -> float:
 
 def _bands(texts: Sequence[str]) -> np.ndarray:
     """One hash for each band of each text, uint64 ``[n, BANDS]``."""
-    matrix = RMinHash.digest_matrix_from_token_sets(
-        [sorted(shingles(text)) for text in texts], BANDS * BAND_ROWS, MINHASH_SEED
-    )
-    rows = np.array(matrix.to_rows(), dtype=np.uint64).reshape(len(texts), BANDS, BAND_ROWS)
-    mixed = np.zeros(rows.shape[:2], dtype=np.uint64)
-    for column in range(BAND_ROWS):  # FNV-1a; a clash costs one exact check more
-        mixed = (mixed ^ rows[:, :, column]) * np.uint64(0x100000001B3)
+    mixed = np.zeros((len(texts), BANDS), dtype=np.uint64)
+    for start in range(0, len(texts), BLOCK):
+        block = [shingles(text) for text in texts[start : start + BLOCK]]
+        matrix = RMinHash.digest_matrix_from_token_sets(block, BANDS * BAND_ROWS, MINHASH_SEED)
+        rows = np.array(matrix.to_rows(), dtype=np.uint64).reshape(len(block), BANDS, BAND_ROWS)
+        here = mixed[start : start + BLOCK]
+        for column in range(BAND_ROWS):  # FNV-1a; a clash costs one exact check more
+            here[:] = (here ^ rows[:, :, column]) * np.uint64(0x100000001B3)
     return mixed
+
+
+def _alone(bands: np.ndarray) -> np.ndarray:
+    """Texts that share no band with another, bool ``[n]``: most of them, and quickly told."""
+    alone = np.ones(len(bands), dtype=bool)
+    for band in bands.T:
+        _, inverse, counts = np.unique(band, return_inverse=True, return_counts=True)
+        alone &= counts[inverse] == 1
+    return alone
 
 
 class NearIndex:
@@ -49,33 +61,33 @@ class NearIndex:
     def __init__(self, texts: Sequence[str], threshold: float) -> None:
         self.threshold = threshold
         self._texts = texts
-        self._bands = _bands(texts).tolist() if len(texts) else []
+        self._bands = _bands(texts)
+        self._alone = _alone(self._bands)
         self._buckets: list[dict[int, list[int]]] = [{} for _ in range(BANDS)]
 
     def insert(self, index: int) -> None:
         """Make ``texts[index]`` findable."""
-        for bucket, key in zip(self._buckets, self._bands[index], strict=True):
+        if self._alone[index]:
+            return
+        for bucket, key in zip(self._buckets, self._bands[index].tolist(), strict=True):
             bucket.setdefault(key, []).append(index)
 
     def find(self, index: int) -> int | None:
-        """The first text inserted that is at least ``threshold`` similar to ``texts[index]``."""
-        own: set[str] | None = None
-        for other in sorted(self._candidates(index)):
-            own = own or shingles(self._texts[index])
+        """The inserted text of lowest index that is at least ``threshold`` similar, or None."""
+        if self._alone[index]:
+            return None
+        candidates = sorted(self._candidates(index))
+        own = shingles(self._texts[index]) if candidates else set()
+        for other in candidates:
             if jaccard(own, shingles(self._texts[other])) >= self.threshold:
                 return other
         return None
 
     def _candidates(self, index: int) -> set[int]:
         found: set[int] = set()
-        size = len(self._texts[index])
-        for bucket, key in zip(self._buckets, self._bands[index], strict=True):
+        for bucket, key in zip(self._buckets, self._bands[index].tolist(), strict=True):
             found.update(bucket.get(key, ()))
-        return {other for other in found if self._may_match(size, len(self._texts[other]))}
-
-    def _may_match(self, one: int, other: int) -> bool:
-        """Cheap bound from lengths; repeated trigrams make it inexact, hence the slack."""
-        return min(one, other) * 2 >= max(one, other) * self.threshold
+        return found
 
 
 def near_duplicates(

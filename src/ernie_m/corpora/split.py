@@ -5,9 +5,10 @@ Order of decisions, none of which depends on the order in which languages are re
 1. The hash of a row's group puts it into train, valid or test.
 2. A training row whose text equals, or nearly equals, held-out text of any language is dropped
    under its id, that is in all languages.
-3. Ids that say the same, or nearly the same, in the first language that has them make one
+3. A text that only repeats its own first-language side is not translated, and is dropped there.
+4. Ids that say the same, or nearly the same, in the first language that has them make one
    *meaning*. Each meaning is used once in each corpus.
-4. The hash of a meaning makes it parallel or monolingual text; as monolingual text it is used in
+5. The hash of a meaning makes it parallel or monolingual text; as monolingual text it is used in
    one language only. So no sentence that BTMLM back-translates has its translation among the
    parallel text (paper, section 3.3: monolingual corpora are what is new in that stage).
 """
@@ -15,44 +16,23 @@ Order of decisions, none of which depends on the order in which languages are re
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from ernie_m.config.corpora import SplitSettings
 from ernie_m.corpora.drops import Drops
-from ernie_m.corpora.duplicates import NearIndex, near_duplicates
-from ernie_m.corpora.hashing import hash64, unit_interval
+from ernie_m.corpora.hashing import unit_interval
+from ernie_m.corpora.meanings import Keys, Meaning, Texts, contaminated, divide, gather
+from ernie_m.corpora.pairs import pair_columns
 from ernie_m.corpora.tables import read_table, write_table
-from ernie_m.corpora.text import comparable, numbers, strip_markup
+from ernie_m.corpora.text import strip_markup
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
-
-# Characters added to both lengths before their ratio is taken: short texts vary more.
-LENGTH_SLACK = 10
-
-Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
-
-
-@dataclass(frozen=True)
-class Meaning:
-    """Ids that say the same, those with most languages first; ``ids[0]`` names the meaning."""
-
-    ids: tuple[str, ...]
-
-    def first(self, texts: Texts, languages: Sequence[str]) -> str | None:
-        """The first id that has text in all of ``languages``."""
-        for name in self.ids:
-            if all(name in texts[language] for language in languages):
-                return name
-        return None
 
 
 def part_of(group: str, settings: SplitSettings, seed: int) -> str:
@@ -63,279 +43,207 @@ def part_of(group: str, settings: SplitSettings, seed: int) -> str:
     return "valid" if place < settings.test_share + settings.valid_share else "train"
 
 
-class Keys:
-    """Comparable keys of texts, made once each."""
+class Division:
+    """Rows of all languages by part, and the account of what training leaves out."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+    def __init__(self, job: Job[SplitSettings]) -> None:
+        self.settings, self.seed, self.keys = job.settings, job.seed, Keys()
+        self.rows: dict[str, dict[str, dict[str, str]]] = {part: {} for part in PARTS}
+        self.groups: dict[str, str] = {}
+        self.drops = {code: Drops() for code in self.settings.languages}
+        for code, path in zip(self.settings.languages, job.inputs("rows"), strict=True):
+            self._read(code, path)
+        self.texts = {part: self._training_form(self.rows[part]) for part in PARTS}
 
-    def __call__(self, text: str) -> str:
-        key = self._known.get(text)
-        if key is None:
-            # A text of signs only is compared as it is.
-            key = self._known[text] = comparable(text) or text
-        return key
+    def _read(self, code: str, path: Path) -> None:
+        ids, groups, texts = read_table(path, ["id", "group", "text"])
+        parts = {group: part_of(group, self.settings, self.seed) for group in set(groups)}
+        for part in PARTS:
+            self.rows[part][code] = {}
+        for name, group, text in zip(ids, groups, texts, strict=True):
+            self.groups[name] = group
+            self.rows[parts[group]][code][name] = text
 
+    def _training_form(self, rows: Texts) -> dict[str, dict[str, str]]:
+        plain = strip_markup if self.settings.plain_text else str
+        return {
+            code: {name: plain(text) for name, text in own.items()} for code, own in rows.items()
+        }
 
-def contaminated(
-    train: Texts, held_out: Iterable[Texts], keys: Keys, settings: SplitSettings
-) -> dict[str, tuple[str, str]]:
-    """Training ids to drop -> (reason, the held-out key).
+    def drop_held_out(self) -> None:
+        """Take out of the training texts whatever valid or test rows say in any language."""
+        held_out = [self.texts["valid"], self.texts["test"]]
+        leaks = contaminated(self.texts["train"], held_out, self.keys, self.settings)
+        for code, texts in self.texts["train"].items():
+            for name in leaks.keys() & texts.keys():
+                reason, like = leaks[name]
+                self.drops[code].add(reason, id=name, text=texts.pop(name), like=like)
+        logger.info("%d training ids say what held-out rows say", len(leaks))
 
-    Texts are compared across languages too, because names and numbers look alike in all.
-    """
-    held = sorted({keys(text) for part in held_out for rows in part.values() for text in rows.values()})
-    exact = set(held)
-    own = sorted({keys(text) for rows in train.values() for text in rows.values()} - exact)
-    near: dict[str, str] = {}
-    if settings.near_duplicates:
-        found = near_duplicates(own, held, settings.near_duplicate_threshold)
-        near = {own[one]: held[other] for one, other in found}
-    dropped: dict[str, tuple[str, str]] = {}
-    for rows in train.values():
-        for name, text in rows.items():
-            key = keys(text)
-            if key in exact:
-                dropped[name] = ("held out", key)
-            elif key in near and name not in dropped:
-                dropped[name] = ("nearly held out", near[key])
-    return dropped
+    def drop_untranslated(self, part: str) -> None:
+        """Take out texts that are the same in the first language."""
+        first, *others = self.settings.languages
+        source = self.texts[part][first]
+        for code in others:
+            texts = self.texts[part][code]
+            for name in texts.keys() & source.keys():
+                if self.keys(texts[name]) == self.keys(source[name]):
+                    text = texts.pop(name)
+                    if part == "train":
+                        self.drops[code].add("not translated", id=name, text=text)
 
-
-def meanings(texts: Texts, keys: Keys, settings: SplitSettings, seed: int) -> list[Meaning]:
-    """All ids of ``texts``, those that say the same together."""
-    languages: dict[str, int] = {}
-    reference: dict[str, str] = {}
-    for rows in texts.values():
-        for name, text in rows.items():
-            languages[name] = languages.get(name, 0) + 1
-            reference.setdefault(name, keys(text))
-    ranked = sorted(languages, key=lambda name: (-languages[name], hash64(seed, name), name))
-    together: dict[str, list[str]] = {}
-    for name in ranked:
-        label = reference[name] if settings.exact_duplicates else name
-        together.setdefault(label, []).append(name)
-    if settings.near_duplicates:
-        together = _near_together(together, reference, settings.near_duplicate_threshold)
-    return [Meaning(tuple(ids)) for ids in together.values()]
-
-
-def _near_together(
-    together: dict[str, list[str]], reference: Mapping[str, str], threshold: float
-) -> dict[str, list[str]]:
-    """Each set joins the first earlier one whose name it nearly repeats."""
-    labels = list(together)
-    index = NearIndex([reference[together[label][0]] for label in labels], threshold)
-    joined: dict[str, list[str]] = {}
-    for place, label in enumerate(labels):
-        found = index.find(place)
-        if found is None:
-            index.insert(place)
-            joined[label] = list(together[label])
-        else:
-            joined[labels[found]] += together[label]
-    return joined
-
-
-def divide(
-    found: Sequence[Meaning], texts: Texts, settings: SplitSettings, seed: int
-) -> tuple[list[Meaning], dict[str, list[Meaning]]]:
-    """Parallel meanings, and the monolingual ones of each language.
-
-    A monolingual meaning goes to one language among those it has, by weighted rendezvous hashing:
-    the weights favour languages with little text, so that it spreads evenly over all, and taking a
-    language out moves only that language's meanings.
-    """
-    pairs = [pair.split("-") for pair in settings.pairs]
-    weight = {code: 1.0 / max(len(texts[code]), 1) for code in settings.languages}
-    parallel: list[Meaning] = []
-    mono: dict[str, list[Meaning]] = {code: [] for code in settings.languages}
-    for meaning in found:
-        name = meaning.ids[0]
-        usable = any(meaning.first(texts, pair) for pair in pairs)
-        if usable and unit_interval(seed, "mono", name) >= settings.mono_share:
-            parallel.append(meaning)
-            continue
-        has = [code for code in settings.languages if meaning.first(texts, [code])]
-        chosen = max(
-            has,
-            key=lambda code: weight[code] / -math.log(unit_interval(seed, "language", code, name)),
-        )
-        mono[chosen].append(meaning)
-    return parallel, mono
+    def counts(self, code: str) -> dict[str, int]:
+        """Rows of a language by part, as they came."""
+        return {part: len(self.rows[part][code]) for part in PARTS}
 
 
 def mono_columns(
-    found: Sequence[Meaning], language: str, texts: Texts, keys: Keys, settings: SplitSettings
+    found: Sequence[Meaning], code: str, texts: Texts, division: Division
 ) -> tuple[dict[str, list[str]], Drops]:
-    """Columns id and text, sorted by id, each text once."""
+    """Columns id and text, sorted by id, and what was dropped: different meanings may have one
+    text in this language."""
+    firsts = (meaning.first(texts, [code]) for meaning in found)
+    columns: dict[str, list[str]] = {"id": [], "text": []}
     drops = Drops()
-    names = (meaning.first(texts, [language]) for meaning in found)
-    rows = {name: texts[language][name] for name in sorted(name for name in names if name)}
     seen: set[str] = set()
-    for name, text in list(rows.items()):
-        if settings.exact_duplicates and keys(text) in seen:
-            drops.add("duplicate", id=name, text=text)
-            del rows[name]
-        seen.add(keys(text))
-    return {"id": list(rows), "text": list(rows.values())}, drops
-
-
-def pair_columns(
-    found: Sequence[Meaning], pair: str, texts: Texts, keys: Keys, settings: SplitSettings
-) -> tuple[dict[str, list[str]], Drops]:
-    """Columns id, source and target, sorted by id, without pairs that look misaligned."""
-    one, other = pair.split("-")
-    drops = Drops()
-    names = sorted(
-        name for meaning in found if (name := meaning.first(texts, [one, other])) is not None
-    )
-    sides = [(texts[one][name], texts[other][name]) for name in names]
-    fault = _pair_fault(sides, keys, settings)
-    columns: dict[str, list[str]] = {"id": [], "source": [], "target": []}
-    for name, (source, target) in zip(names, sides, strict=True):
-        reason = fault(source, target)
-        if reason:
-            drops.add(reason, id=name, source=source, target=target)
+    for name in sorted(name for name in firsts if name is not None):
+        text = texts[code][name]
+        key = division.keys(text)
+        if division.settings.exact_duplicates and key in seen:
+            drops.add("repeated", id=name, text=text)
             continue
-        for column, value in zip(columns.values(), (name, source, target), strict=True):
-            column.append(value)
+        seen.add(key)
+        columns["id"].append(name)
+        columns["text"].append(text)
     return columns, drops
 
 
-def _pair_fault(
-    sides: Sequence[tuple[str, str]], keys: Keys, settings: SplitSettings
-) -> Callable[[str, str], str | None]:
-    """Why a pair is dropped, or None; lengths are measured against the median of all ``sides``,
-    because Chinese says in one character what English says in three."""
-
-    def ratio(source: str, target: str) -> float:
-        return (len(source) + LENGTH_SLACK) / (len(target) + LENGTH_SLACK)
-
-    usual = median(ratio(*both) for both in sides) if sides else 1.0
-    seen: set[tuple[str, str]] = set()
-
-    def fault(source: str, target: str) -> str | None:
-        key = keys(source), keys(target)
-        if key[0] == key[1]:
-            return "not translated"
-        uneven = ratio(source, target) / usual
-        if max(uneven, 1 / uneven) > settings.max_length_ratio:
-            return "uneven lengths"
-        if settings.same_digits and numbers(source) != numbers(target):
-            return "other numbers"
-        if settings.exact_duplicates and key in seen:
-            return "duplicate"
-        seen.add(key)
-        return None
-
-    return fault
-
-
-def _read(job: Job[SplitSettings]) -> tuple[Texts, dict[str, str]]:
-    """Texts as they came, and the group of each id."""
-    texts: dict[str, dict[str, str]] = {}
-    groups: dict[str, str] = {}
-    for language, path in zip(job.settings.languages, job.inputs("rows"), strict=True):
-        ids, group, text = read_table(path, ["id", "group", "text"])
-        texts[language] = dict(zip(ids, text, strict=True))
-        groups.update(zip(ids, group, strict=True))
-    return texts, groups
-
-
-def _write_rows(
-    path: Path, language: str, rows: Mapping[str, str], groups: Mapping[str, str]
-) -> None:
-    ids = sorted(rows)
-    columns = {
-        "id": ids,
-        "group": [groups[name] for name in ids],
-        "text": [rows[name] for name in ids],
-    }
-    write_table(path, columns, [language])
-
-
-def _outputs(job: Job[SplitSettings], name: str) -> dict[str, Path]:
+def _targets(job: Job[SplitSettings], name: str) -> dict[str, Path]:
     """Temporary output paths by the name of the final file, without its ending."""
     final = job.output_paths[name]
     return {path.stem: part for path, part in zip(final, job.outputs(name), strict=True)}
 
 
-def _plain(rows: Mapping[str, str], settings: SplitSettings) -> dict[str, str]:
-    """Rows as training text."""
-    if not settings.plain_text:
-        return dict(rows)
-    return {name: plain for name, text in rows.items() if (plain := strip_markup(text))}
-
-
-def _demand(columns: Mapping[str, Sequence[str]], what: str, part: str, fix: str) -> None:
+def _demand(columns: Mapping[str, Sequence[str]], what: str, part: str) -> None:
     if not columns["id"]:
-        raise UserError(f"{what} has no {part} text after the split.", fix)
+        raise UserError(
+            f"{what} has no {part} text after the split.",
+            "Take it out of `corpora.languages` and `corpora.pairs`, add a dataset that has more "
+            "of it, or change the shares in `corpora.split`.",
+        )
+
+
+def _write_rows(job: Job[SplitSettings], division: Division) -> None:
+    targets = _targets(job, "rows")
+    for part in PARTS:
+        for code, rows in division.rows[part].items():
+            ids = sorted(rows)
+            columns = {
+                "id": ids,
+                "group": [division.groups[name] for name in ids],
+                "text": [rows[name] for name in ids],
+            }
+            write_table(targets[f"rows-{part}-{code}"], columns, [code])
+
+
+def _write_mono(
+    job: Job[SplitSettings],
+    division: Division,
+    mono: Mapping[str, Sequence[Meaning]],
+    valid: Sequence[Meaning],
+) -> dict[str, dict[str, Any]]:
+    """Write the monolingual files; sentences, drops and examples by language and part."""
+    targets = _targets(job, "mono")
+    stats: dict[str, dict[str, Any]] = {}
+    for code in job.settings.languages:
+        stats[code] = {}
+        for part, found in (("train", mono[code]), ("valid", valid)):
+            columns, drops = mono_columns(found, code, division.texts[part], division)
+            _demand(columns, f"Language `{code}`", part)
+            write_table(targets[f"mono-{code}-{part}"], columns, [code])
+            stats[code][part] = {"sentences": len(columns["id"]), **drops.facts()}
+    return stats
+
+
+def _write_parallel(
+    job: Job[SplitSettings], division: Division, chosen: Mapping[str, Sequence[Meaning]]
+) -> dict[str, Any]:
+    """Write the parallel files; pairs, drops and examples by pair and part."""
+    targets = _targets(job, "parallel")
+    stats: dict[str, Any] = {}
+    for pair in job.settings.pairs:
+        stats[pair] = {}
+        for part, found in chosen.items():
+            columns, drops = pair_columns(
+                found, pair, division.texts[part], division.keys, job.settings
+            )
+            _demand(columns, f"Pair `{pair}`", part)
+            write_table(targets[f"parallel-{pair}-{part}"], columns, pair.split("-"))
+            stats[pair][part] = {"pairs": len(columns["id"]), **drops.facts()}
+    return stats
+
+
+def _uses(
+    division: Division, parallel: Sequence[Meaning], mono: Mapping[str, Sequence[Meaning]]
+) -> dict[str, dict[str, int]]:
+    """Training meanings of each language that are used as parallel text, or as monolingual text of
+    another language; their repetitions go to the account of drops."""
+    texts = division.texts["train"]
+    uses: dict[str, dict[str, int]] = {}
+    for code, drops in division.drops.items():
+        elsewhere = [meaning for own in mono if own != code for meaning in mono[own]]
+        found = {"parallel": parallel, "mono_elsewhere": elsewhere}
+        uses[code] = {
+            use: sum(meaning.first(texts, [code]) is not None for meaning in own)
+            for use, own in found.items()
+        }
+        for meaning in (*parallel, *elsewhere, *mono[code]):
+            for name, reason in meaning.repeats(texts, code):
+                drops.add(reason, id=name, text=texts[code][name], like=meaning.ids[0])
+    return uses
 
 
 def run(job: Job[SplitSettings]) -> None:
-    """Write the rows, monolingual and parallel files of every part, and stats.json."""
-    settings, seed, keys = job.settings, job.seed, Keys()
-    raw, groups = _read(job)
-    parts = {group: part_of(group, settings, seed) for group in sorted(set(groups.values()))}
-    rows_out = _outputs(job, "rows")
-    texts: dict[str, dict[str, dict[str, str]]] = {part: {} for part in PARTS}
-    counts: dict[str, dict[str, int]] = {}
-    for language, rows in raw.items():
-        counts[language] = {}
-        for part in PARTS:
-            own = {name: text for name, text in rows.items() if parts[groups[name]] == part}
-            _write_rows(rows_out[f"rows-{part}-{language}"], language, own, groups)
-            counts[language][part] = len(own)
-            texts[part][language] = _plain(own, settings)
-    logger.info("rows divided: %s", {part: sum(c[part] for c in counts.values()) for part in PARTS})
+    """Write the rows, monolingual and parallel files of every part, and stats.json.
 
-    leaks = contaminated(texts["train"], [texts["valid"], texts["test"]], keys, settings)
-    drops: dict[str, Drops] = {code: Drops() for code in settings.languages}
-    for code, rows in texts["train"].items():
-        for name in sorted(leaks.keys() & rows.keys()):
-            reason, because = leaks[name]
-            drops[code].add(reason, id=name, text=rows.pop(name), like=because)
-    logger.info("decontaminated: %d ids dropped", len(leaks))
-
-    found = {part: meanings(texts[part], keys, settings, seed) for part in ("train", "valid")}
-    parallel, mono = divide(found["train"], texts["train"], settings, seed)
-    chosen = {"train": parallel, "valid": found["valid"]}
-    stats: dict[str, Any] = {
-        "groups": {part: sum(value == part for value in parts.values()) for part in PARTS},
+    Validation files hold every meaning of the valid groups, in all languages and pairs: nothing is
+    learnt from them, so nothing has to be kept apart.
+    """
+    division = Division(job)
+    _write_rows(job, division)
+    division.drop_held_out()
+    found = {}
+    for part in ("train", "valid"):
+        division.drop_untranslated(part)
+        found[part] = gather(division.texts[part], division.keys, job.settings, job.seed)
+    parallel, mono = divide(found["train"], division.texts["train"], job.settings, job.seed)
+    uses = _uses(division, parallel, mono)
+    monolingual = _write_mono(job, division, mono, found["valid"])
+    pairs = _write_parallel(job, division, {"train": parallel, "valid": found["valid"]})
+    parts = [part_of(group, job.settings, job.seed) for group in set(division.groups.values())]
+    stats = {
+        "groups": {part: parts.count(part) for part in PARTS},
         "meanings": {
-            "train": len(found["train"]),
             "valid": len(found["valid"]),
+            "train": len(found["train"]),
             "parallel": len(parallel),
             "mono": sum(len(own) for own in mono.values()),
         },
-        "languages": {},
-        "pairs": {},
+        "languages": {
+            code: {
+                "rows": division.counts(code),
+                # rows.train = parallel + mono_elsewhere + mono.train + all that was dropped
+                **uses[code],
+                "mono": monolingual[code],
+                **division.drops[code].facts(),
+            }
+            for code in job.settings.languages
+        },
+        "pairs": pairs,
     }
-    mono_out, parallel_out = _outputs(job, "mono"), _outputs(job, "parallel")
-    for code in settings.languages:
-        sizes = {}
-        for part, own in (("train", mono[code]), ("valid", found["valid"])):
-            columns, repeated = mono_columns(own, code, texts[part], keys, settings)
-            _demand(columns, f"Language `{code}`", part, _FIX.format(code))
-            write_table(mono_out[f"mono-{code}-{part}"], columns, [code])
-            sizes[part] = {"sentences": len(columns["id"]), **repeated.facts()}
-        stats["languages"][code] = {"rows": counts[code], **drops[code].facts(), "mono": sizes}
-    for pair in settings.pairs:
-        sizes = {}
-        for part, own in chosen.items():
-            columns, faulty = pair_columns(own, pair, texts[part], keys, settings)
-            _demand(columns, f"Pair `{pair}`", part, _FIX.format(pair))
-            write_table(parallel_out[f"parallel-{pair}-{part}"], columns, pair.split("-"))
-            sizes[part] = {"pairs": len(columns["id"]), **faulty.facts()}
-        stats["pairs"][pair] = sizes
     job.write_json("stats", stats)
+    logger.info("training meanings: %s", stats["meanings"])
 
-
-_FIX = (
-    "Take `{}` out of `corpora.languages` and `corpora.pairs`, add a dataset that has it, or raise "
-    "the shares in `corpora.split`."
-)
 
 if __name__ == "__main__":
     main(run, SplitSettings)

@@ -11,9 +11,7 @@ import pyarrow.parquet as pq
 from ernie_m.errors import UserError
 
 
-def write_table(
-    path: Path, columns: Mapping[str, Sequence[str]], languages: Sequence[str]
-) -> None:
+def write_table(path: Path, columns: Mapping[str, Sequence[str]], languages: Sequence[str]) -> None:
     """Write string ``columns`` of equal length; ``languages`` says what the texts are in."""
     fields = [pa.field(name, pa.large_string(), nullable=False) for name in columns]
     schema = pa.schema(fields, metadata={"languages": ",".join(languages)})
@@ -32,7 +30,7 @@ def _open(path: Path) -> pa.Table:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
-    """The named string columns of a file; raises :class:`UserError` when it is damaged or another."""
+    """The named string columns of a file; raises :class:`UserError` for a damaged one."""
     table = _open(path)
     missing = [name for name in columns if name not in table.column_names]
     if missing:

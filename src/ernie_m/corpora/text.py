@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from functools import cache
 
 # Invisible, yet part of the spelling: Persian and Indic scripts join and split letters with these.
@@ -15,6 +16,9 @@ _BOLD = re.compile(r"\*\*(.+?)\*\*")
 _CODE = re.compile(r"`+([^`]+)`+")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
 _DIGITS = re.compile(r"\d+")
+
+# From here on numbers are written in digits in all languages.
+_AS_A_WORD = 10
 
 
 class _Visible(dict[int, str | int | None]):
@@ -75,9 +79,22 @@ def comparable(text: str) -> str:
     return " ".join(folded.translate(_COMPARABLE).split())
 
 
-def numbers(text: str) -> list[int]:
-    """Numbers written in digits of any script, sorted, those inside placeholders left out."""
-    return sorted(int(found) for found in _DIGITS.findall(_PLACEHOLDER.sub(" ", text)))
+def _numbers(text: str) -> Counter[int]:
+    """Numbers in digits of any script or position (CO₂); those in placeholders are left out."""
+    folded = unicodedata.normalize("NFKC", _PLACEHOLDER.sub(" ", text))
+    return Counter(int(found) for found in _DIGITS.findall(folded))
+
+
+def numbers_agree(one: str, other: str) -> bool:
+    """Whether two texts may be translations as far as their numbers go.
+
+    A number below ten that stands on one side only may be a word on the other ("one", "twice").
+    """
+    left, right = _numbers(one), _numbers(other)
+    only_left, only_right = left - right, right - left
+    if only_left and only_right:
+        return False
+    return all(number < _AS_A_WORD for number in only_left + only_right)
 
 
 @cache

@@ -42,7 +42,9 @@ def quotas(sizes: Mapping[str, int], alpha: float, total: int) -> dict[str, int]
     scale = total / sum(weights.values())
     exact = {language: weight * scale for language, weight in weights.items()}
     rounded = {language: int(value) for language, value in exact.items()}
-    by_remainder = sorted(exact, key=lambda language: (rounded[language] - exact[language], language))
+    by_remainder = sorted(
+        exact, key=lambda language: (rounded[language] - exact[language], language)
+    )
     for language in by_remainder[: total - sum(rounded.values())]:
         rounded[language] += 1
     return rounded

@@ -77,10 +77,10 @@ class Tokenizer:
         encoded: list[tuple[list[int], list[Span]]] = []
         for start in range(0, len(texts), BLOCK):
             block = list(texts[start : start + BLOCK])
-            protos = self._model.encode(block, out_type="immutable_proto", num_threads=threads)
-            for text, proto in zip(block, protos, strict=True):
-                ids = [self._to_id(piece.id) for piece in proto.pieces]
-                spans = [_without_space(text, piece.begin, piece.end) for piece in proto.pieces]
+            found = self._model.encode(block, out_type="offset_mapping", num_threads=threads)
+            for text, pieces in zip(block, found, strict=True):
+                ids = [self._to_id(piece) for piece in pieces["ids"]]
+                spans = [_without_space(text, first, last) for first, last in pieces["offsets"]]
                 encoded.append((ids, spans))
         return encoded
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ernie_m.errors import UserError
 
@@ -41,8 +41,8 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _check_name(path: Path, name: str) -> None:
-    parts = PurePosixPath(name.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts:
+    parts = name.replace("\\", "/").split("/")
+    if not parts[0] or ".." in parts or parts[0].endswith(":"):
         raise UserError(
             f"{path} holds a member named {name!r}, which leads out of its folder.",
             "Do not use this file; fetch the one that the registry names.",

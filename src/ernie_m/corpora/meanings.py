@@ -1,0 +1,144 @@
+"""Rows that say the same, and which of them becomes parallel or monolingual training text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ernie_m.config.corpora import SplitSettings
+from ernie_m.corpora.duplicates import NearIndex, near_duplicates
+from ernie_m.corpora.hashing import hash64, unit_interval
+from ernie_m.corpora.text import comparable
+
+Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
+
+
+class Keys:
+    """Comparable keys of texts, made once each, because most texts are asked for several times."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def __call__(self, text: str) -> str:
+        key = self._known.get(text)
+        if key is None:
+            # A text of signs only is compared as it is.
+            key = self._known[text] = comparable(text) or text
+        return key
+
+
+def contaminated(
+    train: Texts, held_out: Iterable[Texts], keys: Keys, settings: SplitSettings
+) -> dict[str, tuple[str, str]]:
+    """Training ids to drop -> (reason, the held-out key that they repeat).
+
+    Texts are compared across languages too, because names and numbers look alike in all.
+    """
+    texts = (text for part in held_out for rows in part.values() for text in rows.values())
+    held = sorted({keys(text) for text in texts})
+    exact = set(held)
+    near: dict[str, str] = {}
+    if settings.near_duplicates:
+        own = sorted({keys(text) for rows in train.values() for text in rows.values()} - exact)
+        found = near_duplicates(own, held, settings.near_duplicate_threshold)
+        near = {own[one]: held[other] for one, other in found}
+    dropped: dict[str, tuple[str, str]] = {}
+    for language in sorted(train):
+        for name, text in train[language].items():
+            key = keys(text)
+            if key in exact and dropped.get(name, ("",))[0] != "held out":
+                dropped[name] = ("held out", key)
+            elif key in near and name not in dropped:
+                dropped[name] = ("nearly held out", near[key])
+    return dropped
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """Ids that say the same, those with most languages first; ``ids[0]`` names the meaning.
+
+    From the id numbered ``near`` on, they say it only nearly.
+    """
+
+    ids: tuple[str, ...]
+    near: int
+
+    def first(self, texts: Texts, languages: Sequence[str]) -> str | None:
+        """The first id that has text in all of ``languages``."""
+        for name in self.ids:
+            if all(name in texts[language] for language in languages):
+                return name
+        return None
+
+    def repeats(self, texts: Texts, language: str) -> list[tuple[str, str]]:
+        """(id, reason) of those whose text in ``language`` is not needed beside the first's."""
+        own = [
+            (name, "repeated" if place < self.near else "nearly repeated")
+            for place, name in enumerate(self.ids)
+            if name in texts[language]
+        ]
+        return own[1:]
+
+
+def gather(texts: Texts, keys: Keys, settings: SplitSettings, seed: int) -> list[Meaning]:
+    """All ids of ``texts``, those that say the same in the first language they have together."""
+    languages: dict[str, int] = {}
+    reference: dict[str, str] = {}
+    for code in settings.languages:
+        for name, text in texts[code].items():
+            languages[name] = languages.get(name, 0) + 1
+            reference.setdefault(name, keys(text))
+    ranked = sorted(languages, key=lambda name: (-languages[name], hash64(seed, name), name))
+    same: dict[str, list[str]] = {}
+    for name in ranked:
+        label = reference[name] if settings.exact_duplicates else name
+        same.setdefault(label, []).append(name)
+    sets = list(same.values())
+    if not settings.near_duplicates:
+        return [Meaning(tuple(ids), len(ids)) for ids in sets]
+    return _joined(sets, reference, settings.near_duplicate_threshold)
+
+
+def _joined(
+    sets: Sequence[list[str]], reference: Mapping[str, str], threshold: float
+) -> list[Meaning]:
+    """Each set of ids joins the first earlier one whose text it nearly repeats."""
+    index = NearIndex([reference[ids[0]] for ids in sets], threshold)
+    near: dict[int, list[str]] = {}
+    for place, ids in enumerate(sets):
+        found = index.find(place)
+        if found is None:
+            index.insert(place)
+            near[place] = []
+        else:
+            near[found] += ids
+    return [Meaning((*sets[place], *others), len(sets[place])) for place, others in near.items()]
+
+
+def divide(
+    found: Sequence[Meaning], texts: Texts, settings: SplitSettings, seed: int
+) -> tuple[list[Meaning], dict[str, list[Meaning]]]:
+    """Parallel meanings, and the monolingual ones of each language.
+
+    A monolingual meaning goes to one of the languages that have it, by weighted rendezvous
+    hashing: the weights favour languages with little text, so that it spreads over all, and taking
+    a language out moves only that language's meanings.
+    """
+    pairs = [pair.split("-") for pair in settings.pairs]
+    weight = {code: 1.0 / max(len(texts[code]), 1) for code in settings.languages}
+    parallel: list[Meaning] = []
+    mono: dict[str, list[Meaning]] = {code: [] for code in settings.languages}
+    for meaning in found:
+        name = meaning.ids[0]
+        usable = any(meaning.first(texts, pair) for pair in pairs)
+        if usable and unit_interval(seed, "mono", name) >= settings.mono_share:
+            parallel.append(meaning)
+            continue
+        draws = {
+            code: weight[code] / -math.log(unit_interval(seed, "language", code, name))
+            for code in settings.languages
+            if meaning.first(texts, [code])
+        }
+        mono[max(draws, key=lambda code: draws[code])].append(meaning)
+    return parallel, mono

@@ -1,0 +1,90 @@
+"""Filters on single rows, and their account."""
+
+# ruff: noqa: RUF001 - letters of other scripts are what this is about
+
+import json
+
+import pytest
+
+from ernie_m.config.corpora import CleanSettings
+from ernie_m.corpora.clean import fault
+from ernie_m.corpora.drops import EXAMPLES, Drops
+from ernie_m.corpora.languages import LANGUAGES
+from ernie_m.corpora.tables import read_table, write_table
+from ernie_m.errors import UserError
+from tests.corpora.synthetic import clean_rows
+
+LONG_ENGLISH = "The device could not be reached because the password has been changed recently."
+LONG_GERMAN = "Das Gerät war nicht erreichbar, weil das Passwort vor Kurzem geändert worden ist."
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "reason"),
+    [
+        ("en", "Host", None),
+        ("en", "V", "too short"),
+        ("en", "word " * 300, "too long"),
+        ("en", "broken \ufffd text", "broken encoding"),
+        ("en", "{value} 100 %", "no letters"),
+        ("en", "`code_only`", "no letters"),
+        ("ru", "Bang & Olufsen", "another script"),
+        ("ru", "Настройка Bang & Olufsen", None),
+        ("zh", "重新验证 Synology DSM", None),
+        ("ja", "パスワード", None),
+        ("ko", "비밀번호를 입력하세요", None),
+        ("de", LONG_GERMAN, None),
+        ("de", LONG_ENGLISH, "another language"),
+        ("en", LONG_ENGLISH, None),
+        ("en", LONG_GERMAN, "another language"),
+        ("yi", "א גוטן טאָג, ווי גייט עס אײַך הײַנט אין דער פֿרי", None),  # not identified
+    ],
+)
+def test_reasons(language, text, reason):
+    assert fault(text.strip(), LANGUAGES[language], CleanSettings()) == reason
+
+
+def test_switches():
+    loose = CleanSettings(language_id=False, min_script_share=0.0, min_chars=1)
+    for text in (LONG_ENGLISH, "Bang & Olufsen", "V"):
+        assert fault(text, LANGUAGES["ru"], loose) is None
+
+
+def rows_file(path, texts):
+    ids = [f"home:g:{number}" for number in range(len(texts))]
+    write_table(path, {"id": ids, "group": ["home:g"] * len(ids), "text": texts}, ["en"])
+    return path
+
+
+def test_drops_are_counted_with_examples(tmp_path):
+    rows = rows_file(tmp_path / "in.parquet", ["Host", " two  spaces ", "{only}", "x", *"1" * 9])
+    path = clean_rows(rows, tmp_path, "en")
+    stats = json.loads(path.with_name("stats.json").read_text())
+    assert read_table(path, ["text"]) == [["Host", "two spaces"]]
+    assert stats["rows_in"] == 13 and stats["rows_out"] == 2
+    assert stats["dropped"] == {"no letters": 1, "too short": 10}
+    assert len(stats["examples"]["too short"]) == EXAMPLES
+    assert stats["examples"]["no letters"] == [{"id": "home:g:2", "text": "{only}"}]
+
+
+def test_an_empty_language_is_named_with_what_to_do(tmp_path):
+    rows = rows_file(tmp_path / "in.parquet", ["12", "{only}"])
+    with pytest.raises(
+        UserError, match="`en` has no text left after cleaning: 2 no letters"
+    ) as raised:
+        clean_rows(rows, tmp_path, "en")
+    assert "corpora.clean" in raised.value.fix
+
+
+def test_a_damaged_table_is_named(tmp_path):
+    rows = rows_file(tmp_path / "in.parquet", ["Host"])
+    rows.write_bytes(rows.read_bytes()[:-10])
+    with pytest.raises(UserError, match=r"in\.parquet is not a whole Parquet file"):
+        clean_rows(rows, tmp_path, "en")
+
+
+def test_examples_do_not_depend_on_the_order_of_drops():
+    forward, backward = Drops(), Drops()
+    for number in range(40):
+        forward.add("reason", id=str(number))
+        backward.add("reason", id=str(39 - number))
+    assert forward.facts() == backward.facts()

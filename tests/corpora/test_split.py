@@ -1,0 +1,184 @@
+"""What must hold for every division: nothing held out is trained on, no part repeats another."""
+
+import json
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ernie_m.corpora.duplicates import NearIndex, jaccard, near_duplicates, shingles
+from ernie_m.corpora.tables import read_table, write_table
+from ernie_m.corpora.text import comparable
+from ernie_m.errors import UserError
+from tests.corpora.synthetic import LANGUAGES, PAIRS, clean_rows, split_rows
+
+THRESHOLD = 0.8
+
+
+def held_out_keys(folder):
+    return {
+        comparable(text)
+        for part in ("valid", "test")
+        for code in LANGUAGES
+        for text in read_table(folder / f"rows-{part}-{code}.parquet", ["text"])[0]
+    }
+
+
+def training(folder):
+    """(file, language, id, text) of everything in the training files."""
+    for code in LANGUAGES:
+        ids, texts = read_table(folder / f"mono-{code}-train.parquet", ["id", "text"])
+        yield from ((f"mono-{code}", code, *row) for row in zip(ids, texts, strict=True))
+    for pair in PAIRS:
+        ids, *sides = read_table(
+            folder / f"parallel-{pair}-train.parquet", ["id", "source", "target"]
+        )
+        for code, texts in zip(pair.split("-"), sides, strict=True):
+            yield from ((f"parallel-{pair}", code, *row) for row in zip(ids, texts, strict=True))
+
+
+def ids_of(folder, name):
+    return set(read_table(folder / f"{name}-train.parquet", ["id"])[0])
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nothing_held_out_is_trained_on_in_any_language(cleaned, tmp_path, seed):
+    folder = split_rows(cleaned, tmp_path, seed)
+    held = held_out_keys(folder)
+    held_shingles = [shingles(key) for key in sorted(held)]
+    trained = {comparable(text) for *_, text in training(folder)}
+    assert trained and not trained & held
+    for key in sorted(trained)[::7]:
+        own = shingles(key)
+        assert max(jaccard(own, other) for other in held_shingles) < THRESHOLD
+
+
+def test_a_held_out_text_drops_its_id_in_every_language(division):
+    """`Host` is said in all groups: no language keeps it, whatever its translation."""
+    for name in ("host", "near"):
+        assert not [row for row in training(division) if row[2].endswith(f".{name}")]
+    dropped = json.loads((division / "stats.json").read_text())["languages"]["zh"]["dropped"]
+    assert dropped["held out"] > 0
+
+
+def test_parts_are_disjoint_in_meaning(division):
+    english: dict[str, str] = {}
+    for part in ("train", "valid", "test"):
+        ids, texts = read_table(division / f"rows-{part}-en.parquet", ["id", "text"])
+        english.update(zip(ids, map(comparable, texts), strict=True))
+    parts = {f"mono-{code}": ids_of(division, f"mono-{code}") for code in LANGUAGES}
+    parts["parallel"] = set().union(*(ids_of(division, f"parallel-{pair}") for pair in PAIRS))
+    meanings = {name: {english[i] for i in ids} for name, ids in parts.items()}
+    assert all(meanings.values())
+    for one, other in combinations(meanings, 2):
+        assert not meanings[one] & meanings[other], (one, other)
+
+
+def test_groups_are_never_divided(division):
+    groups = {
+        part: {
+            group
+            for code in LANGUAGES
+            for group in read_table(division / f"rows-{part}-{code}.parquet", ["group"])[0]
+        }
+        for part in ("train", "valid", "test")
+    }
+    for one, other in combinations(groups, 2):
+        assert not groups[one] & groups[other]
+    assert sum(map(len, groups.values())) == 40
+
+
+def test_no_file_repeats_a_sentence(division):
+    for name in [f"mono-{code}" for code in LANGUAGES]:
+        keys = [comparable(text) for file, _, _, text in training(division) if file == name]
+        assert len(keys) == len(set(keys))
+
+
+def test_every_training_row_is_accounted_for(division):
+    stats = json.loads((division / "stats.json").read_text())
+    for code, own in stats["languages"].items():
+        used = own["parallel"] + own["mono_elsewhere"] + own["mono"]["train"]["sentences"]
+        dropped = own["dropped"] | {"in mono": sum(own["mono"]["train"]["dropped"].values())}
+        assert own["rows"]["train"] == used + sum(dropped.values()), code
+    assert stats["languages"]["de"]["dropped"]["not translated"] > 0
+    assert stats["pairs"]["en-de"]["train"]["dropped"]["other numbers"] > 0
+    meanings = stats["meanings"]
+    assert meanings["train"] == meanings["parallel"] + meanings["mono"]
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_order_of_languages(
+    cleaned, division, tmp_path
+):
+    again = split_rows({code: cleaned[code] for code in ("en", "zh", "de", "ru")}, tmp_path)
+    for path in sorted(division.glob("*.parquet")):
+        assert path.read_bytes() == (again / path.name).read_bytes(), path.name
+
+
+def test_another_seed_gives_another_division(cleaned, division, tmp_path):
+    other = split_rows(cleaned, tmp_path, seed=2)
+    assert ids_of(other, "parallel-en-de") != ids_of(division, "parallel-en-de")
+
+
+def test_marks_leave_training_text_and_stay_for_the_tasks(cleaned, tmp_path):
+    folder = split_rows(cleaned, tmp_path, exact_duplicates=False, near_duplicates=False)
+    assert not any("**" in text for *_, text in training(folder))
+    assert any("**" in text for text in read_table(folder / "rows-train-en.parquet", ["text"])[0])
+
+
+def test_a_pair_without_text_is_named(cleaned, tmp_path):
+    empty = tmp_path / "zh.parquet"
+    ids, groups, texts = read_table(cleaned["ru"], ["id", "group", "text"])
+    write_table(empty, {"id": [f"x:{i}" for i in ids], "group": groups, "text": texts}, ["zh"])
+    with pytest.raises(UserError, match="Pair `en-zh` has no train text"):
+        split_rows({**cleaned, "zh": empty}, tmp_path / "out")
+
+
+def test_text_of_one_language_only_is_monolingual(cleaned, tmp_path):
+    """A monolingual dataset must not lose half of itself to a parallel part it cannot be in."""
+    alone = tmp_path / "de.parquet"
+    columns = read_table(cleaned["de"], ["id", "group", "text"])
+    # Brand names say the same in English, under whatever id.
+    own = [row for row in zip(*columns, strict=True) if not row[0].endswith(".brand")]
+    ids, groups, texts = map(list, zip(*own, strict=True))
+    rows = {"id": [f"x{i}" for i in ids], "group": [f"x{g}" for g in groups], "text": texts}
+    write_table(alone, rows, ["de"])
+    given_rows = {"en": cleaned["en"], "ru": cleaned["ru"], "de": alone}
+    folder = split_rows(given_rows, tmp_path / "out", pairs=["en-ru"])
+    own = json.loads((folder / "stats.json").read_text())["languages"]["de"]
+    assert own["parallel"] == own["mono_elsewhere"] == 0
+    assert own["mono"]["train"]["sentences"] > 300
+
+
+def test_lengths_are_measured_against_the_pair(cleaned, tmp_path):
+    """Chinese is several times shorter than English throughout, which is no fault."""
+    stats = json.loads((split_rows(cleaned, tmp_path) / "stats.json").read_text())
+    assert "uneven lengths" not in stats["pairs"]["en-zh"]["train"]["dropped"]
+
+
+WORDS = st.lists(
+    st.sampled_from(["set", "host", "name", "mode", "open", "close", "door", "lamp"]), min_size=1
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(WORDS.map(" ".join), max_size=12), st.lists(WORDS.map(" ".join), max_size=12))
+def test_near_duplicates_are_exactly_similar(texts, against):
+    for one, other in near_duplicates(texts, against, THRESHOLD):
+        assert jaccard(shingles(texts[one]), shingles(against[other])) >= THRESHOLD
+    found = {one for one, _ in near_duplicates(texts, against, THRESHOLD)}
+    assert {i for i, text in enumerate(texts) if text in against} <= found
+
+
+def test_near_duplicates_are_found():
+    texts = [f"Unable to connect to the device number {n} in the house" for n in range(9)]
+    index = NearIndex([*texts, "something else entirely"], THRESHOLD)
+    index.insert(0)
+    assert [index.find(place) for place in range(1, 10)] == [0] * 8 + [None]
+
+
+def test_an_empty_language_stops_at_cleaning(tmp_path):
+    path = tmp_path / "rows.parquet"
+    write_table(path, {"id": [], "group": [], "text": []}, ["ko"])
+    with pytest.raises(UserError, match="Language `ko` has no text left"):
+        clean_rows(path, tmp_path, "ko")

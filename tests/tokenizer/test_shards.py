@@ -1,0 +1,162 @@
+"""Shards: what is written is read, and nothing else is taken for one."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
+
+from ernie_m.config.tokenizer import EncodeSettings
+from ernie_m.corpora.tables import read_table
+from ernie_m.errors import UserError
+from ernie_m.tokenizer import encode
+from ernie_m.tokenizer.shards import Sentences, Shard, read_shard, sentence_keys, write_shard
+from tests.corpora.synthetic import run_stage
+
+SHA = "a" * 64
+IDS = st.lists(st.lists(st.integers(0, 65_000), max_size=6), max_size=8)
+
+
+def shard_of(*sides, languages=("en", "de"), vocabulary=65_535):
+    keys = sentence_keys([f"id{n}" for n in range(len(sides[0]))])
+    columns = tuple(Sentences.of(side, vocabulary) for side in sides)
+    return Shard(languages[: len(sides)], SHA, keys, columns)
+
+
+def encode_corpus(corpora, model, folder, corpus, threads=1, **given):
+    chosen = EncodeSettings(**given)
+    files = [folder / f"train-{k:05d}.safetensors" for k in range(chosen.shards)]
+    run_stage(
+        encode.run,
+        chosen,
+        {
+            "tokenizer": [model],
+            "train": [corpora / f"{corpus}-train.parquet"],
+            "valid": [corpora / f"{corpus}-valid.parquet"],
+        },
+        {
+            "shards": files,
+            "valid": [folder / "valid.safetensors"],
+            "manifest": [folder / "manifest.json"],
+        },
+        corpus,
+        threads=threads,
+    )
+    return files
+
+
+@settings(max_examples=25, deadline=None)
+@given(IDS, st.booleans())
+def test_what_is_written_is_read(tmp_path_factory, sentences, pair):
+    path = tmp_path_factory.mktemp("shard") / "x.safetensors"
+    sides = [sentences, [ids[::-1] for ids in sentences]][: 1 + pair]
+    written = shard_of(*sides)
+    write_shard(path, written)
+    read = read_shard(path, SHA)
+    assert read.languages == written.languages and len(read) == len(sentences)
+    assert (read.keys == written.keys).all()
+    for side, expected in zip(read.sides, sides, strict=True):
+        assert [side[i].tolist() for i in range(len(side))] == expected
+    arrays = load_file(path)  # the library reads the same file
+    assert set(arrays) == (
+        {"keys", "source_tokens", "source_offsets", "target_tokens", "target_offsets"}
+        if pair
+        else {"keys", "tokens", "offsets"}
+    )
+
+
+def test_token_types_follow_the_vocabulary():
+    assert Sentences.of([[1]], 65_535).tokens.dtype == np.uint16
+    assert Sentences.of([[1]], 65_536).tokens.dtype == np.uint32
+
+
+def test_arrays_are_memory_maps(tmp_path):
+    write_shard(tmp_path / "x", shard_of([[1, 2], [3]]))
+    shard = read_shard(tmp_path / "x")
+    assert isinstance(shard.sides[0].tokens, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        shard.sides[0].tokens[0] = 9
+
+
+def test_equal_content_gives_equal_bytes(tmp_path):
+    for name in "ab":
+        write_shard(tmp_path / name, shard_of([[1, 2]], [[3]]))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("kept", [0, 4, 60, -1])
+def test_a_cut_shard_is_refused(tmp_path, kept):
+    path = tmp_path / "x.safetensors"
+    write_shard(path, shard_of([[1, 2, 3]] * 9))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"x\.safetensors is not a whole shard"):
+        read_shard(path)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("garbage") / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="is not a whole shard"):
+        read_shard(path)
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    save_file({"weight": np.zeros(3, dtype=np.float32)}, tmp_path / "x")
+    with pytest.raises(UserError, match="its header is not understood"):
+        read_shard(tmp_path / "x")
+
+
+def test_counts_that_do_not_agree_are_refused(tmp_path):
+    shard = shard_of([[1, 2], [3]])
+    shard.sides[0].offsets[1] = 9
+    write_shard(tmp_path / "x", shard)
+    with pytest.raises(UserError, match="its counts do not agree"):
+        read_shard(tmp_path / "x")
+
+
+def test_another_tokenizer_is_refused(tmp_path):
+    write_shard(tmp_path / "x", shard_of([[1]]))
+    with pytest.raises(UserError, match=f"encoded with tokenizer {'a' * 12}, not with {'b' * 12}"):
+        read_shard(tmp_path / "x", "b" * 64)
+
+
+@pytest.mark.parametrize("corpus", ["mono-zh", "parallel-en-ru"])
+def test_the_order_does_not_depend_on_the_number_of_shards(corpora, model, tmp_path, corpus):
+    (whole,) = encode_corpus(corpora, model, tmp_path / "one", corpus)
+    parts = encode_corpus(corpora, model, tmp_path / "many", corpus, threads=2, shards=7)
+    one, many = read_shard(whole), [read_shard(path) for path in parts]
+    assert np.concatenate([shard.keys for shard in many]).tolist() == one.keys.tolist()
+    for number, side in enumerate(one.sides):
+        joined = [part.sides[number][i].tolist() for part in many for i in range(len(part))]
+        assert joined == [side[i].tolist() for i in range(len(side))]
+
+
+def test_shards_hold_the_text_in_the_order_of_the_table(corpora, model, tokenizer, tmp_path):
+    (path,) = encode_corpus(corpora, model, tmp_path, "mono-en", max_tokens=8)
+    shard = read_shard(path, tokenizer.sha256)
+    ids, texts = read_table(corpora / "mono-en-train.parquet", ["id", "text"])
+    assert shard.keys.tolist() == sentence_keys(ids).tolist()
+    expected = [ids[:8] for ids in tokenizer.encode(texts)]
+    assert [shard.sides[0][i].tolist() for i in range(len(shard))] == expected
+
+
+def test_the_manifest_tells_what_is_there(corpora, model, tmp_path):
+    files = encode_corpus(corpora, model, tmp_path, "parallel-en-ru", shards=3)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["kind"] == "parallel" and manifest["languages"] == ["en", "ru"]
+    assert manifest["tokenizer"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert [part["file"] for part in manifest["parts"]["train"]] == [path.name for path in files]
+    assert sum(part["sentences"] for part in manifest["parts"]["train"]) == 400
+    tokens = sum(part["tokens"] for parts in manifest["parts"].values() for part in parts)
+    assert tokens == sum(own["tokens"] for own in manifest["statistics"].values())
+
+
+def test_encoding_again_gives_the_same_bytes(corpora, model, tmp_path):
+    for folder in ("a", "b"):
+        encode_corpus(corpora, model, tmp_path / folder, "mono-en")
+    for path in sorted((tmp_path / "a").iterdir()):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
