@@ -72,7 +72,7 @@ class PrepareSettings(Section):
         description="descriptions; own choice; forms with fewer make no context",
     )
     qa_max_fields: int = Field(
-        6,
+        4,
         ge=2,
         description="descriptions; own choice; longer forms are cut into contexts of this many",
     )
@@ -90,11 +90,11 @@ class FinetuneSettings(Section):
     learning_rate: float = Field(
         5e-4,
         gt=0.0,
-        description="peak rate; measured on the small encoder (ERNIE-M base takes 5e-5 to 4e-4, "
+        description="peak rate; own choice for a small encoder (ERNIE-M base takes 5e-5 to 4e-4, "
         "XTREME 2e-5); too high forgets what the languages share",
     )
     epochs: int = Field(
-        10,
+        5,
         ge=1,
         description="passes over the training examples; own choice (ERNIE-M takes 2 to 10)",
     )
@@ -155,7 +155,7 @@ class FinetuneSettings(Section):
         "without, as the released ERNIE-M; prediction follows",
     )
     evaluations: int = Field(
-        10,
+        5,
         ge=1,
         description="times; own choice; how often the English development examples are looked at "
         "to choose the best step",

@@ -26,7 +26,7 @@ class SentencePair(Line):
 
 
 class MiningSentence(Line):
-    """Mining: a sentence of either side; ``partner`` is the id of its translation, if it has one."""
+    """Mining: a sentence of either side; ``partner`` is the id of its translation, if any."""
 
     id: str
     language: str
@@ -90,7 +90,7 @@ EXAMPLE: dict[str, type[Line]] = {
 
 
 class Found(Line):
-    """Retrieval: ``target`` is the id of the foreign sentence nearest to English sentence ``id``."""
+    """Retrieval: ``target`` is the foreign sentence nearest to English sentence ``id``."""
 
     id: str
     target: str

@@ -1,0 +1,150 @@
+"""Fine-tuning and prediction through the stages themselves, on a tiny encoder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ernie_m.config.xtreme import FinetuneSettings, PredictSettings, XtremeSettings
+from ernie_m.errors import UserError
+from ernie_m.model.checkpoint import read, save
+from ernie_m.model.encoder import LanguageModel
+from ernie_m.xtreme import finetune, predict
+from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.xtreme.files import PREDICTION, read_lines
+from ernie_m.xtreme.finetune import batches, evaluation_steps
+from ernie_m.xtreme.selection import criterion
+
+from .conftest import LANGUAGES, run_stage
+
+SETTINGS = FinetuneSettings(
+    epochs=2, evaluations=2, max_tokens=128, stride=16, learning_rate=2e-3, dropout=0.0
+)
+TRAINED = [name for name, task in TASKS.items() if task.trained]
+
+
+def tune(examples, model: Path, spm: Path, folder: Path, task: str, seed: int = 1, **changed):
+    inputs = {
+        "model": [model],
+        "tokenizer": [spm],
+        "train": [examples[task]["train-en"]],
+        "dev": [examples[task]["dev-en"]],
+    }
+    outputs = {
+        "model": [folder / "model.safetensors"],
+        "curves": [folder / "curves.jsonl"],
+        "metrics": [folder / "metrics.json"],
+    }
+    settings = SETTINGS.model_copy(update=changed)
+    return run_stage(finetune, f"{task}/ernie_m/camlm/seed{seed}", settings, inputs, outputs, seed)
+
+
+def foretell(examples, model: Path, spm: Path, folder: Path, task: str) -> dict[str, Path]:
+    files = examples[task]
+    languages = [lang for lang in LANGUAGES if f"test-{lang}" in files]
+    inputs = {
+        "model": [model],
+        "tokenizer": [spm],
+        "test": [files[f"test-{language}"] for language in languages],
+        "dev": [path for stem, path in files.items() if stem.startswith("dev-")],
+    }
+    outputs = {"predictions": [folder / f"predictions-{language}.jsonl" for language in languages]}
+    run_stage(predict, f"{task}/ernie_m/camlm/seed1", PredictSettings(), inputs, outputs)
+    return dict(zip(languages, outputs["predictions"], strict=True))
+
+
+@pytest.mark.parametrize("task", TRAINED)
+def test_same_seed_same_bytes_and_predictions_for_all_languages(
+    examples, pretrained, spm, tmp_path, task
+):
+    first = tune(examples, pretrained, spm, tmp_path / "1", task)
+    again = tune(examples, pretrained, spm, tmp_path / "2", task)
+    for name, (path,) in first.items():
+        assert path.read_bytes() == again[name][0].read_bytes(), name
+    found = foretell(examples, first["model"][0], spm, tmp_path, task)
+    for language, path in found.items():
+        lines = examples[task][f"test-{language}"].read_text().splitlines()
+        ids = [line.id for line in read_lines(path, PREDICTION[TASKS[task].kind])]
+        assert ids == [json.loads(line)["id"] for line in lines]
+
+
+def test_another_seed_another_model(examples, pretrained, spm, tmp_path):
+    models = [
+        tune(examples, pretrained, spm, tmp_path / str(seed), "standin_qa", seed, epochs=1)
+        for seed in (1, 2)
+    ]
+    assert models[0]["model"][0].read_bytes() != models[1]["model"][0].read_bytes()
+
+
+def test_it_learns_and_keeps_the_best_step(examples, pretrained, spm, tmp_path):
+    changed = {"epochs": 25, "evaluations": 5, "batch_size": 6}
+    out = tune(examples, pretrained, spm, tmp_path, "standin_tagging", **changed)
+    curve = [json.loads(line) for line in out["curves"][0].read_text().splitlines()]
+    assert curve[-1]["train_loss"] < 0.5 * curve[0]["train_loss"]
+    metrics = json.loads(out["metrics"][0].read_text())
+    best = max(curve, key=lambda point: (point["dev_criterion"], -point["dev_loss"]))
+    assert metrics["best_step"] == best["step"] and metrics["standin"] is True
+    assert "dev" in metrics["rule"]
+    assert metrics["dev_criterion"] > 0.2
+
+
+@pytest.mark.parametrize("task", ["standin_retrieval", "standin_mining"])
+def test_retrieval_takes_the_encoder_as_it_is(examples, pretrained, spm, tmp_path, task):
+    found = foretell(examples, pretrained, spm, tmp_path, task)
+    assert set(found) == {"de", "zh"}
+    for path in found.values():
+        read_lines(path, PREDICTION[TASKS[task].kind])
+
+
+def test_a_model_of_another_task_is_refused(examples, pretrained, spm, tmp_path):
+    out = tune(examples, pretrained, spm, tmp_path, "standin_qa", epochs=1)
+    with pytest.raises(UserError, match="fine-tuned on standin_qa, not on standin_tagging"):
+        foretell(examples, out["model"][0], spm, tmp_path, "standin_tagging")
+    with pytest.raises(UserError, match="fine-tuned on no task"):
+        foretell(examples, pretrained, spm, tmp_path, "standin_qa")
+
+
+def test_a_model_of_another_tokenizer_is_refused(examples, shape, spm, tmp_path):
+    other = replace(shape, tokenizer="0" * 64)
+    path = tmp_path / "other.safetensors"
+    save(path, LanguageModel(other), other, {})
+    with pytest.raises(UserError, match="another tokenizer"):
+        tune(examples, path, spm, tmp_path, "standin_qa")
+
+
+def test_the_encoder_is_really_the_pretrained_one(examples, pretrained, spm, tmp_path):
+    out = tune(examples, pretrained, spm, tmp_path, "standin_qa", epochs=1, learning_rate=1e-12)
+    before, after = read(pretrained)[0], read(out["model"][0])[0]
+    for name in (name for name in before if name.startswith("encoder.")):
+        torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
+
+
+def test_every_epoch_sees_every_document_once():
+    plan = batches(10, 4, 3, seed=1)
+    assert [len(order) for order in plan] == [4, 4, 2] * 3
+    for epoch in range(3):
+        assert sorted(np.concatenate(plan[3 * epoch : 3 * epoch + 3])) == list(range(10))
+    assert evaluation_steps(10, 3) == {3, 7, 10} and evaluation_steps(1, 5) == {1}
+
+
+def test_perfect_predictions_are_the_best_choice(examples):
+    from ernie_m.xtreme.files import EXAMPLE, Answer
+
+    lines = read_lines(examples["standin_qa"]["dev-en"], EXAMPLE["qa"])
+    right = [Answer(id=line.id, answer=line.answers[0]) for line in lines]
+    wrong = [Answer(id=line.id, answer="") for line in lines]
+    assert criterion("qa", lines, right) == 1.0 and criterion("qa", lines, wrong) == 0.0
+
+
+def test_settings_of_a_task_lie_over_the_common_ones():
+    settings = XtremeSettings.model_validate(
+        {"finetune": {"epochs": 3, "batch_size": 8}, "per_task": {"standin_qa": {"epochs": 7}}}
+    )
+    own = settings.finetune_for("standin_qa")
+    assert (own.epochs, own.batch_size) == (7, 8)
+    assert settings.finetune_for("standin_tagging").epochs == 3

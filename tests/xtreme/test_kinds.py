@@ -1,0 +1,171 @@
+"""From examples to documents and from scores back: what goes in must come out."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ernie_m.errors import UserError
+from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.xtreme.files import EXAMPLE, Question, TaggedSentence, TextPair, read_lines
+from ernie_m.xtreme.layout import Reader
+from ernie_m.xtreme.pairs import PairClassification, cut_longest_first
+from ernie_m.xtreme.questions import QuestionAnswering, answer_tokens, best_span, windows
+from ernie_m.xtreme.tagging import Tagging
+
+TAGS = TASKS["standin_tagging"].labels
+
+
+def one_hot(features, outputs: int) -> list[np.ndarray]:
+    """The scores that a perfect model would give."""
+    return [np.eye(outputs)[features.targets[i]] for i in range(len(features))]
+
+
+def spans(features) -> list[np.ndarray]:
+    found = []
+    for i in range(len(features)):
+        scores = np.zeros((len(features.where[i]), 2))
+        start, end = features.targets[i]
+        # A window without the answer points at <s>, and offers nothing else.
+        scores[start, 0] = scores[end, 1] = 9
+        found.append(scores)
+    return found
+
+
+@pytest.fixture(params=[24, 128])
+def reader(request, tokenizer, shape) -> Reader:
+    """Long and short documents, so that texts are cut, split and read in windows."""
+    return Reader(tokenizer, shape, request.param, "own")
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
+def test_perfect_scores_give_the_tags(examples, reader, language):
+    lines = read_lines(examples["standin_tagging"][f"test-{language}"], TaggedSentence)
+    kind = Tagging(TAGS, reader)
+    features = kind.featurise(lines, language)
+    assert features.documents.lengths.max() <= reader.max_tokens
+    found = kind.decode(lines, features, one_hot(features, len(TAGS)))
+    assert [tags.tags for tags in found] == [line.tags for line in lines]
+    if reader.max_tokens == 128:
+        assert len(features) == len(lines)
+
+
+def test_tags_are_read_at_first_pieces(tokenizer, reader):
+    words = ["balan", "korelminist", "tesor"]
+    example = TaggedSentence(id="1", words=words, tags=["O", "B-CODE", "O"])
+    features = Tagging(TAGS, reader).featurise([example], "en")
+    lengths = [len(ids) for ids in tokenizer.encode_words(words)]
+    assert features.where[0].tolist() == [1, 1 + lengths[0], 1 + lengths[0] + lengths[1]]
+
+
+def test_a_word_longer_than_a_document_is_cut(tokenizer, shape):
+    reader = Reader(tokenizer, shape, 16, "own")
+    example = TaggedSentence(id="1", words=["q" * 99, "balan"], tags=["B-CODE", "O"])
+    kind = Tagging(TAGS, reader)
+    features = kind.featurise([example], "en")
+    assert kind.decode([example], features, one_hot(features, len(TAGS)))[0].tags == example.tags
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
+def test_perfect_scores_give_the_answer(examples, tokenizer, shape, language):
+    lines = read_lines(examples["standin_qa"][f"test-{language}"], Question)
+    kind = QuestionAnswering(Reader(tokenizer, shape, 128, "own"), 16, 32, 100)
+    features = kind.featurise(lines, language)
+    found = kind.decode(lines, features, spans(features))
+    assert [answer.answer for answer in found] == [line.answers[0] for line in lines]
+
+
+def test_answers_are_found_through_windows(examples, tokenizer, shape):
+    lines = read_lines(examples["standin_qa"]["test-en"], Question)
+    kind = QuestionAnswering(Reader(tokenizer, shape, 64, "own"), 28, 32, 100)
+    features = kind.featurise(lines, "en")
+    assert len(features) > len(lines) and features.documents.lengths.max() <= 64
+    whole = {
+        o
+        for o, t in zip(features.owner.tolist(), range(len(features)), strict=True)
+        if features.targets[t].any()
+    }
+    found = kind.decode(lines, features, spans(features))
+    for number in whole:
+        assert found[number].answer == lines[number].answers[0]
+
+
+@given(st.integers(0, 90), st.integers(1, 30), st.integers(1, 29))
+def test_windows_cover_every_token(tokens, room, stride):
+    found = list(windows(tokens, room, stride))
+    assert {i for a, b in found for i in range(a, b)} == set(range(tokens))
+    assert all(b - a <= room for a, b in found)
+    for (_, before), (after, _) in pairwise(found):
+        assert before - after == min(stride, room - 1)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 9))
+def test_best_span_is_the_best_of_all(seed, tokens, longest):
+    scores = np.random.default_rng(seed).standard_normal((tokens, 2))
+    value, first, last = best_span(scores, longest)
+    every = [
+        scores[i, 0] + scores[j, 1]
+        for i in range(tokens)
+        for j in range(i, min(tokens, i + longest))
+    ]
+    assert value == pytest.approx(max(every))
+    assert value == pytest.approx(scores[first, 0] + scores[last, 1])
+    assert first <= last < first + longest
+
+
+def test_an_answer_cut_by_its_window_is_not_in_it():
+    pieces = [(0, 3), (4, 7), (7, 7), (8, 12)]
+    assert answer_tokens(pieces, 4, 12) == (1, 3)
+    assert answer_tokens(pieces, 5, 6) == (1, 1)
+    assert answer_tokens(pieces, 8, 15) is None
+    assert answer_tokens(pieces, 20, 22) is None
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 40))
+def test_the_longer_text_gives_way_first(first, second, room):
+    kept = cut_longest_first(first, second, room)
+    # What popping from the longer one, a token at a time, would leave.
+    slow = [first, second]
+    while sum(slow) > room:
+        slow[0 if slow[0] > slow[1] else 1] -= 1
+    assert sum(kept) == sum(slow) and abs(kept[0] - slow[0]) <= 1
+    assert kept[0] <= first and kept[1] <= second
+
+
+@pytest.mark.parametrize("task", ["standin_classification", "standin_paraphrase"])
+def test_perfect_scores_give_the_class(examples, reader, task):
+    lines = read_lines(examples[task]["test-de"], TextPair)
+    kind = PairClassification(TASKS[task].labels, reader)
+    features = kind.featurise(lines, "de")
+    assert features.documents.lengths.max() <= reader.max_tokens
+    found = kind.decode(lines, features, one_hot(features, len(TASKS[task].labels)))
+    assert [label.label for label in found] == [line.label for line in lines]
+
+
+def test_both_texts_carry_their_language(examples, tokenizer, shape):
+    lines = read_lines(examples["standin_paraphrase"]["test-zh"], TextPair)
+    kind = PairClassification(("different", "same"), Reader(tokenizer, shape, 128, "own"))
+    features = kind.featurise(lines[:1], "zh")
+    first = len(tokenizer.encode([lines[0].first])[0]) + 2
+    rows = features.documents.languages
+    assert set(rows[:first].tolist()) == {0} and set(rows[first:].tolist()) == {2}
+    none = PairClassification(("different", "same"), Reader(tokenizer, shape, 128, "none"))
+    assert set(none.featurise(lines[:1], "zh").documents.languages.tolist()) == {-1}
+
+
+@pytest.mark.parametrize("task", ["standin_classification", "standin_tagging"])
+def test_a_label_outside_the_set_is_named(examples, tokenizer, shape, task):
+    reader = Reader(tokenizer, shape, 128, "own")
+    kinds = {"pair": PairClassification, "tagging": Tagging}
+    lines = read_lines(examples[task]["test-en"], EXAMPLE[TASKS[task].kind])
+    with pytest.raises(UserError, match="none of O"):
+        kinds[TASKS[task].kind](["O"], reader).featurise(lines, "en")
+
+
+def test_a_document_longer_than_the_position_table_is_refused(tokenizer, shape):
+    with pytest.raises(UserError, match="128 tokens"):
+        Reader(tokenizer, shape, 129, "own")
