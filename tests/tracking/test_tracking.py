@@ -102,7 +102,7 @@ def test_jobs_attach_in_parallel(opened, results, monkeypatch):
         "import sys; from ernie_m.tracking.live import attach\n"
         "live = attach('pretrain_camlm', sys.argv[1])\n"
         "for step in range(300): live.log({'train/camlm': 1.0, 'bad': float('nan')}, step)\n"
-        "live.close(); assert live.run_id"
+        "live.close(timeout=300); assert live.run_id"
     )
     jobs = [
         subprocess.Popen([sys.executable, "-c", code, f"arm{n}"], env=_environment(path))
@@ -143,7 +143,10 @@ def test_nothing_is_logged_twice(opened, results, monkeypatch, capsys):
     close(monkeypatch)
     assert len(children(opened)) == 2
     again = start.open_parent(opened.uri, "ernie-m", "default", CONFIG)
-    outputs = {"metrics": {"metrics.json": '{"retrieval": {"btmlm": 0.4}}'}}
+    outputs = {
+        "metrics": {"metrics.json": '{"retrieval": {"btmlm": 0.4}}'},
+        "scores": {"scores.csv": "task,value\n"},
+    }
     results.job("report_build", "", outputs)
     close(monkeypatch)
     assert set(children(again)) == {"report_build"}
@@ -223,6 +226,16 @@ def test_a_corrupt_record_is_passed_over(opened, results, monkeypatch, capsys):
     close(monkeypatch)
     assert len(children(opened)) == 2
     assert "corpora_clean/de/record.json" in capsys.readouterr().err
+
+
+def test_a_damaged_file_does_not_hide_the_other_jobs(opened, results, monkeypatch, capsys):
+    results.job("corpora_clean", "de", {"stats": {"stats.json": "{"}})
+    results.small_run()
+    close(monkeypatch)
+    status = {name: run.info.status for name, run in children(opened).items()}
+    assert status.pop("corpora_clean/de") == "FAILED"
+    assert set(status.values()) == {"FINISHED"} and len(status) == 2
+    assert "while logging corpora_clean/de" in capsys.readouterr().err
 
 
 def test_names_and_values_fit_the_store():

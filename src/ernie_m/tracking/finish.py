@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 SHARED = "corpora_download"  # the one stage whose results all runs share
-NUMBERS = ("metrics", "scores", "stats")  # outputs that are JSON files of numbers
+NUMBERS = ("metrics", "scores", "stats")  # outputs whose JSON files hold numbers
 LOGGED = "record.sha256"
 LONGEST_NAME = 500  # of a data set, set by MLflow
 
@@ -48,27 +48,29 @@ def _common(files: list[dict[str, Any]]) -> str:
     return os.path.commonpath([file["path"] for file in files])
 
 
-def _intact(file: dict[str, Any]) -> bool:
-    """Whether a file still has the bytes that its record states."""
-    path = Path(file["path"])
-    return path.is_file() and file_sha256(path) == file["sha256"]
+def _intact_files(record: dict[str, Any], name: str) -> Iterator[Path]:
+    """Outputs under ``name`` that still have the bytes that the record states."""
+    for file in record["facts"]["outputs"].get(name, []):
+        path = Path(file["path"])
+        if path.is_file() and file_sha256(path) == file["sha256"]:
+            yield path
 
 
 def points(record: dict[str, Any]) -> Iterator[store.Point]:
     """Numbers of a record's metrics, scores, statistics and curves."""
     started, ended = (_milliseconds(record["run"][key]) for key in ("started", "ended"))
     yield "job/seconds", float(record["run"]["seconds"]), ended, 0
-    for name, files in record["facts"]["outputs"].items():
-        for file in (file for file in files if name in (*NUMBERS, "curves") and _intact(file)):
-            text = Path(file["path"]).read_text(encoding="utf-8")
-            if name == "curves":
-                for line in map(json.loads, text.splitlines()):
-                    step, when = line.pop("step"), started + int(1000 * line.get("seconds", 0))
-                    for key, value in store.numbers(line).items():
-                        yield key, value, when, step
-            else:
-                for key, value in store.numbers(json.loads(text)).items():
+    for name in NUMBERS:
+        for path in _intact_files(record, name):
+            if path.suffix == ".json":
+                content = json.loads(path.read_text(encoding="utf-8"))
+                for key, value in store.numbers(content).items():
                     yield f"{name}/{key}", value, ended, 0
+    for path in _intact_files(record, "curves"):
+        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            step, when = line.pop("step"), started + int(1000 * line.get("seconds", 0))
+            for key, value in store.numbers(line).items():
+                yield key, value, when, step
 
 
 def _tags(record: dict[str, Any], digest: str) -> dict[str, str]:
@@ -208,7 +210,11 @@ def finish(session: sessions.Session, status: str) -> int:
     logger = Logger(client, session)
     new = [item for item in records(session.run) if not logger.already_logged(item[1])]
     for record, digest in new:
-        logger.log(record, digest)
+        try:
+            logger.log(record, digest)
+        except (KeyError, ValueError) as error:
+            # One job's damaged files must not hide the others; the store's own errors end it all.
+            sessions.warn(f"logging {child_name(record['stage'], record['instance'])}", error)
         if record["stage"] == "report_build":
             # The run's summary also stands on the parent, where invocations are compared.
             store.log_points(client, session.run_id, points(record))

@@ -55,7 +55,9 @@ class Live:
         self._closing.set()
         self._thread.join(timeout)
         if self._thread.is_alive():
-            late = TimeoutError(f"no answer in {timeout:g} s, the rest of the curves is dropped")
+            late = TimeoutError(
+                f"no answer in {timeout:g} s, the rest of the curves follows at the end"
+            )
             sessions.warn("closing a run", late)
         self._thread = None
 
