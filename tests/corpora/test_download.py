@@ -75,9 +75,12 @@ def test_an_address_that_never_answers_is_reported(server, tmp_path):
         fetch(row(path=None, url=server), tmp_path / "target", pauses=())
 
 
-def test_more_bytes_than_promised_are_refused(server, tmp_path):
-    with pytest.raises(UserError, match="more than the 100 bytes"):
-        fetch(row(path=None, url=server, bytes=100), tmp_path / "target", pauses=(0.0,))
+@pytest.mark.parametrize(
+    ("promised", "message"), [(100, "more than 100 bytes"), (20_000, "only 10,000 of 20,000 bytes")]
+)
+def test_another_size_than_promised_is_refused(server, tmp_path, promised, message):
+    with pytest.raises(UserError, match=message):
+        fetch(row(path=None, url=server, bytes=promised), tmp_path / "target", pauses=(0.0,))
 
 
 def test_a_package_comes_through_pip(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 
 from ernie_m.config.corpora import DatasetRow
@@ -68,12 +69,14 @@ def fetch_url(row: DatasetRow, target: Path) -> None:
                 sink.write(block)
                 done += len(block)
                 if done > row.bytes:
-                    raise TransferError(f"more than the {row.bytes:,} bytes of the registry came")
+                    raise TransferError(f"more than {row.bytes:,} bytes came")
                 if done * 10 // row.bytes > told:
                     told = done * 10 // row.bytes
                     logger.info("%s: %d of %d MB", row.id, done // BLOCK, row.bytes // BLOCK)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
         raise TransferError(str(error)) from None
+    if done < row.bytes:
+        raise TransferError(f"only {done:,} of {row.bytes:,} bytes came")
 
 
 def copy_path(row: DatasetRow, target: Path) -> None:

@@ -58,10 +58,10 @@ _ALSO = {"az": "CYRILLIC", "ku": "LATIN", "sr": "LATIN", "uz": "CYRILLIC"}
 # Languages that an identifier confuses on short lines: each answer stands for the whole set.
 _CONFUSED = (
     "an ca es ext gl oc pt",
-    "da fo nb nn no sv",
+    "da fo nn no sv",
     "bs hr sl sr",
     "cs sk",
-    "id jv ms su",
+    "id jv ms",
     "hi mr ne sa",
     "ja wuu yue zh",
     "af fy nl",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ernie_m.corpora.hashing import hash64
 from ernie_m.errors import UserError
@@ -84,7 +84,8 @@ def write_shard(path: Path, shard: Shard) -> None:
         "tokens": sum(len(side.tokens) for side in shard.sides),
     }
     # One entry: safetensors writes several metadata keys in an order that changes from run to run.
-    save_file(arrays, path, metadata={"ernie_m": json.dumps(facts, sort_keys=True)})
+    content = save(arrays, metadata={"ernie_m": json.dumps(facts, sort_keys=True)})
+    path.write_bytes(content)  # not save_file, which hides a full disk in an error of its own
 
 
 def read_shard(path: Path, tokenizer: str | None = None) -> Shard:
