@@ -20,7 +20,7 @@ OUTPUTS = ["model", "curves", "metrics"]
 
 def settings(**changes: Any) -> StageSettings:
     values = {
-        "objectives": Shares(mmlm=1, camlm=1),
+        "objectives": Shares(mmlm=1, tlm=0, camlm=1),
         "steps": 24,
         "batch_tokens": 128,
         "row_length": 32,
