@@ -1,0 +1,1 @@
+"""Tests of rules, plans, whole runs and DVC."""

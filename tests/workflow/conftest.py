@@ -1,0 +1,142 @@
+"""One real run of the tiny configuration, in a copy of the repository, shared by all tests here.
+
+In the copy `config/config.yaml` is the tiny one under the name of the default run, so that plain
+`snakemake` and `dvc.yaml` mean it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ernie_m.config.load import deep_merge
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "workflow", "profiles", "config", "envs", "src", "dvc.yaml", ".dvc")
+SMALL = (".dvcignore", ".gitignore")
+DOWNLOADS = "results/corpora_download"
+PER_TASK = re.compile(r"^(xtreme_prepare|xtreme_predict)_\w+$")
+
+
+class Repository:
+    """A copy of the repository in which commands are run."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def run(self, *words, check=True):
+        """Run a command of the environment in the copy; returns the finished process."""
+        folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+        environment = os.environ | {
+            "PATH": os.pathsep.join(folders),
+            "PYTHONPATH": str(self.path / "src"),
+            "DVC_NO_ANALYTICS": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+        }
+        done = subprocess.run(
+            words, cwd=self.path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert not check or done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def git(self, *words):
+        """Run git as a made-up author."""
+        who = ("-c", "user.name=Test", "-c", "user.email=test@localhost")
+        return self.run("git", *who, *words)
+
+    def planned(self, *words):
+        """Number of jobs that a dry run plans, by stage."""
+        text = self.run("snakemake", "--dry-run", *words).stdout
+        table = re.search(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", text, re.MULTILINE)
+        if table is None:
+            assert "Nothing to be done" in text, text
+            return Counter()
+        jobs = Counter()
+        for line in table.group(1).splitlines():
+            rule, count = line.split()
+            jobs[PER_TASK.sub(r"\1", rule)] += int(count)
+        del jobs["total"], jobs["all"]
+        return jobs
+
+    @contextmanager
+    def edited(self, name, edit):
+        """The file `name` with `edit` applied to its text, put back as it was afterwards."""
+        path = self.path / name
+        before = path.read_text(encoding="utf-8")
+        path.write_text(edit(before), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(before, encoding="utf-8")
+
+    def configured(self, **changes):
+        """The configuration with changes laid over it, as :meth:`edited`."""
+
+        def edit(text):
+            return yaml.safe_dump(deep_merge(yaml.safe_load(text), changes), sort_keys=False)
+
+        return self.edited("config/config.yaml", edit)
+
+
+def copy_of_repository(path):
+    """The working tree, as far as the pipeline needs it, under git."""
+    path.mkdir(parents=True, exist_ok=True)
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "tmp", "cache")
+    for name in PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, path / name, ignore=ignore)
+        else:
+            shutil.copy(source, path / name)
+    for name in SMALL:
+        shutil.copy(ROOT / name, path / name)
+    repository = Repository(path)
+    repository.git("init", "-q", "-b", "main")
+    return repository
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory):
+    """A copy in which nothing was run; only for planning."""
+    return copy_of_repository(tmp_path_factory.mktemp("blank") / "repository")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A copy in which the tiny pipeline was run from beginning to end, with 2 cores."""
+    repository = copy_of_repository(tmp_path_factory.mktemp("tiny") / "repository")
+    base = repository.path / "config/config.yaml"
+    merged = deep_merge(
+        yaml.safe_load(base.read_text(encoding="utf-8")),
+        yaml.safe_load((ROOT / "config/tiny.yaml").read_text(encoding="utf-8")),
+    )
+    text = yaml.safe_dump(merged | {"run": "default"}, sort_keys=False, allow_unicode=True)
+    base.write_text(text, encoding="utf-8")
+    if (ROOT / DOWNLOADS).is_dir():  # spares the tests a download; its bytes are checked anyway
+        take_downloads(repository)
+    repository.git("add", ".")
+    repository.git("commit", "-q", "-m", "tiny")
+    started = time.monotonic()
+    repository.log = repository.run("snakemake", "--cores", "2").stderr
+    repository.seconds = time.monotonic() - started
+    return repository
+
+
+def take_downloads(repository):
+    """Let the copy's registry name the files that the working tree has already fetched."""
+    registry = repository.path / "config/corpora.yaml"
+    rows = yaml.safe_load(registry.read_text(encoding="utf-8"))
+    for row in rows:
+        file = ROOT / DOWNLOADS / row["id"] / "original"
+        if file.is_file():
+            del row["package"]
+            row["path"] = str(file)
+    registry.write_text(yaml.safe_dump(rows, sort_keys=False), encoding="utf-8")

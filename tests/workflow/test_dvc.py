@@ -1,0 +1,223 @@
+"""`dvc.yaml` is in step with the rules, and DVC's commands work on what Snakemake has made."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ernie_m.config.load import read
+from ernie_m.lineage.slices import SEEDED, SLICES, settings_text
+
+from .conftest import ROOT, Repository
+
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES = DVC["stages"]
+ROOTS = re.compile(r"^results/(?:default/)?(\w+)")
+
+
+def outs(stage):
+    """The pipeline's stages whose results a milestone keeps, and how."""
+    found = {}
+    for kind in ("outs", "metrics", "plots"):
+        for entry in stage.get(kind, []):
+            ((path, how),) = entry.items()
+            found[path] = how | {"kind": kind}
+    return found
+
+
+def made_in(milestone):
+    """Names of the pipeline's stages that a milestone's outputs are of."""
+    return {ROOTS.match(path).group(1) for path in outs(STAGES[milestone])}
+
+
+MILESTONE = {stage: name for name in STAGES for stage in made_in(name)}
+
+
+def param_keys(milestone):
+    ((path, keys),) = (item for entry in STAGES[milestone]["params"] for item in entry.items())
+    assert path == "config/config.yaml"
+    return keys
+
+
+def test_every_stage_belongs_to_one_milestone():
+    assert MILESTONE.keys() == SLICES.keys()
+    assert sum(len(made_in(name)) for name in STAGES) == len(SLICES)
+
+
+def test_a_milestone_runs_the_target_of_its_name(blank):
+    for name, stage in STAGES.items():
+        assert stage["cmd"] == f"snakemake {name} --cores all"
+    blank.run("snakemake", "--dry-run", "--cores", "1", *STAGES)
+
+
+def test_outputs_are_kept_and_small_ones_are_for_git():
+    for stage in STAGES.values():
+        for path, how in outs(stage).items():
+            assert how["persist"] is True, path
+            assert (how["kind"] == "outs") == how.get("cache", True), path
+
+
+def test_small_results_are_not_ignored_by_git(blank):
+    for stage in STAGES.values():
+        for path, how in outs(stage).items():
+            ignored = blank.run("git", "check-ignore", "-q", path, check=False).returncode == 0
+            assert ignored == how.get("cache", True), path
+
+
+def test_dependencies_follow_the_graph(blank):
+    """Each milestone names the results it reads of others, and the code and rules it runs."""
+    text = blank.run("snakemake", "--rulegraph", "dot", "--forceall").stdout
+    names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', text, flags=re.M))
+    needed = {name: set() for name in STAGES}
+    for source, target in re.findall(r"(\d+) -> (\d+)", text):
+        one, other = (
+            next((s for s in SLICES if names[n] == s or names[n].startswith(f"{s}_standin")), None)
+            for n in (source, target)
+        )
+        if one and other and MILESTONE[one] != MILESTONE[other]:
+            needed[MILESTONE[other]].add(one)
+    for name, stage in STAGES.items():
+        results = {ROOTS.match(dep).group(1) for dep in stage["deps"] if ROOTS.match(dep)}
+        assert results == needed[name], name
+        for dep in stage["deps"]:
+            assert ROOTS.match(dep) or (ROOT / dep).exists(), dep
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_key_that_reaches_a_job_is_among_the_params(name):
+    """Change each value of the configuration in turn; what a milestone's jobs notice, it names."""
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    noticed = {key for key in leaves(config) if changed_stages(config, key) & made_in(name)}
+    keys = param_keys(name)
+    for key in noticed:
+        assert any(key == one or key.startswith(f"{one}.") for one in keys), key
+    if made_in(name) & SEEDED:
+        assert "seed" in keys
+
+
+def leaves(value, prefix=""):
+    for key, inner in value.items():
+        path = f"{prefix}{key}"
+        if isinstance(inner, dict) and inner:
+            yield from leaves(inner, f"{path}.")
+        else:
+            yield path
+
+
+def changed_stages(config, key, cache={}):  # noqa: B006  (shared between the parameters)
+    """Stages that get other settings when the number at ``key`` is changed."""
+    if key not in cache:
+        *path, last = key.split(".")
+        changed = json.loads(json.dumps(config))
+        section = changed
+        for part in path:
+            section = section[part]
+        value = section[last]
+        if isinstance(value, bool):
+            section[last] = not value
+        elif isinstance(value, int | float):
+            section[last] = value * 1.25 if isinstance(value, float) else value * 2
+        cache[key] = {
+            stage for stage in SLICES if section[last] != value and differ(config, changed, stage)
+        }
+    return cache[key]
+
+
+def differ(before, after, stage):
+    from ernie_m.config.load import load
+    from ernie_m.errors import UserError
+
+    instance = {"corpora": "homeassistant/de", "pretrain": "ernie_m"}.get(stage.split("_")[0], "")
+    instance = INSTANCES.get(stage, instance)
+    try:
+        return settings_text(load(before), stage, instance) != settings_text(
+            load(after), stage, instance
+        )
+    except UserError:
+        return False
+
+
+INSTANCES = {
+    "corpora_download": "homeassistant",
+    "corpora_clean": "de",
+    "corpora_split": "",
+    "tokenizer_encode": "mono-de",
+    "pretrain_backtranslate": "ernie_m/0",
+    "xtreme_prepare": "standin_qa",
+    "xtreme_baseline": "standin_qa",
+    "xtreme_finetune": "standin_qa/ernie_m/btmlm/seed1",
+    "xtreme_predict": "standin_qa/ernie_m/btmlm/seed1",
+    "xtreme_score": "standin_qa/ernie_m/btmlm/seed1",
+}
+
+
+def test_artifacts_are_outputs_of_a_milestone():
+    kept = [path for stage in STAGES.values() for path in outs(stage)]
+    for artifact in DVC["artifacts"].values():
+        assert any(artifact["path"].startswith(f"{path}/") for path in kept)
+    config = read(base=ROOT / "config/config.yaml")
+    assert config.run == "default"
+
+
+@pytest.fixture(scope="module")
+def committed(tiny):
+    """The tiny run, entered into DVC and into git."""
+    tiny.run("dvc", "commit", "--force", "--quiet")
+    tiny.git("add", "dvc.lock", "results")
+    tiny.git("commit", "-q", "-m", "results")
+    return tiny
+
+
+def test_a_direct_run_is_entered_and_nothing_is_left_to_do(committed):
+    assert json.loads(committed.run("dvc", "status", "--json").stdout) == {}
+    done = committed.run("dvc", "repro")
+    assert "up to date" in done.stdout and "Running stage" not in done.stdout
+    tracked = committed.git("ls-files", "results").stdout.split()
+    assert tracked == [
+        "results/default/report_build/metrics.json",
+        "results/default/report_build/scores.csv",
+    ]
+
+
+def test_repro_runs_a_milestone_through_snakemake(committed):
+    with committed.configured(report={"title": "Another"}):
+        status = json.loads(committed.run("dvc", "status", "--json").stdout)
+        assert list(status) == ["report"]
+        done = committed.run("dvc", "repro")
+        ran = set(re.findall(r"Running stage '(\w+)'", done.stdout))
+        assert ran == {"report"}
+        page = committed.path / "results/default/report_build/report.html"
+        assert "Another" in page.read_text(encoding="utf-8")
+        diff = json.loads(committed.run("dvc", "params", "diff", "--json").stdout)
+        assert diff["config/config.yaml"]["report.title"]["new"] == "Another"
+    committed.run("dvc", "repro")
+
+
+def test_the_graph_of_milestones(committed):
+    text = committed.run("dvc", "dag", "--mermaid").stdout
+    assert all(f'"{name}"' in text for name in STAGES)
+
+
+def test_metrics_and_plots(committed):
+    shown = json.loads(committed.run("dvc", "metrics", "show", "--json").stdout)
+    (metrics,) = shown[""]["data"].values()
+    assert metrics["data"]
+    plots = json.loads(committed.run("dvc", "plots", "show", "--json").stdout)
+    assert plots["data"]
+
+
+def test_push_and_pull_through_a_remote(committed, tmp_path):
+    remote, clone = tmp_path / "remote", tmp_path / "clone"
+    committed.run("dvc", "remote", "add", "--local", "--force", "-d", "store", str(remote))
+    committed.run("dvc", "push", "--quiet")
+    committed.git("clone", "-q", ".", str(clone))
+    other = Repository(clone)
+    other.run("dvc", "remote", "add", "--local", "-d", "store", str(remote))
+    other.run("dvc", "pull", "--quiet")
+    for name in ("pretrain_btmlm/ernie_m/model.safetensors", "report_build/report.html"):
+        path = Path("results/default") / name
+        assert (clone / path).read_bytes() == (committed.path / path).read_bytes()
+    scores = "results/default/xtreme_score/standin_retrieval/ernie_m/btmlm/seed1/scores.json"
+    assert other.run("ernie-m", "audit", scores).returncode == 0

@@ -1,0 +1,189 @@
+"""What every rule must have, read from the parsed workflow and from its text."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ernie_m.config.load import read
+from ernie_m.lineage.slices import SEEDED, SLICES, seed_of, settings_of
+from tests.workflow.conftest import PER_TASK, ROOT
+
+OVERLAYS = sorted(
+    path.name for path in (ROOT / "config").glob("*.yaml") if path.name != "corpora.yaml"
+)
+TARGETS = {"corpora", "tokenizer", "camlm", "backtranslate", "btmlm", "xtreme", "report", "all"}
+ORDER = [
+    *("name", "input", "output", "log", "benchmark", "retries", "wildcard_constraints"),
+    *("conda", "threads", "resources", "params", "shell"),
+]
+
+
+@pytest.fixture(scope="module")
+def workflow():
+    """The workflow as Snakemake parses it."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
+
+    with SnakemakeApi(OutputSettings(quiet="all")) as api:
+        loaded = api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(),
+            snakefile=ROOT / "Snakefile",
+            workdir=ROOT,
+        )
+        yield loaded._workflow
+
+
+@pytest.fixture(scope="module")
+def stages(workflow):
+    """Rules that run something, by stage: a stage may have a rule for each task."""
+    found = {}
+    for rule in workflow.rules:
+        if not rule.norun:
+            found.setdefault(PER_TASK.sub(r"\1", rule.name), []).append(rule)
+    return found
+
+
+def test_targets_and_stages(workflow, stages):
+    assert {rule.name for rule in workflow.rules if rule.norun} == TARGETS
+    assert workflow.default_target == "all"
+    assert stages.keys() == SLICES.keys()
+
+
+def test_every_rule_is_fully_described(stages):
+    for stage, rules in stages.items():
+        for rule in rules:
+            assert rule.docstring and len(rule.docstring.split()) > 20, f"{stage} says no why"
+            assert rule.log and rule.benchmark, stage
+            assert {"mem_mb", "runtime", "_cores"} <= rule.resources.keys(), stage
+            assert rule.conda_env, stage
+            assert set(rule.params.keys()) in ({"code", "settings"}, {"code", "settings", "seed"})
+            assert {"record"} <= set(rule.output.keys()), stage
+
+
+def test_a_stage_is_one_rule_one_module_one_folder_one_log_one_benchmark(stages):
+    for stage, rules in stages.items():
+        package, _, module = stage.partition("_")
+        assert importlib.util.find_spec(f"ernie_m.{package}.{module}"), stage
+        for rule in rules:
+            assert f"python -m ernie_m.{package}.{module} " in rule.shellcmd
+            root = "results" if stage == "corpora_download" else "results/default"
+            folder = re.compile(rf"{root}/{stage}/")
+            assert all(folder.match(str(path)) for path in rule.output), stage
+            assert str(rule.log[0]).startswith(f"{root}/logs/{stage}")
+            assert str(rule.benchmark).startswith(f"{root}/benchmarks/{stage}")
+            parents = {Path(str(path)).parent for path in rule.output}
+            assert len(parents) == 1, f"{stage} has outputs outside its instance's folder"
+
+
+def test_only_stages_that_draw_have_a_seed(stages):
+    drawing = set()
+    for stage, rules in stages.items():
+        package, _, module = stage.partition("_")
+        text = (ROOT / "src/ernie_m" / package / f"{module}.py").read_text(encoding="utf-8")
+        given = {"seed" in set(rule.params.keys()) for rule in rules}
+        assert given == {stage in SEEDED or stage == "xtreme_finetune"}, stage
+        if "job.seed" in text:
+            drawing.add(stage)
+    assert drawing <= SEEDED | {"xtreme_finetune"}
+
+
+def test_rules_are_written_in_one_order():
+    for path in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        for rule in re.split(r"^ *rule\b", path.read_text(encoding="utf-8"), flags=re.M)[1:]:
+            found = re.findall(r"^ {4,8}(\w+):", rule, flags=re.M)
+            known = [ORDER.index(word) for word in found if word in ORDER]
+            assert len(known) == len(found), f"{path.name}: {found}"
+            assert known == sorted(known), f"{path.name}: {found}"
+
+
+def test_no_rule_runs_python_of_its_own(stages):
+    for rules in stages.values():
+        for rule in rules:
+            assert rule.shellcmd and not (rule.is_run or rule.is_script or rule.is_wrapper)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_settings_of_every_stage_are_what_its_module_takes(overlay):
+    """A slice must be accepted by the module's own settings class, without anything left over."""
+    config = read(ROOT / "config" / overlay, base=ROOT / "config/config.yaml")
+    dataset, task = config.corpora.datasets[0], config.xtreme.tasks[0]
+    names = {
+        "corpora_download": dataset,
+        "corpora_extract": f"{dataset}/en",
+        "corpora_clean": "en",
+        "tokenizer_encode": "mono-en",
+        "pretrain_initialise": "ernie_m",
+        "pretrain_camlm": "ernie_m",
+        "pretrain_backtranslate": "ernie_m/0",
+        "pretrain_btmlm": "ernie_m",
+        "xtreme_prepare": task,
+        "xtreme_baseline": task,
+    }
+    for stage in SLICES:
+        shape = f"{task}/ernie_m/btmlm/seed3" if stage.startswith("xtreme") else ""
+        instance = names.get(stage, shape)
+        package, _, module = stage.partition("_")
+        text = (ROOT / "src/ernie_m" / package / f"{module}.py").read_text(encoding="utf-8")
+        (wanted,) = re.findall(r"^    main\(\w+, (\w+)\)", text, flags=re.M)
+        assert type(settings_of(config, stage, instance)).__name__ == wanted, stage
+        if stage == "xtreme_finetune":
+            assert seed_of(config, stage, instance) == 3
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_shipped_configuration_can_be_planned(blank, overlay):
+    jobs = blank.planned("--cores", "1", "--configfile", f"config/{overlay}")
+    assert jobs.keys() == SLICES.keys()
+
+
+def test_an_arm_shares_what_it_has_in_common_with_the_main_one(blank):
+    changed = {"pretrain": {"btmlm": {"optimiser": {"learning_rate": 0.1}}}}
+    with blank.configured(variants={"fast": changed}):
+        jobs = blank.planned("--cores", "1")
+    assert (jobs["pretrain_initialise"], jobs["pretrain_camlm"], jobs["pretrain_btmlm"]) == (
+        1,
+        1,
+        2,
+    )
+
+
+def test_an_arm_without_the_objective_needs_no_generation(blank):
+    shares = {"objectives": {"btmlm": 0.0, "mmlm": 1.0}}
+    with blank.configured(pretrain={"btmlm": shares}):
+        jobs = blank.planned("--cores", "1")
+    assert jobs["pretrain_backtranslate"] == 0 and jobs["pretrain_btmlm"] == 1
+
+
+def test_an_unknown_key_stops_the_plan_and_names_the_nearest(blank):
+    with blank.configured(pretrain={"camlm": {"stepps": 3}}):
+        done = blank.run("snakemake", "--dry-run", "--cores", "1", check=False)
+    assert done.returncode != 0
+    assert "pretrain.camlm.steps" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_the_workflow_is_lint_free(blank):
+    blank.run("snakemake", "--lint")
+
+
+@pytest.mark.parametrize("name", ["default", "slurm", "kubernetes"])
+def test_profiles_name_existing_rules_and_options(name, workflow):
+    from snakemake.cli import get_argument_parser
+
+    profile = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
+    options = {
+        word.lstrip("-") for a in get_argument_parser()._actions for word in a.option_strings
+    }
+    plugins = {"default-storage-provider", "default-storage-prefix", "container-image"}
+    assert profile.keys() <= options | plugins
+    rules = {rule.name for rule in workflow.rules}
+    assert profile.get("set-resources", {}).keys() <= rules
+
+
+def test_checksums_decide_in_the_default_profile():
+    profile = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
+    assert profile["max-checksum-file-size"] == "1TB" and profile["rerun-incomplete"]
