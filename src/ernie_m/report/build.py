@@ -66,12 +66,18 @@ def _context(
         "summary": content.summary(evidence, trained),
         "circumstances": content.circumstances(evidence),
         "main_tables": main_tables,
-        "steps": [figures.steps(table) for table in main_tables],
+        "steps": [
+            (table, figures.steps(table))
+            for table in main_tables
+            if any(row.average for row in table.stages)
+        ],
         "verdict": content.verdict(main_tables),
         "categories": content.by_category(tables, metrics),
         "standin": any(table.standin for table in tables),
         "variants": content.variants(evidence, main_tables),
-        "losses": training.loss_figures(trained),
+        "losses": training.loss_figures(
+            trained, [*content.languages(evidence), *content.pairs(evidence)]
+        ),
         "trained": trained,
         "cleaning": content.cleaning(evidence),
         "division": content.division(evidence),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain as joined
 from pathlib import Path
@@ -28,16 +29,21 @@ def languages(evidence: Evidence) -> list[str]:
     return list(evidence.settings("corpora_split").get("languages", []))
 
 
+def pairs(evidence: Evidence) -> list[str]:
+    """Sentence pairs of the run, in the order of its configuration."""
+    return list(evidence.settings("corpora_split").get("pairs", []))
+
+
 def summary(evidence: Evidence, trained: list[training.Trained]) -> list[tuple[str, str]]:
     """The run in a few lines: what was trained on what, and when."""
     split = evidence.only("corpora_split", "stats") or {"languages": {}, "pairs": {}}
     mono = sum(own["mono"]["train"]["sentences"] for own in split["languages"].values())
-    pairs = sum(own["train"]["pairs"] for own in split["pairs"].values())
+    parallel = sum(own["train"]["pairs"] for own in split["pairs"].values())
     shape = evidence.settings("pretrain_initialise")
     tokenizer = evidence.only("tokenizer_train", "stats") or {}
     facts = [
         ("Languages", " ".join(languages(evidence))),
-        ("Training text", f"{count(mono)} sentences, {count(pairs)} sentence pairs"),
+        ("Training text", f"{count(mono)} sentences, {count(parallel)} sentence pairs"),
         ("Vocabulary", f"{count(tokenizer['size'])} pieces" if tokenizer else ""),
         ("Encoder", _encoder(shape, trained)),
     ]
@@ -160,8 +166,7 @@ def cleaning(evidence: Evidence) -> dict[str, Any]:
     stats = {
         artifact.instance: artifact.json() for artifact in evidence.shown("corpora_clean", "stats")
     }
-    order = [code for code in languages(evidence) if code in stats]
-    rows = [stats[code] for code in [*order, *sorted(set(stats) - set(order))]]
+    rows = [stats[code] for code in training.in_order(stats, languages(evidence))]
     shares = [1 - row["rows_out"] / row["rows_in"] if row["rows_in"] else 0.0 for row in rows]
     return {
         "rows": list(zip(rows, shares, strict=True)),
@@ -172,10 +177,9 @@ def cleaning(evidence: Evidence) -> dict[str, Any]:
 
 def _reasons(drops: Iterable[dict[str, int]]) -> list[str]:
     """Reasons by how much they dropped altogether."""
-    totals: dict[str, int] = {}
+    totals: Counter[str] = Counter()
     for own in drops:
-        for reason, number in own.items():
-            totals[reason] = totals.get(reason, 0) + number
+        totals.update(own)
     return sorted(totals, key=lambda reason: (-totals[reason], reason))
 
 
@@ -184,14 +188,22 @@ def division(evidence: Evidence) -> dict[str, Any]:
     stats = evidence.only("corpora_split", "stats")
     if stats is None:
         return {}
-    own = stats["languages"].values()
-    pairs = [side for sizes in stats["pairs"].values() for side in (sizes["train"],)]
+    order = languages(evidence)
+    own = {code: stats["languages"][code] for code in training.in_order(stats["languages"], order)}
+    drops = {
+        code: Counter(entry["dropped"]) + Counter(entry["mono"]["train"]["dropped"])
+        for code, entry in own.items()
+    }
+    names = training.in_order(stats["pairs"], pairs(evidence))
+    sizes = {name: stats["pairs"][name] for name in names}
     return {
         **stats,
-        "reasons": _reasons(entry["dropped"] for entry in own),
-        "mono_reasons": _reasons(entry["mono"]["train"]["dropped"] for entry in own),
-        "pair_reasons": _reasons(entry["dropped"] for entry in pairs),
-        "most_pairs": max((entry["pairs"] for entry in pairs), default=0),
+        "languages": own,
+        "pairs": sizes,
+        "drops": drops,
+        "reasons": _reasons(drops.values()),
+        "pair_reasons": _reasons(entry["train"]["dropped"] for entry in sizes.values()),
+        "most_pairs": max((entry["train"]["pairs"] for entry in sizes.values()), default=0),
     }
 
 
@@ -205,7 +217,9 @@ def tokens_of_text(evidence: Evidence) -> dict[str, Any]:
         }
         for artifact in evidence.shown("tokenizer_encode", "manifest")
     }
-    return {"languages": stats["languages"], "corpora": corpora}
+    own = stats["languages"]
+    order = training.in_order(own, languages(evidence))
+    return {"languages": {code: own[code] for code in order}, "corpora": corpora}
 
 
 def generated(evidence: Evidence) -> dict[str, dict[str, int]]:

@@ -83,15 +83,9 @@ def losses(objective: str, curves: Sequence[Curve], unigram: float | None) -> Ma
     The dashed line is what word frequencies alone would score: under it something was learnt.
     """
     drawing = Drawing(*PANEL, f"{objective.upper()}: loss over training tokens")
-    shown = [value for curve in curves for _, value in [*curve.train, *curve.valid]]
-    low = min(shown)
-    top = max(unigram or 0.0, low + 0.5)
-    high = min(max(shown), top + 0.35 * (top - low)) if unigram else max(shown)
-    high = max(high, top + 0.08 * (top - low))
     scale = 1e6 if max(curve.end for curve in curves) >= 1e6 else 1e3
-    floor = max(0.0, low - 0.12 * (high - low))
     end = max(curve.end for curve in curves) / scale
-    axes = Axes(drawing, (0, end), (floor, high), (16, 44, 26, 30))
+    axes = Axes(drawing, (0, end), _span(curves, unigram), (16, 44, 26, 30))
     axes.y_grid()
     axes.x_numbers("M tokens" if scale == 1e6 else "k tokens")
     if unigram is not None:
@@ -105,6 +99,19 @@ def losses(objective: str, curves: Sequence[Curve], unigram: float | None) -> Ma
     for curve in curves:
         _losses_of_stage(axes, curve, scale)
     return drawing.render()
+
+
+def _span(curves: Sequence[Curve], unigram: float | None) -> tuple[float, float]:
+    """Losses to show: all, but of a model that got under the unigram level only the last bit
+    above it, or the fall from the start would flatten everything that matters."""
+    shown = [value for curve in curves for _, value in [*curve.train, *curve.valid]]
+    low, high = min(shown), max(shown)
+    if unigram is not None:
+        if low < unigram:
+            high = unigram + 0.35 * (unigram - low)
+        low = min(low, unigram)
+    spare = 0.1 * ((high - low) or 1)
+    return max(0.0, low - spare), high + 0.4 * spare
 
 
 def _below(series: Sequence[tuple[float, float]], high: float) -> list[tuple[float, float]]:

@@ -158,6 +158,19 @@ class Table:
         return METRICS.get(self.metric, self.metric.replace("_", " "))
 
     @property
+    def has_average(self) -> bool:
+        """Whether any row has a mean over languages."""
+        return any(row.average for row in self.rows)
+
+    @property
+    def averaged(self) -> int:
+        """How many languages the averages are over."""
+        return sum(
+            any(row.cells[code].averaged for row in self.rows if code in row.cells)
+            for code in self.languages
+        )
+
+    @property
     def with_english(self) -> bool:
         """Whether English is among the languages, so that the two means differ."""
         return "en" in self.languages
@@ -230,14 +243,16 @@ def _shaded(rows: list[Row]) -> list[Row]:
     """Cells with their heat, and with a mark on the best of each language."""
     values = [cell.value for row in rows for cell in row.cells.values()]
     low, high = min(values), max(values)
-    best: dict[str, float] = {}
+    columns: dict[str, list[float]] = {}
     for row in rows:
         for language, cell in row.cells.items():
-            best[language] = max(cell.value, best.get(language, cell.value))
+            columns.setdefault(language, []).append(cell.value)
+    # Where all are equal there is no best.
+    best = {language: max(own) for language, own in columns.items() if max(own) > min(own)}
 
     def shade(language: str, cell: Cell) -> Cell:
         heat = (cell.value - low) / (high - low) if high > low else 0.0
-        return replace(cell, heat=heat, best=cell.value == best[language])
+        return replace(cell, heat=heat, best=cell.value == best.get(language))
 
     return [
         Row(row.variant, row.stage, {name: shade(name, cell) for name, cell in row.cells.items()})

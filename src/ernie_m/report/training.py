@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,12 @@ TRAINED = ("pretrain_camlm", "pretrain_btmlm")
 def mean(values: dict[str, float]) -> float:
     """Mean over languages or pairs, each counting alike."""
     return sum(values.values()) / len(values)
+
+
+def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """``names`` as in ``order``, those that are not in it last."""
+    known = {name: place for place, name in enumerate(order)}
+    return sorted(names, key=lambda name: (known.get(name, len(known)), name))
 
 
 def leaves(value: Any, path: str = "") -> dict[str, Any]:
@@ -93,8 +100,8 @@ def _of(evidence: Evidence, record: Record, name: str) -> Artifact | None:
 
 
 def objectives(stages: list[Trained]) -> list[str]:
-    """Every objective with a validation loss, in the order they appear."""
-    return list(dict.fromkeys(name for stage in stages for name in stage.metrics["valid"]))
+    """Every objective with a validation loss, in the paper's order."""
+    return [name for name in RESTORED if any(name in stage.metrics["valid"] for stage in stages)]
 
 
 def _series(curve: list[dict[str, float]], key: str, start: float) -> list[tuple[float, float]]:
@@ -114,8 +121,9 @@ def _valid(
     return points
 
 
-def loss_figures(stages: list[Trained]) -> list[dict[str, Any]]:
-    """A chart of the losses and one by language for each objective."""
+def loss_figures(stages: list[Trained], order: Sequence[str]) -> list[dict[str, Any]]:
+    """A chart of the losses and one by language for each objective; languages and pairs follow
+    ``order``."""
     made = []
     for objective in objectives(stages):
         curves, start = [], 0.0
@@ -129,11 +137,11 @@ def loss_figures(stages: list[Trained]) -> list[dict[str, Any]]:
         have = [stage for stage in stages if objective in stage.metrics["valid"]]
         unigram = have[-1].metrics.get("unigram", {}).get(objective, {})
         finals = {stage.name: stage.metrics["valid"][objective] for stage in have}
-        names = list(have[-1].metrics["valid"][objective])
+        names = in_order(have[-1].metrics["valid"][objective], order)
         made.append(
             {
                 "objective": objective.upper(),
-                "restored": RESTORED.get(objective, ""),
+                "restored": RESTORED[objective],
                 "over_tokens": _panel(objective, curves, unigram),
                 "by_language": figures.by_language(objective, names, finals, unigram),
                 "final": mean(finals[have[-1].name]),
