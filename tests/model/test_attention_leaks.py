@@ -16,7 +16,7 @@ from ernie_m.model.packing import NOT_SCORED, Documents, pack
 from ernie_m.model.start import initialise
 from ernie_m.objectives import objectives
 from ernie_m.objectives.objectives import Masking
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 
 VOCABULARY = 60
 

@@ -8,7 +8,7 @@ from ernie_m.objectives import objectives
 from ernie_m.objectives.layout import BOS_ID, EOS_ID, pair, single
 from ernie_m.objectives.masking import corrupt, select
 from ernie_m.objectives.objectives import Masking
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 
 MASK = 99
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=12)

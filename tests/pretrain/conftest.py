@@ -14,15 +14,16 @@ from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import save
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.start import initialise
-from ernie_m.tokenizer.shards import Sentences, Shard, write_shard
+from ernie_m.ragged import Ragged
+from ernie_m.tokenizer.shards import Shard, write_shard
 
 LANGUAGES = ("en", "de", "el")
 VOCABULARY, TOKENIZER = 80, "t" * 64
 
 
-def _sentences(count: int, rng: np.random.Generator) -> Sentences:
+def _sentences(count: int, rng: np.random.Generator) -> Ragged:
     texts = [rng.integers(4, VOCABULARY - 1, rng.integers(1, 12)).tolist() for _ in range(count)]
-    return Sentences.of(texts, VOCABULARY)
+    return Ragged.of(texts, VOCABULARY)
 
 
 def write_corpus(folder: Path, shards: int) -> dict[str, list[Path]]:
@@ -36,7 +37,7 @@ def write_corpus(folder: Path, shards: int) -> dict[str, list[Path]]:
             keys = rng.integers(0, 2**63, count).astype(np.uint64)
             pieces = np.array_split(np.arange(count), shards if part == "train" else 1)
             for k, piece in enumerate(pieces):
-                cut = tuple(Sentences.of([s[i].tolist() for i in piece], VOCABULARY) for s in sides)
+                cut = tuple(Ragged.of([s[i].tolist() for i in piece], VOCABULARY) for s in sides)
                 path = folder / f"{'-'.join(languages)}-{part}-{k}.safetensors"
                 write_shard(path, Shard(languages, TOKENIZER, keys[piece], cut))
                 found[part].append(path)

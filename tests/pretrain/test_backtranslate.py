@@ -14,8 +14,8 @@ from ernie_m.job import Job
 from ernie_m.model.checkpoint import load
 from ernie_m.model.packing import pack
 from ernie_m.objectives.objectives import placeholders
-from ernie_m.objectives.ragged import Ragged
 from ernie_m.pretrain import backtranslate
+from ernie_m.ragged import Ragged
 from ernie_m.training import corpora
 from ernie_m.training.pseudo import Pseudo, read_pseudo
 from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, write_corpus

@@ -12,8 +12,9 @@ from safetensors.numpy import load_file, save_file
 from ernie_m.config.tokenizer import EncodeSettings
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
+from ernie_m.ragged import Ragged
 from ernie_m.tokenizer import encode
-from ernie_m.tokenizer.shards import Sentences, Shard, read_shard, sentence_keys, write_shard
+from ernie_m.tokenizer.shards import Shard, read_shard, sentence_keys, write_shard
 from tests.corpora.synthetic import run_stage
 
 SHA = "a" * 64
@@ -22,7 +23,7 @@ IDS = st.lists(st.lists(st.integers(0, 65_000), max_size=6), max_size=8)
 
 def shard_of(*sides, languages=("en", "de"), vocabulary=65_535):
     keys = sentence_keys([f"id{n}" for n in range(len(sides[0]))])
-    columns = tuple(Sentences.of(side, vocabulary) for side in sides)
+    columns = tuple(Ragged.of(side, vocabulary) for side in sides)
     return Shard(languages[: len(sides)], SHA, keys, columns)
 
 
@@ -69,8 +70,8 @@ def test_what_is_written_is_read(tmp_path_factory, sentences, pair):
 
 
 def test_token_types_follow_the_vocabulary():
-    assert Sentences.of([[1]], 65_535).tokens.dtype == np.uint16
-    assert Sentences.of([[1]], 65_536).tokens.dtype == np.uint32
+    assert Ragged.of([[1]], 65_535).tokens.dtype == np.uint16
+    assert Ragged.of([[1]], 65_536).tokens.dtype == np.uint32
 
 
 def test_arrays_are_memory_maps(tmp_path):

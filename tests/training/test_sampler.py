@@ -3,7 +3,7 @@ import torch
 
 from ernie_m.objectives import objectives
 from ernie_m.objectives.objectives import Masking
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 from ernie_m.training.batches import Sampler, Texts, smoothed
 
 MASK = 99

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 
 BOS_ID, PAD_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 FIRST_PIECE = 4

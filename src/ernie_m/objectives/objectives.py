@@ -13,7 +13,7 @@ from ernie_m.model.attention import Stream, Table
 from ernie_m.model.packing import NOT_SCORED, Documents
 from ernie_m.objectives.layout import Layout, pair, single
 from ernie_m.objectives.masking import corrupt, select
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 
 Array = np.ndarray
 OBJECTIVES = ("mmlm", "tlm", "camlm", "btmlm")

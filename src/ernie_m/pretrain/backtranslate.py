@@ -24,7 +24,7 @@ from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import NOT_SCORED, pack
 from ernie_m.objectives.layout import FIRST_PIECE, PAIR_SPECIALS
 from ernie_m.objectives.objectives import placeholders
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 from ernie_m.training import corpora
 from ernie_m.training.pseudo import Pseudo, write_pseudo
 

@@ -13,7 +13,8 @@ from ernie_m.config.tokenizer import EncodeSettings
 from ernie_m.corpora.languages import units
 from ernie_m.corpora.tables import read_table, table_languages
 from ernie_m.job import Job, main
-from ernie_m.tokenizer.shards import Sentences, Shard, sentence_keys, write_shard
+from ernie_m.ragged import Ragged
+from ernie_m.tokenizer.shards import Shard, sentence_keys, write_shard
 from ernie_m.tokenizer.vocabulary import UNK, Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def encode_table(
     for language, texts in zip(languages, columns, strict=True):
         encoded = tokenizer.encode(texts, threads)
         account.add(language, texts, encoded, sum(len(ids) > max_tokens for ids in encoded))
-        sides.append(Sentences.of([ids[:max_tokens] for ids in encoded], tokenizer.size))
+        sides.append(Ragged.of([ids[:max_tokens] for ids in encoded], tokenizer.size))
     return Shard(tuple(languages), tokenizer.sha256, sentence_keys(ids), tuple(sides))
 
 
@@ -72,7 +73,7 @@ def cut_shard(whole: Shard, start: int, end: int) -> Shard:
     for side in whole.sides:
         offsets = side.offsets[start : end + 1]
         tokens = side.tokens[offsets[0] : offsets[-1]]
-        sides.append(Sentences(np.ascontiguousarray(tokens), offsets - offsets[0]))
+        sides.append(Ragged(np.ascontiguousarray(tokens), offsets - offsets[0]))
     return Shard(whole.languages, whole.tokenizer, whole.keys[start:end].copy(), tuple(sides))
 
 

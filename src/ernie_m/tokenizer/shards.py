@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from ernie_m.corpora.hashing import hash64
 from ernie_m.errors import UserError
+from ernie_m.ragged import Ragged
 
 SCHEMA = 1
 SIDES = {"mono": ("",), "parallel": ("source_", "target_")}
@@ -28,36 +29,13 @@ _MAX_HEADER = 1 << 20
 
 
 @dataclass(frozen=True)
-class Sentences:
-    """Ragged ids: sentence i is ``tokens[offsets[i] : offsets[i + 1]]``."""
-
-    tokens: np.ndarray
-    offsets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self.tokens[self.offsets[index] : self.offsets[index + 1]]
-
-    @classmethod
-    def of(cls, sentences: Sequence[Sequence[int]], vocabulary: int) -> Sentences:
-        """Ids of ``sentences`` in the smallest type that holds ``vocabulary`` of them."""
-        kind = np.uint16 if vocabulary <= np.iinfo(np.uint16).max else np.uint32
-        offsets = np.zeros(len(sentences) + 1, dtype=np.int64)
-        np.cumsum([len(sentence) for sentence in sentences], out=offsets[1:])
-        flat = (token for sentence in sentences for token in sentence)
-        return cls(np.fromiter(flat, dtype=kind, count=int(offsets[-1])), offsets)
-
-
-@dataclass(frozen=True)
 class Shard:
     """One shard: ``sides`` has one entry for a language, two for a pair, as ``languages``."""
 
     languages: tuple[str, ...]
     tokenizer: str
     keys: np.ndarray
-    sides: tuple[Sentences, ...]
+    sides: tuple[Ragged, ...]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -103,7 +81,7 @@ def read_shard(path: Path, tokenizer: str | None = None) -> Shard:
         )
     try:
         sides = tuple(
-            Sentences(arrays[f"{prefix}tokens"], arrays[f"{prefix}offsets"])
+            Ragged(arrays[f"{prefix}tokens"], arrays[f"{prefix}offsets"])
             for prefix in SIDES[facts["kind"]]
         )
         shard = Shard(tuple(facts["languages"]), facts["tokenizer"], arrays["keys"], sides)
@@ -115,7 +93,7 @@ def read_shard(path: Path, tokenizer: str | None = None) -> Shard:
     return shard
 
 
-def _consistent(shard: Shard, side: Sentences) -> bool:
+def _consistent(shard: Shard, side: Ragged) -> bool:
     offsets = side.offsets
     return bool(
         len(offsets) == len(shard) + 1

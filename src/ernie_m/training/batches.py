@@ -14,7 +14,7 @@ from ernie_m.model.packing import Documents, Packed, pack
 from ernie_m.objectives import objectives
 from ernie_m.objectives.layout import PAIR_SPECIALS, SINGLE_SPECIALS
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 
 Array = np.ndarray
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ernie_m.errors import UserError
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.shards import Shard, read_shard
 from ernie_m.training.batches import Texts
 from ernie_m.training.pseudo import read_pseudo
@@ -41,8 +41,7 @@ def read_shards(paths: Sequence[Path], sides: int, tokenizer: str) -> list[Shard
 
 
 def _side(shards: Sequence[Shard], side: int, longest: int) -> Ragged:
-    parts = [Ragged(shard.sides[side].tokens, shard.sides[side].offsets) for shard in shards]
-    return Ragged.join(parts).cut(longest)
+    return Ragged.join([shard.sides[side] for shard in shards]).cut(longest)
 
 
 def _by_name(shards: Sequence[Shard], names: Sequence[str]) -> tuple[list[Shard], Array]:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from ernie_m.errors import UserError
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 
 Array = np.ndarray
 

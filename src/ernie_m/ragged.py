@@ -28,6 +28,16 @@ class Ragged:
     def __getitem__(self, index: int) -> Array:
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
+    @classmethod
+    def of(cls, sequences: Sequence[Sequence[int]], values: int) -> Ragged:
+        """``sequences`` in the smallest unsigned type of 16 bits or more that holds ``values``
+        different tokens."""
+        kind = np.uint16 if values <= np.iinfo(np.uint16).max else np.uint32
+        offsets = np.zeros(len(sequences) + 1, dtype=np.int64)
+        np.cumsum([len(sequence) for sequence in sequences], out=offsets[1:])
+        flat = (token for sequence in sequences for token in sequence)
+        return cls(np.fromiter(flat, dtype=kind, count=int(offsets[-1])), offsets)
+
     def take(self, order: Array) -> Ragged:
         """The sequences numbered by ``order``, in that order, as int64."""
         lengths = self.lengths[order]
