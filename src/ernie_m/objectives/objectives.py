@@ -39,25 +39,40 @@ class Masking:
     pair_positions: str
 
 
-def _documents(
-    layout: Layout, ids: Array, chosen: Array, streams: Array, table: Table, group: Array
-) -> Documents:
-    count = len(layout.lengths)
+def _streams(target: Array, masked: Array) -> Array:
+    """Stream of each token, from which side it is on and whether it was selected."""
+    return np.int64(Stream.MASKED_SOURCE) * masked + np.int64(Stream.TARGET) * target
+
+
+def _documents(layout: Layout, ids: Array, chosen: Array, table: Table, group: Array) -> Documents:
     return Documents(
         ids=ids,
         labels=np.where(chosen, layout.ids, NOT_SCORED),
-        streams=streams,
+        streams=_streams(layout.target, chosen),
         positions=layout.positions,
         languages=layout.languages,
         lengths=layout.lengths,
-        table=np.full(count, table, dtype=np.int64),
+        table=np.full(len(layout.lengths), table, dtype=np.int64),
         group=group,
     )
 
 
-def _streams(target: Array, masked: Array) -> Array:
-    """Stream of each token, from which side it is on and whether it was selected."""
-    return np.int64(Stream.MASKED_SOURCE) * masked + np.int64(Stream.TARGET) * target
+def _masked(
+    objective: str,
+    layout: Layout,
+    candidate: Array,
+    table: Table,
+    group: Array,
+    masking: Masking,
+    rng: np.random.Generator,
+    words: bool = True,
+) -> Documents:
+    """Select among ``candidate`` (bool ``[N]``) and hide what was selected; ``words`` allows
+    random and kept words in its place."""
+    chosen = select(layout.sentence, candidate, masking.ratio[objective], rng)
+    random_share, keep_share = (masking.random_share, masking.keep_share) if words else (0.0, 0.0)
+    ids = corrupt(layout.ids, chosen, masking.mask_id, random_share, keep_share, rng)
+    return _documents(layout, ids, chosen, table, group)
 
 
 def mmlm(
@@ -65,12 +80,7 @@ def mmlm(
 ) -> Documents:
     """Masked language modelling of one sentence; the masked tokens read all of it."""
     layout = single(source, language)
-    chosen = select(layout.sentence, ~layout.special, masking.ratio["mmlm"], rng)
-    ids = corrupt(
-        layout.ids, chosen, masking.mask_id, masking.random_share, masking.keep_share, rng
-    )
-    streams = _streams(layout.target, chosen)
-    return _documents(layout, ids, chosen, streams, Table.ONE_SENTENCE, group)
+    return _masked("mmlm", layout, ~layout.special, Table.ONE_SENTENCE, group, masking, rng)
 
 
 def tlm(
@@ -83,12 +93,7 @@ def tlm(
 ) -> Documents:
     """Translation language modelling: masks on both sides, everything reads everything."""
     layout = pair(source, target, *languages, masking.pair_positions)
-    chosen = select(layout.sentence, ~layout.special, masking.ratio["tlm"], rng)
-    ids = corrupt(
-        layout.ids, chosen, masking.mask_id, masking.random_share, masking.keep_share, rng
-    )
-    streams = _streams(layout.target, chosen)
-    return _documents(layout, ids, chosen, streams, Table.EVERYTHING, group)
+    return _masked("tlm", layout, ~layout.special, Table.EVERYTHING, group, masking, rng)
 
 
 def camlm(
@@ -108,15 +113,11 @@ def camlm(
     candidate = ~layout.special
     if masking.camlm_sides == "one":
         candidate &= layout.target
-    chosen = select(layout.sentence, candidate, masking.ratio["camlm"], rng)
-    random_share, keep_share, table = 0.0, 0.0, Table.CROSS
-    if masking.camlm_words:
-        random_share, keep_share = masking.random_share, masking.keep_share
-        table = Table.CROSS_OWN_WORDS
+    table = Table.CROSS_OWN_WORDS if masking.camlm_words else Table.CROSS
     if masking.camlm_visible_rows == "all":
         table = Table.CROSS_LEAKING
-    ids = corrupt(layout.ids, chosen, masking.mask_id, random_share, keep_share, rng)
-    return _documents(layout, ids, chosen, _streams(layout.target, chosen), table, group)
+    words = masking.camlm_words
+    return _masked("camlm", layout, candidate, table, group, masking, rng, words)
 
 
 def btmlm(
@@ -127,16 +128,11 @@ def btmlm(
     masking: Masking,
     rng: np.random.Generator,
 ) -> Documents:
-    """The learning step of BTMLM: restore the real sentence's masked tokens from it
-    and from the pseudo tokens, which are neither masked nor scored."""
+    """The learning step of BTMLM: restore the real sentence's masked tokens from it and from the
+    pseudo tokens, which are neither masked nor scored."""
     layout = pair(source, pseudo, *languages, masking.pair_positions)
     candidate = ~layout.special & ~layout.target
-    chosen = select(layout.sentence, candidate, masking.ratio["btmlm"], rng)
-    ids = corrupt(
-        layout.ids, chosen, masking.mask_id, masking.random_share, masking.keep_share, rng
-    )
-    streams = _streams(layout.target, chosen)
-    return _documents(layout, ids, chosen, streams, Table.EVERYTHING, group)
+    return _masked("btmlm", layout, candidate, Table.EVERYTHING, group, masking, rng)
 
 
 def placeholders(
@@ -145,18 +141,12 @@ def placeholders(
     """The generating step of BTMLM: the whole sentence, then ``counts[i]`` masks.
 
     Placeholders carry the position and the language in which to generate; they are scored
-    positions whose labels are unknown, marked by the label ``mask_id``.
+    positions whose labels are unknown, marked by the label ``mask_id``. The separators around
+    them stay visible target tokens, which read nothing and which nobody reads.
     """
     offsets = np.concatenate([[0], np.cumsum(counts)])
     empty = Ragged(np.full(offsets[-1], mask_id, dtype=np.int64), offsets)
     layout = pair(source, empty, *languages, positions)
     asked = layout.target & ~layout.special
     group = np.zeros(len(source), dtype=np.int64)
-    streams = _generation_streams(layout, asked)
-    return _documents(layout, layout.ids, asked, streams, Table.GENERATE, group)
-
-
-def _generation_streams(layout: Layout, asked: Array) -> Array:
-    """Target separators stay visible target tokens: no placeholder may read them, since there is
-    no visible target; in GENERATE they read nothing and nobody reads them."""
-    return _streams(layout.target, asked)
+    return _documents(layout, layout.ids, asked, Table.GENERATE, group)
