@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ernie_m.model.packing import Documents, Packed, pack
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 
 Array = np.ndarray
 

@@ -13,7 +13,7 @@ from ernie_m.model.architecture import POSITION_OFFSET, Architecture
 from ernie_m.model.attention import Stream, Table
 from ernie_m.model.packing import NOT_SCORED, Documents
 from ernie_m.objectives.layout import Layout, pair, single
-from ernie_m.objectives.ragged import Ragged
+from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.vocabulary import Tokenizer
 
 Array = np.ndarray
