@@ -18,6 +18,7 @@ from typing import Any
 from ernie_m.config.load import read, read_yaml
 from ernie_m.config.root import Config
 from ernie_m.lineage.chain import Chain, Finding, Node, Verdict, audit
+from ernie_m.lineage.slices import SEEDED
 
 CONFIGS = Path("config")
 SHOWN = 6  # jobs of one stage that are listed singly
@@ -61,13 +62,21 @@ def _marks(chain: Chain, nodes: Sequence[Node]) -> str:
 
 def _settings(node: Node) -> str:
     """The settings of a job in one line; groups of settings are named without their contents."""
-    facts = node.record["facts"]
-    words = [f"seed={facts['seed']}"]
+    stage, facts = node.record["stage"], node.record["facts"]
+    words = [f"seed={facts['seed']}"] if stage in (*SEEDED, "xtreme_finetune") else []
     for key, value in facts["settings"].items():
         plain = json.dumps(value, ensure_ascii=False) if not isinstance(value, dict) else "{...}"
         words.append(f"{key}={plain}")
-    text = " ".join(words)
+    text = " ".join(words) or "(no settings)"
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def _commit(nodes: Sequence[Node]) -> str:
+    """The commit that some jobs ran at, with `+` where the working tree had changes."""
+    states = [node.record["run"]["git"] for node in nodes if node.record]
+    commits = {state["commit"] for state in states}
+    name = (commits.pop() or "no git")[:7] if len(commits) == 1 else f"{len(commits)} commits"
+    return name + ("+" if any(state["dirty"] for state in states) else "")
 
 
 def _line(chain: Chain, name: str, nodes: Sequence[Node]) -> str:
@@ -75,12 +84,8 @@ def _line(chain: Chain, name: str, nodes: Sequence[Node]) -> str:
     digest = outputs[0]["sha256"][:12] if len(nodes) == 1 and outputs else ""
     size = _size(sum(file["bytes"] for file in outputs))
     seconds = sum(node.record["run"]["seconds"] for node in nodes if node.record)
-    commits = {node.record["run"]["git"]["commit"] for node in nodes if node.record}
-    commit = next(iter(commits)) if len(commits) == 1 else None
-    dirty = any(node.record["run"]["git"]["dirty"] for node in nodes if node.record)
-    shown = (commit or "various")[:7] + ("+" if dirty else "")
     mark = _marks(chain, nodes)
-    return f"  {name:<52} {digest:<12} {size:>9} {seconds:>8.1f} s  {shown:<8}  {mark}"
+    return f"  {name:<52} {digest:<12} {size:>9} {seconds:>8.1f} s  {_commit(nodes):<10}  {mark}"
 
 
 def _jobs(chain: Chain, full: bool) -> Iterator[str]:
