@@ -1,0 +1,133 @@
+"""The seam of every stage: nothing half-written is taken for whole, errors say what to do."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ernie_m
+
+STAGE = '''
+"""A stage for the test."""
+import os, sys, time
+from pathlib import Path
+from ernie_m.config.base import Section
+from ernie_m.errors import UserError
+from ernie_m.job import Job, main
+
+class Settings(Section):
+    mode: str = "good"
+    times: int = 1
+
+def run(job: Job[Settings]) -> None:
+    job.output("copy").write_text(job.input("text").read_text() * job.settings.times)
+    mode = job.settings.mode
+    if mode == "die":
+        os.kill(os.getpid(), 9)
+    if mode == "refuse":
+        raise UserError("The text is bad.", "Mend it.")
+    if mode == "full":
+        Path("/dev/full").write_text("x" * 10000)
+    if mode == "wait":
+        print("started", flush=True)
+        time.sleep(30)
+    if mode != "forget":
+        job.write_json("stats", {"b": 1, "a": 2})
+
+if __name__ == "__main__":
+    main(run, Settings)
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(ernie_m.__file__).parent, tmp_path / "src/ernie_m", ignore=ignore)
+    (tmp_path / "src/ernie_m/stage.py").write_text(STAGE)
+    (tmp_path / "text.txt").write_text("hello")
+    return tmp_path
+
+
+def command(**settings: object) -> list[str]:
+    files = ["--input", "text", "text.txt", "--output", "copy", "out/copy.txt"]
+    files += ["--output", "stats", "out/stats.json", "--record", "out/record.json"]
+    return [sys.executable, "-m", "ernie_m.stage", "--settings", json.dumps(settings), *files]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(folder / "src")}
+
+
+def run(folder: Path, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(**settings), cwd=folder, env=environment(folder), capture_output=True, text=True
+    )
+
+
+def test_outputs_appear_together_with_their_record(folder: Path) -> None:
+    assert run(folder, times=2).returncode == 0
+    assert (folder / "out/copy.txt").read_text() == "hellohello"
+    assert (folder / "out/stats.json").read_text() == '{\n "a": 2,\n "b": 1\n}\n'
+    record = json.loads((folder / "out/record.json").read_text())
+    assert record["facts"]["settings"] == {"mode": "good", "times": 2}
+    assert record["facts"]["outputs"]["copy"][0]["path"] == "out/copy.txt"
+
+
+@pytest.mark.parametrize("mode", ["die", "refuse", "full", "forget"])
+def test_a_failed_job_leaves_earlier_results_as_they_were(folder: Path, mode: str) -> None:
+    run(folder)
+    before = {path: path.read_bytes() for path in (folder / "out").glob("[!.]*")}
+    done = run(folder, mode=mode, times=5)
+    assert done.returncode != 0
+    assert {path: path.read_bytes() for path in (folder / "out").glob("[!.]*")} == before
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"mode": "refuse"}, ["The text is bad.", "Mend it."]),
+        ({"mode": "full"}, ["No space left on device", "disk has room"]),
+        ({"times": "many"}, ["`times`", "integer"]),
+        ({"tmes": 1}, ["`tmes`"]),
+    ],
+)
+def test_messages_say_what_is_wrong_and_what_to_do(
+    folder: Path, settings: dict[str, object], words: list[str]
+) -> None:
+    done = run(folder, **settings)
+    assert done.returncode == 1
+    for word in words:
+        assert word in done.stderr
+
+
+def test_a_missing_input_and_a_file_in_the_way_are_named(folder: Path) -> None:
+    (folder / "text.txt").unlink()
+    assert "text.txt does not exist" in run(folder).stderr
+    (folder / "text.txt").write_text("hello")
+    (folder / "out").write_text("in the way")
+    done = run(folder)
+    assert done.returncode == 1 and "out" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_orphan_of_a_killed_run_is_not_joined(folder: Path) -> None:
+    orphan = subprocess.Popen(
+        command(mode="wait"),
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert orphan.stdout is not None and orphan.stdout.readline() == "started\n"
+        done = run(folder)
+        assert done.returncode == 1
+        assert f"Process {orphan.pid}" in done.stderr
+    finally:
+        orphan.kill()
+        orphan.wait()
+    assert run(folder).returncode == 0
