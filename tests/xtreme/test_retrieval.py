@@ -102,7 +102,7 @@ def test_mean_pooling_equals_one_sentence_at_a_time(pretrained, tokenizer, skip,
     model = load(pretrained)
     reader = Reader(tokenizer, model.shape, 128, "own")
     texts = ["balan korel minist", "tesor", "vuru balan tesor dopist korel", "balan " * 40]
-    chosen = PredictSettings(layer=layer, skip_specials=skip)
+    chosen = PredictSettings(layer=layer, skip_specials=skip, centre=False)
     found = embed(model.encoder, reader, texts, "de", chosen)
     for text, vector in zip(texts, found, strict=True):
         (pieces,) = tokenizer.encode([text])
@@ -120,7 +120,8 @@ def test_first_token_pooling_centring_and_language(pretrained, tokenizer):
     texts = ["balan korel", "tesor", "vuru"]
 
     def vectors(reader, language="en", **chosen):
-        return embed(model.encoder, reader, texts, language, PredictSettings(**chosen))
+        plain = {"centre": False, **chosen}
+        return embed(model.encoder, reader, texts, language, PredictSettings(**plain))
 
     assert np.abs(vectors(reader) - vectors(reader, "de")).max() > 1e-3
     assert np.array_equal(vectors(without), vectors(without, "de"))
