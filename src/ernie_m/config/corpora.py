@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from ernie_m.config.base import Section
 from ernie_m.corpora.languages import LANGUAGES
 
-Format = Literal["homeassistant"]
+Format = Literal["homeassistant", "table"]
+TableKind = Literal["jsonl", "csv", "tsv", "parquet", "txt"]
 
 
 class DatasetRow(Section):
@@ -32,7 +33,10 @@ class DatasetRow(Section):
         None, description="File on this machine, for text of your own; copied."
     )
     version: str = Field(description="Upstream's version or date; pins the package.")
-    filename: str = Field(pattern=r"^[^/\\]+$", description="Upstream's name of the file.")
+    filename: str = Field(
+        pattern=r"^[^/\\]+$",
+        description="Upstream's name of the file; its suffix says of which kind a `table` is.",
+    )
     sha256: str = Field(
         pattern=r"^[0-9a-f]{64}$",
         description="SHA-256 in hexadecimal digits; what arrives with another is refused.",
@@ -52,12 +56,39 @@ class DatasetRow(Section):
             raise ValueError(f"dataset `{self.id}` needs exactly one of package, url and path")
         return self
 
+    @model_validator(mode="after")
+    def _readable_table(self) -> Self:
+        kinds = get_args(TableKind)
+        if self.format == "table" and self.kind not in kinds:
+            endings = ", ".join(f".{kind}" for kind in kinds)
+            raise ValueError(
+                f"dataset `{self.id}` is a table, whose filename ends in one of {endings}"
+            )
+        if self.kind == "txt" and len(self.languages) != 1:
+            raise ValueError(
+                f"dataset `{self.id}` is plain lines, which have one language; "
+                "make a row for each file"
+            )
+        return self
+
+    @property
+    def kind(self) -> str | None:
+        """Suffix of the file's name where the format is a table, which has several kinds."""
+        return Path(self.filename).suffix[1:].lower() if self.format == "table" else None
+
+    def extract_settings(self) -> ExtractSettings:
+        """What the stage ``corpora.extract`` gets."""
+        return ExtractSettings(format=self.format, kind=self.kind)
+
 
 class ExtractSettings(Section):
     """How one downloaded file is read; taken from its registry row."""
 
     format: Format = Field(
         description="Layout of the file, from its registry row; chooses the reader."
+    )
+    kind: TableKind | None = Field(
+        None, description="What kind of file a table is, by the suffix of its name upstream."
     )
 
 
@@ -239,7 +270,8 @@ class CorporaSettings(Section):
     pairs: tuple[str, ...] = Field(
         tuple(f"en-{code}" for code in _DEFAULT_LANGUAGES[1:]),
         min_length=1,
-        description="Language pairs, `en-de`; one parallel corpus each (what the pairs of OPUS are to the paper).",
+        description="Language pairs, `en-de`; one parallel corpus each (what the pairs of OPUS are "
+        "to the paper).",
     )
     clean: CleanSettings = Field(CleanSettings(), description="Filters on single rows.")
     split: SplitRules = Field(SplitRules(), description="Held-out text and training text.")

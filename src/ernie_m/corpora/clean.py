@@ -1,8 +1,8 @@
 """Clean one language: normal form, then filters on single rows, each counted when it drops one.
 
 The rules are CCNet's that make sense on single lines (language identification, broken or foreign
-lines), as CC-100 was made (paper, section 4.1). Mark-up and ``{placeholders}`` stay: the
-evaluation tasks read labels off them.
+lines), as CC-100 was made. Mark-up and ``{placeholders}`` stay: the evaluation tasks read labels
+off them.
 """
 
 from __future__ import annotations

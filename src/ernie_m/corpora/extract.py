@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
-from ernie_m.config.corpora import ExtractSettings
-from ernie_m.corpora.readers import homeassistant
+from ernie_m.config.corpora import ExtractSettings, TableKind
+from ernie_m.corpora.readers import homeassistant, table
 from ernie_m.corpora.tables import write_table
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
 
-# Format -> reader of (group, key, text).
-READERS: dict[str, Callable[[Path, str], Iterator[tuple[str, str, str]]]] = {
-    "homeassistant": homeassistant.read,
+Reader = Callable[[Path, str], Iterator[tuple[str, str, str]]]
+
+# Format, and for a table its kind -> reader of (group, key, text).
+READERS: dict[tuple[str, TableKind | None], Reader] = {
+    ("homeassistant", None): homeassistant.read,
+    **{("table", kind): partial(table.read, kind=kind) for kind in get_args(TableKind)},
 }
 
 
@@ -28,7 +33,8 @@ def run(job: Job[ExtractSettings]) -> None:
     """Write rows.parquet, sorted by id; instance ``{dataset}/{language}``."""
     dataset, language = job.instance.split("/")
     rows: dict[str, tuple[str, str]] = {}
-    for group, key, text in READERS[job.settings.format](job.input("file"), language):
+    read = READERS[job.settings.format, job.settings.kind]
+    for group, key, text in read(job.input("file"), language):
         # Lone surrogates are valid in JSON and in no encoding.
         whole = text.encode("utf-8", errors="replace").decode("utf-8")
         rows[f"{dataset}:{group}:{key}"] = (f"{dataset}:{group}", whole)

@@ -1,6 +1,6 @@
 """What the pipeline knows about each language: its scripts, and how language identification errs.
 
-The codes are those of CC-100 that ERNIE-M trains on (section 4.1), two letters wherever they exist.
+The codes are those of CC-100, which ERNIE-M trains on, two letters wherever they exist.
 """
 
 from __future__ import annotations

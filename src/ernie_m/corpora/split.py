@@ -10,7 +10,7 @@ Order of decisions, none of which depends on the order in which languages are re
    *meaning*. Each meaning is used once in each corpus.
 5. The hash of a meaning makes it parallel or monolingual text; as monolingual text it is used in
    one language only. So no sentence that BTMLM back-translates has its translation among the
-   parallel text (paper, section 3.3: monolingual corpora are what is new in that stage).
+   parallel text: monolingual corpora are what is new in that stage.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 
 from ernie_m.config.base import Section
-from ernie_m.config.corpora import ExtractSettings
 from ernie_m.config.model import InitialiseSettings
 from ernie_m.config.pretrain import BacktranslateJob
 from ernie_m.config.root import Config
@@ -19,9 +18,9 @@ from ernie_m.config.root import Config
 # Stage -> its settings, from the configuration and the parts of the job's instance.
 SLICES: dict[str, Callable[..., Section]] = {
     "corpora_download": lambda config, dataset: config.corpora.rows()[dataset],
-    "corpora_extract": lambda config, dataset, language: ExtractSettings(
-        format=config.corpora.rows()[dataset].format
-    ),
+    "corpora_extract": lambda config, dataset, language: config.corpora.rows()[
+        dataset
+    ].extract_settings(),
     "corpora_clean": lambda config, language: config.corpora.clean,
     "corpora_split": lambda config: config.corpora.split_settings(),
     "tokenizer_train": lambda config: config.tokenizer.train,

@@ -1,0 +1,203 @@
+"""Text of your own as a table: JSON lines, CSV, TSV, Parquet or plain lines, read by `datasets`.
+
+Two layouts, told apart by the column ``text``:
+
+- ``text`` and ``language``: a row is one text in one language. Rows with the same ``id`` mean the
+  same.
+- a column for each language code: a row is one meaning, and an empty cell a missing translation.
+
+Both may have ``id`` (else the row's number) and ``group`` (else the id). Plain lines are in the one
+language that the registry row names.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tempfile
+import warnings
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ernie_m.config.corpora import TableKind
+from ernie_m.errors import UserError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_BATCH_ROWS = 1000
+_NAMES = {
+    "jsonl": "JSON lines",
+    "csv": "CSV",
+    "tsv": "TSV",
+    "parquet": "Parquet",
+    "txt": "plain text",
+}
+# What makes every cell of a delimited file the text that stands there: `NA` is a word. In TSV a
+# quotation mark is one too, as parallel corpora are published.
+_DELIMITED: dict[str, dict[str, Any]] = {
+    "csv": {"sep": ",", "quoting": csv.QUOTE_MINIMAL},
+    "tsv": {"sep": "\t", "quoting": csv.QUOTE_NONE},
+}
+
+
+def read(path: Path, language: str, kind: TableKind) -> Iterator[tuple[str, str, str]]:
+    """(group, id, text) of every row that has text in ``language``; raises :class:`UserError`
+    for a file that is not of its kind, a missing column, and ids that contradict each other."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = _load(path, kind, Path(folder))
+        has = table.column_names
+        column = "text" if "text" in has else language
+        single = column == "text" and kind != "txt"
+        _demand(path, has, [column, "language"] if single else [column])
+        if column == "id":
+            raise UserError(
+                f"{path}: column `id` cannot be both the rows' ids and Indonesian text.",
+                "Give this table the columns `text` and `language`.",
+            )
+        optional = [name for name in ("id", "group") if name in has]
+        wanted = [column, *(["language"] if single else []), *optional]
+        yield from _texts(path, language, column, table.select_columns(wanted))
+
+
+def _demand(path: Path, has: list[str], wanted: list[str]) -> None:
+    for name in wanted:
+        if name not in has:
+            raise UserError(
+                f"{path} has no column `{name}`; it has {', '.join(f'`{one}`' for one in has)}.",
+                "Give the table either the columns `text` and `language`, or a column for each "
+                "language code, or take the language out of its registry row.",
+            )
+
+
+def _texts(
+    path: Path, language: str, column: str, table: Dataset
+) -> Iterator[tuple[str, str, str]]:
+    groups: dict[str, str] = {}
+    taken: dict[str, int] = {}
+    for number, row in enumerate(_rows(table), start=1):
+        where = f"{path}, row {number}"
+        name = _cell(where, row, "id") or str(number)
+        group = _cell(where, row, "group") or name
+        if groups.setdefault(name, group) != group:
+            raise UserError(
+                f"{where}: id `{name}` is in group `{group}`, and before in `{groups[name]}`.",
+                "Give rows of the same id the same group.",
+            )
+        code = _cell(where, row, "language") if "language" in row else language
+        if not code:
+            raise UserError(f"{where} has an empty language.", "Write its language code there.")
+        text = row[column]
+        if not isinstance(text, str | None):
+            raise UserError(
+                f"{where}: column `{column}` holds {text!r}, which is not text.",
+                "Write it as a string.",
+            )
+        if code != language or not (text and text.strip()):
+            continue
+        if taken.setdefault(name, number) != number:
+            raise UserError(
+                f"{where}: id `{name}` is already that of row {taken[name]} in `{language}`.",
+                "Give each text of a language an id of its own, or leave the column out.",
+            )
+        yield group, name, text
+
+
+def _cell(where: str, row: dict[str, Any], column: str) -> str:
+    """A cell that names something; empty when the row or the table does not have it."""
+    value = row.get(column)
+    if not isinstance(value, str | int | date | None):  # JSON's `"2026-11-22"` arrives as a date
+        raise UserError(
+            f"{where}: column `{column}` holds {value!r}, which names nothing.",
+            "Write it as a string.",
+        )
+    return "" if value is None else str(value).strip()
+
+
+def _rows(table: Dataset) -> Iterator[dict[str, Any]]:
+    for batch in table.iter(batch_size=_BATCH_ROWS):
+        for values in zip(*batch.values(), strict=True):
+            yield dict(zip(batch, values, strict=True))
+
+
+def _load(path: Path, kind: TableKind, folder: Path) -> Dataset:
+    """The file as a table in ``folder``; nothing is asked of the network."""
+    import datasets  # takes more than a second, and other formats have no use for it
+
+    datasets.config.HF_HUB_OFFLINE = True
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    # Named by its kind, because `datasets` unpacks what it does not know, and a path is a pattern.
+    link = folder / f"table.{kind}"
+    link.symlink_to(path.resolve())
+    cache = str(folder / "cache")
+    try:
+        if kind != "parquet":
+            _check_text(path)
+        builder, options = _builder(path, kind)
+        with warnings.catch_warnings():
+            # pandas only warns where every row has a field too many.
+            warnings.filterwarnings("error", message="Length of header")
+            return datasets.load_dataset(
+                builder, data_files=str(link), split="train", cache_dir=cache, **options
+            )
+    except (datasets.exceptions.DatasetsError, ValueError, csv.Error, OSError) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, OSError) and cause.errno is not None:  # no room, no permission
+            raise cause from None
+        raise UserError(
+            f"{path} is not {_NAMES[kind]} throughout: {_reason(path, kind, cause)}.",
+            "Repair the file, or give it the suffix of what it is.",
+        ) from None
+
+
+def _builder(path: Path, kind: TableKind) -> tuple[str, dict[str, Any]]:
+    """Name and options of the builder in `datasets`."""
+    from datasets import Features, Value
+
+    if kind in _DELIMITED:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            layout = _DELIMITED[kind]
+            reader = csv.reader(handle, delimiter=layout["sep"], quoting=layout["quoting"])
+            names = next(reader, [])
+        if len(set(names)) < len(names):
+            raise ValueError("two columns have the same name")
+        # With types left open, ids such as 007 would become numbers.
+        features = Features({name: Value("string") for name in names})
+        # `index_col` keeps rows with a field too many from shifting all others.
+        return "csv", {**layout, "features": features, "na_filter": False, "index_col": False}
+    if kind == "txt":
+        return "text", {"encoding": "utf-8-sig"}
+    return ("json", {"parse_agent_traces": False}) if kind == "jsonl" else (kind, {})
+
+
+def _check_text(path: Path) -> None:
+    """Raise ``ValueError`` with the first line that is not UTF-8 or holds binary data."""
+    with path.open("rb") as handle:
+        number = 0
+        for number, line in enumerate(handle, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                raise ValueError(f"line {number} is not UTF-8") from None
+            if b"\0" in line:
+                raise ValueError(f"line {number} holds binary data")
+    if number == 0:
+        raise ValueError("it is empty")
+
+
+def _reason(path: Path, kind: TableKind, error: BaseException) -> str:
+    """What is wrong, in one line; for JSON with the line, which Arrow counts from its own block."""
+    if kind == "jsonl":
+        with path.open(encoding="utf-8-sig", errors="replace") as handle:
+            for number, line in enumerate(handle, start=1):
+                try:
+                    json.loads(line if line.strip() else "null")
+                except json.JSONDecodeError as fault:
+                    return f"line {number}: {fault.msg}"
+    text = str(error)
+    if "corresponds to no data" in text:
+        return "it has no rows"
+    return " ".join(text.split()).rstrip(".")[:300] or type(error).__name__

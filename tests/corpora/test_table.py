@@ -1,0 +1,239 @@
+"""Text of one's own: every kind of file gives the same rows, and faults are named."""
+
+import csv
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from ernie_m.config.corpora import CorporaSettings, load_registry
+from ernie_m.corpora import extract
+from ernie_m.corpora.readers import table
+from ernie_m.corpora.tables import read_table
+from ernie_m.errors import UserError
+from tests.corpora.synthetic import clean_rows, run_stage, sentence, split_rows
+
+# Words that a reader may take for something else: missing values, numbers, signs of the format.
+WIDE = [
+    {"id": "007", "group": "a", "en": "NA", "de": "k. A."},
+    {"id": "1e3", "group": "a", "en": "1.50", "de": "1,50"},
+    {"id": "null", "group": "b", "en": 'Say "yes", then go', "de": "Sag „ja“ [1]"},
+    {"id": "x", "group": "b", "en": "Open", "de": ""},
+]
+LONG = [
+    {"id": row["id"], "group": row["group"], "language": code, "text": row[code]}
+    for row in WIDE
+    for code in ("en", "de")
+]
+KINDS = ("jsonl", "csv", "tsv", "parquet")
+
+
+def write(path, kind, rows):
+    if kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif kind == "tsv":
+        lines = [list(rows[0]), *(row.values() for row in rows)]
+        path.write_text("".join("\t".join(line) + "\n" for line in lines))
+    else:
+        with path.open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+def read(path, language="en", kind="csv"):
+    return list(table.read(path, language, kind))
+
+
+def written(tmp_path, text):
+    path = tmp_path / "original"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("rows", [WIDE, LONG], ids=["wide", "long"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_and_layout_gives_the_same_rows(tmp_path, kind, rows):
+    path = write(tmp_path / "original", kind, rows)
+    for code in ("en", "de"):
+        expected = [(row["group"], row["id"], row[code]) for row in WIDE if row[code]]
+        assert read(path, code, kind) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_ids_and_groups_rows_are_numbered_and_stand_alone(tmp_path, kind):
+    rows = [{"en": row["en"], "de": row["de"]} for row in WIDE]
+    path = write(tmp_path / "original", kind, rows)
+    assert [row[:2] for row in read(path, "de", kind)] == [("1", "1"), ("2", "2"), ("3", "3")]
+
+
+def test_lines_are_rows_of_the_language_that_is_asked_for(tmp_path):
+    path = written(tmp_path, '\ufeffOne, "two"\r\n\r\nNA\nlast')
+    assert read(path, "ko", "txt") == [
+        ("1", "1", 'One, "two"'),
+        ("3", "3", "NA"),
+        ("4", "4", "last"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_ids_may_be_whole_numbers_and_groups_dates(tmp_path, kind):
+    rows = [{"id": n, "group": f"2026-11-2{n}", "en": "text"} for n in range(2)]
+    found = read(write(tmp_path / "original", kind, rows), "en", kind)
+    assert [name for _, name, _ in found] == ["0", "1"]
+    assert [group[:10] for group, _, _ in found] == ["2026-11-20", "2026-11-21"]
+
+
+def test_many_rows_keep_the_types_of_the_first(tmp_path):
+    """`datasets` reads ten thousand rows at a time; ids that look like numbers may end later."""
+    rows = [{"id": str(n), "en": f"text {n}"} for n in range(10_001)] + [{"id": "a", "en": "last"}]
+    assert read(write(tmp_path / "original", "csv", rows))[-1] == ("a", "a", "last")
+
+
+def test_folder_names_are_not_patterns(tmp_path):
+    folder = tmp_path / "a[b]*"
+    folder.mkdir()
+    assert read(written(folder, "en\nHello\n")) == [("1", "1", "Hello")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("en,fr\na,b\n", "no column `de`; it has `en`, `fr`"),
+        ("id,text\n1,b\n", "no column `language`; it has `id`, `text`"),
+        ("text,language\na,de\nb,\n", "row 2 has an empty language"),
+        ("id,de\n1,a\n1,b\n", "row 2: id `1` is already that of row 1 in `de`"),
+        (
+            "id,group,text,language\n1,a,x,en\n1,b,y,de\n",
+            "row 2: id `1` is in group `b`, and before in `a`",
+        ),
+        ("de,de\na,b\n", "not CSV throughout: two columns have the same name"),
+        ("", "not CSV throughout: it is empty"),
+        ("en,de\n", "not CSV throughout: it has no rows"),
+        ("en,de\na,b\na,b,c\n", "not CSV throughout: .* in line 3"),
+        ("en,de\na,b,c\nd,e,f\n", "not CSV throughout: Length of header"),
+        ('en,de\n"a,b\n', "not CSV throughout: .* inside string"),
+        (b"de\ncaf\xe9\n", "not CSV throughout: line 2 is not UTF-8"),
+        (gzip.compress(b"de\na\n"), "not CSV throughout: line 1 is not UTF-8"),
+        (b"de\na\0b\n", "not CSV throughout: line 2 holds binary data"),
+    ],
+)
+def test_faults_of_a_csv_file_are_named(tmp_path, text, message):
+    with pytest.raises(UserError, match=f"original.*{message}"):
+        read(written(tmp_path, text), "de")
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("jsonl", '{"en": "a"}\n\n{"en": "b', "not JSON lines throughout: line 3: Unterminated"),
+        ("jsonl", "en,de\na,b\n", "not JSON lines throughout: line 1: Expecting value"),
+        ("jsonl", "5\n6\n", "not JSON lines throughout"),
+        ("jsonl", '{"en": 5}\n', "row 1: column `en` holds 5, which is not text"),
+        ("jsonl", '{"en": ["a"]}\n', "row 1: column `en` holds .*, which is not text"),
+        ("jsonl", '{"en": "a", "id": [1]}\n', r"row 1: column `id` holds \[1\], which names"),
+        ("parquet", "en,de\na,b\n", "not Parquet throughout"),
+        ("parquet", "", "not Parquet throughout"),
+        ("txt", b"PK\3\4\0", "not plain text throughout: line 1 holds binary data"),
+    ],
+)
+def test_faults_of_other_kinds_are_named(tmp_path, kind, text, message):
+    with pytest.raises(UserError, match=f"original.*{message}"):
+        read(written(tmp_path, text), "en", kind)
+
+
+def test_a_damaged_parquet_file_is_refused(tmp_path):
+    path = write(tmp_path / "original", "parquet", WIDE)
+    content = bytearray(path.read_bytes())
+    content[10:40] = bytes(30)
+    with pytest.raises(UserError, match="not Parquet throughout"):
+        read(written(tmp_path, bytes(content)), "en", "parquet")
+
+
+def test_indonesian_needs_the_other_layout(tmp_path):
+    with pytest.raises(UserError, match="ids and Indonesian"):
+        read(written(tmp_path, "id,en\nSatu,One\n"), "id")
+    path = written(tmp_path, "id,text,language\n1,Satu,id\n")
+    assert read(path, "id") == [("1", "1", "Satu")]
+
+
+def test_nothing_is_left_in_the_temporary_folder(tmp_path, monkeypatch):
+    rooms = tmp_path / "rooms"
+    rooms.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(rooms))
+    read(written(tmp_path, "en\na\n"))
+    assert not list(rooms.iterdir())
+
+
+def registry(tmp_path, **changes):
+    row = {
+        "id": "own",
+        "path": "own.csv",
+        "version": "1",
+        "filename": "own.csv",
+        "sha256": "0" * 64,
+        "bytes": 1,
+        "licence": "CC0-1.0",
+        "format": "table",
+        "languages": ["en", "de"],
+        "home": "",
+    }
+    path = tmp_path / "corpora.yaml"
+    path.write_text(yaml.safe_dump([row | changes]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"filename": "own.xlsx"}, "a table, whose filename ends in one of .jsonl, .csv"),
+        ({"filename": "own.txt"}, "plain lines, which have one language"),
+    ],
+)
+def test_registry_rows_of_tables_are_checked(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        load_registry(registry(tmp_path, **changes))
+
+
+def test_the_suffix_reaches_the_stage(tmp_path):
+    path = registry(tmp_path, filename="own.JSONL")
+    corpora = CorporaSettings(
+        registry=str(path), datasets=("own",), languages=("en", "de"), pairs=("en-de",)
+    )
+    assert corpora.rows()["own"].extract_settings().kind == "jsonl"
+
+
+def test_a_table_goes_through_the_stages_as_it_is(tmp_path):
+    """Ids pair the languages, and a group is never torn apart."""
+    rows = [
+        {
+            "id": str(number),
+            "group": f"part{number // 4}",
+            **{code: sentence(code, [number % 625, number % 25, 3]) for code in ("en", "de")},
+        }
+        for number in range(400)
+    ]
+    path = write(tmp_path / "original", "jsonl", rows)
+    settings = load_registry(registry(tmp_path, filename="own.jsonl"))["own"].extract_settings()
+    cleaned = {}
+    for code in ("en", "de"):
+        target = tmp_path / code / "rows.parquet"
+        run_stage(extract.run, settings, {"file": [path]}, {"rows": [target]}, f"own/{code}")
+        cleaned[code] = clean_rows(target, tmp_path, code)
+    folder = split_rows(cleaned, tmp_path, pairs=["en-de"])
+    wording = {f"own:{row['group']}:{row['id']}": (row["en"], row["de"]) for row in rows}
+    ids, *sides = read_table(folder / "parallel-en-de-train.parquet", ["id", "source", "target"])
+    assert ids
+    assert list(zip(*sides, strict=True)) == [wording[name] for name in ids]
+    parts = [
+        set(read_table(folder / f"rows-{part}-en.parquet", ["group"])[0])
+        for part in ("train", "valid", "test")
+    ]
+    assert all(parts)
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 100
