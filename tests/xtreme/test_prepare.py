@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ernie_m.errors import UserError
 from ernie_m.xtreme.catalogue import ENGLISH, TASKS
 from ernie_m.xtreme.files import EXAMPLE, read_lines
-from ernie_m.xtreme.tasks.sources import words
+from ernie_m.xtreme.tasks.sources import SENTENCE_WORDS, Sources, words
 from ernie_m.xtreme.tasks.standin_tagging import _named
 
 from .conftest import LANGUAGES, SETTINGS, make_examples, write_rows
@@ -184,3 +184,14 @@ def test_a_language_without_examples_is_named(rows, tmp_path):
 def test_settings_refuse_an_impossible_form():
     with pytest.raises(ValueError, match="qa_max_fields"):
         type(SETTINGS)(qa_min_fields=5, qa_max_fields=4)
+
+
+def test_fine_tuning_sees_no_sentence_of_the_test_rows(rows):
+    sources = Sources(rows, LANGUAGES, SETTINGS, 1)
+    tested = set(sources.texts("test", ENGLISH).values())
+    trained = sources.texts("train", ENGLISH)
+    repeated = next(text for text in tested if len(text.split()) >= SENTENCE_WORDS)
+    trained["homeassistant:other:config.title"] = repeated
+    seen = {row.text for split in ("train", "dev") for row in sources.english(split)}
+    assert repeated not in seen
+    assert not any(text in tested and len(text.split()) >= SENTENCE_WORDS for text in seen)

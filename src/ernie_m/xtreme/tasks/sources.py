@@ -22,6 +22,10 @@ Examples = dict[str, list[Line]]
 # Which rows an example file is made of.
 SPLITS = {"train": "train", "dev": "valid", "test": "test"}
 
+# English words from which a text is a sentence that fine-tuning must not have seen; names of
+# fields, such as `Host`, recur in every integration.
+SENTENCE_WORDS = 4
+
 T = TypeVar("T")
 
 
@@ -68,9 +72,18 @@ class Sources:
             self._tables[stem] = dict(zip(ids, texts, strict=True))
         return self._tables[stem]
 
+    @cached_property
+    def _test_sentences(self) -> frozenset[str]:
+        texts = self.texts("test", ENGLISH).values()
+        return frozenset(text for text in texts if len(text.split()) >= SENTENCE_WORDS)
+
     def english(self, split: str) -> Iterator[Row]:
-        """English rows of a split, in the order of their ids."""
+        """English rows of a split, in the order of their ids; of train and dev without the
+        sentences that the test rows have too."""
+        held_out = self._test_sentences if split != "test" else frozenset()
         for id, text in sorted(self.texts(split, ENGLISH).items()):
+            if text in held_out:
+                continue
             _, integration, key = id.split(":", 2)
             yield Row(id, integration, tuple(key.split(".")), text)
 
