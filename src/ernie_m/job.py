@@ -16,14 +16,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from ernie_m.errors import UserError
-from ernie_m.lineage.record import write_record
+from ernie_m.lineage.record import Opening, open_record, write_record
 
 S = TypeVar("S", bound=BaseModel)
 logger = logging.getLogger(__name__)
@@ -101,8 +100,9 @@ def exclusive(path: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
+            holder = handle.read().strip() or "unknown"
             raise UserError(
-                f"Process {handle.read().strip() or 'unknown'} of an earlier run still holds {path}.",
+                f"Process {holder} of an earlier run still holds {path}.",
                 "Wait until it ends, or stop it with `kill`, then run the same command again.",
             ) from None
         handle.truncate(0)
@@ -149,7 +149,7 @@ def _settings(model: type[S], text: str) -> S:
         ) from None
 
 
-def _finish(job: Job[Any], record: Path, started: datetime) -> None:
+def _finish(job: Job[Any], record: Path, opening: Opening) -> None:
     for path in (path for paths in job.output_paths.values() for path in paths):
         if not partial(path).is_file():
             raise UserError(
@@ -157,13 +157,12 @@ def _finish(job: Job[Any], record: Path, started: datetime) -> None:
             )
     for path in (path for paths in job.output_paths.values() for path in paths):
         os.replace(partial(path), path)
-    write_record(job, record, started)
+    write_record(job, record, opening)
     for action in job.afterwards:
         action()
 
 
 def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
-    started = datetime.now(UTC)
     for paths in job.input_paths.values():
         for path in paths:
             if not path.is_file():
@@ -174,12 +173,13 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
     lock = Path("work") / "locks" / (str(record).replace(os.sep, "+") + ".lock")
     with exclusive(lock):
+        opening = open_record(job)
         run(job)
-        _finish(job, record, started)
+        _finish(job, record, opening)
 
 
 def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:
-    """Run a stage from its command line; exits with status 1 and a two-line message on bad input."""
+    """Run a stage from its command line; on bad input two lines of message and status 1."""
     spec = sys.modules["__main__"].__spec__
     assert spec is not None, "a stage is started with `python -m`"
     args = _parser(spec.name).parse_args()

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from ernie_m.job import Job
 from ernie_m.lineage import chain
 from ernie_m.lineage.chain import Verdict
 from ernie_m.lineage.digest import file_sha256
-from ernie_m.lineage.record import seal, write_record
+from ernie_m.lineage.record import open_record, seal, write_record
 from ernie_m.lineage.slices import seed_of, settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,25 +23,29 @@ CLEAN = "results/tiny/corpora_clean/de/rows.parquet"
 STATS = "results/tiny/corpora_clean/de/stats.json"
 
 
-def finish(config, module, instance, inputs, outputs, settings=None):
-    """Leave the files and the record of a job that has ended."""
+def a_job(config, module, instance, inputs, outputs):
+    """A job as its command line would make it."""
     stage = module.removeprefix("ernie_m.").replace(".", "_")
-    for paths in outputs.values():
-        for path in map(Path, paths):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                path.write_text(f"{path}\n")
-    job = Job(
+    return Job(
         module=module,
         instance=instance,
-        settings=settings or settings_of(config, stage, instance),
+        settings=settings_of(config, stage, instance),
         seed=seed_of(config, stage, instance) or 1,
         threads=1,
         input_paths={name: list(map(Path, paths)) for name, paths in inputs.items()},
         output_paths={name: list(map(Path, paths)) for name, paths in outputs.items()},
     )
-    (path,) = {Path(path).parent for paths in outputs.values() for path in paths}
-    write_record(job, path / "record.json", datetime.now(UTC))
+
+
+def finish(config, module, instance, inputs, outputs):
+    """Leave the files and the record of a job that has ended."""
+    job = a_job(config, module, instance, inputs, outputs)
+    paths = [path for files in job.output_paths.values() for path in files]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.write_text(f"{path}\n")
+    write_record(job, paths[0].with_name("record.json"), open_record(job))
 
 
 @pytest.fixture
@@ -223,3 +226,17 @@ def test_without_a_configuration_settings_are_not_compared(results, capsys):
 def test_a_file_that_is_no_result_is_refused(results, capsys, path):
     assert cli.main(["audit", path]) == 1
     assert "is not a result" in capsys.readouterr().err
+
+
+def test_a_record_tells_what_was_true_when_the_job_began(results):
+    """A file edited while a job runs must not be taken for what the job read."""
+    before = file_sha256(Path(WHEEL))
+    config = read("config/tiny.yaml")
+    job = a_job(
+        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"rows": [ROWS]}
+    )
+    opening = open_record(job)
+    Path(WHEEL).write_text("edited while the job ran\n")
+    write_record(job, Path(ROWS).with_name("record.json"), opening)
+    content, _ = record(ROWS)
+    assert content["facts"]["inputs"]["file"][0]["sha256"] == before

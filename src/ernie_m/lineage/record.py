@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -56,46 +57,65 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _run_facts(job: Job[Any], started: datetime) -> dict[str, Any]:
+def _files(named: dict[str, list[Path]]) -> dict[str, list[dict[str, Any]]]:
+    return {name: [file_facts(file) for file in files] for name, files in named.items()}
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is true when a job begins: an hour later, code and inputs may have been edited."""
+
+    started: datetime
+    inputs: dict[str, list[dict[str, Any]]]
+    code: dict[str, Any]
+    git: dict[str, Any]
+
+
+def open_record(job: Job[Any]) -> Opening:
+    """Note what a job is about to read and run; raises ``OSError`` for an unreadable input."""
+    return Opening(
+        started=datetime.now(UTC),
+        inputs=_files(job.input_paths),
+        code={"digest": code_digest(job.module), "files": code_facts(job.module)},
+        git=_git(),
+    )
+
+
+def _run_facts(job: Job[Any], opening: Opening) -> dict[str, Any]:
     ended = datetime.now(UTC)
     machine = {"system": platform.system(), "cpu": platform.machine(), "cores": os.cpu_count()}
     return {
-        "git": _git(),
+        "git": opening.git,
         "python": platform.python_version(),
         "packages": _versions(),
         "machine": machine,
         "threads": job.threads,
-        "started": started.isoformat(timespec="seconds"),
+        "started": opening.started.isoformat(timespec="seconds"),
         "ended": ended.isoformat(timespec="seconds"),
-        "seconds": round((ended - started).total_seconds(), 2),
+        "seconds": round((ended - opening.started).total_seconds(), 2),
         **job.notes,
     }
 
 
-def write_record(job: Job[Any], path: Path, started: datetime) -> None:
+def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
     """Write the record of a finished job, beside and renamed.
 
     ``facts`` repeat from run to run with the same inputs, code, settings and seed; ``run`` holds
     what does not. Raises ``OSError`` when an output cannot be read back.
     """
-    facts = {
-        "inputs": {
-            name: [file_facts(file) for file in files] for name, files in job.input_paths.items()
-        },
-        "outputs": {
-            name: [file_facts(file) for file in files] for name, files in job.output_paths.items()
-        },
-        "settings": job.settings.model_dump(mode="json"),
-        "seed": job.seed,
-        "code": {"digest": code_digest(job.module), "files": code_facts(job.module)},
-    }
     record = {
         "schema": SCHEMA,
         "stage": job.stage,
         "instance": job.instance,
         "module": job.module,
-        "facts": facts,
-        "run": _run_facts(job, started),
+        "facts": {
+            "inputs": opening.inputs,
+            "outputs": _files(job.output_paths),
+            "settings": job.settings.model_dump(mode="json"),
+            "seed": job.seed,
+            "code": opening.code,
+        },
+        "run": _run_facts(job, opening),
     }
     record["seal"] = seal(record)
     temporary = path.with_name(f".partial-{path.name}")
