@@ -175,11 +175,7 @@ class PretrainSettings(Section):
         BacktranslateSettings(), description="Generation of pseudo tokens by the model of stage 1."
     )
     btmlm: StageSettings = Field(
-        StageSettings(
-            objectives=Shares(mmlm=0.2, tlm=0.4, camlm=0.4, btmlm=0.6),
-            steps=2500,
-            optimiser=OptimiserSettings(learning_rate=1e-3, warmup_steps=100),
-        ),
+        StageSettings(objectives=Shares(btmlm=1.0), steps=3000),
         description="Stage 2: goes on from stage 1, on generated tokens too.",
     )
 
