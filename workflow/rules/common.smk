@@ -105,6 +105,11 @@ def checkpoint(arm, stage):
     return f"<results>/pretrain_{stage}/{made_by(arm, stage)}/model.safetensors"
 
 
+def training_threads(wildcards, stage):
+    """The threads of a training, which are a setting because they reach its last bits."""
+    return getattr(CONFIG.arm(wildcards.variant).pretrain, stage).num_threads
+
+
 def pseudo(arm):
     """The back-translated sentences that an arm trains on; none when it has no use for them."""
     maker = made_by(arm, "backtranslate")

@@ -53,7 +53,7 @@ rule pretrain_camlm:
         "<benchmarks>/pretrain_camlm/{variant}.tsv"
     conda:
         "../../envs/ernie-m.yaml"
-    threads: 2
+    threads: lambda wildcards: training_threads(wildcards, "camlm")
     resources:
         mem_mb=4000,
         runtime=2880,
@@ -132,7 +132,7 @@ rule pretrain_btmlm:
         "<benchmarks>/pretrain_btmlm/{variant}.tsv"
     conda:
         "../../envs/ernie-m.yaml"
-    threads: 2
+    threads: lambda wildcards: training_threads(wildcards, "btmlm")
     resources:
         mem_mb=4000,
         runtime=2880,

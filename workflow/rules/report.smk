@@ -26,6 +26,7 @@ rule report_build:
             caption="../report/scores.rst",
             category="Scores",
         ),
+        losses="<results>/report_build/losses.csv",
         metrics="<results>/report_build/metrics.json",
         record="<results>/report_build/record.json",
     log:
@@ -45,5 +46,5 @@ rule report_build:
         command(
             "ernie_m.report.build",
             inputs="scores baselines curves metrics stats manifests records",
-            outputs="report scores metrics",
+            outputs="report scores losses metrics",
         )

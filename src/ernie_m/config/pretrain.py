@@ -125,6 +125,13 @@ class StageSettings(Section):
     optimiser: OptimiserSettings = Field(
         OptimiserSettings(), description="AdamW with warm-up and linear decay."
     )
+    num_threads: int = Field(
+        2,
+        ge=1,
+        le=128,
+        description="CPU threads. A setting and not a resource, because another number adds in "
+        "another order and changes the last bits.",
+    )
     evaluate_every: int = Field(
         500, ge=1, description="Steps between validation losses; more often costs time."
     )

@@ -148,7 +148,7 @@ def _likeliest(model: LanguageModel, hidden: Tensor) -> Tensor:
 
 def run(job: Job[BacktranslateJob]) -> None:
     """Generate for the sentences of this chunk, ``instance`` = ``<variant>/<chunk>``."""
-    torch.set_num_threads(job.threads)
+    torch.set_num_threads(1)  # chunks are what runs side by side
     model = load(job.input("model"))
     settings, languages = job.settings, model.shape.languages
     chunk = int(job.instance.rsplit("/", 1)[-1])

@@ -85,7 +85,7 @@ def _unigram(validation: Validation, train: dict[str, Texts], shape: Architectur
 def train_stage(job: Job[StageSettings]) -> None:
     """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
     ``valid``, write ``model``, ``curves`` and ``metrics``; resumes from its newest state."""
-    torch.set_num_threads(job.threads)
+    torch.set_num_threads(job.settings.num_threads)
     model = load(job.input("init"))
     if job.settings.row_length > model.shape.max_positions - 2:
         raise UserError(
