@@ -64,12 +64,10 @@ class Config(Section):
     tokenizer: TokenizerSettings = Field(
         default_factory=TokenizerSettings, description="Text to pieces."
     )
-    model: ModelSettings = Field(
-        default_factory=ModelSettings, description="The encoder (paper, section 4.1)."
-    )
+    model: ModelSettings = Field(default_factory=ModelSettings, description="The encoder.")
     pretrain: PretrainSettings = Field(
         default_factory=PretrainSettings,
-        description="The two stages of pre-training (paper, section 3).",
+        description="The two stages of pre-training.",
     )
     variants: dict[Name, Variant] = Field(
         {},
@@ -77,9 +75,7 @@ class Config(Section):
         "`pretrain` in which the arm differs from the main one. Each is trained and scored as a "
         "branch of the same graph, at the cost of a whole pre-training.",
     )
-    xtreme: XtremeSettings = Field(
-        default_factory=XtremeSettings, description="Evaluation (paper, section 4.2)."
-    )
+    xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="Evaluation.")
     tracking: TrackingSettings = Field(
         default_factory=TrackingSettings, description="Where MLflow keeps its account of the runs."
     )
