@@ -109,6 +109,7 @@ class Run:
         for name, file in (
             ("report", "report.html"),
             ("scores", "scores.csv"),
+            ("losses", "losses.csv"),
             ("metrics", "metrics.json"),
         ):
             words += ["--output", name, str(folder / file)]

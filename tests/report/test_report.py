@@ -27,11 +27,16 @@ from ernie_m.report.figures import Curve, losses
 from ernie_m.report.svg import apart, ticks
 
 FOLDER = Path("results/default/report_build")
-OUTPUTS = {"report": "report.html", "scores": "scores.csv", "metrics": "metrics.json"}
+OUTPUTS = {
+    "report": "report.html",
+    "scores": "scores.csv",
+    "losses": "losses.csv",
+    "metrics": "metrics.json",
+}
 
 
 def write(run, **settings):
-    """The three outputs as text, by name."""
+    """The outputs as text, by name."""
     job = Job(
         module="ernie_m.report.build",
         instance="",
@@ -95,6 +100,14 @@ def test_every_score_is_on_the_page_with_its_file(run):
         assert (file, shown) in cells, row
     for link in check_page(page):
         assert link.startswith("#") or link in OUTPUTS.values() or (FOLDER / link).is_file()
+
+
+def test_losses_go_on_from_stage_to_stage(run):
+    rows = list(csv.DictReader(write(run)["losses"].splitlines()))
+    assert [row["stage"] for row in rows] == ["camlm"] * 31 + ["btmlm"] * 31
+    tokens = [int(row["tokens"]) for row in rows]
+    assert tokens == sorted(tokens)
+    assert not rows[0]["btmlm"] and float(rows[-1]["btmlm"]) > 0
 
 
 def test_it_needs_nothing_from_elsewhere(run):

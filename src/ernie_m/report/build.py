@@ -14,7 +14,8 @@ Inputs by name, any of them possibly of many files:
 The records say which file is what, so only ``records`` is needed; a section whose files are
 missing says so. The page repeats byte for byte from the same inputs.
 
-Outputs: ``report`` (HTML), ``scores`` (CSV, one line a number), ``metrics`` (JSON, the averages).
+Outputs: ``report`` (HTML), ``scores`` (CSV, one line a number), ``losses`` (CSV, one line a
+validation of the main arm), ``metrics`` (JSON, the averages).
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def render(context: dict[str, Any]) -> str:
 
 
 def run(job: Job[ReportSettings]) -> None:
-    """Write the page, the table and the summary."""
+    """Write the page, the tables and the summary."""
     evidence = _evidence(job)
     rows = scores.read_scores(evidence)
     metrics = scores.main_metrics(evidence)
@@ -115,6 +116,7 @@ def run(job: Job[ReportSettings]) -> None:
     context = _context(job, evidence, tables, metrics)
     job.output("report").write_text(render(context), encoding="utf-8")
     scores.write_csv(rows, job.output("scores"))
+    training.write_losses(training.chain(evidence, scores.MAIN_ARM), job.output("losses"))
     job.write_json("metrics", _numbers(context["main_tables"], context["trained"]))
     logger.info("%d scores of %d jobs on the page", len(rows), len(evidence.records))
 

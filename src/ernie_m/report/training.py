@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -108,17 +110,38 @@ def _series(curve: list[dict[str, float]], key: str, start: float) -> list[tuple
     return [(start + line["tokens"], line[key]) for line in curve if key in line]
 
 
+def _validation(line: dict[str, float], objective: str) -> float | None:
+    """Mean over languages of one validation, None when there was none."""
+    prefix = f"valid/{objective}/"
+    values = {key: value for key, value in line.items() if key.startswith(prefix)}
+    return mean(values) if values else None
+
+
 def _valid(
     curve: list[dict[str, float]], objective: str, start: float
 ) -> list[tuple[float, float]]:
     """Mean over languages at each validation."""
-    prefix = f"valid/{objective}/"
-    points = []
-    for line in curve:
-        values = {key: value for key, value in line.items() if key.startswith(prefix)}
-        if values:
-            points.append((start + line["tokens"], mean(values)))
-    return points
+    losses = ((line["tokens"], _validation(line, objective)) for line in curve)
+    return [(start + tokens, loss) for tokens, loss in losses if loss is not None]
+
+
+def write_losses(stages: Sequence[Trained], path: Path) -> None:
+    """Validation losses of an arm, one line a validation; tokens count on from stage to stage.
+
+    A cell is empty where the objective is off.
+    """
+    start = 0.0
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(["stage", "step", "tokens", *RESTORED])
+        for stage in stages:
+            for line in stage.curve:
+                losses = [_validation(line, name) for name in RESTORED]
+                if any(loss is not None for loss in losses):
+                    cells = ["" if loss is None else loss for loss in losses]
+                    tokens = int(start + line["tokens"])
+                    writer.writerow([stage.name, int(line["step"]), tokens, *cells])
+            start += stage.metrics["tokens"]
 
 
 def loss_figures(stages: list[Trained], order: Sequence[str]) -> list[dict[str, Any]]:
