@@ -1,4 +1,4 @@
-# What the rules share: the checked configuration, the jobs it asks for, and how a job is called.
+# What the rules share: the checked configuration, paths, and how a job is called.
 import os
 import re
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from ernie_m.config import plan
 from ernie_m.config.load import load
 from ernie_m.errors import UserError
 from ernie_m.lineage.digest import code_digest
@@ -21,10 +22,13 @@ except UserError as error:
 DATASETS = CONFIG.corpora.rows()
 LANGUAGES = list(CONFIG.corpora.languages)
 PAIRS = list(CONFIG.corpora.pairs)
-CORPORA = [f"mono-{code}" for code in LANGUAGES] + [
-    f"parallel-{pair}" for pair in PAIRS
-]
+CORPORA = plan.corpora(CONFIG)
 SHARDS = [f"train-{k:05d}.safetensors" for k in range(CONFIG.tokenizer.encode.shards)]
+JOBS = plan.jobs(CONFIG)
+WITH_STATS = [
+    *("corpora_clean", "corpora_split", "tokenizer_train"),
+    *("pretrain_backtranslate", "xtreme_prepare"),
+]
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
 
 # A job's `python` is the one that runs Snakemake, whether or not its environment is activated,
@@ -73,54 +77,13 @@ def seed(stage, instance=""):
     return lambda wildcards: seed_of(CONFIG, stage, instance.format(**wildcards))
 
 
-def made_by(arm, stage):
-    """The first arm with the same settings up to a stage: what arms have in common is done once."""
-
-    def upto(name):
-        one = CONFIG.arm(name)
-        steps = {
-            "initialise": one.model,
-            "camlm": one.pretrain.camlm,
-            "backtranslate": one.pretrain.backtranslate,
-            "btmlm": one.pretrain.btmlm,
-        }
-        return list(steps.values())[: list(steps).index(stage) + 1]
-
-    return next(name for name in CONFIG.arms if upto(name) == upto(arm))
-
-
-def uses_pseudo(arm):
-    """Whether an arm's second stage trains on back-translated sentences."""
-    return CONFIG.arm(arm).pretrain.btmlm.objectives.btmlm > 0
-
-
-def trained_arms(stage):
-    """The arms for which a stage of pre-training is run."""
-    arms = [arm for arm in CONFIG.arms if stage != "backtranslate" or uses_pseudo(arm)]
-    return list(dict.fromkeys(made_by(arm, stage) for arm in arms))
-
-
-def checkpoint(arm, stage):
-    """The encoder that an arm has after a stage of pre-training."""
-    return f"<results>/pretrain_{stage}/{made_by(arm, stage)}/model.safetensors"
-
-
-def training_threads(wildcards, stage):
-    """The threads of a training, which are a setting because they reach its last bits."""
-    return getattr(CONFIG.arm(wildcards.variant).pretrain, stage).num_threads
-
-
-def pseudo(arm):
-    """The back-translated sentences that an arm trains on; none when it has no use for them."""
-    maker = made_by(arm, "backtranslate")
-    chunks = (
-        range(CONFIG.arm(maker).pretrain.backtranslate.chunks)
-        if uses_pseudo(arm)
-        else []
-    )
+def files(stage, *names):
+    """The named files of every job of a stage."""
+    root = "results" if stage == "corpora_download" else "<results>"
     return [
-        f"<results>/pretrain_backtranslate/{maker}/{k}/pseudo.safetensors"
-        for k in chunks
+        "/".join(filter(None, (root, stage, job, name)))
+        for job in JOBS[stage]
+        for name in names
     ]
 
 
@@ -130,6 +93,20 @@ def extracts(language):
         f"<results>/corpora_extract/{name}/{language}/rows.parquet"
         for name, row in DATASETS.items()
         if language in row.languages
+    ]
+
+
+def checkpoint(arm, stage):
+    """The encoder that an arm has after a stage of pre-training."""
+    maker = plan.made_by(CONFIG, arm, stage)
+    return f"<results>/pretrain_{stage}/{maker}/model.safetensors"
+
+
+def pseudo(arm):
+    """The back-translated sentences that an arm trains on."""
+    jobs = plan.chunks(CONFIG, arm)
+    return [
+        f"<results>/pretrain_backtranslate/{job}/pseudo.safetensors" for job in jobs
     ]
 
 
@@ -150,8 +127,7 @@ def examples(task, *splits):
 def predictions(task):
     """Names of the files with a task's predictions, one a language."""
     return [
-        name.replace("test-", "predictions-")
-        for name in TASKS[task].files(LANGUAGES)["test"]
+        name.replace("test-", "predictions-") for name in example_names(task, "test")
     ]
 
 
@@ -160,66 +136,6 @@ def scored_model(wildcards):
     if TASKS[wildcards.task].trained:
         return rules.xtreme_finetune.output.model.format(**wildcards)
     return checkpoint(wildcards.variant, wildcards.stage)
-
-
-def evaluations():
-    """Every (task, arm, stage, seed) that is scored; nothing is scored twice."""
-    models = dict.fromkeys(
-        (made_by(arm, stage), stage)
-        for arm in CONFIG.arms
-        for stage in CONFIG.xtreme.stages
-    )
-    return [
-        f"{task}/{arm}/{stage}/seed{seed}"
-        for task in CONFIG.xtreme.tasks
-        for arm, stage in models
-        for seed in CONFIG.xtreme.seeds[: None if TASKS[task].trained else 1]
-    ]
-
-
-# Every job that this configuration asks of a stage.
-JOBS = {
-    "corpora_download": list(DATASETS),
-    "corpora_extract": [
-        f"{name}/{code}"
-        for name, row in DATASETS.items()
-        for code in LANGUAGES
-        if code in row.languages
-    ],
-    "corpora_clean": LANGUAGES,
-    "corpora_split": [""],
-    "tokenizer_train": [""],
-    "tokenizer_encode": CORPORA,
-    "pretrain_initialise": trained_arms("initialise"),
-    "pretrain_camlm": trained_arms("camlm"),
-    "pretrain_backtranslate": [
-        f"{arm}/{chunk}"
-        for arm in trained_arms("backtranslate")
-        for chunk in range(CONFIG.arm(arm).pretrain.backtranslate.chunks)
-    ],
-    "pretrain_btmlm": trained_arms("btmlm"),
-    "xtreme_prepare": CONFIG.xtreme.tasks,
-    "xtreme_finetune": [
-        job for job in evaluations() if TASKS[job.split("/")[0]].trained
-    ],
-    "xtreme_predict": evaluations(),
-    "xtreme_score": evaluations(),
-    "xtreme_baseline": CONFIG.xtreme.tasks,
-}
-
-WITH_STATS = ["corpora_clean", "corpora_split", "tokenizer_train"]
-WITH_STATS += ["pretrain_backtranslate", "xtreme_prepare"]
-
-
-def files(stage, *names):
-    """The named files of every job of a stage."""
-    shared = stage == "corpora_download"
-    root = "results" if shared else "<results>"
-    return [
-        "/".join(filter(None, (root, stage, job, name)))
-        for job in JOBS[stage]
-        for name in names
-    ]
 
 
 def track(verb, *flags):

@@ -1,0 +1,99 @@
+"""Which jobs a configuration asks for, stage by stage."""
+
+from __future__ import annotations
+
+from ernie_m.config.base import Section
+from ernie_m.config.root import Config
+from ernie_m.xtreme.catalogue import TASKS
+
+
+def _up_to(config: Config, arm: str, stage: str) -> list[Section]:
+    """The settings that decide what an arm is after a stage of pre-training."""
+    own = config.arm(arm)
+    steps = {
+        "initialise": own.model,
+        "camlm": own.pretrain.camlm,
+        "backtranslate": own.pretrain.backtranslate,
+        "btmlm": own.pretrain.btmlm,
+    }
+    return list(steps.values())[: list(steps).index(stage) + 1]
+
+
+def made_by(config: Config, arm: str, stage: str) -> str:
+    """The first arm with the same settings up to a stage: what arms share is done once."""
+    wanted = _up_to(config, arm, stage)
+    return next(name for name in config.arms if _up_to(config, name, stage) == wanted)
+
+
+def uses_pseudo(config: Config, arm: str) -> bool:
+    """Whether an arm's second stage trains on back-translated sentences."""
+    return config.arm(arm).pretrain.btmlm.objectives.btmlm > 0
+
+
+def trained_arms(config: Config, stage: str) -> list[str]:
+    """The arms for which a stage of pre-training is run."""
+    arms = [arm for arm in config.arms if stage != "backtranslate" or uses_pseudo(config, arm)]
+    return list(dict.fromkeys(made_by(config, arm, stage) for arm in arms))
+
+
+def chunks(config: Config, arm: str) -> list[str]:
+    """The jobs that generate what an arm trains on; none when it has no use for it."""
+    if not uses_pseudo(config, arm):
+        return []
+    maker = made_by(config, arm, "backtranslate")
+    count = config.arm(maker).pretrain.backtranslate.chunks
+    return [f"{maker}/{chunk}" for chunk in range(count)]
+
+
+def corpora(config: Config) -> list[str]:
+    """Names of the training corpora: monolingual ones, then parallel ones."""
+    mono = [f"mono-{code}" for code in config.corpora.languages]
+    return mono + [f"parallel-{pair}" for pair in config.corpora.pairs]
+
+
+def evaluations(config: Config) -> list[str]:
+    """Every task/arm/stage/seed that is scored; no encoder is scored twice under two names.
+
+    Tasks that use the encoder as it is have nothing to repeat with other seeds.
+    """
+    encoders = dict.fromkeys(
+        (made_by(config, arm, stage), stage)
+        for arm in config.arms
+        for stage in config.xtreme.stages
+    )
+    return [
+        f"{task}/{arm}/{stage}/seed{seed}"
+        for task in config.xtreme.tasks
+        for arm, stage in encoders
+        for seed in config.xtreme.seeds[: None if TASKS[task].trained else 1]
+    ]
+
+
+def jobs(config: Config) -> dict[str, list[str]]:
+    """Instances of every stage's jobs but the report's; ``[""]`` for a stage of one job."""
+    rows = config.corpora.rows()
+    scored = evaluations(config)
+    return {
+        "corpora_download": list(rows),
+        "corpora_extract": [
+            f"{name}/{code}"
+            for name, row in rows.items()
+            for code in config.corpora.languages
+            if code in row.languages
+        ],
+        "corpora_clean": list(config.corpora.languages),
+        "corpora_split": [""],
+        "tokenizer_train": [""],
+        "tokenizer_encode": corpora(config),
+        "pretrain_initialise": trained_arms(config, "initialise"),
+        "pretrain_camlm": trained_arms(config, "camlm"),
+        "pretrain_backtranslate": [
+            job for arm in trained_arms(config, "backtranslate") for job in chunks(config, arm)
+        ],
+        "pretrain_btmlm": trained_arms(config, "btmlm"),
+        "xtreme_prepare": list(config.xtreme.tasks),
+        "xtreme_finetune": [job for job in scored if TASKS[job.split("/")[0]].trained],
+        "xtreme_predict": scored,
+        "xtreme_score": scored,
+        "xtreme_baseline": list(config.xtreme.tasks),
+    }

@@ -1,0 +1,69 @@
+"""The jobs that a configuration asks for: shared work is asked for once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ernie_m.config import plan
+from ernie_m.config.load import deep_merge, load, read_yaml
+from ernie_m.lineage.slices import SLICES
+
+
+@pytest.fixture
+def config():
+    """The shipped configuration with changes laid over it."""
+    base = read_yaml(Path("config/config.yaml"))
+    return lambda **changes: load(deep_merge(base, changes))
+
+
+def arm(**pretrain: Mapping) -> dict:
+    return {"pretrain": pretrain}
+
+
+RATE = {"optimiser": {"learning_rate": 0.0123}}
+
+
+def test_every_stage_is_planned(config):
+    assert plan.jobs(config()).keys() | {"report_build"} == SLICES.keys()
+
+
+def test_no_job_is_asked_for_twice(config):
+    found = plan.jobs(config(variants={"one": arm(btmlm=RATE), "two": arm(camlm=RATE)}))
+    for stage, jobs in found.items():
+        assert len(jobs) == len(set(jobs)), stage
+
+
+def test_an_arm_shares_what_comes_before_its_difference(config):
+    found = config(variants={"late": arm(btmlm=RATE), "early": arm(camlm=RATE)})
+    assert plan.trained_arms(found, "initialise") == ["ernie_m"]
+    assert plan.trained_arms(found, "camlm") == ["ernie_m", "early"]
+    assert plan.trained_arms(found, "btmlm") == ["ernie_m", "late", "early"]
+    assert plan.made_by(found, "late", "backtranslate") == "ernie_m"
+    assert plan.chunks(found, "late") == plan.chunks(found, "ernie_m")
+
+
+def test_two_arms_share_with_each_other(config):
+    both = {"one": arm(camlm=RATE, btmlm=RATE), "two": arm(camlm=RATE)}
+    assert plan.trained_arms(config(variants=both), "camlm") == ["ernie_m", "one"]
+
+
+def test_an_arm_without_the_objective_generates_nothing(config):
+    shares = {"objectives": {"btmlm": 0.0, "mmlm": 1.0}}
+    found = config(
+        pretrain={"btmlm": shares}, variants={"with": arm(btmlm={"objectives": {"btmlm": 1.0}})}
+    )
+    assert plan.chunks(found, "ernie_m") == []
+    assert plan.jobs(found)["pretrain_backtranslate"] == plan.chunks(found, "with") != []
+
+
+def test_a_shared_encoder_is_scored_once(config):
+    found = plan.evaluations(config(variants={"late": arm(btmlm=RATE)}))
+    scored = {job.split("/", 1)[1].rpartition("/")[0] for job in found}
+    assert "late/btmlm" in scored and not {"late/camlm", "late/initialise"} & scored
+
+
+def test_only_what_is_fine_tuned_is_repeated_with_other_seeds(config):
+    found = plan.evaluations(config(xtreme={"seeds": [1, 2, 3]}))
+    count = {task: sum(job.startswith(f"{task}/") for job in found) for task in plan.TASKS}
+    assert count["standin_tagging"] == 3 * count["standin_retrieval"]
