@@ -25,20 +25,14 @@ def made_by(config: Config, arm: str, stage: str) -> str:
     return next(name for name in config.arms if _up_to(config, name, stage) == wanted)
 
 
-def uses_pseudo(config: Config, arm: str) -> bool:
-    """Whether an arm's second stage trains on back-translated sentences."""
-    return config.arm(arm).pretrain.btmlm.objectives.btmlm > 0
-
-
 def trained_arms(config: Config, stage: str) -> list[str]:
     """The arms for which a stage of pre-training is run."""
-    arms = [arm for arm in config.arms if stage != "backtranslate" or uses_pseudo(config, arm)]
-    return list(dict.fromkeys(made_by(config, arm, stage) for arm in arms))
+    return list(dict.fromkeys(made_by(config, arm, stage) for arm in config.arms))
 
 
 def chunks(config: Config, arm: str) -> list[str]:
-    """The jobs that generate what an arm trains on; none when it has no use for it."""
-    if not uses_pseudo(config, arm):
+    """The jobs that generate what an arm's second stage trains on; none when it has no use for it."""
+    if not config.arm(arm).pretrain.btmlm.objectives.btmlm:
         return []
     maker = made_by(config, arm, "backtranslate")
     count = config.arm(maker).pretrain.backtranslate.chunks
@@ -87,9 +81,9 @@ def jobs(config: Config) -> dict[str, list[str]]:
         "tokenizer_encode": corpora(config),
         "pretrain_initialise": trained_arms(config, "initialise"),
         "pretrain_camlm": trained_arms(config, "camlm"),
-        "pretrain_backtranslate": [
-            job for arm in trained_arms(config, "backtranslate") for job in chunks(config, arm)
-        ],
+        "pretrain_backtranslate": list(
+            dict.fromkeys(job for arm in config.arms for job in chunks(config, arm))
+        ),
         "pretrain_btmlm": trained_arms(config, "btmlm"),
         "xtreme_prepare": list(config.xtreme.tasks),
         "xtreme_finetune": [job for job in scored if TASKS[job.split("/")[0]].trained],
