@@ -111,8 +111,17 @@ def _sources(chain: Chain) -> Iterator[dict[str, Any]]:
             yield {name: settings.get(name) for name in names}
 
 
-def _words(finding: Finding) -> str:
-    return f"{finding.verdict.name} {finding.job}: " + f"{finding.path} {finding.what}".strip()
+def _words(finding: Finding, jobs: int = 1) -> str:
+    where = finding.job if jobs == 1 else f"{jobs} jobs"
+    return f"{finding.verdict.name} {where}: " + f"{finding.path} {finding.what}".strip()
+
+
+def _alike(findings: Sequence[Finding]) -> list[str]:
+    """Findings in words; what is said of several jobs in the same words is said once."""
+    groups: dict[tuple[Verdict, str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.verdict, finding.path, finding.what), []).append(finding)
+    return [_words(group[0], len(group)) for group in groups.values()]
 
 
 def _text(chain: Chain, compared: bool, full: bool) -> Iterator[str]:
@@ -128,10 +137,11 @@ def _text(chain: Chain, compared: bool, full: bool) -> Iterator[str]:
     if chain.offence:
         yield f"first: {_words(chain.offence)}"
         rest = [finding for finding in chain.findings if finding is not chain.offence]
-        shown = rest if full else rest[:SHOWN]
-        yield from (f"   also {_words(finding)}" for finding in shown)
-        if len(rest) > len(shown):
-            yield f"   and {len(rest) - len(shown)} more; `--full` lists them"
+        words = [_words(finding) for finding in rest] if full else _alike(rest)
+        shown = words if full else words[:SHOWN]
+        yield from (f"   also {line}" for line in shown)
+        if len(words) > len(shown):
+            yield f"   and {len(words) - len(shown)} more; `--full` lists them"
 
 
 def _json(chain: Chain, compared: bool) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
 PACKAGE = "ernie_m"
+# What the package carries beside code (pyproject.toml); what an editor leaves there does not count.
+PACKAGE_DATA = (".html", ".css")
 
 # What these contribute to an output's bytes is already in the declared settings, or is nothing;
 # rewording a config description must not retrain a model.
@@ -103,7 +105,7 @@ def code_files(module: str) -> tuple[Path, ...]:
             seen[name] = path
             waiting.extend(_imports(name, path))
     beside = (file for path in seen.values() for file in path.parent.iterdir() if file.is_file())
-    data = {file for file in beside if file.suffix not in (".py", ".pyc")}
+    data = {file for file in beside if file.suffix in PACKAGE_DATA}
     return tuple(sorted(data.union(seen.values())))
 
 

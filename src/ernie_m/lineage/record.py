@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from ernie_m.job import Job
 
 SCHEMA = 1
-PACKAGES = ("torch", "numpy", "sentencepiece", "safetensors", "datasets", "snakemake", "mlflow")
+PACKAGES = (
+    *("torch", "numpy", "scipy", "scikit-learn", "seqeval", "sentencepiece", "safetensors"),
+    *("datasets", "pyarrow", "py3langid", "rensa", "pydantic", "snakemake", "mlflow"),
+)
 
 
 def file_facts(path: Path) -> dict[str, Any]:
