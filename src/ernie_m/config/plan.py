@@ -31,7 +31,7 @@ def trained_arms(config: Config, stage: str) -> list[str]:
 
 
 def chunks(config: Config, arm: str) -> list[str]:
-    """The jobs that generate what an arm trains on; none when its second stage has no use for it."""
+    """The jobs that generate what an arm trains on; none when it has no use for that."""
     if not config.arm(arm).pretrain.btmlm.objectives.btmlm:
         return []
     maker = made_by(config, arm, "backtranslate")
