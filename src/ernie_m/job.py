@@ -173,9 +173,14 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
     record.parent.mkdir(parents=True, exist_ok=True)
     lock = Path("work") / "locks" / (str(record).replace(os.sep, "+") + ".lock")
     with exclusive(lock):
-        opening = open_record(job)
-        run(job)
-        _finish(job, record, opening)
+        try:
+            opening = open_record(job)
+            run(job)
+            _finish(job, record, opening)
+        except BaseException:
+            for path in (path for paths in job.output_paths.values() for path in paths):
+                partial(path).unlink(missing_ok=True)
+            raise
 
 
 def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:

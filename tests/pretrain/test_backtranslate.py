@@ -101,7 +101,7 @@ def test_pseudo_tokens_find_their_sentences(model_file: Path, tmp_path: Path, jo
     text = corpora.monolingual(shards, LANGUAGES, 20)
     made = generate(job, mono, model_file, 2, "g")
     files = sorted(tmp_path.glob("g-*/.partial-pseudo"))
-    paired = corpora.pseudo_texts(text, files, LANGUAGES)
+    paired = corpora.pseudo_texts(text, files, LANGUAGES, 20)
     assert paired.sizes.tolist() == text.sizes.tolist()
     for i, key in enumerate(text.keys.tolist()):
         assert (int(paired.languages[i, 1]), paired.target[i].tolist()) == made[key]

@@ -32,9 +32,13 @@ WITH_STATS = [
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
 
 # A job's `python` is the one that runs Snakemake, whether or not its environment is activated,
+# it finds the package also in an environment made by a deployment plug-in,
 # and a job finds the tracking session of this invocation, if there is one.
 os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]),
+    PYTHONPATH=os.pathsep.join(
+        filter(None, [str(Path(workflow.basedir, "src")), os.environ.get("PYTHONPATH")])
+    ),
     ERNIE_M_TRACKING=str(SESSION),
 )
 
@@ -100,6 +104,11 @@ def checkpoint(arm, stage):
     """The encoder that an arm has after a stage of pre-training."""
     maker = plan.made_by(CONFIG, arm, stage)
     return f"<results>/pretrain_{stage}/{maker}/model.safetensors"
+
+
+def training_threads(wildcards, stage):
+    """The threads of a training, which are a setting because they reach its last bits."""
+    return getattr(CONFIG.arm(wildcards.variant).pretrain, stage).num_threads
 
 
 def pseudo(arm):

@@ -52,8 +52,7 @@ class Documents:
         """The documents numbered by ``order``, in that order."""
         starts = np.cumsum(self.lengths) - self.lengths
         lengths = self.lengths[order]
-        index = np.repeat(starts[order] - (np.cumsum(lengths) - lengths), lengths)
-        index = index + np.arange(lengths.sum())
+        index = _tokens(starts[order], lengths)
         per_token = ("ids", "labels", "streams", "positions", "languages")
         per_document = ("lengths", "table", "group")
         return replace(
@@ -104,16 +103,15 @@ class Packed:
     starts: Array
     lengths: Array
 
-    def to(self, device: torch.device) -> Packed:
-        """The same rows with all tensors on ``device``."""
-        names = [n for n, v in vars(self).items() if isinstance(v, Tensor)]
-        return replace(self, **{n: getattr(self, n).to(device) for n in names})
-
     def flat_index(self) -> Array:
         """Index of every token of every document, in order, into the rows laid end to end."""
-        first = self.rows * self.ids.shape[1] + self.starts
-        offset = np.repeat(first - (np.cumsum(self.lengths) - self.lengths), self.lengths)
-        return offset + np.arange(int(self.lengths.sum()))
+        return _tokens(self.rows * self.ids.shape[1] + self.starts, self.lengths)
+
+
+def _tokens(first: Array, lengths: Array) -> Array:
+    """``first[i]``, ``first[i] + 1``, ... for ``lengths[i]`` tokens of each document ``i``."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))
 
 
 def _place(lengths: Array, row_length: int) -> tuple[Array, Array]:
@@ -143,11 +141,7 @@ def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Pa
         rows, starts = _place(documents.lengths, row_length)
     count = int(rows[-1]) + 1
     within = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    first = rows * row_length + starts
-    offset = np.repeat(
-        first - (np.cumsum(documents.lengths) - documents.lengths), documents.lengths
-    )
-    index = offset + np.arange(int(documents.lengths.sum()))
+    index = _tokens(rows * row_length + starts, documents.lengths)
 
     def scatter(values: Array, fill: int) -> Tensor:
         out = np.full(count * row_length, fill, dtype=np.int64)

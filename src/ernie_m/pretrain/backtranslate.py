@@ -1,6 +1,6 @@
 """Generate pseudo tokens of another language behind each monolingual sentence.
 
-The generating step of BTMLM (section 1.4): the unmasked sentence, then placeholders that carry
+The generating step of BTMLM: the unmasked sentence, then placeholders that carry
 position and target language, all filled by one pass. A rule of its own, in independent chunks, so
 that a lost chunk costs one chunk. What a sentence gets depends on the sentence, the model and the
 seed alone: not on chunks, shards, or what else is in the batch.

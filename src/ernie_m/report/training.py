@@ -14,7 +14,7 @@ from ernie_m.report import figures
 from ernie_m.report.evidence import Artifact, Evidence, Record
 from ernie_m.report.scores import MAIN_ARM, STAGES
 
-# What a predicted token of each objective is restored from (paper, section 3).
+# What a predicted token of each objective is restored from.
 RESTORED = {
     "mmlm": "from its own sentence",
     "tlm": "from its own sentence and the translation",

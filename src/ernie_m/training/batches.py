@@ -50,7 +50,7 @@ class Texts:
 
 
 def smoothed(sizes: Array, alpha: float) -> Array:
-    """Sampling probabilities ``p ~ (n / sum n) ** alpha`` (section 2.2); empty classes get none."""
+    """Sampling probabilities ``p ~ (n / sum n) ** alpha``; empty classes get none."""
     share = np.where(sizes > 0, (sizes / max(sizes.sum(), 1)) ** alpha, 0.0)
     return share / share.sum()
 

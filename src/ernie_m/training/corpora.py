@@ -86,8 +86,11 @@ def parallel_texts(shards: Sequence[Shard], languages: Sequence[str], longest: i
     )
 
 
-def pseudo_texts(sentences: Sentences, pseudo: Sequence[Path], languages: Sequence[str]) -> Texts:
+def pseudo_texts(
+    sentences: Sentences, pseudo: Sequence[Path], languages: Sequence[str], longest: int
+) -> Texts:
     """What BTMLM draws from: each sentence that has pseudo tokens, with them; classes by language.
+    Pseudo tokens are cut to ``longest`` as the sentences are.
 
     Raises :class:`UserError` when no sentence has any.
     """
@@ -106,7 +109,7 @@ def pseudo_texts(sentences: Sentences, pseudo: Sequence[Path], languages: Sequen
     here, there = np.flatnonzero(found), order[slot[found]]
     return Texts(
         source=sentences.tokens.take(here),
-        target=tokens.take(there),
+        target=tokens.take(there).cut(longest),
         languages=np.stack([sentences.language[here], target[there]], axis=1),
         sizes=np.bincount(sentences.language[here], minlength=len(languages)),
         names=tuple(languages),

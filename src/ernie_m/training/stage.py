@@ -10,7 +10,7 @@ import torch
 
 from ernie_m.config.pretrain import MaskingSettings, StageSettings
 from ernie_m.errors import UserError
-from ernie_m.job import Job
+from ernie_m.job import Job, exclusive
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save
 from ernie_m.model.encoder import LanguageModel
@@ -52,7 +52,7 @@ def _texts(
         whole = corpora.monolingual(mono, languages, longest)
         found["mmlm"] = corpora.mono_texts(whole, languages)
     if "btmlm" in on:
-        found["btmlm"] = corpora.pseudo_texts(whole, job.inputs("pseudo"), languages)
+        found["btmlm"] = corpora.pseudo_texts(whole, job.inputs("pseudo"), languages, longest)
     if on & {"tlm", "camlm"}:
         pairs = corpora.read_shards(paths, 2, shape.tokenizer)
         found["tlm"] = found["camlm"] = corpora.parallel_texts(pairs, languages, longest)
@@ -77,7 +77,9 @@ def _trainer(
 
 
 def _unigram(validation: Validation, train: dict[str, Texts], shape: Architecture) -> dict:
-    real = [text for name, text in train.items() if name in ("mmlm", "camlm", "tlm")]
+    # TLM and CAMLM draw from the same pairs, which count once.
+    pairs = train.get("camlm") or train.get("tlm")
+    real = [text for text in (train.get("mmlm"), pairs) if text is not None]
     counts = corpora.unigram_counts(real, len(shape.languages), shape.vocabulary)
     return validation.unigram(counts)
 
@@ -96,7 +98,8 @@ def train_stage(job: Job[StageSettings]) -> None:
     tracked = live.attach(job.stage, job.instance)
     trainer, validation, train = _trainer(job, model, tracked)
     unigram = _unigram(validation, train, model.shape)
-    resumed = trainer.run()
+    with exclusive(trainer.state.folder.with_suffix(".lock")):
+        resumed = trainer.run()
     tracked.close()
     done = trainer.progress
     job.note(resumed_from=resumed, mlflow_run=tracked.run_id, training_seconds=done.seconds)

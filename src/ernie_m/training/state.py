@@ -113,12 +113,12 @@ class State:
         for path in self._saved():
             try:
                 state = torch.load(path, weights_only=True)
-                self.model.load_state_dict(state["model"])
-                self.optimiser.load_state_dict(state["optimiser"])
-                progress = Progress(**json.loads(state["progress"]))
             except Exception as error:  # a torn file fails in many ways; all mean "not this one"
                 logger.warning("%s cannot be read (%s); trying the one before", path, error)
                 continue
+            self.model.load_state_dict(state["model"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            progress = Progress(**json.loads(state["progress"]))
             logger.info("resuming after step %d from %s", progress.step, path)
             return progress
         return Progress()

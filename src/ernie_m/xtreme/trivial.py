@@ -76,7 +76,7 @@ def mining_chance(examples: Sequence[MiningSentence]) -> Metrics:
     correct = gold / more
     return {
         "precision": 100 * correct / fewer,
-        "recall": 100 * correct / gold,
+        "recall": 100 * correct / max(gold, 1),
         "f1": 200 * correct / (fewer + gold),
     }
 

@@ -42,7 +42,7 @@ class _Pool:
     """Distinct English texts of a split, a row id each, with their translations."""
 
     def __init__(self, sources: Sources, split: str) -> None:
-        english = sources.texts(split, ENGLISH)
+        english = {row.id: row.text for row in sources.english(split)}
         first: dict[str, str] = {}
         for id in sources.shuffled(english, "paraphrase"):
             text = english[id]
