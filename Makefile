@@ -49,7 +49,7 @@ lock: ## resolve the dependencies of pyproject.toml anew and pin them in require
 	  --exclude pip --exclude ernie-m | sed 's/+[[:alnum:].]*$$//'; } > work/lock/pins
 	mv work/lock/pins requirements.txt && rm -rf work/lock
 
-clean: ## remove what runs have made; downloads, tracking and .venv stay
+clean: ## remove the results of all runs; downloads, tracking and .venv stay
 	if [ -d results ]; then \
 	  find results -mindepth 1 -maxdepth 1 ! -name corpora_download -exec rm -rf {} +; fi
 	rm -rf work build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
