@@ -8,7 +8,7 @@ from ernie_m.config.base import Section
 
 
 class Shares(Section):
-    """Share of each batch's tokens by objective; 0 switches an objective off."""
+    """Weights of the objectives: each gets its part of a batch's tokens; 0 switches it off."""
 
     mmlm: float = Field(0.2, ge=0, description="Masked LM on monolingual text.")
     tlm: float = Field(
@@ -101,7 +101,8 @@ class StageSettings(Section):
     """One training stage."""
 
     objectives: Shares = Field(
-        Shares(), description="Share of each batch's tokens by objective; 0 switches one off."
+        Shares(),
+        description="Weights by which the objectives part each batch's tokens; 0 switches one off.",
     )
     steps: int = Field(4000, ge=1, description="Optimiser steps; InfoXLM 200,000.")
     batch_tokens: int = Field(

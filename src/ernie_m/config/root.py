@@ -56,7 +56,7 @@ class Config(Section):
         1,
         ge=0,
         description="Seed of every random choice: the split, sampling, masking, initial weights. "
-        "Another seed is another experiment, and everything after the extraction is made anew.",
+        "Another seed is another experiment, and everything from the split on is made anew.",
     )
     corpora: CorporaSettings = Field(
         default_factory=CorporaSettings, description="The text and its division."

@@ -108,6 +108,10 @@ def by_category(tables: Iterable[Table], metrics: dict[str, str]) -> list[dict[s
     ]
 
 
+# One seed and some hundred examples a language: a smaller difference of averages says nothing.
+MARGIN = 1.0
+
+
 def verdict(tables: Sequence[Table]) -> list[str]:
     """What came out, in sentences that follow from the averages alone."""
     sentences = []
@@ -120,11 +124,13 @@ def verdict(tables: Sequence[Table]) -> list[str]:
             and (base := table.best_baseline)
         ]
         if rows:
-            above = sum(own.value > start.value for own, start, _ in rows)
-            beats = sum(own.value > base.average.value for own, _, base in rows if base.average)
+            above = sum(own.value > start.value + MARGIN for own, start, _ in rows)
+            beats = sum(
+                own.value > base.average.value + MARGIN for own, _, base in rows if base.average
+            )
             sentences.append(
-                f"After {STAGES[stage]} the average over languages is above the untrained "
-                f"encoder's in {above} of {len(rows)} tasks, and above the best baseline's in "
+                f"After {STAGES[stage]} the average over languages is more than a point above the "
+                f"untrained encoder's in {above} of {len(rows)} tasks, and above the best baseline's in "
                 f"{beats}."
             )
     return sentences
