@@ -130,8 +130,8 @@ def verdict(tables: Sequence[Table]) -> list[str]:
             )
             sentences.append(
                 f"After {STAGES[stage]} the average over languages is more than a point above the "
-                f"untrained encoder's in {above} of {len(rows)} tasks, and above the best baseline's in "
-                f"{beats}."
+                f"untrained encoder's in {above} of {len(rows)} tasks, and above the best "
+                f"baseline's in {beats}."
             )
     return sentences
 
