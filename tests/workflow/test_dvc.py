@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from ernie_m.config.load import read
+from ernie_m.lineage.digest import code_facts
 from ernie_m.lineage.slices import SEEDED, SLICES, settings_text
 
 from .conftest import ROOT, Repository
@@ -83,6 +84,15 @@ def test_dependencies_follow_the_graph(blank):
         assert results == needed[name], name
         for dep in stage["deps"]:
             assert ROOTS.match(dep) or (ROOT / dep).exists(), dep
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_source_file_that_a_milestone_runs_is_among_its_dependencies(name):
+    deps = STAGES[name]["deps"]
+    for stage in made_in(name):
+        for path in code_facts("ernie_m." + stage.replace("_", ".", 1)):
+            named = any(path == dep or path.startswith(f"{dep}/") for dep in deps)
+            assert named or path == "src/ernie_m/__init__.py", (stage, path)
 
 
 @pytest.mark.parametrize("name", STAGES)
