@@ -14,11 +14,9 @@ from ernie_m.model.checkpoint import load
 from ernie_m.model.packing import pack, sentences
 from ernie_m.xtreme.files import MiningSentence
 from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.mining import mine
+from ernie_m.xtreme.mining import best_threshold, greedy_pairs, mine
 from ernie_m.xtreme.retrieval import (
-    best_threshold,
     embed,
-    greedy_pairs,
     layer_index,
     margin,
 )
