@@ -188,6 +188,21 @@ def test_an_input_made_anew_with_the_same_bytes_changes_nothing(results):
     assert verdict() == Verdict.VERIFIED
 
 
+def test_a_record_may_be_read_as_an_input(results, capsys):
+    config = read("config/tiny.yaml")
+    inputs = {"records": [str(Path(ROWS).with_name("record.json"))], "scores": [STATS]}
+    report = "results/tiny/report_build/report.html"
+    finish(config, "ernie_m.report.build", "", inputs, {"report": [report]})
+    assert cli.main(["audit", report]) == Verdict.VERIFIED.value
+    finish(
+        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"rows": [ROWS]}
+    )
+    content, write = record(ROWS)
+    content["run"]["seconds"] = 99.0
+    write()
+    assert cli.main(["audit", report]) == Verdict.STALE.value
+
+
 def test_changed_code_makes_stale_and_names_the_file(results, capsys, monkeypatch):
     true_facts = chain.code_facts
 

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from ernie_m.config.load import deep_merge
+from ernie_m.lineage.slices import SLICES
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "config", "envs", "src", "dvc.yaml", ".dvc")
@@ -63,8 +64,7 @@ class Repository:
         for line in table.group(1).splitlines():
             rule, count = line.split()
             jobs[PER_TASK.sub(r"\1", rule)] += int(count)
-        del jobs["total"], jobs["all"]
-        return jobs
+        return Counter({stage: jobs[stage] for stage in SLICES if stage in jobs})
 
     @contextmanager
     def edited(self, name, edit):
