@@ -223,6 +223,7 @@ def test_push_and_pull_through_a_remote(committed, tmp_path):
     remote, clone = tmp_path / "remote", tmp_path / "clone"
     committed.run("dvc", "remote", "add", "--local", "--force", "-d", "store", str(remote))
     committed.run("dvc", "push", "--quiet")
+    committed.git("commit", "--quiet", "--all", "--allow-empty", "-m", "what was pushed")
     committed.git("clone", "-q", ".", str(clone))
     other = Repository(clone)
     other.run("dvc", "remote", "add", "--local", "-d", "store", str(remote))
@@ -230,5 +231,6 @@ def test_push_and_pull_through_a_remote(committed, tmp_path):
     for name in ("pretrain_btmlm/ernie_m/model.safetensors", "report_build/report.html"):
         path = Path("results/default") / name
         assert (clone / path).read_bytes() == (committed.path / path).read_bytes()
+    assert json.loads(other.run("dvc", "status", "--json").stdout) == {}
     scores = "results/default/xtreme_score/standin_retrieval/ernie_m/btmlm/seed1/scores.json"
     assert other.run("ernie-m", "audit", scores).returncode == 0
