@@ -50,7 +50,11 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "name"),
-    [({"layers": 2}, "layers.1"), ({"width": 32}, "encoder.embeddings"), ({"vocabulary": 41}, "embeddings.word")],
+    [
+        ({"layers": 2}, "layers.1"),
+        ({"width": 32}, "encoder.embeddings"),
+        ({"vocabulary": 41}, "embeddings.word"),
+    ],
 )
 def test_another_architecture_is_named(saved, change: dict[str, int], name: str) -> None:
     path, _ = saved
