@@ -7,6 +7,7 @@ nothing changes with shards, workers or a resume.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -36,14 +37,14 @@ class Texts:
     sizes: Array
     names: tuple[str, ...]
 
-    @property
+    @cached_property
     def lengths(self) -> Array:
         """Tokens of each document once laid out, int64 ``[n]``."""
         if self.target is None:
             return self.source.lengths + SINGLE_SPECIALS
         return self.source.lengths + self.target.lengths + PAIR_SPECIALS
 
-    @property
+    @cached_property
     def classes(self) -> Array:
         """Class of each sentence, int64 ``[n]``."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)

@@ -17,7 +17,7 @@ from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import NOT_SCORED, Packed
 from ernie_m.objectives.objectives import OBJECTIVES
 from ernie_m.training.batches import Sampler
-from ernie_m.training.schedule import adamw, linear_schedule
+from ernie_m.training.schedule import linear_schedule
 from ernie_m.training.state import Progress, State
 from ernie_m.training.validation import Losses, Validation, overall
 
@@ -137,8 +137,3 @@ def flat(losses: Losses) -> dict[str, float]:
     """``valid/<objective>/<class>`` to loss, and ``valid/<objective>`` to the mean."""
     by_class = {f"valid/{o}/{c}": loss for o, by in losses.items() for c, loss in by.items()}
     return by_class | {f"valid/{o}": mean for o, mean in overall(losses).items()}
-
-
-def optimiser_for(model: LanguageModel, settings: StageSettings) -> torch.optim.AdamW:
-    """The stage's optimiser, fresh."""
-    return adamw(model, settings.optimiser)

@@ -19,7 +19,8 @@ from ernie_m.objectives.objectives import Masking
 from ernie_m.tracking import live
 from ernie_m.training import corpora
 from ernie_m.training.batches import Sampler, Texts
-from ernie_m.training.loop import Trainer, optimiser_for
+from ernie_m.training.loop import Trainer
+from ernie_m.training.schedule import adamw
 from ernie_m.training.state import State, state_folder
 from ernie_m.training.validation import Validation
 
@@ -70,7 +71,7 @@ def _trainer(
     row = settings.row_length
     sampler = Sampler(train, shares, settings.batch_tokens, row, settings.alpha, masking, job.seed)
     validation = Validation(valid, settings.evaluate_sentences, masking, row, job.seed)
-    state = State(state_folder(job), model, optimiser_for(model, settings))
+    state = State(state_folder(job), model, adamw(model, settings.optimiser))
     name = job.stage.removeprefix("pretrain_") + f" {job.instance}"
     trainer = Trainer(name, model, sampler, validation, settings, state, tracked.log)
     return trainer, validation, train
