@@ -13,10 +13,16 @@ from collections.abc import Sequence
 
 from ernie_m.errors import UserError
 
-VERBS = {
-    "config": ("ernie_m.config.generate", "write or check the files made from the config models"),
-    "audit": ("ernie_m.lineage.audit", "walk from a result back to the downloaded bytes"),
+# Family -> verb -> its module, and its purpose in a few words.
+FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
+    "configuration": {
+        "config": ("ernie_m.config.generate", "write or check the files made from the models"),
+    },
+    "lineage": {
+        "audit": ("ernie_m.lineage.audit", "walk from a result back to the downloaded bytes"),
+    },
 }
+VERBS = {verb: entry for family in FAMILIES.values() for verb, entry in family.items()}
 
 EXAMPLES = """\
 examples:
@@ -28,12 +34,19 @@ The pipeline itself is run by `make reproduce`, or by `snakemake --cores all` in
 """
 
 
+def _verbs() -> str:
+    lines = []
+    for family, verbs in FAMILIES.items():
+        lines.append(f"\n{family}:")
+        lines += [f"  {verb:<12} {purpose}" for verb, (_, purpose) in verbs.items()]
+    return "\n".join(lines)
+
+
 def _parser() -> argparse.ArgumentParser:
-    verbs = "\n".join(f"  {verb:<8} {purpose}" for verb, (_, purpose) in VERBS.items())
     parser = argparse.ArgumentParser(
         prog="ernie-m",
         usage="ernie-m <verb> [options]",
-        description=f"Reproduction of ERNIE-M.\n\nverbs:\n{verbs}",
+        description=f"Reproduction of ERNIE-M.\n{_verbs()}",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
