@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ernie_m.model.architecture import POSITION_OFFSET, Architecture
 from ernie_m.model.attention import allowed
+from ernie_m.model.device import device_of
 from ernie_m.model.packing import Packed
 
 LAYER_NORM_EPS = 1e-5
@@ -92,6 +93,7 @@ class Encoder(nn.Module):
 
     def hidden_states(self, batch: Packed) -> list[Tensor]:
         """Outputs ``[R, L, D]`` of the embeddings (index 0) and of each layer (1 to ``layers``)."""
+        batch = batch.to(device_of(self))
         mask_R1LL = allowed(batch.documents, batch.streams, batch.tables).unsqueeze(1)
         states = [self.embeddings(batch)]
         for layer in self.layers:
@@ -130,5 +132,6 @@ class LanguageModel(nn.Module):
 
         Only these pass the head, the dearest part of a small model: about one token in six.
         """
-        x_ND = self.encoder(batch).flatten(0, 1)[where_N]
+        x_RLD = self.encoder(batch)
+        x_ND = x_RLD.flatten(0, 1)[where_N.to(x_RLD.device)]
         return self.head(x_ND, self.encoder.embeddings.word.weight)

@@ -83,6 +83,15 @@ def sentences(sequences: Sequence[Sequence[int]], languages: Sequence[int]) -> D
 
 
 @dataclass(frozen=True)
+class Scored:
+    """The tokens to restore: flat positions in the rows, labels and groups, int64 ``[N]`` each."""
+
+    where: Tensor
+    labels: Tensor
+    groups: Tensor
+
+
+@dataclass(frozen=True)
 class Packed:
     """Rows of packed documents.
 
@@ -102,6 +111,17 @@ class Packed:
     rows: Array
     starts: Array
     lengths: Array
+
+    def to(self, device: torch.device) -> Packed:
+        """The same rows with their tensors on ``device``."""
+        moved = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, Tensor)}
+        return Packed(**(vars(self) | moved))
+
+    def scored(self) -> Scored:
+        """The tokens to restore, in the order of the rows."""
+        labels = self.labels.flatten()
+        where = (labels != NOT_SCORED).nonzero().squeeze(1)
+        return Scored(where, labels[where], self.groups.flatten()[where])
 
     def flat_index(self) -> Array:
         """Index of every token of every document, in order, into the rows laid end to end."""

@@ -20,6 +20,7 @@ from ernie_m.config.pretrain import BacktranslateJob
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.model.checkpoint import load
+from ernie_m.model.device import best_device
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import NOT_SCORED, pack
 from ernie_m.objectives.layout import FIRST_PIECE, PAIR_SPECIALS
@@ -136,7 +137,7 @@ def _fill(
     hidden = model.encoder(batch)
     asked = batch.labels[: len(index)] != NOT_SCORED
     return torch.cat(
-        [_likeliest(model, hidden[row])[mask] for row, mask in enumerate(asked)]
+        [_likeliest(model, hidden[row]).cpu()[mask] for row, mask in enumerate(asked)]
     ).numpy()
 
 
@@ -149,7 +150,7 @@ def _likeliest(model: LanguageModel, hidden: Tensor) -> Tensor:
 def run(job: Job[BacktranslateJob]) -> None:
     """Generate for the sentences of this chunk, ``instance`` = ``<variant>/<chunk>``."""
     torch.set_num_threads(1)  # chunks are what runs side by side
-    model = load(job.input("model"))
+    model = load(job.input("model")).to(best_device())
     settings, languages = job.settings, model.shape.languages
     chunk = int(job.instance.rsplit("/", 1)[-1])
     # The longest that leaves room for its own placeholders within the positions.

@@ -9,17 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ernie_m.config.pretrain import StageSettings
 from ernie_m.errors import UserError
 from ernie_m.model.encoder import LanguageModel
-from ernie_m.model.packing import NOT_SCORED, Packed
+from ernie_m.model.packing import Packed
 from ernie_m.objectives.objectives import OBJECTIVES
 from ernie_m.training.batches import Sampler
 from ernie_m.training.schedule import linear_schedule
 from ernie_m.training.state import Progress, State
-from ernie_m.training.validation import Losses, Validation, overall
+from ernie_m.training.validation import Losses, Validation, overall, token_losses
 
 logger = logging.getLogger(__name__)
 REPORT_SECONDS = 10.0
@@ -30,11 +29,12 @@ def objective_losses(model: LanguageModel, batch: Packed) -> dict[str, Tensor]:
 
     Normalised within each objective and added with weight 1, the paper being silent.
     """
-    labels = batch.labels.flatten()
-    where = (labels != NOT_SCORED).nonzero().squeeze(1)
-    losses = F.cross_entropy(model(batch, where), labels[where], reduction="none")
-    owner = batch.groups.flatten()[where] // 1000
-    return {OBJECTIVES[i]: losses[owner == i].mean() for i in owner.unique().tolist()}
+    scored = batch.scored()
+    losses = token_losses(model, batch, scored)
+    owner = scored.groups // 1000
+    # Looked up on the CPU, where the batch was made, so that nothing waits for a GPU.
+    members = {i: (owner == i).nonzero().squeeze(1) for i in owner.unique().tolist()}
+    return {OBJECTIVES[i]: losses[at.to(losses.device)].mean() for i, at in members.items()}
 
 
 class Trainer:

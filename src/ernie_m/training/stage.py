@@ -13,6 +13,7 @@ from ernie_m.errors import UserError
 from ernie_m.job import Job, exclusive
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save
+from ernie_m.model.device import best_device, device_of
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.objectives.layout import PAIR_SPECIALS
 from ernie_m.objectives.objectives import Masking
@@ -89,13 +90,14 @@ def train_stage(job: Job[StageSettings]) -> None:
     """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
     ``valid``, write ``model``, ``curves`` and ``metrics``; resumes from its newest state."""
     torch.set_num_threads(job.settings.num_threads)
-    model = load(job.input("init"))
+    model = load(job.input("init")).to(best_device())
     if job.settings.row_length > model.shape.max_positions - 2:
         raise UserError(
             f"Rows of {job.settings.row_length} tokens need more positions than the model's "
             f"{model.shape.max_positions}.",
             "Lower `row_length` or raise `model.max_positions`.",
         )
+    job.note(device=str(device_of(model)))
     tracked = live.attach(job.stage, job.instance)
     trainer, validation, train = _trainer(job, model, tracked)
     unigram = _unigram(validation, train, model.shape)

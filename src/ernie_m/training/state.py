@@ -112,7 +112,7 @@ class State:
         """
         for path in self._saved():
             try:
-                state = torch.load(path, weights_only=True)
+                state = torch.load(path, map_location="cpu", weights_only=True)
             except Exception as error:  # a torn file fails in many ways; all mean "not this one"
                 logger.warning("%s cannot be read (%s); trying the one before", path, error)
                 continue

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from ernie_m.model.encoder import LanguageModel
-from ernie_m.model.packing import NOT_SCORED, Packed, pack
+from ernie_m.model.packing import Packed, Scored, pack
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.training.batches import Texts, document_batch
 
@@ -38,7 +38,11 @@ class Validation:
     def losses(self, model: LanguageModel) -> Losses:
         """Mean cross-entropy in nats per scored token, by objective and class."""
         model.eval()
-        scored = [self._score(model, batch) for batch in self.batches]
+        asked = [batch.scored() for batch in self.batches]
+        scored = [
+            (token_losses(model, batch, tokens).cpu(), tokens.groups)
+            for batch, tokens in zip(self.batches, asked, strict=True)
+        ]
         model.train()
         return self._by_class([torch.cat(parts) for parts in zip(*scored, strict=True)])
 
@@ -50,14 +54,10 @@ class Validation:
         logs = np.log((counts + 1) / (counts + 1).sum(axis=1, keepdims=True))
         scored = []
         for batch in self.batches:
-            where, labels, groups = _scored(batch)
-            language = batch.languages.flatten()[where]
-            scored.append((-torch.from_numpy(logs)[language, labels], groups))
+            asked = batch.scored()
+            language = batch.languages.flatten()[asked.where]
+            scored.append((-torch.from_numpy(logs)[language, asked.labels], asked.groups))
         return self._by_class([torch.cat(parts) for parts in zip(*scored, strict=True)])
-
-    def _score(self, model: LanguageModel, batch: Packed) -> tuple[torch.Tensor, torch.Tensor]:
-        where, labels, groups = _scored(batch)
-        return F.cross_entropy(model(batch, where), labels, reduction="none"), groups
 
     def _by_class(self, scored: list[torch.Tensor]) -> Losses:
         losses, groups = scored
@@ -69,11 +69,10 @@ class Validation:
         return found
 
 
-def _scored(batch: Packed) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Flat positions, labels and groups of the scored tokens, ``[N]`` each."""
-    labels = batch.labels.flatten()
-    where = (labels != NOT_SCORED).nonzero().squeeze(1)
-    return where, labels[where], batch.groups.flatten()[where]
+def token_losses(model: LanguageModel, batch: Packed, scored: Scored) -> torch.Tensor:
+    """Cross-entropy in nats of each scored token, float32 ``[N]``, on the model's device."""
+    scores = model(batch, scored.where)
+    return F.cross_entropy(scores, scored.labels.to(scores.device), reduction="none")
 
 
 def _batches(

@@ -23,6 +23,7 @@ from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.model import checkpoint
+from ernie_m.model.device import best_device
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.schedule import adamw, linear_schedule
 from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
@@ -162,7 +163,7 @@ def run(job: Job[FinetuneSettings]) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(job.seed)
     task, settings = task_of(job.instance), job.settings
-    model = _model(job.input("model"), task, settings)
+    model = _model(job.input("model"), task, settings).to(best_device())
     tokenizer = Tokenizer(job.input("tokenizer"))
     reader = Reader(
         tokenizer, model.encoder.shape, settings.max_tokens, settings.language_embedding

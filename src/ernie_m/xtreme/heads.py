@@ -76,15 +76,17 @@ class TaskModel(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Scores ``[N, outputs]`` at ``batch.where``."""
-        return self.head(self.encoder(batch.packed).flatten(0, 1)[batch.where])
+        x_RLD = self.encoder(batch.packed)
+        return self.head(x_RLD.flatten(0, 1)[batch.where.to(x_RLD.device)])
 
 
 def loss(task: Task, scores: Tensor, batch: Batch) -> Tensor:
     """Mean cross-entropy; of an answer's start and end, their mean."""
+    targets = batch.targets.to(scores.device)
     if task.kind != "qa":
-        return F.cross_entropy(scores, batch.targets)
+        return F.cross_entropy(scores, targets)
     padded = pad_sequence(
         list(scores.split(batch.counts.tolist())), batch_first=True, padding_value=float("-inf")
     )
-    start, end = batch.targets.view(-1, 2).unbind(1)
+    start, end = targets.view(-1, 2).unbind(1)
     return (F.cross_entropy(padded[..., 0], start) + F.cross_entropy(padded[..., 1], end)) / 2

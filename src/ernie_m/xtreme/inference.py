@@ -28,6 +28,6 @@ def score(task: Task, model: TaskModel, features: Features) -> tuple[list[Array]
         scores = model(batch)
         total += loss(task, scores, batch).item() * len(order)
         for document, part in zip(order, scores.split(batch.counts.tolist()), strict=True):
-            found[document] = part.numpy()
+            found[document] = part.cpu().numpy()
     model.train(was_training)
     return found, total / len(features)

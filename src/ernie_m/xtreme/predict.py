@@ -18,6 +18,7 @@ from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.model import checkpoint
 from ernie_m.model.architecture import POSITION_OFFSET
+from ernie_m.model.device import best_device
 from ernie_m.model.encoder import Encoder
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
@@ -46,7 +47,7 @@ RETRIEVAL_TOKENS = 512
 
 
 def _pretrained(job: Job[PredictSettings]) -> tuple[Encoder, Reader]:
-    model = checkpoint.load(job.input("model"))
+    model = checkpoint.load(job.input("model")).to(best_device())
     longest = min(RETRIEVAL_TOKENS, model.shape.max_positions - POSITION_OFFSET)
     tokenizer = Tokenizer(job.input("tokenizer"))
     return model.encoder, Reader(tokenizer, model.shape, longest, job.settings.language_embedding)
@@ -109,7 +110,7 @@ def _trained(job: Job[PredictSettings], task: Task) -> Predictor:
         )
     settings = FinetuneSettings.model_validate_json(facts["finetune"])
     model = TaskModel(shape, task, settings.dropout)
-    checkpoint.fill(model, weights, path)
+    checkpoint.fill(model.to(best_device()), weights, path)
     reader = Reader(
         Tokenizer(job.input("tokenizer")), shape, settings.max_tokens, settings.language_embedding
     )

@@ -65,7 +65,7 @@ def embed(
     vectors = np.zeros((len(features), encoder.shape.width), dtype=np.float32)
     for order in features.by_length(BATCH_DOCUMENTS):
         batch = features.batch(order)
-        state = encoder.hidden_states(batch.packed)[layer].flatten(0, 1)[batch.where]
+        state = encoder.hidden_states(batch.packed)[layer].flatten(0, 1).cpu()[batch.where]
         owner = torch.repeat_interleave(torch.arange(len(order)), batch.counts)
         sums = torch.zeros(len(order), state.shape[1]).index_add_(0, owner, state)
         vectors[order] = (sums / batch.counts.unsqueeze(1)).numpy()

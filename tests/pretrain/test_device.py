@@ -1,0 +1,74 @@
+"""Batches follow the model to its device; a GPU computes what the CPU does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ernie_m.config.pretrain import Shares
+from ernie_m.model.checkpoint import load
+from ernie_m.model.device import best_device, device_of
+from ernie_m.model.encoder import LanguageModel
+from ernie_m.model.packing import Packed
+from ernie_m.objectives.objectives import OBJECTIVES, Masking
+from ernie_m.training import corpora
+from ernie_m.training.batches import Sampler
+from ernie_m.training.loop import objective_losses
+from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.xtreme.features import Batch
+from ernie_m.xtreme.heads import TaskModel, loss
+from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, write_corpus
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    paths = write_corpus(tmp_path_factory.mktemp("corpus"), 1)["train"]
+    mono = corpora.monolingual(corpora.read_shards(paths, 1, TOKENIZER), LANGUAGES, 14)
+    pairs = corpora.parallel_texts(corpora.read_shards(paths, 2, TOKENIZER), LANGUAGES, 14)
+    texts = {"mmlm": corpora.mono_texts(mono, LANGUAGES), "tlm": pairs, "camlm": pairs}
+    ratio = dict.fromkeys(OBJECTIVES, 0.3)
+    masking = Masking(VOCABULARY - 1, ratio, 0.1, 0.1, False, "both", "own", "reset")
+    shares = Shares(mmlm=1, tlm=1, camlm=1).model_dump()
+    return Sampler(texts, shares, 256, 32, 0.5, masking, seed=1).batch(0)
+
+
+def losses_and_gradients(model: LanguageModel, batch: Packed) -> list[torch.Tensor]:
+    losses = objective_losses(model.eval(), batch)
+    torch.stack(list(losses.values())).sum().backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return [*losses.values(), *gradients]
+
+
+def test_a_training_batch_follows_the_model(model_file: Path, batch: Packed) -> None:
+    # On the meta device every operation checks where its operands are.
+    values = losses_and_gradients(load(model_file).to("meta"), batch)
+    assert {value.device.type for value in values} == {"meta"}
+    assert batch.ids.device.type == "cpu"
+
+
+@pytest.mark.parametrize("kind", ["pair", "tagging"])
+def test_a_fine_tuning_batch_follows_the_model(model_file: Path, batch: Packed, kind: str) -> None:
+    task = next(task for task in TASKS.values() if task.kind == kind)
+    model = TaskModel(load(model_file).shape, task, 0.1).to("meta")
+    first = torch.from_numpy(batch.rows * batch.ids.shape[1] + batch.starts)
+    ones = torch.ones_like(first)
+    made = Batch(packed=batch, where=first, counts=ones, targets=0 * ones)
+    value = loss(task, model(made), made)
+    value.backward()
+    assert value.device == device_of(model)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_computes_what_the_cpu_does(model_file: Path, batch: Packed) -> None:
+    here = losses_and_gradients(load(model_file), batch)
+    there = losses_and_gradients(load(model_file).to(best_device()), batch)
+    again = losses_and_gradients(load(model_file).to(best_device()), batch)
+    for cpu, gpu, repeated in zip(here, there, again, strict=True):
+        assert torch.equal(gpu, repeated)
+        np.testing.assert_allclose(cpu.detach(), gpu.detach().cpu(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_the_cpu_is_used() -> None:
+    assert best_device() == torch.device("cpu")
