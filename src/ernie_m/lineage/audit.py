@@ -15,30 +15,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ernie_m.config.load import read, read_yaml
-from ernie_m.config.root import Config
-from ernie_m.lineage.chain import Chain, Finding, Node, Verdict, audit
+from ernie_m.config.load import read
+from ernie_m.lineage.chain import Chain, Finding, Verdict, audit
+from ernie_m.lineage.graph import Node
+from ernie_m.lineage.keys import layers_of
 from ernie_m.lineage.slices import SEEDED
 
-CONFIGS = Path("config")
 SHOWN = 6  # jobs of one stage that are listed singly
 WIDTH = 100
-
-
-def config_of(run: str) -> Config | None:
-    """The configuration in ``config/`` whose key ``run`` names the results folder, if there is one.
-
-    Raises :class:`UserError` when it is not valid.
-    """
-    base = CONFIGS / "config.yaml"
-    if not base.is_file():
-        return None
-    if read_yaml(base).get("run", "default") == run:
-        return read()
-    for overlay in sorted(CONFIGS.glob("*.yaml")):
-        if overlay.name != "corpora.yaml" and read_yaml(overlay).get("run") == run:
-            return read(overlay)
-    return None
 
 
 def _size(count: int) -> str:
@@ -183,7 +167,11 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     parts = args.file.resolve().parts
     run = parts[parts.index("results") + 1] if "results" in parts[:-1] else ""
-    config = read(*args.configfile) if args.configfile else config_of(run)
+    config = (
+        read(*args.configfile)
+        if args.configfile
+        else (layers.config if (layers := layers_of(run)) else None)
+    )
     chain = audit(args.file, config)
     compared = config is not None
     print(_json(chain, compared) if args.json else "\n".join(_text(chain, compared, args.full)))

@@ -1,9 +1,9 @@
-"""The records behind a file, and whether they still hold."""
+"""Whether the jobs behind a result still hold: verdicts, and the checks that give them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -13,10 +13,9 @@ from typing import Any
 from ernie_m.config.root import Config
 from ernie_m.errors import UserError
 from ernie_m.lineage.digest import code_facts, file_sha256
-from ernie_m.lineage.record import SCHEMA, seal
+from ernie_m.lineage.graph import SHARED, Graph, Node, Reader, base_of, record_of
+from ernie_m.lineage.record import changed_sources
 from ernie_m.lineage.slices import seed_of, settings_of
-
-RECORD = "record.json"
 
 
 class Verdict(Enum):
@@ -39,38 +38,13 @@ class Finding:
     what: str
 
 
-@dataclass(frozen=True)
-class Node:
-    """One job as its record tells it; ``record`` is empty when it cannot be read."""
-
-    path: str
-    record: dict[str, Any]
-
-    @property
-    def job(self) -> str:
-        """Name of the job: ``corpora_clean/de``."""
-        if not self.record:
-            return str(Path(self.path).parent)
-        return "/".join(filter(None, (self.record["stage"], self.record["instance"])))
-
-    def files(self, side: str) -> Iterator[dict[str, Any]]:
-        """Facts of every file on ``inputs`` or ``outputs``."""
-        for files in self.record["facts"][side].values() if self.record else ():
-            yield from files
-
-    @cached_property
-    def recorded(self) -> dict[str, str]:
-        """SHA-256 of each output by path, as recorded."""
-        return {file["path"]: file["sha256"] for file in self.files("outputs")}
-
-
 @dataclass
 class Chain:
     """Every job behind one file, the file's own first, each after all that use it."""
 
     target: str
-    base: Path
-    nodes: list[Node] = field(default_factory=list)
+    graph: Graph
+    nodes: list[Node]
     findings: list[Finding] = field(default_factory=list)
     hashed: dict[str, str | None] = field(default_factory=dict)
 
@@ -90,95 +64,50 @@ class Chain:
     def sha256(self, path: str) -> str | None:
         """Digest of a file as it is now, None when it is not here."""
         if path not in self.hashed:
-            file = self.base / path
+            file = self.graph.base / path
             self.hashed[path] = file_sha256(file) if file.is_file() else None
         return self.hashed[path]
+
+    @cached_property
+    def uncommitted(self) -> set[str]:
+        """Source files that differ from the commit today."""
+        return set(changed_sources())
 
     def find(self, verdict: Verdict, node: Node, path: str, what: str) -> None:
         """Note that something is the matter."""
         self.findings.append(Finding(verdict, node.job, path, what))
 
 
-def record_of(path: str) -> str:
-    """Where the record of the job that made a file lies."""
-    return (Path(path).parent / RECORD).as_posix()
-
-
-def _base(target: Path) -> Path:
-    """The folder that recorded paths start from; results may have been moved as a whole."""
-    here = target.resolve().parent
-    try:
-        record = json.loads((here / RECORD).read_text(encoding="utf-8"))
-        (output, *_) = (file for files in record["facts"]["outputs"].values() for file in files)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{target} is not a result of the pipeline: no usable {RECORD} lies beside it.",
-            "Name a file in a stage's folder under results/, such as a scores.json.",
-        ) from error
-    folder = Path(output["path"]).parent
-    if here.as_posix().endswith("/" + folder.as_posix()):
-        return here.parents[len(folder.parts) - 1]
-    return Path.cwd()
-
-
-def _read(base: Path, path: str) -> tuple[Node, str | None]:
-    """A record, and what is wrong with it; a record that cannot be used is taken as empty."""
-    try:
-        record = json.loads((base / path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return Node(path, {}), "its record is missing"
-    except (OSError, ValueError):
-        return Node(path, {}), "its record cannot be read"
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-        return Node(path, {}), f"its record is not of schema {SCHEMA}"
-    if record.get("seal") != seal(record):
-        return Node(path, record), "its record was edited"
-    return Node(path, record), None
-
-
-def _ordered(nodes: dict[str, Node], start: str) -> list[Node]:
-    """Nodes reachable from ``start``, each after all nodes that read from it."""
-    done: list[str] = []
-    seen: set[str] = set()
-    waiting = [(start, False)]
-    while waiting:
-        path, left = waiting.pop()
-        if left:
-            done.append(path)
-        elif path not in seen:
-            seen.add(path)
-            waiting.append((path, True))
-            sources = dict.fromkeys(record_of(f["path"]) for f in nodes[path].files("inputs"))
-            waiting.extend((source, False) for source in sources)
-    return [nodes[path] for path in reversed(done)]
-
-
 def walk(target: Path) -> Chain:
-    """Read the records behind ``target``, back to the downloads.
+    """The jobs behind ``target``, back to the downloads, with faults of their records.
 
     Raises :class:`UserError` when the file has no record or its record does not name it.
     """
-    base = _base(target)
+    base = base_of(target)
     path = target.resolve().relative_to(base).as_posix()
-    chain = Chain(path, base)
-    nodes: dict[str, Node] = {}
-    waiting = [record_of(path)]
-    while waiting:
-        place = waiting.pop()
-        if place in nodes:
-            continue
-        node, fault = _read(base, place)
-        nodes[place] = node
-        if fault:
-            chain.find(Verdict.BROKEN, node, place, fault)
-        waiting.extend(record_of(file["path"]) for file in node.files("inputs"))
-    first = nodes[record_of(path)]
-    if path not in (record_of(path), *first.recorded):
+    start = record_of(path)
+    graph = Reader(base).graph([start])
+    first = graph.nodes[start]
+    if not first.record:
+        raise UserError(
+            f"{target} is not a result of the pipeline: beside it, {first.fault}.",
+            "Name a file in a stage's folder under results/, such as a scores.json; "
+            "`ernie-m status` lists what there is.",
+        )
+    if path not in (start, *first.recorded):
         raise UserError(
             f"{path} is not among the outputs in {first.path}.",
             "Name one of: " + ", ".join(first.recorded) + ".",
         )
-    chain.nodes = _ordered(nodes, first.path)
+    return chain_of(graph, graph.behind(start), path)
+
+
+def chain_of(graph: Graph, nodes: list[Node], target: str) -> Chain:
+    """Some jobs of a graph, readers first, with the faults of their records."""
+    chain = Chain(target, graph, nodes)
+    for node in nodes:
+        if node.fault:
+            chain.find(Verdict.BROKEN, node, node.path, node.fault)
     return chain
 
 
@@ -199,13 +128,12 @@ def check_links(chain: Chain) -> None:
 
     A record that was read itself (by the report) is compared as it lies there.
     """
-    nodes = {node.path: node for node in chain.nodes}
     for node in chain.nodes:
         for file in node.files("inputs"):
             path, read = file["path"], file["sha256"]
-            maker = nodes[record_of(path)]
+            maker = chain.graph.nodes[record_of(path)]
             made = chain.sha256(path) if path == maker.path else maker.recorded.get(path)
-            if not maker.record or made == read:
+            if not maker.record or made == read or (maker.packed and path == maker.path):
                 continue
             if made is None:
                 chain.find(Verdict.BROKEN, node, path, "was read, but no job recorded writing it")
@@ -222,33 +150,52 @@ def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def check_code(chain: Chain) -> None:
-    """Compare the code that each job ran with the code that is here."""
+    """Compare the code that each job ran with the code that is here, and this with git's."""
     for node in (node for node in chain.nodes if node.record):
-        module, files = node.record["module"], node.record["facts"]["code"]["files"]
+        module = node.record["module"]
         try:
-            changed = _changed(files, code_facts(module))
+            changed = _changed(node.code, code_facts(module))
         except ModuleNotFoundError:
             changed = [module]
         for path in changed:
             chain.find(Verdict.STALE, node, path, "has changed since")
+        _check_commit(chain, node, set(changed))
+
+
+def _check_commit(chain: Chain, node: Node, changed: set[str]) -> None:
+    """Code that was not committed when it ran must be so now, or nobody can get it back."""
+    git = node.record["run"]["git"]
+    if git["dirty"] and "changed" not in git:  # schema 1
+        what = "was run with changes that are not committed; which files is not recorded"
+        chain.find(Verdict.INCOMPLETE, node, "", what)
+    own = (node.code.keys() & set(git.get("changed", ()))) - changed
+    for path in sorted(own and own & chain.uncommitted):
+        what = f"was run with changes that commit {(git['commit'] or '')[:7]} has not"
+        chain.find(Verdict.INCOMPLETE, node, path, what)
 
 
 def check_settings(chain: Chain, config: Config) -> None:
     """Compare the settings that each job was given with what ``config`` would give it."""
     for node in (node for node in chain.nodes if node.record):
-        stage, instance = node.record["stage"], node.record["instance"]
         facts = node.record["facts"]
         try:
-            now = settings_of(config, stage, instance).model_dump(mode="json")
-            seed = seed_of(config, stage, instance)
-        except (KeyError, TypeError):
+            now = settings_of(config, node.stage, node.instance).model_dump(mode="json")
+            seed = seed_of(config, node.stage, node.instance)
+        except (KeyError, TypeError, ValueError):
             chain.find(Verdict.STALE, node, "", "the configuration no longer asks for this job")
             continue
         changed = _changed(facts["settings"], now)
-        if seed not in (None, facts["seed"]):
-            changed.append("seed")
+        if node.stage == SHARED and "sha256" in changed and "version" not in changed:
+            what = f"names {now['sha256'][:12]} for {node.instance}, which was published as "
+            what += facts["settings"]["sha256"][:12]
+            chain.find(Verdict.TAMPERED, node, config.corpora.registry, what)
+            changed.remove("sha256")
         for key in changed:
-            what = f"setting `{key}` has changed since"
+            words = f"{json.dumps(facts['settings'].get(key))} then, {json.dumps(now.get(key))} now"
+            what = f"setting `{key}` has changed since: {words}"
+            chain.find(Verdict.STALE, node, "", what)
+        if seed not in (None, facts["seed"]):
+            what = f"setting `seed` has changed since: {facts['seed']} then, {seed} now"
             chain.find(Verdict.STALE, node, "", what)
 
 
@@ -257,7 +204,7 @@ def check_sources(chain: Chain) -> None:
     for node in (node for node in chain.nodes if node.record):
         if any(node.files("inputs")):
             continue
-        published = node.record["facts"]["settings"].get("sha256")
+        published = node.settings.get("sha256")
         if published is None:
             chain.find(Verdict.BROKEN, node, node.path, "reads nothing and is no download")
         for path, recorded in node.recorded.items():
@@ -266,18 +213,35 @@ def check_sources(chain: Chain) -> None:
                 chain.find(Verdict.TAMPERED, node, path, what)
 
 
-CHECKS: tuple[Callable[[Chain], None], ...] = (check_files, check_links, check_code, check_sources)
+def check_sizes(chain: Chain) -> None:
+    """As :func:`check_files`, by presence and size alone, which costs no reading."""
+    for node in chain.nodes:
+        for file in node.files("outputs"):
+            path = chain.graph.base / file["path"]
+            size = path.stat().st_size if path.is_file() else None
+            if size is None:
+                what = "is not here; recorded, not checked"
+                chain.find(Verdict.INCOMPLETE, node, file["path"], what)
+            elif size != file["bytes"]:
+                what = f"has {size} bytes, its record says {file['bytes']}"
+                chain.find(Verdict.TAMPERED, node, file["path"], what)
 
 
-def audit(target: Path, config: Config | None) -> Chain:
-    """The chain behind ``target`` with everything that is the matter with it.
+CHECKS: tuple[Callable[[Chain], None], ...] = (check_links, check_code, check_sources)
 
-    Without ``config``, settings are not compared. Raises :class:`UserError` for a file that is no
-    result.
+
+def check(chain: Chain, config: Config | None, hashing: bool = True) -> Chain:
+    """The chain with everything that is the matter with it.
+
+    Without ``config``, settings are not compared; without ``hashing``, files are taken by size.
     """
-    chain = walk(target)
-    for check in CHECKS:
-        check(chain)
+    for step in (check_files if hashing else check_sizes, *CHECKS):
+        step(chain)
     if config is not None:
         check_settings(chain, config)
     return chain
+
+
+def audit(target: Path, config: Config | None) -> Chain:
+    """The chain behind a file, checked; raises :class:`UserError` for one that is no result."""
+    return check(walk(target), config)

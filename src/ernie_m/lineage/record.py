@@ -1,4 +1,9 @@
-"""The record that each job leaves beside its outputs."""
+"""The record that each job leaves beside its outputs.
+
+Schema 2 added to ``run``: which source files had uncommitted changes, the digest of the list of
+pinned packages, the processor and what the job took of it. Records of schema 1 are read as they
+are; they only say less.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,9 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -18,7 +25,11 @@ from ernie_m.lineage.digest import code_digest, code_facts, file_sha256
 if TYPE_CHECKING:
     from ernie_m.job import Job
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
+RECORD = "record.json"
+HISTORY = "history.jsonl"
+LOCK = Path("requirements.txt")
 PACKAGES = (
     *("torch", "numpy", "scipy", "scikit-learn", "seqeval", "sentencepiece", "safetensors"),
     *("datasets", "pyarrow", "py3langid", "rensa", "pydantic", "snakemake", "mlflow"),
@@ -41,13 +52,27 @@ def seal(record: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _git() -> dict[str, Any]:
-    def ask(*words: str) -> str | None:
+def git(*words: str) -> str | None:
+    """What git prints, or None when it fails or there is no git."""
+    try:
         done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else None
+    except FileNotFoundError:
+        return None
+    return done.stdout.rstrip() if done.returncode == 0 else None
 
-    commit = ask("rev-parse", "HEAD")
-    return {"commit": commit, "dirty": bool(ask("status", "--porcelain", "--untracked-files=no"))}
+
+def changed_sources() -> list[str]:
+    """Files under `src/` that differ from the commit or are not in it, from git's top folder."""
+    lines = (git("status", "--porcelain", "--untracked-files=all", "--", "src") or "").splitlines()
+    return sorted(line[3:].rpartition(" -> ")[2].strip('"') for line in lines)
+
+
+def _git() -> dict[str, Any]:
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "changed": changed_sources(),
+    }
 
 
 def _versions() -> dict[str, str]:
@@ -84,27 +109,70 @@ def open_record(job: Job[Any]) -> Opening:
     )
 
 
+def _machine() -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "system": platform.system(),
+        "cpu": platform.machine(),
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+    }
+    torch = sys.modules.get("torch")  # a job that has not loaded it has used no accelerator
+    if torch is not None and torch.cuda.is_available():
+        devices = range(torch.cuda.device_count())
+        facts["accelerators"] = [torch.cuda.get_device_name(device) for device in devices]
+        facts["cuda"] = torch.version.cuda
+    return facts
+
+
+def _processor() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def _used() -> dict[str, float]:
+    """Processor time in seconds, and the largest memory in MB, of this process."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
+    return {
+        "cpu_seconds": round(own.ru_utime + own.ru_stime, 2),
+        "memory_mb": round(own.ru_maxrss * unit / 1e6, 1),
+    }
+
+
 def _run_facts(job: Job[Any], opening: Opening) -> dict[str, Any]:
     ended = datetime.now(UTC)
-    machine = {"system": platform.system(), "cpu": platform.machine(), "cores": os.cpu_count()}
     return {
         "git": opening.git,
         "python": platform.python_version(),
         "packages": _versions(),
-        "machine": machine,
+        "lock": file_sha256(LOCK) if LOCK.is_file() else None,
+        "machine": _machine(),
         "threads": job.threads,
         "started": opening.started.isoformat(timespec="seconds"),
         "ended": ended.isoformat(timespec="seconds"),
         "seconds": round((ended - opening.started).total_seconds(), 2),
+        **_used(),
         **job.notes,
     }
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".partial-{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
     """Write the record of a finished job, beside and renamed.
 
     ``facts`` repeat from run to run with the same inputs, code, settings and seed; ``run`` holds
-    what does not. Raises ``OSError`` when an output cannot be read back.
+    what does not. The record is also added to the history beside it, which no engine knows of, so
+    that it stays when the job is run again. Raises ``OSError`` when an output cannot be read back.
     """
     record = {
         "schema": SCHEMA,
@@ -121,6 +189,7 @@ def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
         "run": _run_facts(job, opening),
     }
     record["seal"] = seal(record)
-    temporary = path.with_name(f".partial-{path.name}")
-    temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    history = path.with_name(HISTORY)
+    before = history.read_text(encoding="utf-8") if history.is_file() else ""
+    _replace(history, before + json.dumps(record, ensure_ascii=False) + "\n")
+    _replace(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,210 @@
+"""Which keys of the configuration reached a job, where each is set, and what the paper has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ernie_m.config.base import Section, section_of
+from ernie_m.config.load import BASE, read, read_yaml
+from ernie_m.config.root import MAIN_ARM, Config
+from ernie_m.errors import UserError
+from ernie_m.lineage.graph import Node
+from ernie_m.lineage.slices import SEEDED
+from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES
+
+REGISTRY = "corpora.registry"
+
+# Stage -> the sections that its settings are taken from (lineage/slices.py does the taking); the
+# first one that has a key is its place. `corpora.registry.<row>` stands for a row of the registry.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "corpora_download": (REGISTRY,),
+    "corpora_extract": (REGISTRY,),
+    "corpora_clean": ("corpora.clean",),
+    "corpora_split": ("corpora.split", "corpora"),
+    "tokenizer_train": ("tokenizer.train",),
+    "tokenizer_encode": ("tokenizer.encode",),
+    "pretrain_initialise": ("model", "corpora"),
+    "pretrain_camlm": ("pretrain.camlm",),
+    "pretrain_backtranslate": ("pretrain.backtranslate", "corpora"),
+    "pretrain_btmlm": ("pretrain.btmlm",),
+    "xtreme_prepare": ("xtreme.prepare",),
+    "xtreme_finetune": ("xtreme.finetune",),
+    "xtreme_predict": ("xtreme.predict",),
+    "xtreme_score": ("xtreme.score",),
+    "xtreme_baseline": ("xtreme.score",),
+    "report_build": ("report",),
+}
+
+
+@cache
+def _fields(section: str) -> frozenset[str]:
+    """Names of the keys in a section, given by its dotted path."""
+    model: type[Section] | None = Config
+    for part in section.split("."):
+        model = section_of(model.model_fields[part]) if model else None
+    return frozenset(model.model_fields) if model else frozenset()
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Values that are not groups, by dotted key; an empty group is a value."""
+    for key, inner in value.items():
+        if isinstance(inner, Mapping) and inner:
+            yield from flatten(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", inner
+
+
+def _override(node: Node) -> str:
+    """The section whose keys lie over the others for this job, empty when there is none."""
+    first = node.instance.split("/")[0]
+    if node.stage.startswith("pretrain_") and first != MAIN_ARM:
+        return f"variants.{first}."
+    return f"xtreme.per_task.{first}." if node.stage == "xtreme_finetune" else ""
+
+
+def _place(node: Node, name: str) -> str:
+    """The dotted key that a setting of a job comes from, before overrides."""
+    sections = SECTIONS.get(node.stage, (node.stage,))
+    if sections == (REGISTRY,):
+        return f"{REGISTRY}.{node.instance.split('/')[0]}.{name}"
+    head = name.split(".")[0]
+    section = next((own for own in sections if head in _fields(own)), sections[0])
+    return f"{section}.{name}"
+
+
+def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Every key that reached a job, with the value that the job was given.
+
+    ``chosen`` are the keys that the configuration sets itself, by dotted key: with it, the keys of
+    a variant or of a task that lie over the general ones are named in their place.
+    """
+    found: dict[str, Any] = {}
+    over = _override(node)
+    for name, value in flatten(node.settings):
+        key = _place(node, name)
+        own = over + (name if over.startswith("xtreme.") else key)
+        found[own if over and own in (chosen or ()) else key] = value
+    if node.stage in SEEDED:
+        found["seed"] = node.record["facts"]["seed"]
+    elif node.stage == "xtreme_finetune":
+        found["xtreme.seeds"] = node.record["facts"]["seed"]
+    return found
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The files of a configuration, the lowest first, with the keys that each sets."""
+
+    config: Config
+    files: tuple[tuple[str, dict[str, Any]], ...]
+
+    @classmethod
+    def read(cls, *overlays: Path) -> Layers:
+        """``config/config.yaml`` with ``overlays`` over it; raises :class:`UserError`."""
+        files = tuple(
+            (path.as_posix(), dict(flatten(read_yaml(path)))) for path in (BASE, *overlays)
+        )
+        return cls(read(*overlays), files)
+
+    @property
+    def overlays(self) -> list[str]:
+        """The files over ``config/config.yaml``."""
+        return [name for name, _ in self.files[1:]]
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """Every key that some file sets."""
+        return {key: value for _, keys in self.files for key, value in keys.items()}
+
+    def where(self, key: str) -> str:
+        """The file that has the last word on a key; `default` when none sets it."""
+        if key.startswith(f"{REGISTRY}."):
+            return self.config.corpora.registry
+        names = (name for name, keys in reversed(self.files) if key in keys)
+        return next(names, "default")
+
+
+def layers_of(run: str) -> Layers | None:
+    """The configuration in ``config/`` whose key ``run`` names the results folder, if there is one.
+
+    Raises :class:`UserError` when it is not valid.
+    """
+    if not BASE.is_file():
+        return None
+    if read_yaml(BASE).get("run", "default") == run:
+        return Layers.read()
+    for overlay in sorted(BASE.parent.glob("*.yaml")):
+        if _names(overlay, run):
+            return Layers.read(overlay)
+    return None
+
+
+def _names(overlay: Path, run: str) -> bool:
+    """Whether a file is a configuration of this run; the registry is a list, and none."""
+    try:
+        return read_yaml(overlay).get("run") == run
+    except UserError:
+        return False
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return dict(flatten(Config().model_dump(mode="json")))
+
+
+@cache
+def _choices() -> dict[str, tuple[str, str]]:
+    """What the paper has for a key, and whether that is a deviation or left open by it."""
+    found = {}
+    for flag, choices in (("open", OPEN_CHOICES), ("deviation", DEVIATIONS)):
+        for choice in choices:
+            for stage, name in choice.settings:
+                key = _place(Node("", {"stage": stage, "instance": MAIN_ARM}), name)
+                found[key] = (choice.paper, flag)
+    return found
+
+
+def _paper(key: str) -> tuple[str, str] | None:
+    """The paper's word on a key, or on the group it is in; stage 2 is trained as stage 1."""
+    parts = re.sub(r"^variants\.\w+\.", "", key).split(".")
+    groups = [".".join(parts[:end]) for end in range(len(parts), 1, -1)]
+    for group in groups:
+        for name in (group, group.replace("pretrain.btmlm", "pretrain.camlm", 1)):
+            if name in _choices():
+                return _choices()[name]
+    return None
+
+
+def explained(nodes: Iterable[Node], layers: Layers | None) -> list[dict[str, Any]]:
+    """The keys that reached any of ``nodes``: value, where set, default, and the paper's.
+
+    ``where`` is None when the configuration of today has another value or is not known. A key that
+    jobs got with different values (a seed for each) has all of them in a list.
+    """
+    chosen = layers.chosen if layers else None
+    reached: dict[str, list[Any]] = {}
+    for node in nodes:
+        for key, value in keys_of(node, chosen).items():
+            values = reached.setdefault(key, [])
+            if value not in values:
+                values.append(value)
+    return [_explained(key, reached[key], layers) for key in sorted(reached)]
+
+
+def _explained(key: str, values: list[Any], layers: Layers | None) -> dict[str, Any]:
+    paper = _paper(key)
+    facts = {
+        "key": key,
+        "value": values[0] if len(values) == 1 else values,
+        "where": layers.where(key) if layers else None,
+        "paper": paper[0] if paper else None,
+        "flag": paper[1] if paper else None,
+    }
+    if key in _defaults():
+        facts["default"] = _defaults()[key]
+    return facts
