@@ -7,6 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from ernie_m.checkpoints.folder import files_of
 from ernie_m.config import plan
 from ernie_m.config.load import load
 from ernie_m.errors import UserError
@@ -89,6 +90,11 @@ def files(stage, *names):
         for job in JOBS[stage]
         for name in names
     ]
+
+
+def source():
+    """The files of the checkpoint from elsewhere that the models start from, if there is one."""
+    return files_of(Path(CONFIG.init)) if CONFIG.init else []
 
 
 def extracts(language):

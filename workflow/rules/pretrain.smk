@@ -4,9 +4,11 @@
 rule pretrain_initialise:
     """The untrained encoder is a result like any other: it starts every arm from the same
     weights, and it is scored too, because shared pieces alone make an untrained encoder look
-    clever, and only what is above it was learnt."""
+    clever, and only what is above it was learnt. With `init`, the weights named there take its
+    place, as XLM-R's do in the paper."""
     input:
         tokenizer=rules.tokenizer_train.output.model,
+        source=source(),
     output:
         model="<results>/pretrain_initialise/{variant}/model.safetensors",
         record="<results>/pretrain_initialise/{variant}/record.json",
@@ -28,7 +30,7 @@ rule pretrain_initialise:
         command(
             "ernie_m.pretrain.initialise",
             "{wildcards.variant}",
-            inputs="tokenizer",
+            inputs="tokenizer source",
             outputs="model",
             seed=True,
         )

@@ -7,6 +7,7 @@ rule tokenizer_train:
     and from training text only."""
     input:
         text=expand("<results>/corpora_split/{corpus}-train.parquet", corpus=CORPORA),
+        source=source(),
     output:
         model="<results>/tokenizer_train/spm.model",
         stats="<results>/tokenizer_train/stats.json",
@@ -27,7 +28,10 @@ rule tokenizer_train:
         seed=seed("tokenizer_train"),
     shell:
         command(
-            "ernie_m.tokenizer.train", inputs="text", outputs="model stats", seed=True
+            "ernie_m.tokenizer.train",
+            inputs="text source",
+            outputs="model stats",
+            seed=True,
         )
 
 

@@ -58,6 +58,12 @@ class Config(Section):
         description="Seed of every random choice: the split, sampling, masking, initial weights. "
         "Another seed is another experiment, and everything from the split on is made anew.",
     )
+    init: str = Field(
+        "",
+        description="Folder of a checkpoint to start from, as the paper does from XLM-R: XLM-R or "
+        "ERNIE-M as transformers or PaddleNLP keep them, or one of this project. Its vocabulary is "
+        "taken too; `model` must have its shape. Empty: random weights and an own vocabulary.",
+    )
     corpora: CorporaSettings = Field(
         default_factory=CorporaSettings, description="The text and its division."
     )

@@ -1,15 +1,20 @@
-"""Train the SentencePiece model on a sample that gives small languages more than their share."""
+"""Train the SentencePiece model on a sample that gives small languages more than their share.
+
+Where the model starts from a checkpoint of others (input ``source``), its vocabulary is taken
+instead, because its weights speak no other.
+"""
 
 from __future__ import annotations
 
 import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
 
 import sentencepiece
 
+from ernie_m.checkpoints import pieces
 from ernie_m.config.tokenizer import TrainSettings
 from ernie_m.corpora.hashing import hash64
 from ernie_m.corpora.languages import units
@@ -96,12 +101,18 @@ def run(job: Job[TrainSettings]) -> None:
     settings = job.settings
     lines = read_lines(job.inputs("text"))
     sizes = {language: len(own) for language, own in lines.items()}
-    total = min(settings.sample_lines, sum(sizes.values()))
-    drawn = quotas(sizes, settings.alpha, total)
-    logger.info("training on %d lines: %s", total, drawn)
-    text = (line for code, own in lines.items() for line in sample(own, drawn[code], job.seed))
     path = job.output("model")
-    path.write_bytes(_train(text, settings))
+    if source := job.input_paths.get("source"):
+        # All lines count: a piece that no line uses is a row that nothing would train.
+        used = list(chain.from_iterable(lines.values())) if settings.trim else None
+        drawn = sizes
+        path.write_bytes(pieces.adopted(source[0].parent, used, settings.num_threads))
+    else:
+        total = min(settings.sample_lines, sum(sizes.values()))
+        drawn = quotas(sizes, settings.alpha, total)
+        logger.info("training on %d lines: %s", total, drawn)
+        text = (line for code, own in lines.items() for line in sample(own, drawn[code], job.seed))
+        path.write_bytes(_train(text, settings))
     tokenizer = Tokenizer(path)
     languages = {}
     for code, own in lines.items():

@@ -1,0 +1,1 @@
+"""Weights from elsewhere and for elsewhere: XLM-R, ERNIE-M, transformers, ONNX."""

@@ -1,0 +1,61 @@
+"""Which files of a folder a checkpoint consists of; light, because the workflow asks too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ernie_m.errors import UserError
+
+# By preference: what cannot hold code comes first.
+WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model_state.pdparams")
+CONFIG = "config.json"
+PIECES = ("sentencepiece.bpe.model", "spm.model", "piece.model")
+LIST = "vocab.txt"
+TOKENIZER_JSON = "tokenizer.json"
+
+
+def weights_in(folder: Path) -> Path:
+    """The weight file; raises :class:`UserError` for a folder without one."""
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(
+        f"There are no weights in {folder}.", f"Name a folder with one of {', '.join(WEIGHTS)}."
+    )
+
+
+def vocabulary_in(folder: Path) -> Path:
+    """The vocabulary: a SentencePiece model or ``tokenizer.json`` beside the weights, or that of
+    the run that the folder belongs to; raises :class:`UserError` when there is none."""
+    beside = [folder / name for name in (*PIECES, TOKENIZER_JSON)]
+    of_the_run = [parent / "tokenizer_train" / "spm.model" for parent in folder.resolve().parents]
+    for path in (*beside, *of_the_run):
+        if path.is_file():
+            return path
+    raise UserError(
+        f"There is no vocabulary in {folder}.",
+        f"Put {PIECES[0]} or {TOKENIZER_JSON} beside the weights.",
+    )
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Everything that is read of the checkpoint in ``folder``; raises :class:`UserError`."""
+    optional = [path for name in (CONFIG, LIST) if (path := folder / name).is_file()]
+    return [weights_in(folder), vocabulary_in(folder), *optional]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in ``path``; raises :class:`UserError`."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no {path}.", "Copy the whole folder of the checkpoint."
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}.", "Fetch it again.") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is not a JSON object.", "Fetch it again.")
+    return value
