@@ -10,7 +10,12 @@ import pytest
 import yaml
 
 ENVS = sorted(Path("envs").glob("*.yaml"))
-IMPORTED_AS = {"jinja2": "jinja2", "protobuf": "google", "scikit-learn": "sklearn", "pyyaml": "yaml"}
+IMPORTED_AS = {
+    "jinja2": "jinja2",
+    "protobuf": "google",
+    "scikit-learn": "sklearn",
+    "pyyaml": "yaml",
+}
 COMMANDS = {"dvc", "snakemake"}  # used by their command line; src/ imports neither
 
 
