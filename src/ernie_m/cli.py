@@ -20,6 +20,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "lineage": {
         "audit": ("ernie_m.lineage.audit", "walk from a result back to the downloaded bytes"),
+        "export": ("ernie_m.lineage.export.command", "lineage as RO-Crate, PROV or OpenLineage"),
     },
 }
 VERBS = {verb: entry for family in FAMILIES.values() for verb, entry in family.items()}

@@ -12,6 +12,7 @@ import yaml
 ENVS = sorted(Path("envs").glob("*.yaml"))
 IMPORTED_AS = {
     "jinja2": "jinja2",
+    "openlineage-python": "openlineage",
     "protobuf": "google",
     "scikit-learn": "sklearn",
     "pyyaml": "yaml",

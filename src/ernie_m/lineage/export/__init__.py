@@ -1,0 +1,1 @@
+"""Lineage in the standard formats of others, made from the records alone."""

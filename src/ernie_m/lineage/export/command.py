@@ -1,0 +1,72 @@
+"""Write the lineage of a result in a standard format, from the records alone.
+
+ro-crate     Provenance Run Crate 0.5 on RO-Crate 1.1 (JSON-LD); written as ro-crate-metadata.json
+             into the folder that results/ is in, it makes that folder the crate
+prov         W3C PROV (PROV-JSON)
+openlineage  OpenLineage events (JSON lines): a start and an end for each job
+
+Nothing is run or hashed. The digests are those of the records: `ernie-m audit` says whether they
+still hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ernie_m.lineage.export.facts import Pedigree
+from ernie_m.lineage.graph import Reader
+from ernie_m.lineage.locate import Cell, locate, maker
+
+# Format -> module with `text(pedigree) -> str`; each imports its own library.
+FORMATS = {
+    "ro-crate": "ernie_m.lineage.export.crate",
+    "prov": "ernie_m.lineage.export.provenance",
+    "openlineage": "ernie_m.lineage.export.events",
+}
+REPORT = "results/default/report_build/report.html"
+
+
+def _write(text: str, path: Path) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".partial-{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def pedigree(what: str) -> Pedigree:
+    """The lineage of what a user points at; raises :class:`UserError` when there is none."""
+    place = locate(what, Cell())
+    record = maker(place)
+    return Pedigree.of(Reader(place.base).graph([record]), record, place.path)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line of `ernie-m export`; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="ernie-m export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("format", choices=FORMATS)
+    parser.add_argument(
+        "what",
+        nargs="?",
+        default=REPORT,
+        help=f"a result, as for `ernie-m audit`: a path, a number, a digest (default: {REPORT})",
+    )
+    parser.add_argument("--out", type=Path, help="file to write (default: standard output)")
+    args = parser.parse_args(arguments)
+    found = pedigree(args.what)
+    text = importlib.import_module(FORMATS[args.format]).text(found)
+    if args.out:
+        _write(text, args.out)
+        print(f"{args.out}: {len(found.jobs)} jobs behind {found.target}", file=sys.stderr)
+    else:
+        sys.stdout.write(text)
+    return 0
