@@ -2,13 +2,20 @@
 
 import json
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import requests
 
-from ernie_m.tracking import finish, live, session, start, store
+from ernie_m.lineage.slices import SLICES
+from ernie_m.tracking import describe, finish, live, session, start, store
 
 CONFIG = {
     "run": "default",
@@ -41,7 +48,7 @@ def close(monkeypatch, status="finished"):
 def test_the_parent_holds_the_whole_configuration(opened):
     client = store.connect(opened.uri)
     parent = client.get_run(opened.run_id)
-    assert parent.info.run_name == "default"
+    assert parent.info.run_name == "default"  # no git here, so no commit
     assert parent.info.status == "RUNNING"
     assert parent.data.params["corpora.languages"] == "en, de"
     assert parent.data.params["corpora.datasets"] == '[{"id": "x"}]'
@@ -236,6 +243,160 @@ def test_a_damaged_file_does_not_hide_the_other_jobs(opened, results, monkeypatc
     assert status.pop("corpora_clean/de") == "FAILED"
     assert set(status.values()) == {"FINISHED"} and len(status) == 2
     assert "while logging corpora_clean/de" in capsys.readouterr().err
+
+
+def test_a_run_of_the_same_job_supersedes_the_earlier(opened, results, monkeypatch):
+    results.small_run()
+    results.job("report_build", "", {"metrics": {"metrics.json": '{"qa": {"btmlm": 1}}'}})
+    close(monkeypatch)
+    before = {name: run.info.run_id for name, run in children(opened).items()}
+    again = start.open_parent(opened.uri, "ernie-m", "default", CONFIG)
+    results.job("pretrain_camlm", "ernie_m", {"model": {"model.safetensors": "others"}})
+    results.job("report_build", "", {"metrics": {"metrics.json": '{"qa": {"btmlm": 2}}'}})
+    close(monkeypatch)
+    after = {name: run.info.run_id for name, run in children(again).items()}
+    client = store.connect(opened.uri)
+    old = client.get_run(before["pretrain_camlm/ernie_m"]).data.tags
+    assert (old["superseded"], old["superseded_by"]) == ("yes", after["pretrain_camlm/ernie_m"])
+    assert client.get_run(opened.run_id).data.tags["superseded_by"] == again.run_id
+    standing = client.search_runs([again.experiment_id], "tags.superseded = 'no'")
+    names = {run.data.tags.get("stage", "") for run in standing}
+    assert names == {"", "corpora_download", "pretrain_camlm", "report_build"}
+    assert len(standing) == 4
+
+
+def test_tags_tell_jobs_apart(opened, results, monkeypatch):
+    document = '{"languages": {"de": {"accuracy": 40.0, "n": 50}, "zh": {"accuracy": 20.0}}}'
+    instance = "standin_qa/ernie_m/btmlm/seed2"
+    results.job("xtreme_score", instance, {"scores": {"scores.json": document}})
+    close(monkeypatch)
+    tags = children(opened)[f"xtreme_score/{instance}"].data.tags
+    wanted = {"task": "standin_qa", "arm": "ernie_m", "checkpoint": "btmlm", "seed": "seed2"}
+    assert wanted.items() <= tags.items()
+    assert (tags["phase"], tags["level"], tags["results"]) == ("xtreme", "job", "results/default")
+    assert tags["record"] == f"results/default/xtreme_score/{instance}/record.json"
+    assert Path(tags["record"]).is_file() and tags["record"] in tags["mlflow.note.content"]
+
+
+def test_every_stage_with_several_jobs_says_what_its_instances_are():
+    several = set(SLICES) - {"corpora_split", "tokenizer_train", "report_build"}
+    assert several == describe.PARTS.keys()
+
+
+def test_inputs_and_models_lead_to_records(opened, results, monkeypatch):
+    first, second = results.small_run()
+    close(monkeypatch)
+    client = store.connect(opened.uri)
+    run = client.get_run(children(opened)["pretrain_camlm/ernie_m"].info.run_id)
+    (dataset,) = run.inputs.dataset_inputs
+    assert {tag.key: tag.value for tag in dataset.tags}["record"] == first.as_posix()
+    (model,) = client.search_logged_models([opened.experiment_id])
+    assert model.tags["record"] == second.as_posix()
+
+
+def test_tables_and_figures_are_artifacts(opened, results, monkeypatch):
+    page = (
+        "<style>.a { fill: red }</style><figure><h3>Retrieval<span>accuracy</span></h3>\n"
+        '<svg viewBox="0 0 1 1"><path class="a" d="M0 0"/></svg></figure>'
+    )
+    scores = "task,language,value\nqa,de,40.0\nqa,zh,20.0\n"
+    outputs = {"report": {"report.html": page}, "scores": {"scores.csv": scores}}
+    results.job("report_build", "", outputs)
+    document = '{"languages": {"de": {"accuracy": 40.0, "n": 50}, "zh": {"accuracy": 20.0}}}'
+    results.job("xtreme_baseline", "standin_qa", {"scores": {"scores.json": document}})
+    close(monkeypatch)
+    client = store.connect(opened.uri)
+    folder = Path("mlartifacts") / opened.run_id / "artifacts"
+    assert (folder / "report/report.html").read_text() == page
+    (figure,) = (folder / "figures").iterdir()
+    assert figure.name == "01-retrieval-accuracy.svg"
+    assert ElementTree.fromstring(figure.read_text()).tag == "{http://www.w3.org/2000/svg}svg"
+    table = client.load_table(opened.experiment_id, "scores.json", [opened.run_id])
+    assert table["language"].tolist() == ["de", "zh"]
+    child = children(opened)["xtreme_baseline/standin_qa"].info.run_id
+    table = client.load_table(opened.experiment_id, "scores.json", [child])
+    assert table["accuracy"].tolist() == [40.0, 20.0]
+
+
+def test_the_machine_is_watched_while_a_job_is_attached(opened, monkeypatch):
+    monkeypatch.setenv(session.VARIABLE, str(session.session_file("default")))
+    monkeypatch.setattr(store, "WATCH_SECONDS", 0.2)
+    attached = live.attach("pretrain_camlm", "ernie_m")
+    time.sleep(1.0)
+    attached.close()
+    metrics = store.connect(opened.uri).get_run(attached.run_id).data.metrics
+    assert metrics["system/system_memory_usage_megabytes"] > 0
+    assert "system/cpu_utilization_percentage" in metrics
+
+
+@pytest.fixture
+def server(prepared, tmp_path, monkeypatch):
+    """The address of an MLflow server of its own, and the folder it keeps everything in."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "server"
+    folder.mkdir()
+    shutil.copy(prepared, folder / "mlflow.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+    ]
+    log = (folder / "log").open("w")
+    process = subprocess.Popen(
+        words,
+        env=os.environ | store.ENVIRONMENT | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(f"{uri}/health", process)
+        yield uri, folder
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+        log.close()
+
+
+def wait_for(address, process, seconds=120):
+    """Until the server answers."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if requests.get(address, timeout=5).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.3)
+    raise AssertionError(f"no answer from {address}")
+
+
+def test_a_server_holds_the_same(server, results, monkeypatch, capsys):
+    uri, folder = server
+    opened = start.open_parent(uri, "ernie-m", "default", CONFIG)
+    monkeypatch.setenv(session.VARIABLE, str(session.session_file("default")))
+    attached = live.attach("pretrain_camlm", "ernie_m")
+    attached.log({"train/camlm": 5.0}, step=1)
+    attached.close()
+    results.small_run()
+    document = '{"languages": {"de": {"accuracy": 40.0}}}'
+    results.job("xtreme_baseline", "standin_qa", {"scores": {"scores.json": document}})
+    close(monkeypatch)
+    assert "warning" not in capsys.readouterr().err
+    found = children(opened)
+    assert {name.split("/")[0] for name in found} == {
+        "corpora_download", "pretrain_camlm", "xtreme_baseline",
+    }  # fmt: skip
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    assert found["pretrain_camlm/ernie_m"].info.run_id == attached.run_id
+    assert found["pretrain_camlm/ernie_m"].data.metrics["train/camlm"] == 3.0
+    assert list((folder / "artifacts").rglob("config.yaml"))
+    assert list((folder / "artifacts").rglob("scores.json"))
+    assert not Path("mlartifacts").exists()
 
 
 def test_names_and_values_fit_the_store():

@@ -67,7 +67,8 @@ def changed_sources() -> list[str]:
     return sorted(line[3:].rpartition(" -> ")[2].strip('"') for line in lines)
 
 
-def _git() -> dict[str, Any]:
+def git_state() -> dict[str, Any]:
+    """The commit that the working tree is at, and what differs from it."""
     return {
         "commit": git("rev-parse", "HEAD"),
         "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
@@ -105,7 +106,7 @@ def open_record(job: Job[Any]) -> Opening:
         started=datetime.now(UTC),
         inputs=_files(job.input_paths),
         code={"digest": code_digest(job.module), "files": code_facts(job.module)},
-        git=_git(),
+        git=git_state(),
     )
 
 

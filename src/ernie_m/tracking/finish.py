@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ernie_m.lineage.digest import file_sha256
+from ernie_m.lineage.graph import RESULTS, SHARED, record_of
+from ernie_m.tracking import describe, evaluation, store
 from ernie_m.tracking import session as sessions
-from ernie_m.tracking import store
-from ernie_m.tracking.live import child_name, child_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-RESULTS = Path("results")
-SHARED = "corpora_download"  # the one stage whose results all runs share
 NUMBERS = ("metrics", "scores", "stats")  # outputs whose JSON files hold numbers
 LOGGED = "record.sha256"
+USED = ("cpu_seconds", "memory_mb")  # what a record says of the resources that a job used
 LONGEST_NAME = 500  # of a data set, set by MLflow
+REPORT = "report_build"
 
 
 def _milliseconds(moment: str) -> int:
@@ -48,34 +48,39 @@ def _common(files: list[dict[str, Any]]) -> str:
     return os.path.commonpath([file["path"] for file in files])
 
 
-def _intact_files(record: dict[str, Any], name: str) -> Iterator[Path]:
-    """Outputs under ``name`` that still have the bytes that the record states."""
-    for file in record["facts"]["outputs"].get(name, []):
-        path = Path(file["path"])
-        if path.is_file() and file_sha256(path) == file["sha256"]:
-            yield path
-
-
 def points(record: dict[str, Any]) -> Iterator[store.Point]:
     """Numbers of a record's metrics, scores, statistics and curves."""
     started, ended = (_milliseconds(record["run"][key]) for key in ("started", "ended"))
     yield "job/seconds", float(record["run"]["seconds"]), ended, 0
+    for name in (name for name in USED if name in record["run"]):
+        yield f"job/{name}", float(record["run"][name]), ended, 0
     for name in NUMBERS:
-        for path in _intact_files(record, name):
+        for path in evaluation.intact_files(record, name):
             if path.suffix == ".json":
                 content = json.loads(path.read_text(encoding="utf-8"))
                 for key, value in store.numbers(content).items():
                     yield f"{name}/{key}", value, ended, 0
-    for path in _intact_files(record, "curves"):
+    for path in evaluation.intact_files(record, "curves"):
         for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
             step, when = line.pop("step"), started + int(1000 * line.get("seconds", 0))
             for key, value in store.numbers(line).items():
                 yield key, value, when, step
 
 
-def _tags(record: dict[str, Any], digest: str) -> dict[str, str]:
+def _record_path(record: dict[str, Any]) -> str:
+    """Where the record lies: beside what the job wrote."""
+    (file, *_) = (file for files in record["facts"]["outputs"].values() for file in files)
+    return record_of(file["path"])
+
+
+def _tags(record: dict[str, Any], digest: str, run_id: str) -> dict[str, str]:
     facts, run = record["facts"], record["run"]
-    tags = {"code": facts["code"]["digest"], "mlflow.source.name": record["module"]}
+    tags = {
+        "code": facts["code"]["digest"],
+        "record": _record_path(record),
+        "mlflow.source.name": record["module"],
+        "mlflow.note.content": describe.job_note(_record_path(record), run_id),
+    }
     for side in ("inputs", "outputs"):
         for name, files in facts[side].items():
             if files:
@@ -98,6 +103,7 @@ class Logger:
             (run.data.tags.get("stage"), run.data.tags.get("instance")): run
             for run in self._search(f"tags.`mlflow.parentRunId` = {store.quoted(session.run_id)}")
         }
+        self.current = self._current()
 
     def _search(self, query: str) -> Iterator[Any]:
         return store.pages(
@@ -106,6 +112,24 @@ class Logger:
             filter_string=query,
             max_results=1000,
         )
+
+    def _current(self) -> dict[tuple[str, str], list[str]]:
+        """Ids of the runs that no later one has superseded, by stage and instance."""
+        results = store.quoted(describe.results_folder(self.session.run))
+        standing = f"tags.superseded = {store.quoted(describe.CURRENT)}"
+        found: dict[tuple[str, str], list[str]] = {}
+        for run in self._search(f"tags.results = {results} and {standing}"):
+            tags = run.data.tags
+            job = (tags.get("stage", ""), tags.get("instance", ""))
+            found.setdefault(job, []).append(run.info.run_id)
+        return found
+
+    def supersede(self, stage: str, instance: str, run_id: str) -> None:
+        """Mark the earlier runs of a job; those of an invocation have no stage."""
+        for older in self.current.get((stage, instance), []):
+            if older != run_id:
+                tags = {"superseded": describe.SUPERSEDED, "superseded_by": run_id}
+                store.log_tags(self.client, older, tags)
 
     def already_logged(self, digest: str) -> bool:
         """Whether any invocation has logged the record with this digest."""
@@ -117,8 +141,8 @@ class Logger:
         child = self.children.get((stage, instance)) or self.client.create_run(
             self.session.experiment_id,
             start_time=_milliseconds(record["run"]["started"]),
-            tags=child_tags(self.session, stage, instance),
-            run_name=child_name(stage, instance),
+            tags=describe.job_tags(self.session, stage, instance),
+            run_name=describe.job_name(stage, instance),
         )
         run_id = child.info.run_id
         seen = set(self._seen(child))
@@ -130,8 +154,10 @@ class Logger:
         self._log_inputs(run_id, record)
         for file in record["facts"]["outputs"].get("model", []):
             self._register(run_id, record, file)
+        evaluation.log_table(self.client, run_id, record)
+        self.supersede(stage, instance, run_id)
         # Last, so that a record whose logging was cut short is logged again.
-        store.log_tags(self.client, run_id, _tags(record, digest))
+        store.log_tags(self.client, run_id, _tags(record, digest, run_id))
         self.client.set_terminated(run_id, "FINISHED", _milliseconds(record["run"]["ended"]))
 
     def _seen(self, child: Any) -> Iterator[tuple[str, int]]:
@@ -159,7 +185,12 @@ class Logger:
                 source=json.dumps({"uri": common}),
                 profile=json.dumps(profile),
             )
-            datasets.append(DatasetInput(dataset, [InputTag("mlflow.data.context", name)]))
+            makers = ", ".join(dict.fromkeys(record_of(file["path"]) for file in files))
+            tags = [
+                InputTag("mlflow.data.context", name),
+                InputTag("record", makers[: store.LONGEST_VALUE]),
+            ]
+            datasets.append(DatasetInput(dataset, tags))
         if datasets or models:
             self.client.log_inputs(run_id, datasets=datasets, models=models)
 
@@ -179,10 +210,15 @@ class Logger:
         import mlflow
 
         model = mlflow.create_external_model(
-            name=child_name(record["stage"], record["instance"]).replace("/", "-"),
+            name=describe.job_name(record["stage"], record["instance"]).replace("/", "-"),
             source_run_id=run_id,
             experiment_id=self.session.experiment_id,
-            tags={"sha256": file["sha256"], "path": file["path"], "bytes": str(file["bytes"])},
+            tags={
+                "sha256": file["sha256"],
+                "path": file["path"],
+                "bytes": str(file["bytes"]),
+                "record": _record_path(record),
+            },
         )
         self.models[file["sha256"]] = model.model_id
 
@@ -197,7 +233,7 @@ class Logger:
 def records(run: str) -> list[tuple[dict[str, Any], str]]:
     """Every readable record of ``run`` with the digest of its file, oldest first."""
     found = []
-    for folder in (RESULTS / run, RESULTS / SHARED):
+    for folder in (Path(RESULTS, run), Path(RESULTS, SHARED)):
         for path in sorted(folder.rglob("record.json")):
             with sessions.harmless(f"reading {path}"):
                 found.append((json.loads(path.read_text(encoding="utf-8")), file_sha256(path)))
@@ -214,10 +250,14 @@ def finish(session: sessions.Session, status: str) -> int:
             logger.log(record, digest)
         except (KeyError, ValueError) as error:
             # One job's damaged files must not hide the others; the store's own errors end it all.
-            sessions.warn(f"logging {child_name(record['stage'], record['instance'])}", error)
-        if record["stage"] == "report_build":
+            sessions.warn(
+                f"logging {describe.job_name(record['stage'], record['instance'])}", error
+            )
+        if record["stage"] == REPORT:
             # The run's summary also stands on the parent, where invocations are compared.
             store.log_points(client, session.run_id, points(record))
+            evaluation.log_report(client, session.run_id, record)
+            logger.supersede("", "", session.run_id)
     logger.close({"finished": "FINISHED", "failed": "FAILED"}[status])
     return len(new)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ernie_m.tracking import session as sessions
 from ernie_m.tracking import store
+from ernie_m.tracking.describe import job_name, job_tags
 
 FLUSH_SECONDS = 5.0
 
@@ -67,29 +68,20 @@ class Live:
             stage, instance = self._name
             child = client.create_run(
                 session.experiment_id,
-                tags=child_tags(session, stage, instance),
-                run_name=child_name(stage, instance),
+                tags=job_tags(session, stage, instance),
+                run_name=job_name(stage, instance),
             )
             self.run_id = child.info.run_id
-            closing = False
-            while not closing:
-                closing = self._closing.wait(FLUSH_SECONDS)
-                with self._lock:
-                    points, self._waiting = self._waiting, []
-                store.log_points(client, child.info.run_id, points)
+            with store.machine_watched(child.info.run_id):
+                closing = False
+                while not closing:
+                    closing = self._closing.wait(FLUSH_SECONDS)
+                    with self._lock:
+                        points, self._waiting = self._waiting, []
+                    store.log_points(client, child.info.run_id, points)
             return
         # Nobody writes any more, so nothing must be collected either.
         self._failed.set()
-
-
-def child_name(stage: str, instance: str) -> str:
-    """Name of a job's run in MLflow's tables."""
-    return f"{stage}/{instance}" if instance else stage
-
-
-def child_tags(session: sessions.Session, stage: str, instance: str) -> dict[str, str]:
-    """Tags by which :mod:`ernie_m.tracking.finish` finds a job's run again."""
-    return {"mlflow.parentRunId": session.run_id, "stage": stage, "instance": instance}
 
 
 def attach(stage: str, instance: str) -> Live:

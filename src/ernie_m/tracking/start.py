@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ernie_m.lineage.record import git_state
+from ernie_m.tracking import describe, store
 from ernie_m.tracking import session as sessions
-from ernie_m.tracking import store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,7 +63,9 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     if found is not None:
         return found.experiment_id
     try:
-        return client.create_experiment(name, artifact_location=location)
+        return client.create_experiment(
+            name, artifact_location=location, tags=describe.EXPERIMENT_TAGS
+        )
     except MlflowException:
         # Somebody else on the same server made it in between.
         found = client.get_experiment_by_name(name)
@@ -94,8 +97,11 @@ def open_parent(uri: str, experiment: str, run: str, config: dict[str, Any]) -> 
         client = _open_store(uri)
         experiment_id = _experiment(client, experiment, uri)
         _close_predecessor(client, path, uri)
-    tags = {"mlflow.source.name": "Snakefile", "results": f"results/{run}"}
-    parent = client.create_run(experiment_id, tags=tags, run_name=run)
+    parent = client.create_run(
+        experiment_id,
+        tags=describe.parent_tags(run),
+        run_name=describe.parent_name(run, git_state()),
+    )
     store.log_params(client, parent.info.run_id, config)
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     client.log_text(parent.info.run_id, text, "config.yaml")

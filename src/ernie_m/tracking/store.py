@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,6 +26,7 @@ METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 LONGEST_VALUE = 500
 LONGEST_KEY = 250
+WATCH_SECONDS = 10.0
 
 # No telemetry, no progress bars among a job's own, and an unreachable server gives up in seconds.
 ENVIRONMENT = {
@@ -129,6 +131,26 @@ def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None
     entities = (RunTag(_key(name), value) for name, value in tags.items())
     for batch in batches(entities, PARAMS_PER_BATCH):
         client.log_batch(run_id, tags=batch)
+
+
+@contextmanager
+def machine_watched(run_id: str) -> Iterator[None]:
+    """Log processor, memory, disk and GPU use of the machine while the block runs.
+
+    MLflow's own monitor, in a thread; without the packages it needs there are no such curves.
+    """
+    try:
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        monitor = SystemMetricsMonitor(run_id, sampling_interval=WATCH_SECONDS)
+    except ImportError:
+        yield
+        return
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 def quoted(text: str) -> str:

@@ -1,0 +1,87 @@
+"""What runs are called in MLflow, and the tags by which its tables are filtered and grouped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ernie_m.tracking.session import Session
+
+# What the parts of an instance are, by stage.
+PARTS = {
+    "corpora_download": ("dataset",),
+    "corpora_extract": ("dataset", "language"),
+    "corpora_clean": ("language",),
+    "tokenizer_encode": ("corpus",),
+    "pretrain_initialise": ("arm",),
+    "pretrain_camlm": ("arm",),
+    "pretrain_backtranslate": ("arm", "chunk"),
+    "pretrain_btmlm": ("arm",),
+    "xtreme_prepare": ("task",),
+    "xtreme_baseline": ("task",),
+    "xtreme_finetune": ("task", "arm", "checkpoint", "seed"),
+    "xtreme_predict": ("task", "arm", "checkpoint", "seed"),
+    "xtreme_score": ("task", "arm", "checkpoint", "seed"),
+}
+CURRENT, SUPERSEDED = "no", "yes"  # values of the tag `superseded`
+# Shown above the experiment's table; what to type into its search box.
+EXPERIMENT_NOTE = """\
+An invocation of the pipeline is a run, each of its jobs a nested one. Useful searches:
+
+- `tags.level = 'invocation'`: invocations, with the averages of their reports as metrics
+- `tags.stage = 'xtreme_score' and tags.superseded = 'no'`: the scores that stand
+- `tags.stage = 'pretrain_btmlm' and tags.superseded = 'no'`: the trainings, with their curves
+
+Group by the tags `arm`, `checkpoint`, `task`, `language` or `seed` to compare.
+`ernie-m audit RUN_ID` walks from a run back to the downloaded bytes.
+"""
+# Without it MLflow opens the experiment as one of language-model applications.
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.note.content": EXPERIMENT_NOTE,
+}
+
+
+def results_folder(run: str) -> str:
+    """The folder that an invocation fills, which tells runs of one job apart from another's."""
+    return f"results/{run}"
+
+
+def job_name(stage: str, instance: str) -> str:
+    """Name of a job's run: ``corpora_clean/de``."""
+    return f"{stage}/{instance}" if instance else stage
+
+
+def parent_name(run: str, git: dict[str, Any]) -> str:
+    """Name of an invocation's run: the results folder and the commit, ``+`` for local changes."""
+    commit = (git.get("commit") or "")[:7]
+    return f"{run} {commit}{'+' if git.get('dirty') else ''}" if commit else run
+
+
+def parent_tags(run: str) -> dict[str, str]:
+    """Tags of an invocation's run."""
+    return {
+        "level": "invocation",
+        "results": results_folder(run),
+        "superseded": CURRENT,
+        "mlflow.source.name": "Snakefile",
+    }
+
+
+def job_tags(session: Session, stage: str, instance: str) -> dict[str, str]:
+    """Tags of a job's run, by which it is found again, filtered and grouped."""
+    parts = dict(zip(PARTS.get(stage, ()), instance.split("/"), strict=False))
+    return {
+        **parts,
+        "mlflow.parentRunId": session.run_id,
+        "level": "job",
+        "results": results_folder(session.run),
+        "phase": stage.partition("_")[0],
+        "stage": stage,
+        "instance": instance,
+        "superseded": CURRENT,
+    }
+
+
+def job_note(record_path: str, run_id: str) -> str:
+    """What is written at the top of a job's page."""
+    return f"Record: `{record_path}`. From here to the downloaded bytes: `ernie-m audit {run_id}`"

@@ -1,0 +1,63 @@
+"""Tables, figures and the page of an evaluation, as artifacts of MLflow runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ernie_m.lineage.digest import file_sha256
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TABLE = "scores.json"  # MLflow shows tables in this form
+NAMESPACE = '<svg xmlns="http://www.w3.org/2000/svg" '
+
+
+def intact_files(record: dict[str, Any], name: str) -> Iterator[Path]:
+    """Outputs under ``name`` that still have the bytes that the record states."""
+    for file in record["facts"]["outputs"].get(name, []):
+        path = Path(file["path"])
+        if path.is_file() and file_sha256(path) == file["sha256"]:
+            yield path
+
+
+def log_table(client: MlflowClient, run_id: str, record: dict[str, Any]) -> None:
+    """The scores of one job as a table, a language a line; nothing for a job without scores."""
+    for path in intact_files(record, "scores"):
+        if path.suffix == ".json":
+            document = json.loads(path.read_text(encoding="utf-8"))
+            languages = document.get("languages", {})
+            rows = [{"language": code, **own} for code, own in languages.items()]
+            if rows:
+                columns = list(dict.fromkeys(key for row in rows for key in row))
+                table = {key: [row.get(key) for row in rows] for key in columns}
+                client.log_table(run_id, table, TABLE)
+
+
+def log_report(client: MlflowClient, run_id: str, record: dict[str, Any]) -> None:
+    """The report's page, its figures, and all scores of the run as one table."""
+    for path in intact_files(record, "report"):
+        client.log_artifact(run_id, str(path), "report")
+        for name, picture in figures(path.read_text(encoding="utf-8")):
+            client.log_text(run_id, picture, f"figures/{name}.svg")
+    for path in intact_files(record, "scores"):
+        with path.open(encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle))
+        if rows:
+            client.log_table(run_id, {key: [row[key] for row in rows] for key in rows[0]}, TABLE)
+
+
+def figures(page: str) -> Iterator[tuple[str, str]]:
+    """Name and drawing of each figure of the report that has a title, each a file of its own."""
+    style = "".join(re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL))
+    panels = re.findall(r"<figure><h3>(.*?)</h3>\s*<svg (.*?)</svg>", page, flags=re.DOTALL)
+    for number, (title, drawing) in enumerate(panels, start=1):
+        words = re.sub(r"<[^>]+>", " ", title).lower()
+        name = "-".join(re.findall(r"[a-z0-9]+", words)[:6])
+        head, _, rest = drawing.partition(">")
+        yield f"{number:02d}-{name}", f"{NAMESPACE}{head}><style>{style}</style>{rest}</svg>\n"
