@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -19,7 +20,13 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "config": ("ernie_m.config.generate", "write or check the files made from the models"),
     },
     "lineage": {
-        "audit": ("ernie_m.lineage.audit", "walk from a result back to the downloaded bytes"),
+        "audit": ("ernie_m.lineage.audit", "what stands behind a number, and whether it holds"),
+        "status": ("ernie_m.lineage.status", "which results are current, stale and why, missing"),
+        "verify": ("ernie_m.lineage.verify", "hash all results, or all behind one"),
+        "diff": ("ernie_m.lineage.diff", "two numbers, runs or commits, and what explains them"),
+        "impact": ("ernie_m.lineage.impact", "which numbers would change with a file or a key"),
+        "trace": ("ernie_m.lineage.trace", "what is behind a result, or made of it, as a graph"),
+        "restore": ("ernie_m.lineage.restore", "results back after a clone or a checkout"),
         "export": ("ernie_m.lineage.export.command", "lineage as RO-Crate, PROV or OpenLineage"),
     },
 }
@@ -27,7 +34,9 @@ VERBS = {verb: entry for family in FAMILIES.values() for verb, entry in family.i
 
 EXAMPLES = """\
 examples:
-  ernie-m audit results/default/report_build/scores.csv
+  ernie-m audit xtreme/retrieval/de/accuracy
+  ernie-m impact pretrain.btmlm.steps
+  ernie-m diff xtreme/retrieval@stage=camlm xtreme/retrieval
   ernie-m config --check
   ernie-m audit --help
 
@@ -64,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return importlib.import_module(module).main(given.arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 

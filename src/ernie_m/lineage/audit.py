@@ -1,9 +1,18 @@
-"""Walk from a result back to the downloaded bytes, and say whether it still holds.
+"""Say what stands behind a number or a file, back to the downloaded bytes, and whether it holds.
+
+WHAT is one of
+
+  a file                      results/default/report_build/scores.csv, or a copy of one
+  a number in a JSON file     results/.../metrics.json#valid/tlm/en-de
+  a score                     xtreme/retrieval/de/accuracy    (or .../average; metric optional)
+  a measure of a training     pretrain/btmlm/valid/tlm/en-de
+  a digest, or its beginning  7a351eb0bb2e
+  an MLflow run               the 32 digits of its id
 
 Reads the records, and hashes the files that are here; works on a clone without data (recorded,
 not checked) and without a workflow engine. Exit status: 0 VERIFIED, 3 INCOMPLETE (files are not
-here), 4 STALE (code, settings or an input changed since), 5 BROKEN (a record is missing or was
-edited), 6 TAMPERED (a file is not what its record says).
+here, or the code was never committed), 4 STALE (code, settings or an input changed since),
+5 BROKEN (a record is missing or was edited), 6 TAMPERED (a file is not what its record says).
 """
 
 from __future__ import annotations
@@ -11,48 +20,58 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ernie_m.config.load import read
-from ernie_m.lineage.chain import Chain, Finding, Verdict, audit
+from ernie_m.lineage import words
+from ernie_m.lineage.account import account, mark, seconds
+from ernie_m.lineage.chain import Chain
 from ernie_m.lineage.graph import Node
-from ernie_m.lineage.keys import layers_of
-from ernie_m.lineage.slices import SEEDED
+from ernie_m.lineage.keys import Layers, layers_of
+from ernie_m.lineage.locate import Cell, locate
 
-SHOWN = 6  # jobs of one stage that are listed singly
-WIDTH = 100
-
-
-def _size(count: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} B"
+SHOWN = 6  # findings and files that are listed without --full
+LONGEST = 60  # of a value of a setting
+MAIN_PACKAGES = ("torch", "numpy", "sentencepiece", "datasets", "pyarrow")
 
 
-def _marks(chain: Chain, nodes: Sequence[Node]) -> str:
-    """What was found out about some jobs: checked, recorded only, or the worst finding."""
-    jobs = {node.job for node in nodes}
-    worst = max(
-        (f.verdict for f in chain.findings if f.job in jobs),
-        key=lambda verdict: verdict.value,
-        default=Verdict.VERIFIED,
-    )
-    names = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
-    return names.get(worst, worst.name)
+def _claim(claim: dict[str, Any]) -> Iterator[str]:
+    """The number, what it is of, and what it may be set beside."""
+    if "split" not in claim:
+        number = f" = {claim['value']}" if claim.get("value") is not None else ""
+        yield claim["what"] + number
+        if "sha256" in claim:
+            yield f"sha256 {claim['sha256']}, {words.size(claim['bytes'])}"
+        return
+    number = "not here" if claim["value"] is None else f"{claim['value']:.4f}".rstrip("0")
+    seed = f", seed {claim['seed']}" if claim["seed"] else ""
+    yield f"{claim['what']} = {number}   ({claim['variant']}, {claim['stage']}{seed})"
+    yield claim["meaning"] + (f" (from {claim['value_from']})" if "value_from" in claim else "")
+    error = f", standard error {claim['standard_error']}" if "standard_error" in claim else ""
+    count = f"{claim['n']} examples{error}; " if claim.get("n") else ""
+    files = [f"{Path(file['path']).name} {file['sha256'][:12]}" for file in claim["split"]]
+    yield f"split test: {count}" + ", ".join(files)
+    seeds = claim.get("seeds", {})
+    if len(seeds) > 1:
+        values = ", ".join(f"{seed}: {value}" for seed, value in seeds.items())
+        yield f"seeds {values}; mean {claim['mean']}, deviation {claim['deviation']}"
+    elif seeds:
+        yield "one seed, so no deviation"
+    figures = ", ".join(f"{size} {value}" for size, value in claim["paper"]["figures"].items())
+    yield f"paper: {figures + '; ' if figures else ''}{claim['paper']['remark']}"
 
 
-def _settings(node: Node) -> str:
-    """The settings of a job in one line; groups of settings are named without their contents."""
-    stage, facts = node.record["stage"], node.record["facts"]
-    words = [f"seed={facts['seed']}"] if stage in (*SEEDED, "xtreme_finetune") else []
-    for key, value in facts["settings"].items():
-        plain = json.dumps(value, ensure_ascii=False) if not isinstance(value, dict) else "{...}"
-        words.append(f"{key}={plain}")
-    text = " ".join(words) or "(no settings)"
-    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+def _verdict(chain: Chain, full: bool) -> Iterator[str]:
+    here = sum(digest is not None for digest in chain.hashed.values())
+    jobs = words.plural(len(chain.nodes), "job")
+    yield f"{chain.verdict.name}: {jobs}, {words.plural(here, 'file')} hashed."
+    if chain.offence:
+        yield f"first: {words.finding(chain.offence)}"
+        rest = [finding for finding in chain.findings if finding is not chain.offence]
+        told = [words.finding(finding) for finding in rest] if full else words.alike(rest)
+        yield from (f"also {line}" for line in (told if full else told[:SHOWN]))
+        if len(told) > SHOWN and not full:
+            yield f"and {len(told) - SHOWN} more; `--full` lists them"
 
 
 def _commit(nodes: Sequence[Node]) -> str:
@@ -66,86 +85,170 @@ def _commit(nodes: Sequence[Node]) -> str:
 def _line(chain: Chain, name: str, nodes: Sequence[Node]) -> str:
     outputs = [file for node in nodes for file in node.files("outputs")]
     digest = outputs[0]["sha256"][:12] if len(nodes) == 1 and outputs else ""
-    size = _size(sum(file["bytes"] for file in outputs))
-    seconds = sum(node.record["run"]["seconds"] for node in nodes if node.record)
-    mark = _marks(chain, nodes)
-    return f"  {name:<52} {digest:<12} {size:>9} {seconds:>8.1f} s  {_commit(nodes):<10}  {mark}"
+    size = words.size(sum(file["bytes"] for file in outputs))
+    time = words.duration(seconds(nodes))
+    runs = {node.record["run"].get("mlflow_run") for node in nodes if node.record} - {None}
+    tracked = f" mlflow {runs.pop()[:8]}" if len(runs) == 1 else ""
+    state = f"{_commit(nodes):<9}{mark(chain, nodes)}{tracked}"
+    return f"{name:<53}{digest:<13}{size:>8}{time:>8}  {state}"
 
 
-def _jobs(chain: Chain, full: bool) -> Iterator[str]:
-    """The jobs, the target's first; many of one stage in one line."""
+def _spine(chain: Chain, full: bool) -> Iterator[str]:
+    """The jobs from the download on; those of one stage in one line."""
     stages: dict[str, list[Node]] = {}
-    for node in chain.nodes:
-        stages.setdefault(node.job.split("/")[0] if node.record else node.job, []).append(node)
+    for node in reversed(chain.nodes):
+        stages.setdefault(node.stage or node.job, []).append(node)
     for stage, nodes in stages.items():
-        if len(nodes) > SHOWN and not full:
+        if full or len(nodes) == 1:
+            yield from (_line(chain, node.job, [node]) for node in nodes)
+        else:
             yield _line(chain, f"{stage} ({len(nodes)} jobs)", nodes)
-            continue
-        for text, alike in groupby(nodes, key=lambda n: _settings(n) if n.record else ""):
-            for node in alike:
-                yield _line(chain, node.job, [node])
-            yield f"      {text}" if text else "      no record"
 
 
-def _sources(chain: Chain) -> Iterator[dict[str, Any]]:
-    for node in chain.nodes:
-        settings = node.record["facts"]["settings"] if node.record else {}
-        if "licence" in settings:
-            names = ("id", "version", "licence", "sha256", "home")
-            yield {name: settings.get(name) for name in names}
+def _source(source: dict[str, Any]) -> str:
+    published, observed = source["sha256"], source["observed"]
+    seen = "not here" if observed is None else "the same" if observed == published else observed
+    origin = source["url"] or source["path"] or f"package {source['package']}"
+    return (
+        f"{source['id']} {source['version']}, {source['licence']}, {source['home']}; {origin}, "
+        f"retrieved {source['retrieved'][:10]}; sha256 published {published}, observed {seen}"
+    )
 
 
-def _words(finding: Finding, jobs: int = 1) -> str:
-    where = finding.job if jobs == 1 else f"{jobs} jobs"
-    return f"{finding.verdict.name} {where}: " + f"{finding.path} {finding.what}".strip()
+def _short(value: Any) -> str:
+    text = words.value(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _alike(findings: Sequence[Finding]) -> list[str]:
-    """Findings in words; what is said of several jobs in the same words is said once."""
-    groups: dict[tuple[Verdict, str, str], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault((finding.verdict, finding.path, finding.what), []).append(finding)
-    return [_words(group[0], len(group)) for group in groups.values()]
+def _keys(keys: Sequence[dict[str, Any]], full: bool) -> Iterator[str]:
+    """Keys that are not as declared or of which the paper has a word; all with ``full``."""
+    own = [key for key in keys if "default" in key and key["value"] != key["default"]]
+    yield f"{len(keys)} reached this number, {len(own)} of them not as by default" + (
+        "" if full else "; all of them and the paper's words on them: --full"
+    )
+    for key in keys if full else own:
+        default = f", default {_short(key['default'])}" if key in own else ""
+        where = f"   ({key['where']}{default})" if key["where"] else ""
+        paper = f"   paper ({key['flag']}): {key['paper']}" if key["paper"] else ""
+        yield f"{key['key']} = {_short(key['value'])}{where}{paper}"
+    if not full:
+        deviating = [key for key in keys if key["flag"] == "deviation" and key not in own]
+        groups: dict[tuple[str, str], list[str]] = {}
+        for key in deviating:
+            name = f"{key['key']} = {_short(key['value'])}"
+            groups.setdefault((key["where"] or "", key["paper"]), []).append(name)
+        for (where, paper), names in groups.items():
+            yield f"{', '.join(names)}   ({where or 'as recorded'})   paper: {paper}"
 
 
-def _text(chain: Chain, compared: bool, full: bool) -> Iterator[str]:
-    yield f"{chain.target}"
-    yield from _jobs(chain, full)
-    for source in _sources(chain):
-        yield f"\nsource {source['id']} {source['version']}, {source['licence']}, {source['home']}"
-        yield f"      sha256 {source['sha256']}"
-    if not compared:
-        yield "\nSettings were not compared: no file in config/ is of this run."
-    here = sum(digest is not None for digest in chain.hashed.values())
-    yield f"\n{chain.verdict.name}: {len(chain.nodes)} jobs, {here} files hashed."
-    if chain.offence:
-        yield f"first: {_words(chain.offence)}"
-        rest = [finding for finding in chain.findings if finding is not chain.offence]
-        words = [_words(finding) for finding in rest] if full else _alike(rest)
-        shown = words if full else words[:SHOWN]
-        yield from (f"   also {line}" for line in shown)
-        if len(words) > len(shown):
-            yield f"   and {len(words) - len(shown)} more; `--full` lists them"
+def _code(code: dict[str, Any], full: bool) -> Iterator[str]:
+    commits = ", ".join(commit[:12] for commit in code["commits"])
+    state = f"with uncommitted changes: {', '.join(code['dirty'])}" if code["dirty"] else "clean"
+    yield f"commit {commits}, {state}; {code['files']} files"
+    yield "by stage: " + ", ".join(f"{stage} {sha[:7]}" for stage, sha in code["stages"].items())
+    most = len(code["changed"]) if full else SHOWN
+    yield "changed since: " + (words.few(code["changed"], most) or "nothing")
 
 
-def _json(chain: Chain, compared: bool) -> str:
-    findings = [
-        {"verdict": f.verdict.name, "job": f.job, "path": f.path, "what": f.what}
-        for f in chain.findings
-    ]
-    value = {
-        "target": chain.target,
-        "verdict": chain.verdict.name,
-        "settings_compared": compared,
-        "first": findings[chain.findings.index(chain.offence)] if chain.offence else None,
-        "findings": findings,
-        "sources": list(_sources(chain)),
-        "jobs": [
-            {"job": n.job, "mark": _marks(chain, [n]), "record": n.path, **n.record}
-            for n in chain.nodes
-        ],
-    }
-    return json.dumps(value, indent=1, ensure_ascii=False)
+def _circumstances(facts: dict[str, list[str]], full: bool) -> Iterator[str]:
+    first = ("system", "processor", "accelerator", "python", "packages pinned by")
+    names = [name for name in first if name in facts]
+    names += [name for name in facts if name not in first and (full or name in MAIN_PACKAGES)]
+    # What differs between jobs may explain a difference, so it is always shown.
+    names += [name for name in facts if name not in names and len(facts[name]) > 1]
+    yield ", ".join(f"{name} {' / '.join(facts[name])}" for name in names)
+
+
+def _seen(facts: dict[str, Any]) -> Iterator[str]:
+    if facts["dropped"] is not None:
+        told = ", ".join(f"{count} {reason}" for reason, count in facts["dropped"].items())
+        yield f"sentences kept out of training as repeating tested ones: {told or 'none'}"
+    else:
+        yield "the division of the text is not here, so its counts are not"
+    if facts["test_in_choice"]:
+        yield f"test files were read by {', '.join(facts['test_in_choice'])}, which choose a model"
+    elif facts["test_readers"]:
+        yield f"test files were read by {', '.join(facts['test_readers'])} only: none chose a model"
+
+
+def _repeats(facts: dict[str, Any]) -> Iterator[str]:
+    seeds = ", ".join(f"{stage} {seed}" for stage, seed in facts["seeds"].items())
+    yield f"drawn with seeds: {seeds or 'nothing'}"
+    resumed = ", ".join(f"{job} at step {step}" for job, step in facts["resumed_from"].items())
+    yield f"resumed: {resumed or 'no job'}"
+    threads = ", ".join(f"{stage} {count}" for stage, count in facts["threads"].items())
+    device = (
+        "on an accelerator, whose sums may differ from run to run; " if facts["accelerator"] else ""
+    )
+    yield (
+        f"{device}the last bits of sums follow the processor, the packages and the threads "
+        f"({threads or 'one each'})"
+    )
+
+
+def _next(steps: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for step in steps:
+        cost = f" ({words.duration(step['seconds'])} last time)" if "seconds" in step else ""
+        cost += f" ({words.size(step['bytes'])})" if "bytes" in step else ""
+        yield f"{step['purpose']}{cost}:"
+        yield f"  {step['command']}"
+
+
+def screen(chain: Chain, told: dict[str, Any], full: bool) -> Iterator[str]:
+    """The account in lines for people."""
+    yield from words.section("meant", filter(None, [told["remark"]]))
+    yield from words.section("claim", _claim(told["claim"]))
+    yield from words.section("verdict", _verdict(chain, full))
+    if not told["settings_compared"]:
+        remark = "Settings were not compared: no file in config/ is of this run; name it behind "
+        yield from words.section("", [remark + "--configfile."])
+    yield from words.plain("spine", _spine(chain, full))
+    yield from words.section("sources", (_source(source) for source in told["sources"]))
+    yield from words.section("keys", _keys(told["keys"], full))
+    yield from words.section("code", _code(told["code"], full))
+    yield from words.section("made on", _circumstances(told["circumstances"], full))
+    yield from words.section("unseen", _seen(told["seen_text"]))
+    yield from words.section("repeats", _repeats(told["repeats"]))
+    if full:
+        yield from words.section("made", _made(told["jobs"]))
+    yield from words.plain("next", _next(told["next"]))
+
+
+def _made(jobs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """When each job was run, as far as its history goes back."""
+    for job in jobs:
+        times = [f"{made['ended']} at {(made['commit'] or 'no git')[:7]}" for made in job["made"]]
+        if times:
+            yield f"{job['job']}: {', '.join(times)}"
+
+
+def add_cell(parser: argparse.ArgumentParser) -> None:
+    """Options that say which of a run's numbers is meant."""
+    parser.add_argument("--run", default=Cell.run, help="name of the run (default: default)")
+    parser.add_argument(
+        "--variant", default=Cell.variant, help="arm, or `baseline` (default: ernie_m)"
+    )
+    parser.add_argument(
+        "--stage",
+        default=Cell.stage,
+        help="initialise, camlm or btmlm; of a baseline its name (default: btmlm)",
+    )
+    parser.add_argument("--seed", type=int, help="seed of fine-tuning (default: the first)")
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """The option for runs whose configuration is not in `config/`."""
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="+",
+        help="overlays that the run was made with (default: the file in config/ of this run)",
+    )
+
+
+def layers_for(run: str, overlays: Sequence[Path] | None) -> Layers | None:
+    """The configuration that a run is compared with."""
+    return Layers.read(*overlays) if overlays else layers_of(run)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -155,24 +258,19 @@ def main(arguments: Sequence[str]) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", type=Path, help="a result, e.g. .../scores.json")
-    parser.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="+",
-        help="overlays that the run was made with (default: the file in config/ of this run)",
-    )
-    parser.add_argument("--full", action="store_true", help="list every job and finding")
+    parser.add_argument("what", metavar="WHAT", help="what is to be audited")
+    add_cell(parser)
+    add_configuration(parser)
+    parser.add_argument("--full", action="store_true", help="list every job, key and finding")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     args = parser.parse_args(arguments)
-    parts = args.file.resolve().parts
-    run = parts[parts.index("results") + 1] if "results" in parts[:-1] else ""
-    config = (
-        read(*args.configfile)
-        if args.configfile
-        else (layers.config if (layers := layers_of(run)) else None)
-    )
-    chain = audit(args.file, config)
-    compared = config is not None
-    print(_json(chain, compared) if args.json else "\n".join(_text(chain, compared, args.full)))
+    own = layers_for(args.run, args.configfile)
+    store = own.config.tracking.uri if own else ""
+    place = locate(args.what, Cell(args.run, args.variant, args.stage, args.seed), store)
+    layers = own if place.run == args.run else layers_for(place.run, args.configfile)
+    chain, told = account(place, layers)
+    if args.json:
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(screen(chain, told, args.full)))
     return chain.verdict.value

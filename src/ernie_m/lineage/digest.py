@@ -51,9 +51,14 @@ def _significant(source: str) -> str:
 @cache
 def source_digest(path: Path) -> str:
     """SHA-256 of a Python file's significant tokens, or of any other file's bytes."""
-    if path.suffix != ".py":
-        return file_sha256(path)
-    return hashlib.sha256(_significant(path.read_text(encoding="utf-8")).encode()).hexdigest()
+    return bytes_digest(path.name, path.read_bytes())
+
+
+def bytes_digest(name: str, content: bytes) -> str:
+    """The same of a file's content, which need not lie here."""
+    if name.endswith(".py"):
+        content = _significant(content.decode("utf-8")).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _module_file(module: str) -> Path | None:

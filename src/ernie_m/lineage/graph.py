@@ -134,7 +134,8 @@ class Graph:
         for path in sorted(self.nodes):
             read: dict[str, list[str]] = {}
             for file in self.nodes[path].files("inputs"):
-                read.setdefault(record_of(file["path"]), []).append(file["path"])
+                if record_of(file["path"]) in self.nodes:
+                    read.setdefault(record_of(file["path"]), []).append(file["path"])
             edges += [{"from": maker, "to": path, "files": read[maker]} for maker in sorted(read)]
         return {"nodes": nodes, "edges": edges}
 

@@ -1,8 +1,9 @@
 """From what a user points at to a file of the pipeline, and a number in it.
 
 A path, with `#key/key` for a number in a JSON file; a cell (`xtreme/TASK/LANGUAGE[/METRIC]`, or
-`pretrain/STAGE/key/key` for what a training measured); a digest, or its beginning; the id of an
-MLflow run. A copy of a result, wherever it lies, is known by its bytes.
+`pretrain/STAGE/key/key` for what a training measured), with `@seed=2,stage=camlm` where it is not
+the usual one; a digest, or its beginning; the id of an MLflow run. A copy of a result, wherever it
+lies, is known by its bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,20 @@ class Cell:
     variant: str = "ernie_m"
     stage: str = "btmlm"
     seed: int | None = None
+
+    def but(self, words: str) -> Cell:
+        """With what `seed=2,stage=camlm` says; raises :class:`UserError` for an unknown name."""
+        given: dict[str, Any] = {}
+        known = [field.name for field in fields(self)]
+        for word in filter(None, words.split(",")):
+            name, _, value = word.partition("=")
+            if name not in known or not value or (name == "seed" and not value.isdigit()):
+                raise UserError(
+                    f"`@{words}` does not say which number is meant.",
+                    f"Write it as `@seed=2,stage=camlm`; the names are {', '.join(known)}.",
+                )
+            given[name] = int(value) if name == "seed" else value
+        return replace(self, **given)
 
 
 @dataclass(frozen=True)
@@ -64,10 +79,9 @@ def locate(what: str, cell: Cell, store: str = "") -> Place:
     path = Path(name)
     if path.exists() or RESULTS in path.parts:
         return _file(path, tuple(filter(None, keys.split("/"))))
-    if what.startswith("xtreme/"):
-        return _score(what, cell)
-    if what.startswith("pretrain/"):
-        return _measure(what, cell)
+    if what.startswith(("xtreme/", "pretrain/")):
+        name, _, given = what.partition("@")
+        return (_score if name.startswith("xtreme/") else _measure)(name, cell.but(given))
     if HEXADECIMAL.fullmatch(what):
         return _digest(Path.cwd(), what) or _tracked(what, store) or _unknown(what)
     return _unknown(what)

@@ -1,0 +1,144 @@
+"""Bring results back after a clone, a checkout or a change of machine.
+
+Fetches what DVC has (`dvc pull`, or `dvc checkout` without a remote), checks every byte against the
+records, and makes Snakemake's bookkeeping agree for all that is as this commit would make it. What
+is stale stays so. Ends with what `snakemake` would now run: nothing, if all is current.
+
+The only lineage command that writes. The DVC files are those of the default run; for results that
+came another way use --no-pull.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ernie_m.errors import UserError
+from ernie_m.lineage import words
+from ernie_m.lineage.audit import add_configuration, layers_for
+from ernie_m.lineage.chain import Chain, Verdict, chain_of, check
+from ernie_m.lineage.graph import RESULTS, Graph, Reader, read_graph, record_of
+from ernie_m.lineage.keys import Layers
+from ernie_m.lineage.status import states
+from ernie_m.lineage.verify import hash_all
+
+NOTHING = "Nothing to be done"
+DONE = "Bookkeeping agrees for"
+
+
+def tool(name: str, *arguments: str) -> str:
+    """Run a tool of the environment; returns what it printed.
+
+    Raises :class:`UserError` with its last words when it fails.
+    """
+    command = [sys.executable, "-m", name, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    printed = f"{done.stdout}\n{done.stderr}".strip()
+    if done.returncode:
+        last = "\n".join(printed.splitlines()[-8:])
+        raise UserError(f"`{name} {' '.join(arguments)}` failed:\n{last}", "See its words above.")
+    return printed
+
+
+def folders(targets: Sequence[str]) -> list[str]:
+    """Folders of all jobs behind ``targets``, as far as records or their collection tell."""
+    reader = Reader(Path.cwd())
+    graph = reader.graph([record_of(target) for target in targets])
+    known = [node for node in graph.nodes.values() if node.record]
+    for target in targets:
+        if not graph.nodes[record_of(target)].record:
+            raise UserError(
+                f"No record tells of what is behind {target}.",
+                "Restore everything: run the command without --for.",
+            )
+    return sorted({str(Path(node.path).parent) for node in known})
+
+
+def fetch(targets: Sequence[str], force: bool) -> str:
+    """Let DVC bring the files; returns the command that did it."""
+    verb = "pull" if tool("dvc", "remote", "list").strip() else "checkout"
+    wanted = folders(targets) if targets else []
+    tool("dvc", verb, "--quiet", *(["--force"] if force else []), *wanted)
+    return f"dvc {verb}"
+
+
+def current(chain: Chain, layers: Layers | None) -> list[str]:
+    """Records of the jobs that are here and as this configuration and code would make them."""
+    found = states(chain, layers.config if layers else None)
+    return [node.path for node in chain.nodes if found[node.path]["state"] == "current"]
+
+
+def ends(graph: Graph, records: Sequence[str]) -> list[str]:
+    """An output of each of these jobs that no other of them reads."""
+    own = set(records)
+    last = [path for path in records if not own.intersection(graph.readers[path])]
+    return [next(iter(graph.nodes[path].recorded)) for path in last]
+
+
+def agree(graph: Graph, records: Sequence[str], overlays: Sequence[str]) -> None:
+    """Let Snakemake take these jobs as done, with the bytes that they have."""
+    targets = ends(graph, records)
+    if targets:
+        given = ["--configfile", *overlays] if overlays else []
+        tool(
+            "snakemake", *targets, "--cores", "1", *given, "--touch", "--forceall", "--quiet", "all"
+        )
+
+
+def left_to_do(targets: Sequence[str], overlays: Sequence[str]) -> str:
+    """What a dry run says: nothing, or its table of jobs."""
+    given = ["--configfile", *overlays] if overlays else []
+    printed = tool("snakemake", *targets, "--dry-run", *given)
+    if NOTHING in printed:
+        return f"{NOTHING}."
+    _, _, rest = printed.partition("Job stats:")
+    return "Snakemake would run:" + rest.split("\n\n")[0]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line of `ernie-m restore`; returns 0 when nothing is left to do."""
+    parser = argparse.ArgumentParser(
+        prog="ernie-m restore",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--for", dest="targets", nargs="+", default=[], metavar="FILE", help="only what is behind"
+    )
+    parser.add_argument("--run", default="default", help="name of the run (default: default)")
+    add_configuration(parser)
+    parser.add_argument("--no-pull", action="store_true", help="do not ask DVC for files")
+    parser.add_argument("--force", action="store_true", help="let DVC replace files that differ")
+    args = parser.parse_args(arguments)
+    layers = layers_for(args.run, args.configfile)
+    if layers is None:
+        raise UserError(
+            f"No file in config/ is of run `{args.run}`.", "Name its overlays: --configfile."
+        )
+    if not args.no_pull:
+        print(f"fetched by {fetch(args.targets, args.force)}")
+    if args.targets:
+        graph = Reader(Path.cwd()).graph([record_of(target) for target in args.targets])
+    else:
+        graph = read_graph(Path.cwd(), args.run)
+    chain = chain_of(graph, graph.behind(*graph.nodes), f"{RESULTS}/{args.run}")
+    count = hash_all(chain, 4)
+    check(chain, layers.config)
+    print(f"checked {words.size(count)} of {words.plural(len(chain.nodes), 'job')}")
+    wrong = [found for found in chain.findings if found.verdict.value >= Verdict.BROKEN.value]
+    if wrong:
+        raise UserError(
+            "What is here is not what was recorded:\n  " + "\n  ".join(words.alike(wrong)),
+            "Replace it by what DVC has (--force), or make it anew by `snakemake`.",
+        )
+    records = current(chain, layers)
+    agree(graph, records, layers.overlays)
+    print(f"{DONE} {words.plural(len(records), 'job')}.")
+    for line in words.alike(chain.findings):
+        print(line)
+    left = left_to_do(args.targets, layers.overlays)
+    print(left)
+    return 0 if left.startswith(NOTHING) else 4

@@ -1,0 +1,85 @@
+"""How the commands put things in words."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ernie_m.lineage.chain import Finding, Verdict
+
+WIDTH = 100
+MARGIN = 10
+
+
+def size(count: float) -> str:
+    """Bytes in the unit that suits them: ``67.6 MB``."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count:.0f} B"
+
+
+def duration(seconds: float) -> str:
+    """``0.2 s``, ``12 min``, ``3.1 h``."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def plural(count: int, name: str) -> str:
+    """``1 job``, ``2 jobs``."""
+    return f"{count} {name}" + ("" if count == 1 else "s")
+
+
+def value(setting: Any) -> str:
+    """A setting as JSON; lists of words by spaces."""
+    if isinstance(setting, list) and setting and all(isinstance(item, str) for item in setting):
+        return " ".join(setting)
+    return json.dumps(setting, ensure_ascii=False)
+
+
+def finding(found: Finding) -> str:
+    """``STALE corpora_clean/de: setting ... has changed since``."""
+    return f"{found.verdict.name} {found.job}: " + f"{found.path} {found.what}".strip()
+
+
+def alike(findings: Iterable[Finding]) -> list[str]:
+    """Findings in words; what is said of several jobs or files in the same words is said once."""
+    groups: dict[tuple[Verdict, str], list[Finding]] = {}
+    for found in findings:
+        groups.setdefault((found.verdict, found.what), []).append(found)
+    lines = []
+    for (verdict, what), group in groups.items():
+        jobs = list(dict.fromkeys(found.job for found in group))
+        where = jobs[0] if len(jobs) == 1 else f"{len(jobs)} jobs"
+        paths = few(dict.fromkeys(found.path for found in group))
+        lines.append(f"{verdict.name} {where}: " + f"{paths} {what}".strip())
+    return lines
+
+
+def few(names: Iterable[str], most: int = 3) -> str:
+    """The first names, and how many more there are."""
+    own = list(names)
+    return ", ".join(own[:most]) + (f" and {len(own) - most} more" if len(own) > most else "")
+
+
+def section(name: str, lines: Iterable[str]) -> Iterator[str]:
+    """Lines under a name in the margin, wrapped; nothing for no lines."""
+    for index, line in enumerate(lines):
+        head = f"{name if index == 0 else '':<{MARGIN}}"
+        yield from textwrap.wrap(
+            line,
+            WIDTH,
+            initial_indent=head,
+            subsequent_indent=" " * (MARGIN + 2),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
+
+def plain(name: str, lines: Iterable[str]) -> Iterator[str]:
+    """The same without wrapping: tables, and commands that are to be copied."""
+    for index, line in enumerate(lines):
+        yield f"{name if index == 0 else '':<{MARGIN}}{line}".rstrip()
