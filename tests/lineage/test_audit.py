@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -96,10 +97,9 @@ def said(capsys):
 def test_a_sound_chain_is_verified_to_the_download(results, capsys):
     assert verdict() == Verdict.VERIFIED
     text = capsys.readouterr().out
-    places = [
-        text.index(job) for job in ("corpora_clean/de", "corpora_extract", "corpora_download")
-    ]
-    assert places == sorted(places)
+    spine = [line for line in text.splitlines() if line.endswith("checked")]
+    stages = [line.removeprefix("spine").split("/")[0].strip() for line in spine]
+    assert stages == ["corpora_download", "corpora_extract", "corpora_clean"]
     assert "Apache-2.0" in text and "VERIFIED: 3 jobs, 4 files hashed" in text
     found = said(capsys)
     assert found["settings_compared"] and found["findings"] == []
@@ -213,6 +213,120 @@ def test_changed_code_makes_stale_and_names_the_file(results, capsys, monkeypatc
     monkeypatch.setattr(chain, "code_facts", changed)
     assert verdict() == Verdict.STALE
     assert said(capsys)["first"]["path"] == "src/ernie_m/corpora/clean.py"
+
+
+@pytest.fixture
+def repository(results):
+    """The folder as a git repository with the cleaning's source, all committed."""
+    source = Path("src/ernie_m/corpora/clean.py")
+    source.parent.mkdir(parents=True)
+    source.write_text("first\n")
+
+    def git(*words):
+        who = ("-c", "user.name=Test", "-c", "user.email=test@localhost")
+        subprocess.run(["git", *who, *words], check=True, capture_output=True)
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    return git
+
+
+def clean_again():
+    finish(
+        read("config/tiny.yaml"),
+        "ernie_m.corpora.clean",
+        "de",
+        {"rows": [ROWS]},
+        {"rows": [CLEAN], "stats": [STATS]},
+    )
+
+
+def test_code_that_was_never_committed_makes_incomplete_and_is_named(repository, capsys):
+    source = Path("src/ernie_m/corpora/clean.py")
+    source.write_text("second\n")
+    clean_again()
+    assert verdict() == Verdict.INCOMPLETE
+    first = said(capsys)["first"]
+    assert first["path"] == str(source) and "with changes that commit" in first["what"]
+    repository("commit", "-q", "-a", "-m", "second")
+    assert verdict() == Verdict.VERIFIED
+
+
+def test_a_dirty_tree_is_of_no_concern_where_the_job_did_not_use_it(repository, capsys):
+    Path("src/ernie_m/elsewhere.py").write_text("new, and not used by the cleaning\n")
+    clean_again()
+    assert verdict() == Verdict.VERIFIED
+    assert "with uncommitted changes" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("version", ["2026.11.0", "2026.12.0"])
+def test_another_hash_in_the_registry_is_found(results, capsys, version):
+    """For the same version the row or the file is wrong; another version is just newer."""
+    registry = Path("config/corpora.yaml")
+    text = registry.read_text().replace(file_sha256(Path(WHEEL)), "f0" * 32)
+    registry.write_text(text.replace("2026.11.0", version))
+    same = version == "2026.11.0"
+    assert verdict() == (Verdict.TAMPERED if same else Verdict.STALE)
+    first = said(capsys)["first"]
+    assert first["job"] == "corpora_download/homeassistant"
+    assert (first["path"] == "config/corpora.yaml") == same
+
+
+def test_a_file_that_no_job_made_is_compared_as_it_lies(results, capsys):
+    other = Path("elsewhere/model.bin")
+    other.parent.mkdir()
+    other.write_text("weights\n")
+    finish(
+        read("config/tiny.yaml"),
+        "ernie_m.corpora.clean",
+        "de",
+        {"rows": [ROWS], "model": [str(other)]},
+        {"rows": [CLEAN], "stats": [STATS]},
+    )
+    assert verdict() == Verdict.VERIFIED
+    other.write_text("other weights\n")
+    assert verdict() == Verdict.STALE
+    assert said(capsys)["first"]["path"] == str(other)
+    other.unlink()
+    assert verdict() == Verdict.INCOMPLETE
+
+
+def test_the_history_is_kept_when_a_result_is_made_again(results, capsys):
+    before = file_sha256(Path(ROWS))
+    for name in ("rows.parquet", "record.json"):  # as an engine does before it runs a job again
+        Path(ROWS).with_name(name).unlink()
+    Path(ROWS).write_text("another extraction\n")
+    finish(
+        read("config/tiny.yaml"),
+        "ernie_m.corpora.extract",
+        "homeassistant/de",
+        {"file": [WHEEL]},
+        {"rows": [ROWS]},
+    )
+    made = said(capsys)["jobs"][1]["made"]
+    assert [run[ROWS] for run in made] == [before, file_sha256(Path(ROWS))]
+    assert cli.main(["audit", before]) == Verdict.STALE.value
+    assert "has been made anew since" in capsys.readouterr().out
+
+
+def test_records_of_the_first_schema_can_be_read(results):
+    for path in (WHEEL, ROWS, CLEAN):
+        content, write = record(path)
+        content["schema"] = 1
+        for key in ("lock", "cpu_seconds", "memory_mb"):
+            del content["run"][key]
+        del content["run"]["git"]["changed"], content["run"]["machine"]["processor"]
+        write()
+    assert verdict("--full") == Verdict.VERIFIED
+
+
+def test_a_record_of_another_schema_is_not_guessed_at(results, capsys):
+    content, write = record(ROWS)
+    content["schema"] = 99
+    write()
+    assert verdict() == Verdict.BROKEN
+    assert "schema" in said(capsys)["first"]["what"]
 
 
 def test_changed_settings_make_stale_and_name_the_key(results, capsys):

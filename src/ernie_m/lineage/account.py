@@ -12,7 +12,7 @@ from typing import Any
 from ernie_m.errors import UserError
 from ernie_m.lineage.chain import Chain, Finding, Verdict, chain_of, check
 from ernie_m.lineage.claim import claim
-from ernie_m.lineage.graph import SHARED, Node, Reader
+from ernie_m.lineage.graph import SHARED, Node, Reader, made_here
 from ernie_m.lineage.keys import Layers, explained
 from ernie_m.lineage.locate import Place, history, maker
 from ernie_m.lineage.slices import SEEDED
@@ -56,6 +56,7 @@ def account(place: Place, layers: Layers | None) -> tuple[Chain, dict[str, Any]]
         "first": finding_data(chain.offence) if chain.offence else None,
         "findings": findings,
         "sources": list(sources(chain)),
+        "foreign": foreign(chain),
         "keys": explained(readable(chain), layers),
         "code": code(chain),
         "circumstances": circumstances(readable(chain)),
@@ -117,6 +118,16 @@ def sources(chain: Chain) -> Iterator[dict[str, Any]]:
                 "recorded": recorded,
                 "observed": chain.sha256(path),
             }
+
+
+def foreign(chain: Chain) -> dict[str, dict[str, str | None]]:
+    """Files that some job read and no job made: digest as read, and as it is now."""
+    return {
+        file["path"]: {"recorded": file["sha256"], "observed": chain.sha256(file["path"])}
+        for node in readable(chain)
+        for file in node.files("inputs")
+        if not made_here(file["path"])
+    }
 
 
 def code(chain: Chain) -> dict[str, Any]:

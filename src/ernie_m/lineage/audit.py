@@ -115,6 +115,12 @@ def _source(source: dict[str, Any]) -> str:
     )
 
 
+def _foreign(path: str, digests: dict[str, str | None]) -> str:
+    recorded, observed = digests["recorded"], digests["observed"]
+    seen = {None: "not here", recorded: "the same"}.get(observed, observed)
+    return f"{path}, made elsewhere; sha256 recorded {recorded}, observed {seen}"
+
+
 def _short(value: Any) -> str:
     text = words.value(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
@@ -203,7 +209,9 @@ def screen(chain: Chain, told: dict[str, Any], full: bool) -> Iterator[str]:
         remark = "Settings were not compared: no file in config/ is of this run; name it behind "
         yield from words.section("", [remark + "--configfile."])
     yield from words.plain("spine", _spine(chain, full))
-    yield from words.section("sources", (_source(source) for source in told["sources"]))
+    own = [_source(source) for source in told["sources"]]
+    own += [_foreign(path, digests) for path, digests in told["foreign"].items()]
+    yield from words.section("sources", own)
     yield from words.section("keys", _keys(told["keys"], full))
     yield from words.section("code", _code(told["code"], full))
     yield from words.section("made on", _circumstances(told["circumstances"], full))

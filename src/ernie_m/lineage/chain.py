@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from ernie_m.config.root import Config
-from ernie_m.errors import UserError
 from ernie_m.lineage.digest import code_facts, file_sha256
-from ernie_m.lineage.graph import SHARED, Graph, Node, Reader, base_of, record_of
+from ernie_m.lineage.graph import SHARED, Graph, Node, made_here, record_of
 from ernie_m.lineage.record import changed_sources
 from ernie_m.lineage.slices import seed_of, settings_of
 
@@ -78,30 +76,6 @@ class Chain:
         self.findings.append(Finding(verdict, node.job, path, what))
 
 
-def walk(target: Path) -> Chain:
-    """The jobs behind ``target``, back to the downloads, with faults of their records.
-
-    Raises :class:`UserError` when the file has no record or its record does not name it.
-    """
-    base = base_of(target)
-    path = target.resolve().relative_to(base).as_posix()
-    start = record_of(path)
-    graph = Reader(base).graph([start])
-    first = graph.nodes[start]
-    if not first.record:
-        raise UserError(
-            f"{target} is not a result of the pipeline: beside it, {first.fault}.",
-            "Name a file in a stage's folder under results/, such as a scores.json; "
-            "`ernie-m status` lists what there is.",
-        )
-    if path not in (start, *first.recorded):
-        raise UserError(
-            f"{path} is not among the outputs in {first.path}.",
-            "Name one of: " + ", ".join(first.recorded) + ".",
-        )
-    return chain_of(graph, graph.behind(start), path)
-
-
 def chain_of(graph: Graph, nodes: list[Node], target: str) -> Chain:
     """Some jobs of a graph, readers first, with the faults of their records."""
     chain = Chain(target, graph, nodes)
@@ -126,11 +100,15 @@ def check_files(chain: Chain) -> None:
 def check_links(chain: Chain) -> None:
     """Compare what each job read with what the job before it recorded as written.
 
-    A record that was read itself (by the report) is compared as it lies there.
+    A record that was read itself (by the report), or a file that no job made, is compared as it
+    lies there.
     """
     for node in chain.nodes:
         for file in node.files("inputs"):
             path, read = file["path"], file["sha256"]
+            if not made_here(path):
+                _check_foreign(chain, node, path, read)
+                continue
             maker = chain.graph.nodes[record_of(path)]
             made = chain.sha256(path) if path == maker.path else maker.recorded.get(path)
             if not maker.record or made == read or (maker.packed and path == maker.path):
@@ -143,6 +121,15 @@ def check_links(chain: Chain) -> None:
             else:
                 what = f"was read as {read[:12]}, recorded as written {made[:12]}"
                 chain.find(Verdict.BROKEN, node, path, what)
+
+
+def _check_foreign(chain: Chain, node: Node, path: str, read: str) -> None:
+    now = chain.sha256(path)
+    if now is None:
+        chain.find(Verdict.INCOMPLETE, node, path, "is not here; recorded, not checked")
+    elif now != read:
+        what = f"has changed since ({read[:12]} was read, it is {now[:12]} now)"
+        chain.find(Verdict.STALE, node, path, what)
 
 
 def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -240,8 +227,3 @@ def check(chain: Chain, config: Config | None, hashing: bool = True) -> Chain:
     if config is not None:
         check_settings(chain, config)
     return chain
-
-
-def audit(target: Path, config: Config | None) -> Chain:
-    """The chain behind a file, checked; raises :class:`UserError` for one that is no result."""
-    return check(walk(target), config)

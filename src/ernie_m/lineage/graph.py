@@ -76,7 +76,8 @@ class Node:
     @cached_property
     def sources(self) -> tuple[str, ...]:
         """Paths of the records of the jobs whose files this one read."""
-        return tuple(dict.fromkeys(record_of(file["path"]) for file in self.files("inputs")))
+        inputs = (file["path"] for file in self.files("inputs"))
+        return tuple(dict.fromkeys(record_of(path) for path in inputs if made_here(path)))
 
 
 @dataclass
@@ -159,6 +160,11 @@ def _as_data(node: Node) -> dict[str, Any]:
         "seconds": node.seconds,
         "fault": node.fault,
     }
+
+
+def made_here(path: str) -> bool:
+    """Whether a file is a result; another (a checkpoint from elsewhere) has no record."""
+    return path.startswith(f"{RESULTS}/")
 
 
 def record_of(path: str) -> str:

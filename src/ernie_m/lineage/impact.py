@@ -21,7 +21,15 @@ from ernie_m.lineage.graph import Graph, Node, read_graph
 from ernie_m.lineage.keys import REGISTRY, Layers, keys_of
 
 NUMBERS = ("scores", "metrics")  # outputs whose JSON files hold numbers
-DECIDES = ("run", "variants", "corpora.datasets", "xtreme.tasks", "xtreme.stages", "xtreme.seeds")
+DECIDES = (
+    "run",
+    "init",
+    "variants",
+    "corpora.datasets",
+    "xtreme.tasks",
+    "xtreme.stages",
+    "xtreme.seeds",
+)
 NOTHING = "tracking"
 
 
