@@ -25,6 +25,7 @@ LANGUAGES = list(CONFIG.corpora.languages)
 PAIRS = list(CONFIG.corpora.pairs)
 CORPORA = plan.corpora(CONFIG)
 SHARDS = [f"train-{k:05d}.safetensors" for k in range(CONFIG.tokenizer.encode.shards)]
+SOURCES = CONFIG.xtreme.sources()
 JOBS = plan.jobs(CONFIG)
 WITH_STATS = [
     *("corpora_clean", "corpora_split", "tokenizer_train"),
@@ -122,6 +123,25 @@ def pseudo(arm):
     jobs = plan.chunks(CONFIG, arm)
     return [
         f"<results>/pretrain_backtranslate/{job}/pseudo.safetensors" for job in jobs
+    ]
+
+
+def source_files(source):
+    """The files of a source of evaluation data, pinned where their SHA-256 is known."""
+    return [
+        ensure(f"<results>/xtreme_download/{{source}}/{name}", sha256=digest)
+        if digest
+        else ensure(f"<results>/xtreme_download/{{source}}/{name}", non_empty=True)
+        for name, digest in SOURCES[source].files.items()
+    ]
+
+
+def sources_of(task):
+    """The files that a published task's examples are read from."""
+    return [
+        f"<results>/xtreme_download/{source}/{name}"
+        for source in CONFIG.xtreme.sources_of(task)
+        for name in SOURCES[source].files
     ]
 
 

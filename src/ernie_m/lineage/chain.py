@@ -191,10 +191,11 @@ def check_sources(chain: Chain) -> None:
     for node in (node for node in chain.nodes if node.record):
         if any(node.files("inputs")):
             continue
-        published = node.settings.get("sha256")
-        if published is None:
+        files = node.settings.get("files")  # of a source of several, digests by name, or None
+        if files is None and node.settings.get("sha256") is None:
             chain.find(Verdict.BROKEN, node, node.path, "reads nothing and is no download")
         for path, recorded in node.recorded.items():
+            published = (files or {}).get(path.rpartition("/")[2], node.settings.get("sha256"))
             if published not in (None, recorded):
                 what = f"is {recorded[:12]}, the registry names {published[:12]}"
                 chain.find(Verdict.TAMPERED, node, path, what)
