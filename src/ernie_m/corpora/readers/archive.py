@@ -1,12 +1,15 @@
-"""Members of a zip archive, read with the care that a downloaded file needs."""
+"""Members of zip and tar archives, read with the care that a downloaded file needs."""
 
 from __future__ import annotations
 
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+from ernie_m.corpora.readers.streams import bounded, unpacked
 from ernie_m.errors import UserError
 
 # The largest member of the default wheel's translations has 0.2 MB.
@@ -23,9 +26,65 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
                 _check_name(path, name)
             yield archive
     except zipfile.BadZipFile as error:
-        raise UserError(
-            f"{path} is not a whole zip archive ({error}).", "Delete it and fetch it again."
-        ) from None
+        raise _not_whole(path, error) from None
+
+
+def _not_whole(path: Path, error: Exception) -> UserError:
+    kind = "zip" if isinstance(error, zipfile.BadZipFile) else "tar"
+    return UserError(
+        f"{path} is not a whole {kind} archive ({error}).", "Delete it and fetch it again."
+    )
+
+
+@contextmanager
+def member_stream(path: Path, ending: str) -> Iterator[IO[bytes]]:
+    """The one member of a zip or (packed) tar archive whose name has the ``ending``, as a stream
+    that never gives much more than its packed size explains.
+
+    Raises :class:`UserError` when no member or more than one has it.
+    """
+    if zipfile.is_zipfile(path):
+        with opened(path) as archive:
+            name = _only(path, ending, archive.namelist())
+            packed = archive.getinfo(name).compress_size
+            with archive.open(name) as member:
+                yield bounded(member, packed, f"{path}, member {name}")
+    else:
+        with unpacked(path) as stream:
+            yield _tar_member(path, stream, ending)
+
+
+def _tar_member(path: Path, stream: IO[bytes], ending: str) -> IO[bytes]:
+    """A tar archive has no list of members, so the first that fits is taken; a second one would be
+    seen only at the end of the archive."""
+    names = []
+    try:
+        archive = tarfile.open(fileobj=stream, mode="r|")  # noqa: SIM115 - read by the caller
+        for member in archive:
+            _check_name(path, member.name)
+            names.append(member.name)
+            if member.isreg() and member.name.endswith(ending):
+                found = archive.extractfile(member)
+                assert found is not None
+                return found
+    except tarfile.TarError as error:
+        raise _not_whole(path, error) from None
+    raise _missing(path, ending, names)
+
+
+def _only(path: Path, ending: str, names: list[str]) -> str:
+    found = [name for name in names if name.endswith(ending)]
+    if len(found) != 1:
+        raise _missing(path, ending, names)
+    return found[0]
+
+
+def _missing(path: Path, ending: str, names: list[str]) -> UserError:
+    return UserError(
+        f"{path} does not have exactly one member that ends in {ending}; "
+        f"it has {', '.join(names[:20]) or 'none'}.",
+        "Correct `languages` in the registry row, or fetch the archive of this pair.",
+    )
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
