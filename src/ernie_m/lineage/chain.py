@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from ernie_m.config.root import Config
+from ernie_m.corpora.trust import TRUSTED, trusted_sha256
 from ernie_m.lineage.digest import code_facts, file_sha256
 from ernie_m.lineage.graph import SHARED, Graph, Node, made_here, record_of
 from ernie_m.lineage.record import changed_sources
@@ -187,17 +188,22 @@ def check_settings(chain: Chain, config: Config) -> None:
 
 
 def check_sources(chain: Chain) -> None:
-    """Every chain must begin at a download whose bytes are those that the registry names."""
+    """Every chain must begin at a download whose bytes are those that the registry names, or where
+    it names none, those that came when the data set was first downloaded."""
     for node in (node for node in chain.nodes if node.record):
         if any(node.files("inputs")):
             continue
-        files = node.settings.get("files")  # of a source of several, digests by name, or None
-        if files is None and node.settings.get("sha256") is None:
+        if "sha256" not in node.settings:
             chain.find(Verdict.BROKEN, node, node.path, "reads nothing and is no download")
+            continue
+        published, names = node.settings["sha256"], "the registry names"
+        if published is None:
+            instance = node.record["instance"]
+            published = trusted_sha256(instance, chain.graph.base / TRUSTED)
+            names = f"{TRUSTED} names"
         for path, recorded in node.recorded.items():
-            published = (files or {}).get(path.rpartition("/")[2], node.settings.get("sha256"))
             if published not in (None, recorded):
-                what = f"is {recorded[:12]}, the registry names {published[:12]}"
+                what = f"is {recorded[:12]}, {names} {published[:12]}"
                 chain.find(Verdict.TAMPERED, node, path, what)
 
 

@@ -23,8 +23,13 @@ SLICES: dict[str, Callable[..., Section]] = {
     ].extract_settings(),
     "corpora_clean": lambda config, language: config.corpora.clean,
     "corpora_split": lambda config: config.corpora.split_settings(),
+    "corpora_held_out": lambda config: config.corpora.shards,
+    "corpora_filter": lambda config, corpus, shard: config.corpora.filter_settings(corpus),
+    "corpora_match": lambda config, corpus: config.corpora.shards,
+    "corpora_select": lambda config, corpus, shard: config.corpora.shards,
     "tokenizer_train": lambda config: config.tokenizer.train,
     "tokenizer_encode": lambda config, corpus: config.tokenizer.encode,
+    "tokenizer_pack": lambda config, corpus, shard: config.tokenizer.encode,
     "pretrain_initialise": lambda config, variant: InitialiseSettings(
         **config.arm(variant).model.model_dump(), languages=config.corpora.languages
     ),
@@ -33,8 +38,7 @@ SLICES: dict[str, Callable[..., Section]] = {
         **config.arm(variant).pretrain.backtranslate.model_dump(), pairs=config.corpora.pairs
     ),
     "pretrain_btmlm": lambda config, variant: config.arm(variant).pretrain.btmlm,
-    "xtreme_download": lambda config, source: config.xtreme.sources()[source],
-    "xtreme_prepare": lambda config, task: config.xtreme.prepare_for(task),
+    "xtreme_prepare": lambda config, task: config.xtreme.prepare,
     "xtreme_finetune": lambda config, task, *_: config.xtreme.finetune_for(task),
     "xtreme_predict": lambda config, task, *_: config.xtreme.predict,
     "xtreme_score": lambda config, task, *_: config.xtreme.score,
@@ -46,6 +50,7 @@ SLICES: dict[str, Callable[..., Section]] = {
 SEEDED = frozenset(
     {
         "corpora_split",
+        "corpora_select",
         "tokenizer_train",
         "pretrain_initialise",
         "pretrain_camlm",

@@ -1,0 +1,98 @@
+"""One file over HTTP(S) that may be large and a network that may fail: resume, do not start again.
+
+What has arrived lies in a part file, with the validator (ETag, or date) of the version it is of.
+The next try asks for the rest on condition that the version is still that one (`If-Range`). A
+server that ignores ranges, or has another version, sends the whole file again.
+"""
+
+from __future__ import annotations
+
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from email.message import Message
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+BLOCK = 1 << 20
+# Worth another try: timeouts, too many requests, and what servers say of themselves.
+_PASSING = {408, 425, 429}
+
+
+class TransferError(Exception):
+    """A fetch that failed; ``final`` when another try at the same place is of no use, and
+    ``advanced`` when more is here of the file than before."""
+
+    def __init__(self, reason: str, final: bool = False, advanced: bool = False) -> None:
+        super().__init__(reason)
+        self.final, self.advanced = final, advanced
+
+
+def _validator(headers: Message) -> str:
+    """What names this version of the file; a weak ETag (``W/``) may not be used for ranges."""
+    tag = headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
+
+
+def _request(url: str, part: Path, note: Path) -> urllib.request.Request:
+    """For the rest, where there is a part of a version that can be named; else for the whole."""
+    request = urllib.request.Request(url)
+    place, _, validator = _note(note).partition("\n")
+    if part.is_file() and part.stat().st_size and place == url and validator:
+        request.add_header("Range", f"bytes={part.stat().st_size}-")
+        request.add_header("If-Range", validator)
+    return request
+
+
+def _note(note: Path) -> str:
+    return note.read_text(encoding="utf-8") if note.is_file() else ""
+
+
+def _start(response: Any, part: Path) -> int:
+    """Where the arriving bytes belong: 0, or behind what is here already."""
+    if response.status != 206:
+        return 0
+    here = part.stat().st_size
+    if not response.headers.get("Content-Range", "").startswith(f"bytes {here}-"):
+        part.unlink()
+        raise TransferError("the server sent another range than was asked for")
+    return here
+
+
+def transfer(url: str, part: Path, wanted: int | None, timeout: float, tell: Callable) -> None:
+    """Bring ``part`` to the whole file at ``url``; ``wanted`` bytes where that is known.
+
+    Calls ``tell(done, total)`` after each block; raises :class:`TransferError`.
+    """
+    note = part.with_name(part.name + ".version")
+    before, done = part.stat().st_size if part.is_file() else 0, 0
+    try:
+        with urllib.request.urlopen(_request(url, part, note), timeout=timeout) as response:
+            done = _start(response, part)
+            length = response.headers.get("Content-Length")
+            total = done + int(length) if length else wanted
+            note.write_text(f"{url}\n{_validator(response.headers)}", encoding="utf-8")
+            with part.open("ab" if done else "wb") as sink:
+                while block := response.read1(BLOCK):  # not to lose what came before a stall
+                    done += len(block)
+                    if wanted is not None and done > wanted:
+                        sink.truncate(0)
+                        raise TransferError(f"more than {wanted:,} bytes came", final=True)
+                    sink.write(block)
+                    tell(done, total)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # what is here is no beginning of what is there
+            part.unlink(missing_ok=True)
+        passing = error.code >= 500 or error.code in {416, *_PASSING}
+        raise TransferError(str(error), final=not passing) from None
+    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
+        raise TransferError(str(error) or "timed out", advanced=done > before) from None
+    if total is not None and done < total:
+        raise TransferError(f"only {done:,} of {total:,} bytes came", advanced=done > before)
+    if wanted is not None and done < wanted:
+        part.unlink()
+        raise TransferError(f"only {done:,} of {wanted:,} bytes came", final=True)
