@@ -29,13 +29,16 @@ report: "workflow/report/workflow.rst"
 
 rule corpora:
     input:
-        rules.corpora_split.output,
+        rules.corpora_split.output
+        if CORPORA
+        else files("corpora_select", "train.parquet"),
 
 
 rule tokenizer:
     input:
         rules.tokenizer_train.output,
         files("tokenizer_encode", "manifest.json"),
+        files("tokenizer_pack", "manifest.json"),
 
 
 rule camlm:

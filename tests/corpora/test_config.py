@@ -7,6 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from ernie_m.config.corpora import CorporaSettings, SplitSettings, load_registry
+from ernie_m.config.load import read
 from ernie_m.config.tokenizer import TokenizerSettings
 
 REGISTRY = Path(__file__).parents[2] / "config" / "corpora.yaml"
@@ -47,8 +48,8 @@ def test_defaults_hold_together():
     ("change", "message"),
     [
         ({"sha256": "short"}, r"row 1, sha256"),
-        ({"url": "https://example.org/x"}, "exactly one of package, url and path"),
-        ({"package": None}, "exactly one of package, url and path"),
+        ({"url": "https://example.org/x"}, "exactly one of package, url, path and hub"),
+        ({"package": None}, "exactly one of package, url, path and hub"),
         ({"filename": "../up"}, r"row 1, filename"),
         ({"surprise": 1}, r"row 1, surprise"),
     ],
@@ -70,3 +71,73 @@ def test_a_registry_must_be_there_and_be_yaml(tmp_path):
     (tmp_path / "twice.yaml").write_text(REGISTRY.read_text() * 2)
     with pytest.raises(ValueError, match="used twice"):
         load_registry(tmp_path / "twice.yaml")
+
+
+PAPER = REGISTRY.with_name("corpora_paper.yaml")
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return {size: read(f"config/paper_{size}.yaml").corpora for size in ("base", "large")}
+
+
+def test_all_entries_of_xlmr_and_all_pairs_of_infoxlm_are_in_the_registry():
+    rows = load_registry(PAPER).values()
+    mono = [row for row in rows if row.content == "documents"]
+    assert len(mono) == len({row.languages for row in mono}) == 100
+    assert {row.filename for row in mono} == {row.url.rsplit("/", 1)[1] for row in mono}
+    assert 2.5e12 < sum(row.text_bytes for row in mono) < 2.6e12
+    pairs = {row.languages for row in rows if row.content == "pairs"}
+    assert pairs == {
+        ("en", code)
+        for code in [
+            "ar",
+            "bg",
+            "de",
+            "el",
+            "es",
+            "fr",
+            "hi",
+            "ru",
+            "sw",
+            "th",
+            "tr",
+            "ur",
+            "vi",
+            "zh",
+        ]
+    }
+    parallel = sum(row.text_bytes for row in rows if row.content == "pairs")
+    assert parallel == pytest.approx(42.06e9, rel=0.01)  # InfoXLM's total
+    assert all(row.licence and row.home.startswith("https://") for row in rows)
+
+
+def test_the_paper_reads_96_languages_and_14_pairs_and_nothing_in_vain(paper):
+    for corpora in paper.values():
+        assert (len(corpora.languages), len(corpora.pairs)) == (96, 14)
+        used = {row.id for rows in corpora.streams().values() for row in rows}
+        vocabulary = {row.id for row in corpora.rows().values() if row.content == "vocabulary"}
+        assert used | vocabulary == set(corpora.datasets)
+        left = {"cc100-bn-rom", "cc100-my-zaw", "cc100-ta-rom", "cc100-te-rom"}
+        assert set(load_registry(PAPER)) - set(corpora.datasets) == left
+    assert paper["base"] == paper["large"]
+
+
+def test_shards_follow_the_size_of_the_text(paper):
+    corpora = paper["base"]
+    size = corpora.shards.shard_bytes
+    for name, rows in corpora.streams().items():
+        text = sum(row.text_bytes for row in rows)
+        assert text <= corpora.shard_count(name) * size < text + size
+
+
+def test_kinds_of_text_are_not_mixed(tmp_path):
+    rows = yaml.safe_load(REGISTRY.read_text()) + yaml.safe_load(PAPER.read_text())
+    path = tmp_path / "corpora.yaml"
+    path.write_text(yaml.safe_dump(rows))
+    both = {"registry": str(path), "datasets": ("homeassistant", "cc100-en", "cc100-de")}
+    with pytest.raises(ValidationError, match="make two runs of them"):
+        CorporaSettings(**both)
+    lone = {"datasets": ("cc100-en", "cc100-de"), "languages": ("en", "de"), "pairs": ("en-de",)}
+    with pytest.raises(ValidationError, match="holds the corpus `parallel-en-de`"):
+        CorporaSettings(**both | lone)

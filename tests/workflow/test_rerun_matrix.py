@@ -7,9 +7,7 @@ import yaml
 
 from ernie_m.lineage.slices import SLICES
 
-from .conftest import PUBLISHED_ONLY
-
-ALL = set(SLICES) - PUBLISHED_ONLY
+ALL = set(SLICES)
 REPORT = {"report_build"}
 SCORING = {"xtreme_score", "xtreme_baseline"} | REPORT
 EVALUATION = {"xtreme_finetune", "xtreme_predict", "xtreme_score"} | REPORT

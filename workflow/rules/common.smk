@@ -25,10 +25,12 @@ LANGUAGES = list(CONFIG.corpora.languages)
 PAIRS = list(CONFIG.corpora.pairs)
 CORPORA = plan.corpora(CONFIG)
 SHARDS = [f"train-{k:05d}.safetensors" for k in range(CONFIG.tokenizer.encode.shards)]
-SOURCES = CONFIG.xtreme.sources()
+STREAMS = CONFIG.corpora.streams()
+VOCABULARIES = [name for name, row in DATASETS.items() if row.content == "vocabulary"]
 JOBS = plan.jobs(CONFIG)
 WITH_STATS = [
-    *("corpora_clean", "corpora_split", "tokenizer_train"),
+    *("corpora_clean", "corpora_split", "corpora_filter", "corpora_select"),
+    "tokenizer_train",
     *("pretrain_backtranslate", "xtreme_prepare"),
 ]
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
@@ -53,8 +55,9 @@ pathvars:
 
 wildcard_constraints:
     dataset="|".join(map(re.escape, DATASETS)),
-    language="|".join(map(re.escape, LANGUAGES)),
-    corpus="|".join(map(re.escape, CORPORA)),
+    language="|".join(map(re.escape, [*LANGUAGES, *PAIRS])),
+    corpus="|".join(map(re.escape, [*CORPORA, *STREAMS])),
+    shard="[0-9]+",
     variant="|".join(map(re.escape, CONFIG.arms)),
     task="|".join(map(re.escape, CONFIG.xtreme.tasks)),
     stage="initialise|camlm|btmlm",
@@ -107,6 +110,65 @@ def extracts(language):
     ]
 
 
+def stream_extracts(corpus):
+    """The extracted rows of a corpus of documents or pairs, from every dataset that has it."""
+    name = corpus.partition("-")[2]
+    return [
+        f"<results>/corpora_extract/{row.id}/{name}/rows.parquet"
+        for row in STREAMS[corpus]
+    ]
+
+
+def shard_files(stage, name):
+    """The named file of every shard of a corpus."""
+    return lambda wildcards: [
+        f"<results>/{stage}/{wildcards.corpus}/{shard}/{name}"
+        for shard in range(CONFIG.corpora.shard_count(wildcards.corpus))
+    ]
+
+
+def ready_vocabulary():
+    """The SentencePiece model that the registry names; a checkpoint brings one of its own."""
+    if CONFIG.init:
+        return []
+    return [f"results/corpora_download/{name}/original" for name in VOCABULARIES]
+
+
+def vocabulary_text():
+    """The text that a vocabulary is made of, or cut down to; none is read for a ready one."""
+    adopted = CONFIG.init and not CONFIG.tokenizer.train.trim
+    if STREAMS and (VOCABULARIES or adopted):
+        return []
+    in_memory = [
+        f"<results>/corpora_split/{corpus}-train.parquet" for corpus in CORPORA
+    ]
+    return in_memory + files("corpora_select", "train.parquet")
+
+
+def encoded(part):
+    """The encoded files of all corpora for training or validation."""
+    names = SHARDS if part == "train" else ["valid.safetensors"]
+    return files("tokenizer_encode", *names) + files(
+        "tokenizer_pack", f"{part}.safetensors"
+    )
+
+
+def encoded_monolingual():
+    """The encoded monolingual text of all languages, training and validation."""
+    in_memory = expand(
+        "<results>/tokenizer_encode/{corpus}/{shard}",
+        corpus=[corpus for corpus in CORPORA if corpus.startswith("mono-")],
+        shard=[*SHARDS, "valid.safetensors"],
+    )
+    in_shards = [
+        f"<results>/tokenizer_pack/{job}/{part}.safetensors"
+        for job in JOBS["tokenizer_pack"]
+        for part in ("train", "valid")
+        if job.startswith("mono-")
+    ]
+    return in_memory + in_shards
+
+
 def checkpoint(arm, stage):
     """The encoder that an arm has after a stage of pre-training."""
     maker = plan.made_by(CONFIG, arm, stage)
@@ -123,25 +185,6 @@ def pseudo(arm):
     jobs = plan.chunks(CONFIG, arm)
     return [
         f"<results>/pretrain_backtranslate/{job}/pseudo.safetensors" for job in jobs
-    ]
-
-
-def source_files(source):
-    """The files of a source of evaluation data, pinned where their SHA-256 is known."""
-    return [
-        ensure(f"<results>/xtreme_download/{{source}}/{name}", sha256=digest)
-        if digest
-        else ensure(f"<results>/xtreme_download/{{source}}/{name}", non_empty=True)
-        for name, digest in SOURCES[source].files.items()
-    ]
-
-
-def sources_of(task):
-    """The files that a published task's examples are read from."""
-    return [
-        f"<results>/xtreme_download/{source}/{name}"
-        for source in CONFIG.xtreme.sources_of(task)
-        for name in SOURCES[source].files
     ]
 
 

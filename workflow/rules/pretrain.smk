@@ -42,8 +42,8 @@ rule pretrain_camlm:
     needs that space, or its pseudo-translations would be noise."""
     input:
         init="<results>/pretrain_initialise/{variant}/model.safetensors",
-        train=files("tokenizer_encode", *SHARDS),
-        valid=files("tokenizer_encode", "valid.safetensors"),
+        train=encoded("train"),
+        valid=encoded("valid"),
     output:
         model="<results>/pretrain_camlm/{variant}/model.safetensors",
         curves="<results>/pretrain_camlm/{variant}/curves.jsonl",
@@ -80,11 +80,7 @@ rule pretrain_backtranslate:
     their number."""
     input:
         model="<results>/pretrain_camlm/{variant}/model.safetensors",
-        shards=expand(
-            "<results>/tokenizer_encode/mono-{language}/{shard}",
-            language=LANGUAGES,
-            shard=[*SHARDS, "valid.safetensors"],
-        ),
+        shards=encoded_monolingual(),
     output:
         pseudo="<results>/pretrain_backtranslate/{variant}/{chunk}/pseudo.safetensors",
         stats="<results>/pretrain_backtranslate/{variant}/{chunk}/stats.json",
@@ -120,8 +116,8 @@ rule pretrain_btmlm:
     objective trains on for as long, which is what makes the arms comparable."""
     input:
         init=lambda wildcards: checkpoint(wildcards.variant, "camlm"),
-        train=files("tokenizer_encode", *SHARDS),
-        valid=files("tokenizer_encode", "valid.safetensors"),
+        train=encoded("train"),
+        valid=encoded("valid"),
         pseudo=lambda wildcards: pseudo(wildcards.variant),
     output:
         model="<results>/pretrain_btmlm/{variant}/model.safetensors",

@@ -6,8 +6,9 @@ rule tokenizer_train:
     temperature, because at natural shares the small languages would be spelt in single letters,
     and from training text only."""
     input:
-        text=expand("<results>/corpora_split/{corpus}-train.parquet", corpus=CORPORA),
+        text=vocabulary_text(),
         source=source(),
+        ready=ready_vocabulary(),
     output:
         model="<results>/tokenizer_train/spm.model",
         stats="<results>/tokenizer_train/stats.json",
@@ -29,7 +30,7 @@ rule tokenizer_train:
     shell:
         command(
             "ernie_m.tokenizer.train",
-            inputs="text source",
+            inputs="text source ready",
             outputs="model stats",
             seed=True,
         )
@@ -66,4 +67,39 @@ rule tokenizer_encode:
             "{wildcards.corpus}",
             inputs="tokenizer train valid",
             outputs="shards valid manifest",
+        )
+
+
+rule tokenizer_pack:
+    """The same for corpora that are processed in shards. Documents are joined to sequences of the
+    model's length, because the paper's batches are full rows of 512 tokens and a model that only
+    sees single paragraphs learns nothing of what connects them."""
+    input:
+        tokenizer=rules.tokenizer_train.output.model,
+        train="<results>/corpora_select/{corpus}/{shard}/train.parquet",
+        valid="<results>/corpora_select/{corpus}/{shard}/valid.parquet",
+    output:
+        train="<results>/tokenizer_pack/{corpus}/{shard}/train.safetensors",
+        valid="<results>/tokenizer_pack/{corpus}/{shard}/valid.safetensors",
+        manifest="<results>/tokenizer_pack/{corpus}/{shard}/manifest.json",
+        record="<results>/tokenizer_pack/{corpus}/{shard}/record.json",
+    log:
+        "<logs>/tokenizer_pack/{corpus}/{shard}.log",
+    benchmark:
+        "<benchmarks>/tokenizer_pack/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=720,
+    params:
+        code=code_digest("ernie_m.tokenizer.pack"),
+        settings=settings("tokenizer_pack", "{corpus}/{shard}"),
+    shell:
+        command(
+            "ernie_m.tokenizer.pack",
+            "{wildcards.corpus}/{wildcards.shard}",
+            inputs="tokenizer train valid",
+            outputs="train valid manifest",
         )

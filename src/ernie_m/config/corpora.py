@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -12,7 +13,17 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from ernie_m.config.base import Section
 from ernie_m.corpora.languages import LANGUAGES
 
-Format = Literal["homeassistant", "table"]
+# The same loader as `yaml.safe_load`'s, ten times as fast where libyaml is there.
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# Rows are n-way parallel and fit into memory; documents (of one language) and pairs (of two) are
+# read as streams and processed in shards.
+RowsFormat = Literal["homeassistant", "table"]
+DocumentsFormat = Literal["cc100", "ccnet", "ccnet_text"]
+PairsFormat = Literal["moses", "tmx", "bitext", "wikimatrix", "gettext"]
+# No text: a ready SentencePiece model.
+VocabularyFormat = Literal["sentencepiece"]
+Format = RowsFormat | DocumentsFormat | PairsFormat | VocabularyFormat
 TableKind = Literal["jsonl", "csv", "tsv", "parquet", "txt"]
 
 
@@ -32,28 +43,70 @@ class DatasetRow(Section):
     path: str | None = Field(
         None, description="File on this machine, for text of your own; copied."
     )
+    hub: str | None = Field(
+        None,
+        pattern=r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$",
+        description="Data set on the Hugging Face hub, `owner/name` or `owner/name:configuration`, "
+        "at the revision `version`; `datasets` fetches the split that `filename` names "
+        "(`train.parquet`) and writes it as Parquet.",
+    )
+    mirrors: tuple[str, ...] = Field(
+        (), description="Other addresses of the same file, tried in turn when `url` fails."
+    )
     version: str = Field(description="Upstream's version or date; pins the package.")
     filename: str = Field(
         pattern=r"^[^/\\]+$",
         description="Upstream's name of the file; its suffix says of which kind a `table` is.",
     )
-    sha256: str = Field(
+    sha256: str | None = Field(
+        None,
         pattern=r"^[0-9a-f]{64}$",
-        description="SHA-256 in hexadecimal digits; what arrives with another is refused.",
+        description="SHA-256 in hexadecimal digits; what arrives with another is refused. Where "
+        "upstream publishes none, what arrives first is trusted, recorded in "
+        "`config/corpora.sha256`, and demanded from then on.",
     )
-    bytes: int = Field(gt=0, description="Size in bytes, for progress and a first check.")
+    bytes: int | None = Field(
+        None, gt=0, description="Size in bytes where it is known exactly; another is refused."
+    )
+    about_bytes: int | None = Field(
+        None, gt=0, description="Size in bytes as upstream rounds it; for plans only."
+    )
+    text_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="Bytes of the text inside, about; for plans and the number of shards.",
+    )
     licence: str = Field(min_length=1, description="SPDX name of the licence; shown in the report.")
     format: Format = Field(description="Layout of the file; chooses the reader.")
     languages: tuple[str, ...] = Field(
         min_length=1, description="Codes of the languages it holds, of which a run may ask."
+    )
+    min_score: float = Field(
+        1.04,
+        description="Least margin score of a WikiMatrix pair; LASER's authors recommend 1.04.",
     )
     home: str = Field(description="Upstream's web page; shown in the report.")
     note: str = Field("", description="A remark in own words; shown in the report.")
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if sum(source is not None for source in (self.package, self.url, self.path)) != 1:
-            raise ValueError(f"dataset `{self.id}` needs exactly one of package, url and path")
+        sources = (self.package, self.url, self.path, self.hub)
+        if sum(source is not None for source in sources) != 1:
+            raise ValueError(f"dataset `{self.id}` needs exactly one of package, url, path and hub")
+        if self.package and not self.sha256:
+            raise ValueError(f"dataset `{self.id}` is a package, which needs a sha256")
+        if self.mirrors and not self.url:
+            raise ValueError(f"dataset `{self.id}` has mirrors of no url")
+        return self
+
+    @model_validator(mode="after")
+    def _one_corpus(self) -> Self:
+        wanted = {"documents": 1, "pairs": 2}.get(self.content)
+        if wanted and len(self.languages) != wanted:
+            raise ValueError(
+                f"dataset `{self.id}` has the format {self.format}, which holds "
+                f"{wanted} language{'s' * (wanted > 1)}; make a row for each"
+            )
         return self
 
     @model_validator(mode="after")
@@ -72,13 +125,24 @@ class DatasetRow(Section):
         return self
 
     @property
+    def content(self) -> Literal["rows", "documents", "pairs", "vocabulary"]:
+        """What the format holds."""
+        if self.format in get_args(DocumentsFormat):
+            return "documents"
+        if self.format in get_args(PairsFormat):
+            return "pairs"
+        return "vocabulary" if self.format in get_args(VocabularyFormat) else "rows"
+
+    @property
     def kind(self) -> str | None:
         """Suffix of the file's name where the format is a table, which has several kinds."""
         return Path(self.filename).suffix[1:].lower() if self.format == "table" else None
 
     def extract_settings(self) -> ExtractSettings:
         """What the stage ``corpora.extract`` gets."""
-        return ExtractSettings(format=self.format, kind=self.kind)
+        return ExtractSettings(
+            format=self.format, kind=self.kind, languages=self.languages, min_score=self.min_score
+        )
 
 
 class ExtractSettings(Section):
@@ -90,6 +154,10 @@ class ExtractSettings(Section):
     kind: TableKind | None = Field(
         None, description="What kind of file a table is, by the suffix of its name upstream."
     )
+    languages: tuple[str, ...] = Field(
+        (), description="Languages of the file, for pairs in the order of their columns."
+    )
+    min_score: float = Field(1.04, description="Least margin score of a WikiMatrix pair.")
 
 
 class CleanSettings(Section):
@@ -143,6 +211,81 @@ class CleanSettings(Section):
         if self.min_chars > self.max_chars:
             raise ValueError("min_chars is greater than max_chars: every row would be dropped")
         return self
+
+
+class ShardRules(Section):
+    """How documents and pairs of large corpora are processed: in shards, with constant memory."""
+
+    shard_bytes: int = Field(
+        8_000_000_000,
+        ge=1_000,
+        description="Bytes of text that a shard should hold, by the registry's `text_bytes`; their "
+        "number decides how many jobs share a corpus, and changes no result.",
+    )
+    valid_share: float = Field(
+        0.001,
+        ge=0.0,
+        lt=0.5,
+        description="Share of documents or pairs held out for validation losses.",
+    )
+    min_letter_share: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="Least share of letters and marks among the characters that are no spaces; "
+        "lower is tables and menus.",
+    )
+    max_repetition: float = Field(
+        0.6,
+        ge=0.0,
+        le=1.0,
+        description="Most of a row of 10 or more words (or characters where words are not spaced) "
+        "that may repeat an earlier one of it; higher is lists of keywords.",
+    )
+    max_length_ratio: float = Field(
+        4.0,
+        ge=1.0,
+        le=100.0,
+        description="Most that the sides of a pair may differ in length; a Chinese or Japanese "
+        "character counts as three, a Korean one as two.",
+    )
+    same_digits: bool = Field(
+        True, description="Whether pairs whose numbers differ are dropped, as in `corpora.split`."
+    )
+    exact_duplicates: bool = Field(
+        True,
+        description="Whether a paragraph or pair is kept only where it stands first in the corpus, "
+        "as CCNet does; case and punctuation do not count.",
+    )
+    near_duplicates: bool = Field(
+        True,
+        description="Whether documents that nearly repeat an earlier one of the corpus are dropped "
+        "(MinHash, verified exactly).",
+    )
+    near_duplicate_threshold: float = Field(
+        0.8,
+        gt=0.0,
+        le=1.0,
+        description="Jaccard similarity of five-word shingles (characters where words are not "
+        "spaced) from which two documents are nearly the same.",
+    )
+    decontaminate: bool = Field(
+        True,
+        description="Whether rows with a text of the evaluation tasks are dropped; case and "
+        "punctuation do not count.",
+    )
+    decontaminate_min_chars: int = Field(
+        30,
+        ge=1,
+        description="Characters from which an evaluation text counts; shorter ones (labels, names) "
+        "are in every corpus.",
+    )
+
+
+class FilterSettings(CleanSettings, ShardRules):
+    """What the stage that filters one shard is given."""
+
+    shards: int = Field(1, ge=1, description="Number of shards of the corpus.")
 
 
 class SplitRules(Section):
@@ -275,6 +418,9 @@ class CorporaSettings(Section):
     )
     clean: CleanSettings = Field(CleanSettings(), description="Filters on single rows.")
     split: SplitRules = Field(SplitRules(), description="Held-out text and training text.")
+    shards: ShardRules = Field(
+        ShardRules(), description="Documents and pairs of large corpora (docs/corpora.md)."
+    )
 
     @field_validator("datasets")
     @classmethod
@@ -288,11 +434,55 @@ class CorporaSettings(Section):
         _check_languages(self.languages, self.pairs)
         # Defaults are built wherever the package is imported; rows() tells of a missing file.
         if Path(self.registry).is_file():
-            rows = self.rows()
-            for code in self.languages:
-                if not any(code in row.languages for row in rows.values()):
-                    raise ValueError(f"no dataset of `datasets` holds language `{code}`")
+            self._check_content()
         return self
+
+    def _check_content(self) -> None:
+        contents = {row.content for row in self.rows().values()} - {"vocabulary"}
+        if "rows" in contents and len(contents) > 1:
+            raise ValueError(
+                "`datasets` names n-way parallel rows and documents or pairs, which take different "
+                "ways to the tokenizer; make two runs of them"
+            )
+        if self.in_shards:
+            missing = [name for name in self.streams() if not self.streams()[name]]
+            if missing:
+                raise ValueError(f"no dataset of `datasets` holds the corpus `{missing[0]}`")
+        for code in self.languages:
+            if not any(code in row.languages for row in self.rows().values()):
+                raise ValueError(f"no dataset of `datasets` holds language `{code}`")
+
+    @property
+    def in_shards(self) -> bool:
+        """Whether the text is documents and pairs, which are processed in shards."""
+        return any(row.content in ("documents", "pairs") for row in self.rows().values())
+
+    def streams(self) -> dict[str, list[DatasetRow]]:
+        """The datasets of every corpus that is processed in shards, by its name: ``mono-de``,
+        ``parallel-en-de``; empty when none is."""
+        if not self.in_shards:
+            return {}
+        found: dict[str, list[DatasetRow]] = {f"mono-{code}": [] for code in self.languages}
+        found |= {f"parallel-{pair}": [] for pair in self.pairs}
+        names = {frozenset(name.split("-")[1:]): name for name in found}
+        for row in self.rows().values():
+            name = names.get(frozenset(row.languages))
+            if name is not None and row.content != "vocabulary":
+                found[name].append(row)
+        return found
+
+    def shard_count(self, corpus: str) -> int:
+        """In how many shards a corpus is processed."""
+        size = sum(row.text_bytes or row.bytes or 0 for row in self.streams()[corpus])
+        return max(1, -(-size // self.shards.shard_bytes))
+
+    def filter_settings(self, corpus: str) -> FilterSettings:
+        """What the stage ``corpora.filter`` gets for a shard of a corpus."""
+        return FilterSettings(
+            **self.clean.model_dump(),
+            **self.shards.model_dump(),
+            shards=self.shard_count(corpus),
+        )
 
     def rows(self) -> dict[str, DatasetRow]:
         """Registry rows of the chosen datasets; raises ``ValueError`` for an unknown one."""
@@ -312,14 +502,19 @@ class CorporaSettings(Section):
 def load_registry(path: Path) -> dict[str, DatasetRow]:
     """Registry rows by id; raises ``ValueError`` naming the file and the row at fault."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _parsed(path.read_text(encoding="utf-8"), path)
     except OSError as error:
         raise ValueError(f"the registry {path} cannot be read ({error.strerror})") from None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"the registry {path} is not YAML: {reason}") from None
+
+
+@lru_cache
+def _parsed(text: str, path: Path) -> dict[str, DatasetRow]:
+    """Rows of a registry's text; remembered, because every job of a plan asks for its own."""
     rows: dict[str, DatasetRow] = {}
-    for number, entry in enumerate(document or [], start=1):
+    for number, entry in enumerate(yaml.load(text, _SafeLoader) or [], start=1):
         try:
             row = DatasetRow.model_validate(entry)
         except ValidationError as error:

@@ -16,7 +16,9 @@ from ernie_m.config.root import Config
 from ernie_m.config.tables import tables
 from ernie_m.errors import UserError
 
-OVERLAYS = tuple(Path("config", f"{name}.yaml") for name in ("tiny", "study", "xtreme", "local"))
+OVERLAYS = tuple(
+    Path("config", f"{name}.yaml") for name in ("tiny", "study", "paper_base", "paper_large")
+)
 SCHEMA = Path("config/schema.json")
 DOCS = Path("docs/configuration.md")
 BEGIN = "<!-- The tables below are written by `ernie-m config --write`. -->"
@@ -36,8 +38,8 @@ meaning are declared. From them this command writes
   config/schema.json      what an editor needs to complete and check the YAML files
   docs/configuration.md   the tables
 
-and in the overlays (config/tiny.yaml and others) it renews the descriptions above the keys. Values,
-the header and the remarks behind values stay as you wrote them there."""
+and in the overlays tiny, study, paper_base and paper_large it renews the descriptions above the
+keys. Values, the header and the remarks behind values stay as you wrote them there."""
 
 EXAMPLES = """\
 examples:

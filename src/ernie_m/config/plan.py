@@ -40,9 +40,43 @@ def chunks(config: Config, arm: str) -> list[str]:
 
 
 def corpora(config: Config) -> list[str]:
-    """Names of the training corpora: monolingual ones, then parallel ones."""
+    """Names of the training corpora that fit into memory: monolingual ones, then parallel ones."""
+    if config.corpora.in_shards:
+        return []
     mono = [f"mono-{code}" for code in config.corpora.languages]
     return mono + [f"parallel-{pair}" for pair in config.corpora.pairs]
+
+
+def shards(config: Config) -> list[str]:
+    """The shards of the corpora that are processed in shards: ``mono-de/0``."""
+    return [
+        f"{corpus}/{shard}"
+        for corpus in config.corpora.streams()
+        for shard in range(config.corpora.shard_count(corpus))
+    ]
+
+
+def extracts(config: Config) -> list[str]:
+    """What is read out of the downloads: ``{dataset}/de``, and ``{dataset}/en-de`` for pairs."""
+    streams = config.corpora.streams()
+    if streams:
+        return [
+            f"{row.id}/{corpus.partition('-')[2]}"
+            for corpus, rows in streams.items()
+            for row in rows
+        ]
+    return [
+        f"{name}/{code}"
+        for name, row in config.corpora.rows().items()
+        for code in config.corpora.languages
+        if code in row.languages
+    ]
+
+
+def held_out(config: Config) -> list[str]:
+    """The job that gathers the evaluation texts; none where nothing is compared with them."""
+    wanted = config.corpora.in_shards and config.corpora.shards.decontaminate
+    return [""] if wanted and config.xtreme.tasks else []
 
 
 def evaluations(config: Config) -> list[str]:
@@ -65,27 +99,26 @@ def evaluations(config: Config) -> list[str]:
 
 def jobs(config: Config) -> dict[str, list[str]]:
     """Instances of every stage's jobs but the report's; ``[""]`` for a stage of one job."""
-    rows = config.corpora.rows()
     scored = evaluations(config)
+    streams = list(config.corpora.streams())
     return {
-        "corpora_download": list(rows),
-        "corpora_extract": [
-            f"{name}/{code}"
-            for name, row in rows.items()
-            for code in config.corpora.languages
-            if code in row.languages
-        ],
-        "corpora_clean": list(config.corpora.languages),
-        "corpora_split": [""],
+        "corpora_download": list(config.corpora.rows()),
+        "corpora_extract": extracts(config),
+        "corpora_clean": [] if streams else list(config.corpora.languages),
+        "corpora_split": [] if streams else [""],
+        "corpora_held_out": held_out(config),
+        "corpora_filter": shards(config),
+        "corpora_match": streams,
+        "corpora_select": shards(config),
         "tokenizer_train": [""],
         "tokenizer_encode": corpora(config),
+        "tokenizer_pack": shards(config),
         "pretrain_initialise": trained_arms(config, "initialise"),
         "pretrain_camlm": trained_arms(config, "camlm"),
         "pretrain_backtranslate": list(
             dict.fromkeys(job for arm in config.arms for job in chunks(config, arm))
         ),
         "pretrain_btmlm": trained_arms(config, "btmlm"),
-        "xtreme_download": list(config.xtreme.sources()),
         "xtreme_prepare": list(config.xtreme.tasks),
         "xtreme_finetune": [job for job in scored if TASKS[job.split("/")[0]].trained],
         "xtreme_predict": scored,

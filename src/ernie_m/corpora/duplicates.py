@@ -29,17 +29,23 @@ def jaccard(one: set[str], other: set[str]) -> float:
     return shared / (len(one) + len(other) - shared)
 
 
-def _bands(texts: Sequence[str]) -> np.ndarray:
-    """One hash for each band of each text, uint64 ``[n, BANDS]``."""
-    mixed = np.zeros((len(texts), BANDS), dtype=np.uint64)
-    for start in range(0, len(texts), BLOCK):
-        block = [shingles(text) for text in texts[start : start + BLOCK]]
-        matrix = RMinHash.digest_matrix_from_token_sets(block, BANDS * BAND_ROWS, MINHASH_SEED)
-        rows = np.array(matrix.to_rows(), dtype=np.uint64).reshape(len(block), BANDS, BAND_ROWS)
-        here = mixed[start : start + BLOCK]
-        for column in range(BAND_ROWS):  # FNV-1a; a clash costs one exact check more
-            here[:] = (here ^ rows[:, :, column]) * np.uint64(0x100000001B3)
+def band_hashes(sets: Sequence[set[str]]) -> np.ndarray:
+    """One hash for each band of each set of shingles, uint64 ``[n, BANDS]``."""
+    matrix = RMinHash.digest_matrix_from_token_sets(list(sets), BANDS * BAND_ROWS, MINHASH_SEED)
+    rows = np.array(matrix.to_rows(), dtype=np.uint64).reshape(len(sets), BANDS, BAND_ROWS)
+    mixed = np.zeros((len(sets), BANDS), dtype=np.uint64)
+    for column in range(BAND_ROWS):  # FNV-1a; a clash costs one exact check more
+        mixed = (mixed ^ rows[:, :, column]) * np.uint64(0x100000001B3)
     return mixed
+
+
+def _bands(texts: Sequence[str]) -> np.ndarray:
+    """:func:`band_hashes` of all texts, in blocks."""
+    blocks = [
+        band_hashes([shingles(text) for text in texts[start : start + BLOCK]])
+        for start in range(0, len(texts), BLOCK)
+    ]
+    return np.concatenate(blocks) if blocks else np.zeros((0, BANDS), dtype=np.uint64)
 
 
 def _alone(bands: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
 """What the pipeline knows about each language: its scripts, and how language identification errs.
 
-The codes are those of CC-100, which ERNIE-M trains on, two letters wherever they exist.
+The codes are those of CC-100, which ERNIE-M trains on, two letters wherever they exist. Its
+variants of a language are languages here: in Latin letters (``_rom``), Burmese in Zawgyi's encoding
+(``my_zaw``), traditional Chinese (``zh_hant``).
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ class Language:
 _WRITTEN = {
     "LATIN": (
         "af az br bs ca cs cy da de en eo es et eu fi fr fy ga gd gl ha hr hu id is it jv la lt lv "
-        "mg ms nl no om pl pt qu ro sk sl so sq su sv sw tl tr uz vi wo xh"
+        "mg ms nl no om pl pt qu ro sk sl so sq su sv sw tl tr uz vi wo xh "
+        "bn_rom hi_rom ta_rom te_rom ur_rom"
     ),
     "CYRILLIC": "be bg kk ky mk mn ru sr uk",
     "GREEK": "el",
@@ -41,12 +44,12 @@ _WRITTEN = {
     "SINHALA": "si",
     "THAI": "th",
     "LAO": "lo",
-    "MYANMAR": "my",
+    "MYANMAR": "my my_zaw",
     "KHMER": "km",
     "ETHIOPIC": "am",
     "GEORGIAN": "ka",
     "ARMENIAN": "hy",
-    "CJK": "ja ko zh",
+    "CJK": "ja ko zh zh_hant",
     "HIRAGANA": "ja",
     "KATAKANA": "ja",
     "HANGUL": "ko",
@@ -63,7 +66,7 @@ _CONFUSED = (
     "cs sk",
     "id jv ms",
     "hi mr ne sa",
-    "ja wuu yue zh",
+    "ja wuu yue zh zh_hant",
     "af fy nl",
     "az crh tk tr uz",
     "be ru uk",
@@ -74,10 +77,14 @@ _CONFUSED = (
     "xh zu",
 )
 
-# What py3langid does not know, even under another code.
-_NOT_IDENTIFIED = {"sd", "su", "wo", "yi"}
+# What py3langid does not know, even under another code; neither does it know languages in letters
+# or encodings that are not their own.
+_NOT_IDENTIFIED = {
+    *("sd", "su", "wo", "yi"),
+    *("bn_rom", "hi_rom", "my_zaw", "ta_rom", "te_rom", "ur_rom"),
+}
 
-_UNSPACED = {"ja", "km", "lo", "my", "th", "zh"}
+_UNSPACED = {"ja", "km", "lo", "my", "my_zaw", "th", "zh", "zh_hant"}
 
 
 def _table() -> dict[str, Language]:

@@ -3,53 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ernie_m.config.tokenizer import EncodeSettings
-from ernie_m.corpora.languages import units
 from ernie_m.corpora.tables import read_table, table_languages
 from ernie_m.job import Job, main
 from ernie_m.ragged import Ragged
+from ernie_m.tokenizer.account import Account
 from ernie_m.tokenizer.shards import Shard, sentence_keys, write_shard
-from ernie_m.tokenizer.vocabulary import UNK, Tokenizer
+from ernie_m.tokenizer.vocabulary import Tokenizer
 
 logger = logging.getLogger(__name__)
-
-
-class Account:
-    """Tokens, unknown tokens, cut sentences and words of each language, as they are encoded."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, dict[str, int]] = {}
-
-    def add(self, language: str, texts: Sequence[str], encoded: list[list[int]], cut: int) -> None:
-        """Count one encoded column, of which ``cut`` sentences are longer than allowed."""
-        found = {
-            "sentences": len(texts),
-            "sentences_cut": cut,
-            "tokens": sum(len(ids) for ids in encoded),
-            "unknown": sum(ids.count(UNK) for ids in encoded),
-            "units": sum(units(language, text) for text in texts),
-        }
-        own = self._counts.setdefault(language, dict.fromkeys(found, 0))
-        for name, value in found.items():
-            own[name] += value
-
-    def facts(self) -> dict[str, Any]:
-        """Per language: counts, unknown share, and tokens per word (character where words are
-        not spaced)."""
-        return {
-            language: counts
-            | {
-                "unknown_share": counts["unknown"] / max(counts["tokens"], 1),
-                "tokens_per_unit": counts["tokens"] / max(counts["units"], 1),
-            }
-            for language, counts in self._counts.items()
-        }
 
 
 def encode_table(

@@ -96,8 +96,23 @@ def _statistics(tokenizer: Tokenizer, lines: Sequence[str], language: str) -> di
     }
 
 
+def _take(job: Job[TrainSettings]) -> None:
+    """A ready model, such as XLM-R's, stays as it is; no setting of the training is used."""
+    tokenizer = Tokenizer(job.input("ready"))
+    job.output("model").write_bytes(tokenizer.path.read_bytes())
+    job.write_json("stats", {"size": tokenizer.size, "languages": {}})
+    logger.info("%d ids of a ready model", tokenizer.size)
+
+
 def run(job: Job[TrainSettings]) -> None:
-    """Write spm.model and stats.json."""
+    """Write spm.model and stats.json, of a ready model where one is given."""
+    if job.input_paths.get("ready"):
+        _take(job)
+    else:
+        _make(job)
+
+
+def _make(job: Job[TrainSettings]) -> None:
     settings = job.settings
     lines = read_lines(job.inputs("text"))
     sizes = {language: len(own) for language, own in lines.items()}

@@ -1,0 +1,85 @@
+"""Write what stays of one shard: training rows, and documents held out for validation losses."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ernie_m.config.corpora import ShardRules
+from ernie_m.corpora.drops import Drops
+from ernie_m.corpora.hashing import unit_interval
+from ernie_m.corpora.streams import PartsWriter, columns_of, read_batches
+from ernie_m.job import Job, main
+
+logger = logging.getLogger(__name__)
+
+Array = np.ndarray
+
+
+def within(path: Path, positions: Array) -> Array:
+    """Which of ``positions`` (sorted) the file names, bool ``[n]``."""
+    named = np.zeros(len(positions), dtype=bool)
+    if not len(positions):
+        return named
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
+        for index in range(file.num_record_batches):
+            found = file.get_batch(index).column(0).to_numpy()
+            start = np.searchsorted(found, positions[0], side="left")
+            end = np.searchsorted(found, positions[-1], side="right")
+            named |= np.isin(positions, found[start:end])
+    return named
+
+
+def _reasons(batch: pa.RecordBatch, rows: Path, documents: Path) -> list[str | None]:
+    """Why each row of a block is dropped, or None."""
+    positions = batch.column("position").to_numpy()
+    groups = batch.column("group").to_pylist()
+    repeated, head = within(rows, positions), within(documents, positions)
+    # A document is named by its first row; all its rows go.
+    near = {group for group, named in zip(groups, head.tolist(), strict=True) if named}
+    return [
+        "repeated" if again else "in a nearly repeated document" if group in near else None
+        for again, group in zip(repeated.tolist(), groups, strict=True)
+    ]
+
+
+def _kept(
+    batch: pa.RecordBatch, columns: Sequence[str], reasons: Sequence[str | None], drops: Drops
+) -> Iterator[tuple[str, ...]]:
+    values = zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+    for row, reason in zip(values, reasons, strict=True):
+        if reason is None:
+            yield row
+        else:
+            drops.add(reason, id=row[0], **dict(zip(columns[2:], row[2:], strict=True)))
+
+
+def run(job: Job[ShardRules]) -> None:
+    """Write train.parquet, valid.parquet and stats.json; instance ``{corpus}/{shard}``."""
+    corpus, _ = job.instance.rsplit("/", 1)
+    columns, drops = columns_of(corpus), Drops()
+    read = 0
+    sizes = {"rows": {"train": 0, "valid": 0}, "characters": {"train": 0, "valid": 0}}
+    targets = {part: job.output(part) for part in ("train", "valid")}
+    with PartsWriter(targets, columns, corpus.split("-")[1:]) as writer:
+        for batch in read_batches(job.input("kept")):
+            read += batch.num_rows
+            reasons = _reasons(batch, job.input("repeated"), job.input("alike"))
+            found: dict[str, list[tuple[str, ...]]] = {"train": [], "valid": []}
+            for row in _kept(batch, columns, reasons, drops):
+                place = unit_interval(job.seed, "valid", row[1])
+                found["valid" if place < job.settings.valid_share else "train"].append(row)
+            for part, rows in found.items():
+                writer.write(part, rows)
+                sizes["rows"][part] += len(rows)
+                sizes["characters"][part] += sum(len(text) for row in rows for text in row[2:])
+    job.write_json("stats", {"rows_in": read, **sizes, **drops.facts()})
+    logger.info("%s: %s of %d rows", job.instance, sizes["rows"], read)
+
+
+if __name__ == "__main__":
+    main(run, ShardRules)

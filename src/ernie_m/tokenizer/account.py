@@ -1,0 +1,41 @@
+"""What encoding makes of each language, counted as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ernie_m.corpora.languages import units
+from ernie_m.tokenizer.vocabulary import UNK
+
+
+class Account:
+    """Tokens, unknown tokens, cut sentences and words of each language, as they are encoded."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[str, int]] = {}
+
+    def add(self, language: str, texts: Sequence[str], encoded: list[list[int]], cut: int) -> None:
+        """Count one encoded column, of which ``cut`` sentences are longer than allowed."""
+        found = {
+            "sentences": len(texts),
+            "sentences_cut": cut,
+            "tokens": sum(len(ids) for ids in encoded),
+            "unknown": sum(ids.count(UNK) for ids in encoded),
+            "units": sum(units(language, text) for text in texts),
+        }
+        own = self._counts.setdefault(language, dict.fromkeys(found, 0))
+        for name, value in found.items():
+            own[name] += value
+
+    def facts(self) -> dict[str, Any]:
+        """Per language: counts, unknown share, and tokens per word (character where words are
+        not spaced)."""
+        return {
+            language: counts
+            | {
+                "unknown_share": counts["unknown"] / max(counts["tokens"], 1),
+                "tokens_per_unit": counts["tokens"] / max(counts["units"], 1),
+            }
+            for language, counts in self._counts.items()
+        }

@@ -1,0 +1,98 @@
+"""Shards that are too large for memory, written as they are made.
+
+The file is the one that :func:`ernie_m.tokenizer.shards.write_shard` makes of the same content. Its
+header tells the sizes of what follows, so the arrays wait in files of their own until all is there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ernie_m.ragged import Ragged
+from ernie_m.tokenizer.shards import SCHEMA, SIDES
+
+_NAMES = {"uint16": "U16", "uint32": "U32", "uint64": "U64", "int64": "I64"}
+# safetensors puts arrays in the order of their types, then of their names.
+_RANK = {"U64": 0, "I64": 1, "U32": 2, "U16": 3}
+
+
+class ShardWriter:
+    """Appends sentences to a shard; :meth:`close` makes the file."""
+
+    def __init__(self, path: Path, languages: Sequence[str], tokenizer: str) -> None:
+        self._path, self._languages, self._tokenizer = path, list(languages), tokenizer
+        self._kind = "mono" if len(languages) == 1 else "parallel"
+        self._folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".shard-")
+        self._ends = [0] * len(languages)
+        self._arrays: dict[str, tuple[np.dtype, Path]] = {}
+        self.sentences = 0
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if kind is None:
+            self.close()
+        self._folder.cleanup()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens so far, of all sides."""
+        return sum(self._ends)
+
+    def add(self, keys: np.ndarray, sides: Sequence[Ragged]) -> None:
+        """Sentences: ``keys`` uint64 ``[n]``, and ``n`` sequences of each side."""
+        self._append("keys", keys)
+        for place, (prefix, side) in enumerate(zip(SIDES[self._kind], sides, strict=True)):
+            # A block's offsets begin where the last block's ended.
+            first = 1 if f"{prefix}offsets" in self._arrays else 0
+            self._append(f"{prefix}offsets", side.offsets[first:] + self._ends[place])
+            self._append(f"{prefix}tokens", side.tokens)
+            self._ends[place] += len(side.tokens)
+        self.sentences += len(keys)
+
+    def _append(self, name: str, values: np.ndarray) -> None:
+        path = Path(self._folder.name, name)
+        self._arrays[name] = values.dtype, path
+        with path.open("ab") as handle:
+            handle.write(np.ascontiguousarray(values).tobytes())
+
+    def close(self) -> None:
+        """Join header and arrays."""
+        facts = {
+            "schema": SCHEMA,
+            "kind": self._kind,
+            "languages": self._languages,
+            "tokenizer": self._tokenizer,
+            "sentences": self.sentences,
+            "tokens": self.tokens,
+        }
+        names = sorted(self._arrays, key=lambda name: (_RANK[self._type(name)], name))
+        header: dict[str, Any] = {"__metadata__": {"ernie_m": json.dumps(facts, sort_keys=True)}}
+        end = 0
+        for name in names:
+            size = self._arrays[name][1].stat().st_size
+            header[name] = {
+                "dtype": self._type(name),
+                "shape": [size // self._arrays[name][0].itemsize],
+                "data_offsets": [end, end + size],
+            }
+            end += size
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text += b" " * (-len(text) % 8)
+        with self._path.open("wb") as sink:
+            sink.write(struct.pack("<Q", len(text)) + text)
+            for name in names:
+                with self._arrays[name][1].open("rb") as source:
+                    shutil.copyfileobj(source, sink, 1 << 20)
+
+    def _type(self, name: str) -> str:
+        return _NAMES[self._arrays[name][0].name]

@@ -1,0 +1,318 @@
+"""The way in shards: every planted fault is counted, and nothing depends on the shards."""
+
+import json
+import random
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ernie_m.config.corpora import FilterSettings, ShardRules
+from ernie_m.config.tokenizer import EncodeSettings, TrainSettings
+from ernie_m.corpora import filter as filter_stage
+from ernie_m.corpora import fingerprints, held_out, match, select, streams
+from ernie_m.corpora.streams import MONO, PAIR, shard_blocks, write_blocks
+from ernie_m.corpora.tables import write_table
+from ernie_m.ragged import Ragged
+from ernie_m.tokenizer import pack, train
+from ernie_m.tokenizer.shards import Shard, read_shard, write_shard
+from ernie_m.tokenizer.writer import ShardWriter
+from tests.corpora.synthetic import run_stage
+
+HEADS = ["bad", "fel", "gor", "hin", "jup", "kom", "lat"]
+WORDS = [head + tail for head in HEADS for tail in ("el", "on", "ar", "is", "und")]
+RULES = {"language_id": False, "min_chars": 10, "valid_share": 0.1}
+
+
+def sentence(draw, words=9):
+    return " ".join(draw.choice(WORDS) for _ in range(words)).capitalize() + "."
+
+
+def documents(count=120):
+    """Documents of four paragraphs, and what was planted among them by reason."""
+    draw = random.Random(1)
+    rows = [[sentence(draw, 25) for _ in range(4)] for _ in range(count)]
+    planted = {
+        "too short": ["Menu."] * 7,
+        "broken encoding": [f"{sentence(draw)} \ufffd" for _ in range(5)],
+        "another script": ["Это предложение на другом языке, и не одно."] * 3,
+        "few letters": ["12:30 | 14:50 | 18:20 | 19:40 | see | table"] * 2,
+        "repeats itself": ["cheap flight " * 20] * 4,
+        "evaluation text": [f"{sentence(draw)} The question that is asked in the test is this."]
+        * 2,
+    }
+    for texts in planted.values():
+        for text in texts:
+            rows[draw.randrange(count)].append(text)
+    copies = [draw.randrange(count // 2) for _ in range(6)]
+    for place in copies:  # repeated paragraphs, far from the first
+        rows[count - 1 - place].append(rows[place][0])
+    near = rows[3][:4]
+    near[2] = near[2][:-6] + "other."  # all but a word of document 3
+    rows.append([text + " " for text in near])
+    counts = {reason: len(texts) for reason, texts in planted.items()}
+    return rows, counts, len(copies)
+
+
+def corpus_file(path, rows):
+    flat = (
+        (f"web:{number}.{line}", f"web:{number}", text)
+        for number, texts in enumerate(rows)
+        for line, text in enumerate(texts)
+    )
+    write_blocks(path, flat, MONO, ["de"])
+    return path
+
+
+def hashes(tmp_path):
+    examples = tmp_path / "examples.jsonl"
+    text = "The QUESTION that is asked in the test is this!"
+    examples.write_text(json.dumps({"id": "1", "question": text, "label": "short"}) + "\n")
+    target = tmp_path / "hashes.arrow"
+    run_stage(held_out.run, ShardRules(), {"examples": [examples]}, {"hashes": [target]})
+    return target
+
+
+def through(tmp_path, rows_files, shards, corpus="mono-de", **rules):
+    """Filter, match and select in ``shards`` shards; the selected parts and all statistics."""
+    own = {**RULES, **rules}
+    folder = tmp_path / f"in{shards}"
+    found = {}
+    for stage, names in {
+        "filter": ("rows.arrow", "lines.arrow", "documents.arrow", "stats.json"),
+        "select": ("train.parquet", "valid.parquet", "stats.json"),
+    }.items():
+        found[stage] = {
+            name.split(".")[0]: [folder / stage / str(k) / name for k in range(shards)]
+            for name in names
+        }
+    held = hashes(tmp_path)
+    kept, chosen = found["filter"], found["select"]
+    for k in range(shards):
+        run_stage(
+            filter_stage.run,
+            FilterSettings(**own, shards=shards),
+            {"corpus": rows_files, "held_out": [held]},
+            {name: [paths[k]] for name, paths in kept.items()},
+            f"{corpus}/{k}",
+        )
+    del own["language_id"], own["min_chars"]
+    drops = {"repeated": [folder / "rows.arrow"], "alike": [folder / "documents.arrow"]}
+    inputs = {name: kept[name] for name in ("rows", "lines", "documents")}
+    run_stage(match.run, ShardRules(**own), inputs, drops, corpus)
+    for k in range(shards):
+        run_stage(
+            select.run,
+            ShardRules(**own),
+            {"kept": [kept["rows"][k]], **drops},
+            {name: [paths[k]] for name, paths in chosen.items()},
+            f"{corpus}/{k}",
+        )
+    tables = {
+        part: [row for path in chosen[part] for row in parquet.read_table(path).to_pylist()]
+        for part in ("train", "valid")
+    }
+    counts = {}
+    for path in kept["stats"] + chosen["stats"]:
+        for reason, number in json.loads(path.read_text())["dropped"].items():
+            counts[reason] = counts.get(reason, 0) + number
+    return tables, counts, chosen
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(streams, "BLOCK_ROWS", 25)
+    monkeypatch.setattr(match, "parts", lambda paths: fingerprints.parts(paths, 40))
+
+
+def test_every_planted_fault_is_counted(tmp_path, small_blocks):
+    rows, planted, copies = documents()
+    file = corpus_file(tmp_path / "rows.parquet", rows)
+    tables, counts, _ = through(tmp_path, [file], 3)
+    # Of the nearly repeated document three paragraphs of four are repeated exactly.
+    doubles = {"repeated": copies + 3, "in a nearly repeated document": 1}
+    assert counts == planted | doubles
+    left = sum(map(len, rows)) - sum(counts.values())
+    assert len(tables["train"]) + len(tables["valid"]) == left
+
+
+def test_the_shards_change_nothing(tmp_path, small_blocks):
+    rows, _, _ = documents()
+    one = corpus_file(tmp_path / "one.parquet", rows[:70])
+    two = corpus_file(tmp_path / "two.parquet", rows[70:])
+    results = {shards: through(tmp_path, [one, two], shards)[:2] for shards in (1, 2, 5, 40)}
+    assert all(result == results[1] for result in results.values())
+
+
+def test_without_the_switches_repetitions_stay(tmp_path, small_blocks):
+    rows, planted, _ = documents()
+    file = corpus_file(tmp_path / "rows.parquet", rows)
+    switches = {"exact_duplicates": False, "near_duplicates": False}
+    _, counts, _ = through(tmp_path, [file], 2, **switches)
+    assert counts == planted
+
+
+def test_the_first_of_its_kind_stays(tmp_path, small_blocks):
+    draw = random.Random(2)
+    rows = [[sentence(draw)] for _ in range(50)]
+    rows += [[rows[7][0].upper()], [rows[7][0] + "  "]]
+    file = corpus_file(tmp_path / "rows.parquet", rows)
+    tables, counts, _ = through(tmp_path, [file], 4)
+    assert counts == {"repeated": 2}
+    assert "web:7.0" in {row["id"] for part in tables.values() for row in part}
+
+
+def test_whole_documents_are_held_out(tmp_path, small_blocks):
+    rows, _, _ = documents()
+    file = corpus_file(tmp_path / "rows.parquet", rows)
+    tables, _, _ = through(tmp_path, [file], 2)
+    learnt, valid = ({row["group"] for row in tables[part]} for part in ("train", "valid"))
+    assert learnt and valid and learnt.isdisjoint(valid)
+
+
+WORDY = "und der länger ist als vier davon, was ein Mensch so nicht übersetzt hätte."
+PAIR_ROWS = [
+    ("The weather is fine today in town.", "Das Wetter ist heute schön in der Stadt.", None),
+    ("The same on both sides, it seems.", "The same on both sides; it seems!", "identical sides"),
+    (
+        "A short line only.",
+        "Ein Satz, der viel mehr sagt als der andere, " + WORDY,
+        "uneven lengths",
+    ),
+    ("There are 250 houses in the street.", "Es gibt 520 Häuser in der Straße.", "other numbers"),
+    ("The WEATHER is fine today in town", "Das Wetter ist heute schön in der Stadt!", "repeated"),
+    ("The weather is fine today in town.", "Heute ist schönes Wetter in unserer Stadt.", None),
+]
+
+
+def test_pairs(tmp_path):
+    rows = ((f"o:{k}", f"o:{k}", *row[:2]) for k, row in enumerate(PAIR_ROWS))
+    path = tmp_path / "pairs.parquet"
+    write_blocks(path, rows, PAIR, ["en", "de"])
+    tables, counts, _ = through(tmp_path, [path], 1, "parallel-en-de", valid_share=0.0)
+    assert [row["id"] for row in tables["train"]] == ["o:0", "o:5"]
+    assert counts == {row[2]: 1 for row in PAIR_ROWS if row[2]}
+
+
+@given(st.lists(st.integers(1, 9)), st.integers(1, 12))
+def test_blocks_keep_documents_whole_and_shards_keep_all_blocks(tmp_path_factory, sizes, shards):
+    path = tmp_path_factory.mktemp("blocks") / "rows.parquet"
+    before, streams.BLOCK_ROWS = streams.BLOCK_ROWS, 5
+    try:
+        corpus_file(path, [[f"text {n}"] * n for n in sizes])
+    finally:
+        streams.BLOCK_ROWS = before
+    blocks = [block for k in range(shards) for block in shard_blocks([path], k, shards)]
+    contents = [block.read() for block in blocks]
+    ids = [name for content in contents for name in content["id"]]
+    assert len(ids) == sum(sizes)
+    starts = np.cumsum([0, *(len(content["id"]) for content in contents)])
+    assert [block.position for block in blocks] == starts[: len(blocks)].tolist()
+    groups = [set(content["group"]) for content in contents]
+    assert sum(map(len, groups)) == len(sizes)
+
+
+@given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=20), max_size=5), st.integers(1, 7))
+@settings(deadline=None)
+def test_parts_hold_everything_once_in_order(tmp_path_factory, batches, entries):
+    path = tmp_path_factory.mktemp("parts") / "lines.arrow"
+    position = 0
+    expected = []
+    with streams.ArrowWriter(path, fingerprints.SCHEMA) as writer:
+        for batch in batches:
+            positions = np.arange(position, position + len(batch), dtype=np.uint64)
+            values = np.array(batch, dtype=np.uint64)
+            fingerprints.write_fingerprints(writer, values, positions)
+            expected += zip(batch, positions.tolist(), strict=True)
+            position += len(batch)
+    found = []
+    for values, positions in fingerprints.parts([path], entries):
+        firsts = fingerprints.firsts(values, positions)
+        pairs = list(zip(values.tolist(), positions.tolist(), strict=True))
+        lowest = {}
+        for value, place in pairs:
+            lowest.setdefault(value, place)
+        assert firsts.tolist() == [lowest[value] for value, _ in pairs]
+        found += pairs
+    assert found == sorted(expected)
+
+
+@given(st.lists(st.lists(st.lists(st.integers(0, 300), max_size=12), max_size=6), max_size=4))
+@settings(deadline=None)
+@pytest.mark.parametrize(("languages", "size"), [(("de",), 400), (("en", "de"), 70_000)])
+def test_the_streaming_writer_makes_the_same_bytes(tmp_path_factory, languages, size, blocks):
+    folder = tmp_path_factory.mktemp("writer")
+    sentences = [ids for block in blocks for ids in block]
+    sides = tuple(Ragged.of(sentences, size) for _ in languages)
+    keys = np.arange(len(sentences), dtype=np.uint64)
+    write_shard(folder / "whole", Shard(languages, "digest", keys, sides))
+    with ShardWriter(folder / "streamed", languages, "digest") as writer:
+        writer.add(keys[:0], [Ragged.of([], size) for _ in languages])
+        done = 0
+        for block in blocks:
+            own = [Ragged.of(block, size) for _ in languages]
+            writer.add(keys[done : done + len(block)], own)
+            done += len(block)
+    assert (folder / "streamed").read_bytes() == (folder / "whole").read_bytes()
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=30), max_size=8), st.integers(1, 20))
+def test_joined_paragraphs_lose_nothing_and_break_only_where_they_must(paragraphs, longest):
+    found = list(pack.join(paragraphs, longest))
+    assert [i for _, ids in found for i in ids] == [i for one in paragraphs for i in one]
+    assert all(0 < len(ids) <= longest for _, ids in found)
+    ends = {0, *np.cumsum([len(one) for one in paragraphs]).tolist()}
+    place = 0
+    for first, ids in found:
+        place += len(ids)
+        if place not in ends:  # broken inside a paragraph that is too long by itself
+            owner = max(n for n in range(len(paragraphs)) if sum(map(len, paragraphs[:n])) < place)
+            assert len(paragraphs[owner]) > longest
+        assert 0 <= first < len(paragraphs)
+
+
+@pytest.fixture
+def spm_model(tmp_path):
+    table, draw = tmp_path / "mono-de-train.parquet", random.Random(4)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    texts = [" ".join("".join(draw.sample(letters, 4)) for _ in range(9)) for _ in range(300)]
+    write_table(table, {"id": list(map(str, range(300))), "text": texts}, ["de"])
+    outputs = {"model": [tmp_path / "spm.model"], "stats": [tmp_path / "spm.json"]}
+    wanted = TrainSettings(vocabulary_size=150, num_threads=1)
+    run_stage(train.run, wanted, {"text": [table]}, outputs)
+    return outputs["model"][0]
+
+
+def test_a_ready_vocabulary_is_taken_as_it_is(tmp_path, spm_model):
+    outputs = {"model": [tmp_path / "taken.model"], "stats": [tmp_path / "taken.json"]}
+    run_stage(train.run, TrainSettings(), {"ready": [spm_model]}, outputs)
+    assert outputs["model"][0].read_bytes() == spm_model.read_bytes()
+    assert json.loads(outputs["stats"][0].read_text()) == {"languages": {}, "size": 152}
+
+
+def test_a_shard_is_packed(tmp_path, spm_model):
+    draw = random.Random(3)
+    rows = [[sentence(draw, 30) for _ in range(6)] for _ in range(20)]
+    file = corpus_file(tmp_path / "rows.parquet", rows)
+    tables, _, chosen = through(tmp_path, [file], 1)
+    outputs = {
+        "train": [tmp_path / "train.safetensors"],
+        "valid": [tmp_path / "valid.safetensors"],
+        "manifest": [tmp_path / "manifest.json"],
+    }
+    inputs = {"tokenizer": [spm_model], "train": chosen["train"], "valid": chosen["valid"]}
+    run_stage(pack.run, EncodeSettings(max_tokens=300), inputs, outputs, "mono-de/0")
+    manifest = json.loads(outputs["manifest"][0].read_text())
+    for part in ("train", "valid"):
+        shard = read_shard(outputs[part][0])
+        (facts,) = manifest["parts"][part]
+        assert facts == {
+            "file": f"{part}.safetensors",
+            "sentences": len(shard),
+            "tokens": len(shard.sides[0].tokens),
+        }
+        assert shard.sides[0].lengths.max() <= 300
+        groups = {row["group"] for row in tables[part]}
+        assert len(groups) <= len(shard) < len(tables[part])
