@@ -19,6 +19,9 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     "configuration": {
         "config": ("ernie_m.config.generate", "write or check the files made from the models"),
     },
+    "evaluation": {
+        "score": ("ernie_m.xtreme.judge", "score predictions in the layout of XTREME"),
+    },
     "lineage": {
         "audit": ("ernie_m.lineage.audit", "what stands behind a number, and whether it holds"),
         "status": ("ernie_m.lineage.status", "which results are current, stale and why, missing"),

@@ -3,11 +3,13 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -54,7 +56,7 @@ def write(run, **settings):
 class Balanced(HTMLParser):
     """Fails on a tag that is closed out of turn; collects links."""
 
-    VOID = ("meta", "br", "link", "hr", "img")
+    VOID = ("meta", "br", "link", "hr", "img", "input")
 
     def __init__(self):
         super().__init__()
@@ -88,7 +90,7 @@ def test_every_score_is_on_the_page_with_its_file(run):
     assert {row["stage"] for row in rows if row["task"] == "standin_mining"} == {
         "initialise", "camlm", "btmlm", "string_overlap",
     }  # fmt: skip
-    cells = set(re.findall(r'href="([^"]+scores\.json)" title="[^"]+">([0-9.]+)', page))
+    cells = set(re.findall(r'href="([^"]+scores\.json)" data-from[^>]+>([0-9.]+)', page))
     for row in rows:
         if row["language"] == "transfer" and row["task"] in ("standin_retrieval", "standin_mining"):
             continue  # no English there, so it is the average
@@ -112,7 +114,10 @@ def test_losses_go_on_from_stage_to_stage(run):
 
 def test_it_needs_nothing_from_elsewhere(run):
     page = write(run)["report"]
-    assert not re.search(r"<script|<link|@import|url\((?!#)|src=", page)
+    assert not re.search(r"<link|@import|url\((?!#)|src=|fetch\(|import\(", page)
+    assert re.findall("<script[^>]*>", page) == [
+        '<script type="application/json" id="lineage-data">', "<script>",
+    ]  # fmt: skip
     assert str(Path.cwd()) not in page
     assert "Never set these numbers beside published XTREME" in page
 
@@ -130,7 +135,7 @@ def test_text_from_data_is_escaped(run):
     stats["examples"] = {"too short": [{"id": "x", "text": "<script>alert(1)</script> & co"}]}
     path.write_text(json.dumps(stats))
     page = write(run, title="<b>A & B</b>", note="{{ 7 * 7 }}")["report"]
-    assert "<script>" not in page and "&lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page
     assert "<b>A" not in page and "{{ 7 * 7 }}" in page
     check_page(page)
 
@@ -156,7 +161,7 @@ def test_seeds_are_averaged_with_their_deviation(make_run):
 def test_variants_stand_beside_the_main_arm(run):
     page = write(run)["report"]
     assert "mmlm_tlm" in page and "MMLM + TLM" in page
-    tokens = re.findall(r"<tr><th>(ernie_m|mmlm_tlm)</th><td>([\d\s]+)</td>", page)
+    tokens = re.findall(r"<tr><th>(ernie_m|mmlm_tlm)</th><td[^>]*>([\d\s]+)</td>", page)
     assert [(name, re.sub(r"\s", "", number)) for name, number in tokens] == [
         ("ernie_m", "9216000"),  # both stages
         ("mmlm_tlm", "6144000"),
@@ -219,6 +224,97 @@ def test_choices_name_settings_that_exist():
             for part in key.split("."):
                 assert part in model.model_fields, f"{choice.topic}: {key}"
                 model = model.model_fields[part].annotation
+
+
+class Doors(Balanced):
+    """Collects text with numbers that stands in a cell, a list or a figure, with its origin."""
+
+    def __init__(self):
+        super().__init__()
+        self.around, self.numbers = [], []
+
+    def handle_starttag(self, tag, attrs):
+        super().handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.around.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        super().handle_endtag(tag)
+        self.around.pop()
+
+    def handle_data(self, data):
+        tags = [tag for tag, _ in self.around]
+        prose = any(tag == "td" and "wrap" in a.get("class", "") for tag, a in self.around)
+        if re.search(r"\d", data) and {"td", "dd", "figure"} & set(tags) and not prose:
+            doors = [a for _, a in self.around if a.keys() & {"data-from", "data-stage"}]
+            self.numbers.append((data, doors[-1] if doors else None))
+
+
+def lineage_of(page):
+    return json.loads(re.search(r'id="lineage-data">(.*?)</script>', page, re.DOTALL).group(1))
+
+
+def test_every_number_opens_the_jobs_behind_it(make_run):
+    page = write(make_run(seeds=(1, 2)))["report"]
+    doors = Doors()
+    doors.feed(page)
+    assert len(doors.numbers) > 1000
+    assert [text for text, door in doors.numbers if door is None] == []
+    made = {path for job in lineage_of(page)["jobs"] for path, *_ in job["made"]}
+    stages = {job["stage"] for job in lineage_of(page)["jobs"]}
+    for _, door in doors.numbers:
+        assert door.get("data-stage", "report_build") in stages
+        assert {place.split("#")[0] for place in door.get("data-from", "").split()} <= made
+
+
+def test_a_score_is_the_mean_of_the_numbers_that_it_names(make_run):
+    page = write(make_run(seeds=(1, 2, 3)))["report"]
+    cells = re.findall(r'<a href="[^"]+" data-from="([^"]+)"[^>]*>([0-9.]+)', page)
+    assert len(cells) > 300
+    for places, shown in cells:
+        values = []
+        for place in places.split():
+            path, _, keys = place.partition("#")
+            value = json.loads(Path(path).read_text())
+            for key in keys.split("/"):
+                value = value[key]
+            values.append(value)
+        assert f"{sum(values) / len(values):.1f}" == shown, places
+
+
+def test_the_lineage_is_that_of_the_records(run):
+    found = lineage_of(write(run)["report"])
+    jobs, settings = found["jobs"], found["settings"]
+    place = {job["name"]: index for index, job in enumerate(jobs)}
+    for path in run.inputs["records"]:
+        record = json.loads(path.read_text())
+        job = jobs[place["/".join(filter(None, (record["stage"], record["instance"])))]]
+        assert settings[job["settings"]] == record["facts"]["settings"]
+        read = {f["path"] for files in record["facts"]["inputs"].values() for f in files}
+        makers = {index for index, one in enumerate(jobs) if read & {p for p, *_ in one["made"]}}
+        assert set(job["from"]) == makers
+        assert all(maker < place[job["name"]] for maker in makers)  # makers come first
+    assert jobs[-1]["name"] == "report_build" and len(jobs) == len(run.inputs["records"]) + 1
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+def test_a_browser_opens_the_chain_of_a_number(run, tmp_path):
+    page = write(run)["report"]
+    file = tmp_path / "report.html"
+    file.write_text(page)
+    place = re.search(r'data-from="([^" ]+#languages/de/accuracy)"', page).group(1)
+    words = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    words += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000"]
+    address = f"{file.as_uri()}#from={quote(place, safe='')}"
+    done = subprocess.run(
+        [*words, address], capture_output=True, text=True, check=True, timeout=120
+    )
+    opened = done.stdout.split('id="trace"')[1].split("</dialog>")[0]
+    assert "<strong>" in opened and f"ernie-m audit {place}" in opened
+    chain = re.findall(r'class="job">([^<]+)<', opened)
+    assert chain[0] == "corpora_download/interface"
+    assert chain[-1] == place.removeprefix("results/default/").rpartition("/scores.json")[0]
+    assert 'class="dim"' in done.stdout  # stages that had no part in it
 
 
 def test_the_picture_follows_the_records(run):

@@ -24,7 +24,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "config", "envs", "src", "dvc.yaml", ".dvc")
 SMALL = (".dvcignore", ".gitignore")
 DOWNLOADS = "results/corpora_download"
-PER_TASK = re.compile(r"^(xtreme_prepare|xtreme_predict)_\w+$")
+PER_TASK = re.compile(r"^(xtreme_download|xtreme_prepare|xtreme_predict)_\w+$")
+# Stages that only published tasks need, which the default run has none of.
+PUBLISHED_ONLY = {"xtreme_download"}
+# Those of documents and pairs, which are processed in shards; the default text is neither.
+SHARDED = {
+    *("corpora_held_out", "corpora_filter", "corpora_match", "corpora_select"),
+    "tokenizer_pack",
+}
 
 
 class Repository:

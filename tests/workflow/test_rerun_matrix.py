@@ -7,7 +7,9 @@ import yaml
 
 from ernie_m.lineage.slices import SLICES
 
-ALL = set(SLICES)
+from .conftest import PUBLISHED_ONLY, SHARDED
+
+ALL = set(SLICES) - PUBLISHED_ONLY - SHARDED
 REPORT = {"report_build"}
 SCORING = {"xtreme_score", "xtreme_baseline"} | REPORT
 EVALUATION = {"xtreme_finetune", "xtreme_predict", "xtreme_score"} | REPORT

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,12 @@ import yaml
 from ernie_m.config import plan
 from ernie_m.config.load import read
 from ernie_m.lineage.slices import SEEDED, SLICES, seed_of, settings_of
-from tests.workflow.conftest import PER_TASK, ROOT
+from tests.workflow.conftest import PER_TASK, PUBLISHED_ONLY, ROOT
 
 OVERLAYS = sorted(
     path.name
     for path in (ROOT / "config").glob("*.yaml")
-    if not path.name.startswith("corpora")  # those are registries
+    if not path.name.startswith("corpora") and path.name != "xtreme_sources.yaml"  # registries
 )
 TARGETS = {"corpora", "tokenizer", "camlm", "backtranslate", "btmlm", "xtreme", "report", "all"}
 ORDER = [
@@ -25,16 +26,17 @@ ORDER = [
 ]
 
 
-@pytest.fixture(scope="module")
-def workflow():
+@contextmanager
+def parsed(**config):
     """The workflow as Snakemake parses it."""
     from snakemake.api import SnakemakeApi
+    from snakemake.settings.enums import Quietness
     from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
 
-    with SnakemakeApi(OutputSettings(quiet="all")) as api:
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         loaded = api.workflow(
             resource_settings=ResourceSettings(cores=1),
-            config_settings=ConfigSettings(),
+            config_settings=ConfigSettings(config=config),
             snakefile=ROOT / "Snakefile",
             workdir=ROOT,
         )
@@ -42,7 +44,12 @@ def workflow():
 
 
 @pytest.fixture(scope="module")
-def stages(workflow):
+def workflow():
+    with parsed() as loaded:
+        yield loaded
+
+
+def by_stage(workflow):
     """Rules that run something, by stage: a stage may have a rule for each task."""
     found = {}
     for rule in workflow.rules:
@@ -51,10 +58,18 @@ def stages(workflow):
     return found
 
 
+@pytest.fixture(scope="module")
+def stages(workflow):
+    """The stages of the default run, and those that only published tasks need."""
+    with parsed(xtreme={"tasks": ["tatoeba"]}) as published:
+        return by_stage(published) | by_stage(workflow)
+
+
 def test_targets_and_stages(workflow, stages):
     assert {rule.name for rule in workflow.rules if rule.norun} == TARGETS
     assert workflow.default_target == "all"
     assert stages.keys() == SLICES.keys()
+    assert by_stage(workflow).keys() == SLICES.keys() - PUBLISHED_ONLY
 
 
 def test_every_rule_is_fully_described(stages):

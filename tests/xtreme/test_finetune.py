@@ -20,12 +20,12 @@ from ernie_m.xtreme.files import PREDICTION, read_lines
 from ernie_m.xtreme.finetune import batches, evaluation_steps
 from ernie_m.xtreme.selection import criterion
 
-from .conftest import LANGUAGES, run_stage
+from .conftest import LANGUAGES, MADE, run_stage
 
 SETTINGS = FinetuneSettings(
     epochs=2, evaluations=2, max_tokens=128, stride=16, learning_rate=2e-3, dropout=0.0
 )
-TRAINED = [name for name, task in TASKS.items() if task.trained]
+TRAINED = [name for name in MADE if TASKS[name].trained]
 
 
 def tune(examples, model: Path, spm: Path, folder: Path, task: str, seed: int = 1, **changed):

@@ -21,6 +21,7 @@ from ernie_m.xtreme.retrieval import (
     margin,
 )
 
+SETTINGS = PredictSettings(centre=False)
 matrices = st.integers(0, 10_000).map(
     lambda seed: np.random.default_rng(seed).random(
         tuple(np.random.default_rng(seed).integers(1, 9, 2))
@@ -128,8 +129,10 @@ def test_first_token_pooling_centring_and_language(pretrained, tokenizer):
     assert np.abs(centred.mean(0)).max() < np.abs(vectors(reader).mean(0)).max()
 
 
-def test_an_unknown_language_is_named(pretrained, tokenizer):
+def test_a_language_that_pretraining_did_not_have_gets_no_embedding(pretrained, tokenizer):
     model = load(pretrained)
-    reader = Reader(tokenizer, model.shape, 128, "own")
-    with pytest.raises(UserError, match="`fr`"):
-        embed(model.encoder, reader, ["balan"], "fr", PredictSettings())
+    vectors = [
+        embed(model.encoder, Reader(tokenizer, model.shape, 128, mode), ["balan"], "fr", SETTINGS)
+        for mode in ("own", "none")
+    ]
+    assert np.array_equal(*vectors)

@@ -27,6 +27,7 @@ CORPORA = plan.corpora(CONFIG)
 SHARDS = [f"train-{k:05d}.safetensors" for k in range(CONFIG.tokenizer.encode.shards)]
 STREAMS = CONFIG.corpora.streams()
 VOCABULARIES = [name for name, row in DATASETS.items() if row.content == "vocabulary"]
+SOURCES = CONFIG.xtreme.sources()
 JOBS = plan.jobs(CONFIG)
 WITH_STATS = [
     *("corpora_clean", "corpora_split", "corpora_filter", "corpora_select"),
@@ -185,6 +186,27 @@ def pseudo(arm):
     jobs = plan.chunks(CONFIG, arm)
     return [
         f"<results>/pretrain_backtranslate/{job}/pseudo.safetensors" for job in jobs
+    ]
+
+
+def source_files(source):
+    """The files of a source of evaluation data, pinned where their SHA-256 is known."""
+    return [
+        (
+            ensure(f"<results>/xtreme_download/{{source}}/{name}", sha256=digest)
+            if digest
+            else ensure(f"<results>/xtreme_download/{{source}}/{name}", non_empty=True)
+        )
+        for name, digest in SOURCES[source].files.items()
+    ]
+
+
+def sources_of(task):
+    """The files that a published task's examples are read from."""
+    return [
+        f"<results>/xtreme_download/{source}/{name}"
+        for source in CONFIG.xtreme.sources_of(task)
+        for name in SOURCES[source].files
     ]
 
 

@@ -1,20 +1,53 @@
-# Evaluation: prepare -> finetune -> predict -> score, and baselines.
+# Evaluation: download -> prepare -> finetune -> predict -> score, and baselines.
 #
-# Tasks differ in their files, and a rule's outputs are fixed; so the two stages whose outputs
-# differ have one rule for each task, all of one text. Nothing in it that is evaluated when a job
+# Tasks differ in their files, and a rule's outputs are fixed; so the stages whose outputs differ
+# have one rule for each task or source, all of one text. Nothing in it that is evaluated when a job
 # runs may name the loop's variable, which then is the last task: hence the wildcard.
+
+
+for source in SOURCES:
+
+    rule:
+        """Published evaluation files are taken from their publishers, or from a folder that has
+        them already, and are compared with the registry: a score stands for the benchmark only if
+        it was measured on the benchmark's own bytes.
+        """
+        name:
+            f"xtreme_download_{source}"
+        output:
+            files=source_files(source),
+            record="<results>/xtreme_download/{source}/record.json",
+        log:
+            "<logs>/xtreme_download/{source}.log",
+        benchmark:
+            "<benchmarks>/xtreme_download/{source}.tsv"
+        wildcard_constraints:
+            source=source,
+        conda:
+            "../../envs/ernie-m.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=120,
+        params:
+            code=code_digest("ernie_m.xtreme.download"),
+            settings=settings("xtreme_download", "{source}"),
+        shell:
+            command("ernie_m.xtreme.download", "{wildcards.source}", outputs="files")
 
 
 for task in CONFIG.xtreme.tasks:
 
     rule:
-        """Held-out text becomes examples whose labels are certain by construction and the same
-        in every language. It comes from integrations that no training file has seen.
+        """Stand-ins are made of held-out text, so that labels are certain by construction and the
+        same in every language; it comes from integrations that no training file has seen. Of
+        published files the examples are read as the benchmark reads them, in one form for all.
         """
         name:
             f"xtreme_prepare_{task}"
         input:
-            rows=rules.corpora_split.output.rows,
+            rows=[] if TASKS[task].published else rules.corpora_split.output.rows,
+            files=sources_of(task),
         output:
             examples=expand(
                 "<results>/xtreme_prepare/{{task}}/{name}",
@@ -42,7 +75,7 @@ for task in CONFIG.xtreme.tasks:
             command(
                 "ernie_m.xtreme.prepare",
                 "{wildcards.task}",
-                inputs="rows",
+                inputs="rows files",
                 outputs="examples stats",
                 seed=True,
             )

@@ -17,7 +17,8 @@ from ernie_m.config.tables import tables
 from ernie_m.errors import UserError
 
 OVERLAYS = tuple(
-    Path("config", f"{name}.yaml") for name in ("tiny", "study", "paper_base", "paper_large")
+    Path("config", f"{name}.yaml")
+    for name in ("tiny", "study", "xtreme", "local", "paper_base", "paper_large")
 )
 SCHEMA = Path("config/schema.json")
 DOCS = Path("docs/configuration.md")
@@ -38,8 +39,8 @@ meaning are declared. From them this command writes
   config/schema.json      what an editor needs to complete and check the YAML files
   docs/configuration.md   the tables
 
-and in the overlays tiny, study, paper_base and paper_large it renews the descriptions above the
-keys. Values, the header and the remarks behind values stay as you wrote them there."""
+and in the overlays (config/tiny.yaml and others) it renews the descriptions above the keys. Values,
+the header and the remarks behind values stay as you wrote them there."""
 
 EXAMPLES = """\
 examples:

@@ -119,6 +119,7 @@ def jobs(config: Config) -> dict[str, list[str]]:
             dict.fromkeys(job for arm in config.arms for job in chunks(config, arm))
         ),
         "pretrain_btmlm": trained_arms(config, "btmlm"),
+        "xtreme_download": list(config.xtreme.sources()),
         "xtreme_prepare": list(config.xtreme.tasks),
         "xtreme_finetune": [job for job in scored if TASKS[job.split("/")[0]].trained],
         "xtreme_predict": scored,

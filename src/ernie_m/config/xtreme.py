@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from ernie_m.config.base import Section
+from ernie_m.config.sources import SourceJob, SourceRow, load_sources
+from ernie_m.xtreme.catalogue import TASKS
 
 Stage = Literal["initialise", "camlm", "btmlm"]
 TaskName = Literal[
+    "xnli",
+    "pawsx",
+    "udpos",
+    "panx",
+    "xquad",
+    "mlqa",
+    "tydiqa",
+    "bucc2018",
+    "tatoeba",
+    "conll",
+    "standin_xquad",
+    "standin_udpos",
     "standin_retrieval",
     "standin_mining",
     "standin_classification",
@@ -151,8 +167,9 @@ class FinetuneSettings(Section):
     )
     language_embedding: Literal["own", "none"] = Field(
         "own",
-        description="own: each text with its language's embedding, as in pre-training; none: "
-        "without, as the released ERNIE-M; prediction follows",
+        description="own: each text with its language's embedding, as in pre-training, and without "
+        "one in languages that pre-training did not have; none: all without, as the released "
+        "ERNIE-M; prediction follows",
     )
     evaluations: int = Field(
         5,
@@ -195,8 +212,9 @@ class PredictSettings(Section):
     )
     language_embedding: Literal["own", "none"] = Field(
         "own",
-        description="own: each sentence with its language's embedding, as in pre-training; none: "
-        "without; for the retrieval tasks",
+        description="own: each sentence with its language's embedding, as in pre-training, and "
+        "without one in languages that pre-training did not have; none: all without; for the "
+        "retrieval tasks",
     )
     max_answer_tokens: int = Field(
         100, ge=1, description="tokens; ERNIE-M (XTREME 30); longer answers are not considered"
@@ -219,8 +237,23 @@ class XtremeSettings(Section):
 
     tasks: list[TaskName] = Field(
         list(STANDINS),
-        description="names; stand-ins from held-out interface text, never to be set beside "
-        "published XTREME scores; tasks left out are not made",
+        description="names; the default has stand-ins from held-out interface text, never to be "
+        "set beside published XTREME scores; `config/xtreme.yaml` has the nine of XTREME; tasks "
+        "left out are not made",
+    )
+    registry: str = Field(
+        "config/xtreme_sources.yaml",
+        description="file; rows of the sources that published tasks are read from",
+    )
+    parquet: list[TaskName] = Field(
+        [],
+        description="tasks; read from the Parquet files of `google/xtreme` instead of what the "
+        "tasks' own publishers offer; the examples are the same (exceptions: docs/evaluation.md)",
+    )
+    local: dict[str, str] = Field(
+        {},
+        description="folders by id of a source; files that are here already, under the names that "
+        "the registry gives them, are copied from there instead of fetched",
     )
     seeds: list[int] = Field(
         [1],
@@ -248,6 +281,45 @@ class XtremeSettings(Section):
         if len(set(values)) != len(values):
             raise ValueError(f"{values} names something twice")
         return values
+
+    @cached_property
+    def _rows(self) -> dict[str, SourceRow]:
+        return load_sources(Path(self.registry))
+
+    @model_validator(mode="after")
+    def _sources_known(self) -> XtremeSettings:
+        # Defaults are built wherever the package is imported; sources() tells of a missing file.
+        if Path(self.registry).is_file():
+            rows = self._rows
+            if unknown := sorted(self.local.keys() - rows.keys()):
+                raise ValueError(
+                    f"`local` names the source `{unknown[0]}`, which {self.registry} does not "
+                    f"have; it has {', '.join(rows)}"
+                )
+            for task in self.parquet:
+                if not any(task in row.parquet for row in rows.values()):
+                    raise ValueError(f"`{task}` cannot be read from Parquet files")
+        return self
+
+    def sources(self) -> dict[str, SourceJob]:
+        """The sources of the published tasks that are run; raises ``ValueError``."""
+        tasks = [task for task in self.tasks if TASKS[task].published]
+        names = dict.fromkeys(name for task in tasks for name in self.sources_of(task))
+        return {
+            name: SourceJob(**self._rows[name].model_dump(), folder=self.local.get(name))
+            for name in names
+        }
+
+    def sources_of(self, task: TaskName) -> list[str]:
+        """Ids of the sources that a task is read from; none for tasks made of held-out rows."""
+        if not TASKS[task].published:
+            return []
+        form = "parquet" if task in self.parquet else "raw"
+        return [row.id for row in self._rows.values() if task in getattr(row, form)]
+
+    def prepare_for(self, task: TaskName) -> PrepareSettings:
+        """What making a task's examples depends on; published ones are taken as they are."""
+        return PrepareSettings() if TASKS[task].published else self.prepare
 
     def finetune_for(self, task: TaskName) -> FinetuneSettings:
         """``finetune`` with what ``per_task`` changes for ``task``."""

@@ -193,15 +193,16 @@ def check_sources(chain: Chain) -> None:
     for node in (node for node in chain.nodes if node.record):
         if any(node.files("inputs")):
             continue
-        if "sha256" not in node.settings:
+        files = node.settings.get("files")  # of a source of several, digests by name, or None
+        if files is None and "sha256" not in node.settings:
             chain.find(Verdict.BROKEN, node, node.path, "reads nothing and is no download")
             continue
-        published, names = node.settings["sha256"], "the registry names"
-        if published is None:
-            instance = node.record["instance"]
-            published = trusted_sha256(instance, chain.graph.base / TRUSTED)
+        known, names = node.settings.get("sha256"), "the registry names"
+        if known is None and files is None:
+            known = trusted_sha256(node.record["instance"], chain.graph.base / TRUSTED)
             names = f"{TRUSTED} names"
         for path, recorded in node.recorded.items():
+            published = (files or {}).get(path.rpartition("/")[2], known)
             if published not in (None, recorded):
                 what = f"is {recorded[:12]}, {names} {published[:12]}"
                 chain.find(Verdict.TAMPERED, node, path, what)

@@ -12,7 +12,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2]
 PACKAGE = "ernie_m"
 # What the package carries beside code (pyproject.toml); what an editor leaves there does not count.
-PACKAGE_DATA = (".html", ".css")
+PACKAGE_DATA = (".html", ".css", ".js")
 
 # What these contribute to an output's bytes is already in the declared settings, or is nothing;
 # rewording a config description must not retrain a model.

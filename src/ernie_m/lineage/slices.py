@@ -38,7 +38,8 @@ SLICES: dict[str, Callable[..., Section]] = {
         **config.arm(variant).pretrain.backtranslate.model_dump(), pairs=config.corpora.pairs
     ),
     "pretrain_btmlm": lambda config, variant: config.arm(variant).pretrain.btmlm,
-    "xtreme_prepare": lambda config, task: config.xtreme.prepare,
+    "xtreme_download": lambda config, source: config.xtreme.sources()[source],
+    "xtreme_prepare": lambda config, task: config.xtreme.prepare_for(task),
     "xtreme_finetune": lambda config, task, *_: config.xtreme.finetune_for(task),
     "xtreme_predict": lambda config, task, *_: config.xtreme.predict,
     "xtreme_score": lambda config, task, *_: config.xtreme.score,

@@ -28,8 +28,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ernie_m.config.report import ReportSettings
 from ernie_m.job import Job, main
-from ernie_m.report import content, figures, scores, training
-from ernie_m.report.evidence import Evidence
+from ernie_m.report import content, figures, lineage, scores, training
+from ernie_m.report.evidence import Evidence, normal
 
 logger = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
@@ -90,6 +90,10 @@ def _context(
         "choices": content.choices(evidence),
         "records": len(evidence.records),
         "link": lambda path: content.link(path, page),
+        "page": normal(page),
+        "origin": lineage.origin,
+        "made": evidence.paths,
+        "lineage": lineage.embedded(lineage.data(evidence, job.stage, normal(page))),
     }
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from ernie_m.report import figures, graph, training
 from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES, Choice
-from ernie_m.report.evidence import SHARED, Evidence
+from ernie_m.report.evidence import SHARED, Evidence, Record
 from ernie_m.report.scores import MAIN_ARM, STAGES, Table
 
 CATEGORIES = {
@@ -34,26 +34,33 @@ def pairs(evidence: Evidence) -> list[str]:
     return list(evidence.settings("corpora_split").get("pairs", []))
 
 
-def summary(evidence: Evidence, trained: list[training.Trained]) -> list[tuple[str, str]]:
-    """The run in a few lines: what was trained on what, and when."""
+def summary(
+    evidence: Evidence, trained: list[training.Trained]
+) -> list[tuple[str, str, list[str]]]:
+    """The run in a few lines: what was trained on what, and the files that say so."""
     split = evidence.only("corpora_split", "stats") or {"languages": {}, "pairs": {}}
     mono = sum(own["mono"]["train"]["sentences"] for own in split["languages"].values())
     parallel = sum(own["train"]["pairs"] for own in split["pairs"].values())
     shape = evidence.settings("pretrain_initialise")
     tokenizer = evidence.only("tokenizer_train", "stats") or {}
+    text, pieces = evidence.paths("corpora_split", "stats"), f"{count(tokenizer.get('size', 0))}"
     facts = [
-        ("Languages", " ".join(languages(evidence))),
-        ("Training text", f"{count(mono)} sentences, {count(parallel)} sentence pairs"),
-        ("Vocabulary", f"{count(tokenizer['size'])} pieces" if tokenizer else ""),
-        ("Encoder", _encoder(shape, trained)),
+        ("Languages", " ".join(languages(evidence)), text),
+        ("Training text", f"{count(mono)} sentences, {count(parallel)} sentence pairs", text),
+        (
+            "Vocabulary",
+            f"{pieces} pieces" if tokenizer else "",
+            evidence.paths("tokenizer_train", "stats"),
+        ),
+        ("Encoder", _encoder(shape, trained), trained[-1].paths[:1] if trained else []),
     ]
     for stage in trained:
         settings = stage.record["facts"]["settings"]
         on = [name.upper() for name, share in settings["objectives"].items() if share]
         words = f"{' + '.join(on)}, {count(stage.metrics['steps'])} steps, "
         words += f"{count(stage.metrics['tokens'])} tokens, {duration(stage.seconds)}"
-        facts.append((f"Stage {trained.index(stage) + 1}, {stage.label}", words))
-    return [(name, words) for name, words in facts if words]
+        facts.append((f"Stage {trained.index(stage) + 1}, {stage.label}", words, stage.paths[:1]))
+    return [(name, words, paths) for name, words, paths in facts if words]
 
 
 def _encoder(shape: dict[str, Any], trained: list[training.Trained]) -> str:
@@ -149,6 +156,7 @@ def variants(evidence: Evidence, tables: Sequence[Table]) -> list[dict[str, Any]
             {
                 "name": name,
                 "tokens": sum(stage.metrics["tokens"] for stage in stages),
+                "places": [f"{stage.paths[0]}#tokens" for stage in stages],
                 "objectives": [_mixture(stage) for stage in stages],
                 "differences": training.differences(evidence, name),
                 "averages": [(table.title, cell) for table, cell in averages],
@@ -228,12 +236,13 @@ def tokens_of_text(evidence: Evidence) -> dict[str, Any]:
     return {"languages": {code: own[code] for code in order}, "corpora": corpora}
 
 
-def generated(evidence: Evidence) -> dict[str, dict[str, int]]:
-    """Pseudo tokens by arm, over all chunks."""
-    found: dict[str, dict[str, int]] = {}
+def generated(evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """Pseudo tokens by arm, over all chunks, and the files that count them."""
+    found: dict[str, dict[str, Any]] = {}
     for artifact in evidence.shown("pretrain_backtranslate", "stats"):
         stats = artifact.json()
-        own = found.setdefault(artifact.instance.split("/")[0], {})
+        own = found.setdefault(artifact.instance.split("/")[0], {"paths": []})
+        own["paths"].append(artifact.path)
         for key in ("sentences", "source_tokens", "pseudo_tokens"):
             own[key] = own.get(key, 0) + stats[key]
     return found
@@ -261,6 +270,7 @@ def costs(evidence: Evidence) -> list[dict[str, Any]]:
                 "seconds": sum(_seconds(job["run"]) for job in jobs),
                 "tokens": tokens.get(stage),
                 "bytes": sum(file["bytes"] for file in outputs),
+                "paths": [first_file(job) for job in jobs],
             }
         )
     return rows
@@ -303,16 +313,25 @@ def choices(evidence: Evidence) -> list[dict[str, Any]]:
     ]
 
 
-def _values(evidence: Evidence, choice: Choice) -> list[tuple[str, str]]:
-    """The settings of a choice as ``stage.key`` and value, of the main arm."""
+def _values(evidence: Evidence, choice: Choice) -> list[tuple[str, str, str]]:
+    """The settings of a choice as ``stage.key`` and value, of the main arm, and a file of the job
+    that was given them."""
     found = []
     for stage, key in choice.settings:
-        settings: Any = evidence.settings(stage, MAIN_ARM) or evidence.settings(stage)
+        jobs = evidence.jobs(stage)
+        own = [record for record in jobs if record["instance"] == MAIN_ARM] or jobs
+        settings: Any = own[0]["facts"]["settings"] if own else {}
         for part in key.split("."):
             settings = settings.get(part) if isinstance(settings, dict) else None
         if settings is not None:
-            found.append((f"{stage.split('_')[1]}.{key}", shown(settings)))
+            name = f"{stage.split('_')[1]}.{key}"
+            found.append((name, shown(settings), first_file(own[0])))
     return found
+
+
+def first_file(record: Record) -> str:
+    """Path of the first file that a job wrote, which stands for the job."""
+    return next(file["path"] for files in record["facts"]["outputs"].values() for file in files)
 
 
 def shown(value: Any) -> str:

@@ -95,6 +95,14 @@ class Evidence:
         found = self.shown(stage, name)
         return found[0].json() if found else None
 
+    def paths(self, stage: str, name: str, instance: str | None = None) -> list[str]:
+        """Paths of the shown files of a stage, of one job where ``instance`` is given."""
+        return [
+            artifact.path
+            for artifact in self.shown(stage, name)
+            if instance in (None, artifact.instance)
+        ]
+
     def jobs(self, stage: str) -> list[Record]:
         """Records of one stage."""
         return [record for record in self.records if record["stage"] == stage]

@@ -197,11 +197,15 @@ def picture(edges: set[Edge], notes: dict[str, str]) -> Markup:
         for row, point in enumerate(route[1:-1], start=first + 1):
             points += [(place[point], top(row)), (place[point], top(row) + NODE_HEIGHT)]
         points.append((place[route[-1]], top(depth[route[-1]]) - 1))
+        drawing.parts.append(f'<g data-edge="{route[0]} {route[-1]}">')
         drawing.curve(points, "edge", "arrow")
+        drawing.parts.append("</g>")
     for stage in sorted(depth):
         x, y = place[stage], top(depth[stage])
         phase = stage.split("_")[0]
+        drawing.parts.append(f'<g data-stage="{stage}">')
         drawing.box((x - NODE_WIDTH / 2, y), NODE_WIDTH, NODE_HEIGHT, f"node phase-{phase}")
         drawing.text((x, y + 15), stage, "node-name", "middle")
         drawing.text((x, y + 29), notes.get(stage, ""), "tick", "middle")
+        drawing.parts.append("</g>")
     return drawing.render()

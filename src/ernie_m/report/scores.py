@@ -40,6 +40,13 @@ class Score:
     averaged: bool
     path: str
 
+    @property
+    def place(self) -> str:
+        """Where the number is: ``path#key/key``."""
+        keys = [self.language] if self.language in MEANS else ["languages", self.language]
+        inside = ["baselines", self.stage] if self.variant == BASELINE else []
+        return f"{self.path}#{'/'.join([*inside, *keys, self.metric])}"
+
 
 COLUMNS = [field.name for field in fields(Score) if field.name != "path"]
 
@@ -88,7 +95,8 @@ def write_csv(scores: Iterable[Score], path: Path) -> None:
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean over seeds, with their deviation (None for one seed) and the files behind it.
+    """Mean over seeds, with their deviation (None for one seed) and the numbers behind it, as
+    ``path#key/key``.
 
     ``averaged`` is false where too few examples stand behind it to count in the means. ``heat``
     places the value between the task's lowest (0) and highest (1).
@@ -96,7 +104,7 @@ class Cell:
 
     value: float
     spread: float | None
-    paths: tuple[str, ...]
+    places: tuple[str, ...]
     n: int | None
     averaged: bool = True
     heat: float = 0.0
@@ -176,6 +184,12 @@ class Table:
         return "en" in self.languages
 
     @property
+    def averages(self) -> list[str]:
+        """Where the averages of the main arm and of the baselines are."""
+        rows = (row.average for row in [*self.stages, *self.baselines])
+        return [place for cell in rows if cell for place in cell.places]
+
+    @property
     def stages(self) -> list[Row]:
         """Rows of the main arm, in the order of pre-training."""
         return [row for row in self.rows if row.variant == MAIN_ARM]
@@ -216,9 +230,9 @@ def readable(task: str) -> str:
 def _merge(group: Sequence[Score]) -> Cell:
     values = [score.value for score in group]
     spread = statistics.stdev(values) if len(values) > 1 else None
-    paths = tuple(sorted({score.path for score in group}))
+    places = tuple(sorted({score.place for score in group}))
     averaged = all(score.averaged for score in group)
-    return Cell(statistics.fmean(values), spread, paths, group[0].n, averaged)
+    return Cell(statistics.fmean(values), spread, places, group[0].n, averaged)
 
 
 def _rows(scores: Iterable[Score]) -> list[Row]:

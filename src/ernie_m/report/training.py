@@ -53,6 +53,7 @@ class Trained:
     record: Record
     curve: list[dict[str, float]]
     metrics: dict[str, Any]
+    paths: list[str]  # of the files with curve and metrics
 
     @property
     def name(self) -> str:
@@ -85,7 +86,8 @@ def chain(evidence: Evidence, arm: str) -> list[Trained]:
         curve = _of(evidence, record, "curves")
         metrics = _of(evidence, record, "metrics")
         if curve and metrics:
-            found.append(Trained(record["stage"], record, curve.lines(), metrics.json()))
+            paths = [metrics.path, curve.path]
+            found.append(Trained(record["stage"], record, curve.lines(), metrics.json(), paths))
         last = [
             artifact.record
             for artifact in evidence.inputs_of(record)
@@ -168,6 +170,11 @@ def loss_figures(stages: list[Trained], order: Sequence[str]) -> list[dict[str, 
                 "over_tokens": _panel(objective, curves, unigram),
                 "by_language": figures.by_language(objective, names, finals, unigram),
                 "final": mean(finals[have[-1].name]),
+                "places": [
+                    place
+                    for stage in have
+                    for place in (f"{stage.paths[0]}#valid/{objective}", stage.paths[1])
+                ],
                 "unigram": mean(unigram) if unigram else None,
             }
         )

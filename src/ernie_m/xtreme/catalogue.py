@@ -37,14 +37,23 @@ MAIN_METRIC: dict[str, str] = {
 class Task:
     """One evaluation task.
 
-    ``labels`` are classes (pair) or BIO tags with ``O`` first (tagging). ``standin`` marks a task
-    that only has the shape of an XTREME task.
+    ``labels`` are classes (pair) or tags (tagging; of BIO tags ``O`` first). ``languages`` are
+    those that a published task is tested in; without them a task is made of the run's own held-out
+    rows, in the run's languages. ``standin`` marks a task that only has the shape of an XTREME
+    task. ``answers`` is how answers to questions are compared.
     """
 
     name: str
     kind: Kind
     labels: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
     standin: bool = False
+    answers: Literal["", "own", "squad", "mlqa"] = ""
+
+    @property
+    def published(self) -> bool:
+        """Whether examples are read from published files; others are made of held-out rows."""
+        return bool(self.languages)
 
     @property
     def category(self) -> str:
@@ -64,9 +73,11 @@ class Task:
     def files(self, languages: Sequence[str]) -> dict[str, list[str]]:
         """Example files by split: ``{"train": [...], "dev": [...], "test": [...]}``.
 
-        Retrieval and mining set English against each other language, so English has no file of
-        its own; mining tunes its threshold on a dev file of each language (as BUCC does).
+        ``languages`` are the run's, for tasks that have none of their own. Retrieval and mining
+        set English against each other language, so English has no file of its own; mining tunes
+        its threshold on a dev file of each language (as BUCC does).
         """
+        languages = self.languages or languages
         foreign = [language for language in languages if language != ENGLISH]
         if self.trained:
             dev = [f"dev-{ENGLISH}.jsonl"]
@@ -76,9 +87,67 @@ class Task:
         return {"train": [], "dev": dev, "test": [f"test-{language}.jsonl" for language in foreign]}
 
 
+def _codes(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _spans(*names: str) -> tuple[str, ...]:
+    """BIO tags of spans of these names."""
+    return ("O", *(f"{mark}-{name}" for name in names for mark in "BI"))
+
+
+_UPOS = _codes("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X")
+_XQUAD = _codes("en es de el ru tr ar vi th zh hi")
+_UDPOS = _codes(
+    "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi "
+    "yo zh"
+)
+_PANX = _codes(
+    "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th "
+    "sw yo my zh kk tr et fi hu"
+)
+_TATOEBA = tuple(code for code in _PANX if code not in ("en", "ms", "my", "yo"))
+
+# The nine tasks of the benchmark with their languages: its evaluate.py.
+_XTREME = (
+    Task(
+        "xnli",
+        "pair",
+        labels=("contradiction", "entailment", "neutral"),
+        languages=_codes("ar bg de el en es fr hi ru sw th tr ur vi zh"),
+    ),
+    Task("pawsx", "pair", labels=("0", "1"), languages=_codes("de en es fr ja ko zh")),
+    Task("udpos", "tagging", labels=_UPOS, languages=_UDPOS),
+    Task("panx", "tagging", labels=_spans("PER", "ORG", "LOC"), languages=_PANX),
+    Task("xquad", "qa", languages=_XQUAD, answers="squad"),
+    Task("mlqa", "qa", languages=_codes("en es de ar hi vi zh"), answers="mlqa"),
+    Task("tydiqa", "qa", languages=_codes("en ar bn fi id ko ru sw te"), answers="squad"),
+    Task("bucc2018", "mining", languages=_codes("de fr ru zh")),
+    Task("tatoeba", "retrieval", languages=_TATOEBA),
+)
+XTREME: tuple[str, ...] = tuple(task.name for task in _XTREME)
+
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
+        *_XTREME,
+        # The paper reports this one besides; it is not of XTREME.
+        Task(
+            "conll",
+            "tagging",
+            labels=_spans("PER", "ORG", "LOC", "MISC"),
+            languages=_codes("en nl es de"),
+        ),
+        # Real files, but learnt from a part of them: what is at hand where SQuAD and the English
+        # training treebanks are not.
+        Task("standin_xquad", "qa", languages=_XQUAD, standin=True, answers="squad"),
+        Task(
+            "standin_udpos",
+            "tagging",
+            labels=_UPOS,
+            languages=_codes("en ar es hi ru th vi zh"),
+            standin=True,
+        ),
         Task("standin_retrieval", "retrieval", standin=True),
         Task("standin_mining", "mining", standin=True),
         Task(
@@ -88,13 +157,8 @@ TASKS: dict[str, Task] = {
             standin=True,
         ),
         Task("standin_paraphrase", "pair", labels=("different", "same"), standin=True),
-        Task(
-            "standin_tagging",
-            "tagging",
-            labels=("O", "B-PRODUCT", "I-PRODUCT", "B-LABEL", "I-LABEL", "B-CODE", "I-CODE"),
-            standin=True,
-        ),
-        Task("standin_qa", "qa", standin=True),
+        Task("standin_tagging", "tagging", labels=_spans("PRODUCT", "LABEL", "CODE"), standin=True),
+        Task("standin_qa", "qa", standin=True, answers="own"),
     )
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -149,7 +149,7 @@ def by_language(paths: Iterable[Path]) -> dict[str, Path]:
     return {language_of(path): path for path in paths}
 
 
-def write_lines(path: Path, lines: Sequence[Line]) -> None:
+def write_lines(path: Path, lines: Iterable[Line]) -> None:
     """Write one JSON object a line."""
     with path.open("w", encoding="utf-8") as handle:
         for line in lines:

@@ -69,11 +69,14 @@ class Reader:
             )
 
     def _rows(self, languages: Sequence[str]) -> Array:
-        """Row of each text's language in the language embedding; -1 for none."""
-        if self.language_embedding == "none":
-            return np.full(len(languages), -1, dtype=np.int64)
-        row = {language: self.shape.language_index(language) for language in set(languages)}
-        return np.array([row[language] for language in languages], dtype=np.int64)
+        """Row of each text's language in the language embedding; -1 for none.
+
+        A language that pre-training did not have gets none: benchmarks ask for many, and the row
+        of another language would say what is not so.
+        """
+        known = self.shape.languages if self.language_embedding == "own" else ()
+        row = {language: number for number, language in enumerate(known)}
+        return np.array([row.get(language, -1) for language in languages], dtype=np.int64)
 
     def singles(self, texts: Ids, languages: Sequence[str]) -> Documents:
         """``<s> x </s>``; the caller sees to the length."""

@@ -1,14 +1,16 @@
 """Make the examples of one evaluation task.
 
-Inputs: ``rows`` (for stand-ins, every ``rows-{train,valid,test}-{language}.parquet``). Outputs:
-``examples`` (the files that :meth:`ernie_m.xtreme.catalogue.Task.files` names), ``stats``.
+Inputs: ``rows`` (for tasks made of held-out rows, every
+``rows-{train,valid,test}-{language}.parquet``) or ``files`` (the sources of a published task).
+Outputs: ``examples`` (the files that :meth:`ernie_m.xtreme.catalogue.Task.files` names), ``stats``.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
 from ernie_m.xtreme.files import Line, TaggedSentence, TextPair, by_language, write_lines
-from ernie_m.xtreme.tasks.registry import MAKERS
-from ernie_m.xtreme.tasks.sources import Examples, Sources
+from ernie_m.xtreme.tasks.registry import MAKERS, published
+from ernie_m.xtreme.tasks.sources import Sources
 
 logger = logging.getLogger(__name__)
 
@@ -33,52 +35,88 @@ def _languages(rows: Sequence[Path]) -> list[str]:
     return [ENGLISH, *(language for language in found if language != ENGLISH)]
 
 
-def _labels(lines: Sequence[Line]) -> dict[str, int]:
-    """How often each class, or each kind of tagged span, occurs."""
-    counts: Counter[str] = Counter()
-    for line in lines:
-        if isinstance(line, TextPair):
-            counts[line.label] += 1
-        elif isinstance(line, TaggedSentence):
-            counts.update(tag for tag in line.tags if tag.startswith("B-"))
-    return dict(sorted(counts.items()))
+def _labels(line: Line) -> list[str]:
+    """The class of an example, or its tags."""
+    if isinstance(line, TextPair):
+        return [line.label]
+    return line.tags if isinstance(line, TaggedSentence) else []
 
 
-def statistics(task: Task, examples: Examples) -> dict[str, Any]:
-    """What a reader of the scores wants to know of the examples: how many, of what."""
-    return {
-        "task": task.name,
-        "kind": task.kind,
-        "category": task.category,
-        "standin": task.standin,
-        "files": {
-            stem: {"examples": len(lines), "labels": _labels(lines)}
-            for stem, lines in sorted(examples.items())
-        },
-    }
+def _counted(label: str) -> bool:
+    """Whether a label is counted: classes and parts of speech all, of BIO tags those of spans."""
+    return label.startswith("B-") or (label != "O" and not label.startswith("I-"))
 
 
-def _file(examples: Examples, path: Path, task: Task) -> list[Line]:
-    lines = examples.get(path.stem, [])
-    if not lines:
-        raise UserError(
-            f"The text has no examples for {path.stem} of {task.name}.",
+@dataclass
+class Writing:
+    """Lines on their way into a file, counted and checked against the task's labels."""
+
+    task: Task
+    stem: str
+    count: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+
+    def through(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """The same lines; raises :class:`UserError` for a label that the task does not have, and
+        when there is no line."""
+        for line in lines:
+            self.count += 1
+            found = _labels(line)
+            if strange := [label for label in found if label not in self.task.labels]:
+                raise UserError(
+                    f"Example {self.count} of {self.stem} of {self.task.name} has the label "
+                    f"`{strange[0]}`, not one of {', '.join(self.task.labels)}.",
+                    "Compare the task's source files with what their publisher offers.",
+                )
+            self.labels.update(label for label in found if _counted(label))
+            yield line
+        if not self.count:
+            raise self._empty()
+
+    def _empty(self) -> UserError:
+        what = f"{self.stem} of {self.task.name}."
+        if self.task.published:
+            return UserError(
+                f"The source files have no examples for {what}",
+                "Compare the files with the task's row in the registry of sources.",
+            )
+        return UserError(
+            f"The text has no examples for {what}",
             f"Leave out the language in `corpora.languages` or the task in `xtreme.tasks`, "
-            f"or give {path.stem.split('-')[0]} more text in `corpora.split`.",
+            f"or give {self.stem.split('-')[0]} more text in `corpora.split`.",
         )
-    return lines
+
+    def statistics(self) -> dict[str, Any]:
+        """How many, of what."""
+        return {"examples": self.count, "labels": dict(sorted(self.labels.items()))}
+
+
+def _examples(
+    job: Job[PrepareSettings], task: Task, stems: Sequence[str]
+) -> Iterator[tuple[str, Iterable[Line]]]:
+    """Each stem with its examples, in the given order."""
+    if task.published:
+        yield from published(task.name, job.inputs("files"), stems)
+        return
+    rows = job.inputs("rows")
+    made = MAKERS[task.name](Sources(rows, _languages(rows), job.settings, job.seed))
+    for stem in stems:
+        yield stem, made.get(stem, [])
 
 
 def run(job: Job[PrepareSettings]) -> None:
     """Write every example file asked for; raises :class:`UserError` for one that would be empty."""
     task = task_of(job.instance)
-    rows = job.inputs("rows")
-    examples = MAKERS[task.name](Sources(rows, _languages(rows), job.settings, job.seed))
-    names = job.output_paths["examples"]
-    for path, partial in zip(names, job.outputs("examples"), strict=True):
-        write_lines(partial, _file(examples, path, task))
-        logger.info("%s: %d examples", path.stem, len(examples[path.stem]))
-    job.write_json("stats", statistics(task, examples))
+    stems = [path.stem for path in job.output_paths["examples"]]
+    partial = dict(zip(stems, job.outputs("examples"), strict=True))
+    files = {}
+    for stem, lines in _examples(job, task, stems):
+        writing = Writing(task, stem)
+        write_lines(partial[stem], writing.through(lines))
+        files[stem] = writing.statistics()
+        logger.info("%s: %d examples", stem, writing.count)
+    about = {"task": task.name, "kind": task.kind, "category": task.category}
+    job.write_json("stats", {**about, "standin": task.standin, "files": files})
 
 
 if __name__ == "__main__":

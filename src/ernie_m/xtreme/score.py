@@ -13,9 +13,10 @@ from typing import Any
 from ernie_m.config.xtreme import ScoreSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
-from ernie_m.xtreme.catalogue import Task, task_of
+from ernie_m.xtreme.catalogue import XTREME, Task, task_of
 from ernie_m.xtreme.files import EXAMPLE, PREDICTION, Mined, by_language, read_lines
-from ernie_m.xtreme.scores import header, measure, size, summary
+from ernie_m.xtreme.metrics import measure
+from ernie_m.xtreme.scores import header, size, summary, task_score
 
 logger = logging.getLogger(__name__)
 AGAIN = "Predict again from the examples that are scored; scoring never guesses."
@@ -72,9 +73,13 @@ def run(job: Job[ScoreSettings]) -> None:
         examples = read_lines(path, EXAMPLE[task.kind])
         found = read_lines(predictions[language], PREDICTION[task.kind])
         check(task, predictions[language], examples, found)
-        languages[language] = measure(task, examples, found)
+        languages[language] = measure(task, language, examples, found)
         sizes[language] = size(task, examples)
-    scores = {**header(task), **summary(languages, sizes, job.settings.min_examples)}
+    # Every language of a published task counts, however small.
+    least = 0 if task.published else job.settings.min_examples
+    scores = {**header(task), **summary(languages, sizes, least)}
+    if task.name in XTREME:
+        scores["score"] = task_score(task, scores["average"])
     job.write_json("scores", scores)
     logger.info("%s: %s", job.instance, scores["average"])
 

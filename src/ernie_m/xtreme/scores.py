@@ -1,4 +1,4 @@
-"""Scores of a task over languages."""
+"""Scores of a task over languages, and of the benchmark over tasks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ernie_m.xtreme.catalogue import ENGLISH, Task
-from ernie_m.xtreme.metrics import METRICS, Metrics
+from ernie_m.xtreme.catalogue import ENGLISH, TASKS, XTREME, Task
+from ernie_m.xtreme.metrics import Metrics
 
 # Of metrics in percent; finer digits mean nothing with hundreds of examples.
 DIGITS = 4
@@ -38,12 +38,11 @@ def summary(
         for language, metrics in languages.items()
     }
     names = list(next(iter(languages.values()), {}))
-    counted = {language: row for language, row in rows.items() if row["averaged"]}
-    foreign = [row for language, row in counted.items() if language != ENGLISH]
+    counted = [language for language, row in rows.items() if row["averaged"]]
     return {
         "languages": rows,
-        "average": mean(list(counted.values()), names),
-        "transfer": mean(foreign, names),
+        "average": mean([languages[language] for language in counted], names),
+        "transfer": mean([languages[code] for code in counted if code != ENGLISH], names),
     }
 
 
@@ -65,6 +64,29 @@ def header(task: Task) -> dict[str, Any]:
     }
 
 
-def measure(task: Task, examples: Sequence[Any], predictions: Sequence[Any]) -> Metrics:
-    """The task's metrics in percent, main one included."""
-    return METRICS[task.kind](examples, predictions)
+def task_score(task: Task, average: Mapping[str, float]) -> float:
+    """The one number that stands for a task in XTREME's means, of its averages over languages."""
+    if task.kind == "qa":
+        return round((average["exact_match"] + average["f1"]) / 2, DIGITS)
+    return average[task.metric]
+
+
+def benchmark(scores: Mapping[str, float]) -> dict[str, Any]:
+    """XTREME's means of task scores: of each group that is complete, and overall.
+
+    ``overall`` is the plain mean of the nine tasks, not of the four groups, and is there only when
+    all nine are. Tasks that are not of the benchmark are left out.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in XTREME:
+        groups.setdefault(TASKS[name].category, []).append(name)
+    found: dict[str, Any] = {
+        "groups": {
+            group: round(float(np.mean([scores[name] for name in names])), DIGITS)
+            for group, names in groups.items()
+            if all(name in scores for name in names)
+        }
+    }
+    if all(name in scores for name in XTREME):
+        found["overall"] = round(float(np.mean([scores[name] for name in XTREME])), DIGITS)
+    return found

@@ -24,11 +24,15 @@ from ernie_m.xtreme.files import (
     Tags,
     TextPair,
 )
-from ernie_m.xtreme.metrics import Metrics
+from ernie_m.xtreme.metrics import Metrics, measure
 from ernie_m.xtreme.mining import mine, sides
-from ernie_m.xtreme.scores import mean, measure
+from ernie_m.xtreme.scores import mean
 
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|[。！？]|$)\s*")  # noqa: RUF001
+# Sentences of a heap up to which every two are compared, and pairs that a tree is fitted on:
+# more would take hours, or memory that no job has.
+MOST_COMPARED = 10_000
+MOST_FITTED = 20_000
 _SHAPES = (
     (re.compile(r"[A-Z]+"), "X"),
     (re.compile(r"[^\WA-Z\d_]+"), "x"),
@@ -81,12 +85,17 @@ def mining_chance(examples: Sequence[MiningSentence]) -> Metrics:
     }
 
 
+def most_frequent(counts: Counter[str]) -> str:
+    """Of equally frequent ones the first by name."""
+    return min(counts, key=lambda name: (-counts[name], name))
+
+
 class Majority:
     """The most frequent class of the training examples."""
 
     def __init__(self, train: Sequence[TextPair]) -> None:
         counts = Counter(example.label for example in train)
-        self.label = min(counts, key=lambda label: (-counts[label], label))
+        self.label = most_frequent(counts)
 
     def __call__(self, examples: Sequence[TextPair]) -> list[Label]:
         return [Label(id=example.id, label=self.label) for example in examples]
@@ -97,6 +106,7 @@ class OverlapTree:
 
     def __init__(self, train: Sequence[TextPair]) -> None:
         self.tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=10, random_state=0)
+        train = train[:MOST_FITTED]
         self.tree.fit(self._features(train), [example.label for example in train])
 
     @staticmethod
@@ -121,9 +131,14 @@ class OverlapTree:
         return [Label(id=e.id, label=label) for e, label in zip(examples, labels, strict=True)]
 
 
-def outside(examples: Sequence[TaggedSentence]) -> list[Tags]:
-    """No word is in a span."""
-    return [Tags(id=example.id, tags=["O"] * len(example.words)) for example in examples]
+class MajorityTag:
+    """The most frequent tag of the training words; of spans that is none."""
+
+    def __init__(self, train: Sequence[TaggedSentence]) -> None:
+        self.tag = most_frequent(Counter(tag for example in train for tag in example.tags))
+
+    def __call__(self, examples: Sequence[TaggedSentence]) -> list[Tags]:
+        return [Tags(id=e.id, tags=[self.tag] * len(e.words)) for e in examples]
 
 
 def word_shape(word: str) -> str:
@@ -142,12 +157,12 @@ class WordList:
             for word, tag in zip(example.words, example.tags, strict=True):
                 seen["word", word][tag] += 1
                 seen["shape", word_shape(word)][tag] += 1
-        self.tags = {
-            key: min(counts, key=lambda tag: (-counts[tag], tag)) for key, counts in seen.items()
-        }
+        self.tags = {key: most_frequent(counts) for key, counts in seen.items()}
+        self.other = MajorityTag(train).tag
 
     def _tag(self, word: str) -> str:
-        return self.tags.get(("word", word)) or self.tags.get(("shape", word_shape(word)), "O")
+        shape = ("shape", word_shape(word))
+        return self.tags.get(("word", word)) or self.tags.get(shape, self.other)
 
     def __call__(self, examples: Sequence[TaggedSentence]) -> list[Tags]:
         return [Tags(id=e.id, tags=[self._tag(word) for word in e.words]) for e in examples]
@@ -174,11 +189,11 @@ def likest_sentence(examples: Sequence[Question]) -> list[Answer]:
     return answers
 
 
-def sentence_chance(task: Task, examples: Sequence[Question]) -> Metrics:
+def sentence_chance(task: Task, language: str, examples: Sequence[Question]) -> Metrics:
     """Expected scores of a sentence of the context drawn at random."""
     rows: list[Metrics] = []
     for example in examples:
         guesses = [Answer(id=example.id, answer=told) for told in sentences(example.context)]
-        each = measure(task, [example] * len(guesses), guesses)
+        each = measure(task, language, [example] * len(guesses), guesses)
         rows.append(each)
     return mean(rows, list(rows[0]))

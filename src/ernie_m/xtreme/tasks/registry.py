@@ -1,19 +1,38 @@
-"""The maker of each task by name."""
+"""What makes the examples of each task, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
 
+from ernie_m.xtreme.files import Line
 from ernie_m.xtreme.tasks import (
+    bucc2018,
+    conll,
+    mlqa,
+    panx,
+    pawsx,
     standin_classification,
     standin_mining,
     standin_paraphrase,
     standin_qa,
     standin_retrieval,
     standin_tagging,
+    standin_udpos,
+    standin_xquad,
+    tatoeba,
+    tydiqa,
+    udpos,
+    xnli,
+    xquad,
 )
 from ernie_m.xtreme.tasks.sources import Examples, Sources
+from ernie_m.xtreme.tasks.upstream import Upstream
 
+# Made of held-out rows, all files at once.
 MAKERS: dict[str, Callable[[Sources], Examples]] = {
     "standin_retrieval": standin_retrieval.make,
     "standin_mining": standin_mining.make,
@@ -22,3 +41,31 @@ MAKERS: dict[str, Callable[[Sources], Examples]] = {
     "standin_tagging": standin_tagging.make,
     "standin_qa": standin_qa.make,
 }
+# Read from published files, one example file at a time: ``read(upstream, split, language)``, and
+# ``WANTED``, which says what to unpack of archives.
+READERS: dict[str, ModuleType] = {
+    "xnli": xnli,
+    "pawsx": pawsx,
+    "udpos": udpos,
+    "panx": panx,
+    "xquad": xquad,
+    "mlqa": mlqa,
+    "tydiqa": tydiqa,
+    "bucc2018": bucc2018,
+    "tatoeba": tatoeba,
+    "conll": conll,
+    "standin_xquad": standin_xquad,
+    "standin_udpos": standin_udpos,
+}
+
+
+def published(
+    task: str, files: Sequence[Path], stems: Iterable[str]
+) -> Iterator[tuple[str, Iterable[Line]]]:
+    """Each stem (``test-de``) with its examples, which are read as they are asked for."""
+    reader = READERS[task]
+    with TemporaryDirectory() as folder:
+        upstream = Upstream(files, Path(folder), re.compile(reader.WANTED))
+        for stem in stems:
+            split, _, language = stem.partition("-")
+            yield stem, reader.read(upstream, split, language)

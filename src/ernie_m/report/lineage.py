@@ -1,0 +1,74 @@
+"""What stands behind the numbers of the page: the jobs, as data for its script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from markupsafe import Markup
+
+from ernie_m.report import graph
+from ernie_m.report.evidence import SHARED, Evidence, Record
+
+SOURCE = ("version", "licence", "home", "sha256")
+
+
+def origin(places: Iterable[str]) -> Markup:
+    """Attribute of an element whose numbers come from ``places``: paths, or ``path#key/key``."""
+    found = " ".join(dict.fromkeys(places))
+    return Markup(' data-from="{}"').format(found) if found else Markup("")
+
+
+def data(evidence: Evidence, own_stage: str, page: str) -> dict[str, Any]:
+    """Every job, makers before readers, this page's own last.
+
+    ``from`` are places in the list of jobs, ``settings`` one in the list of settings, which many
+    jobs share; ``made`` are path, SHA-256 (its beginning) and bytes.
+    """
+    order = graph.in_order(evidence.edges, {record["stage"] for record in evidence.records})
+    records = sorted(
+        evidence.records, key=lambda record: (order.index(record["stage"]), record["instance"])
+    )
+    place = {_name(record): index for index, record in enumerate(records)}
+    settings: dict[str, int] = {}
+    jobs = []
+    for record in records:
+        text = json.dumps(record["facts"]["settings"], sort_keys=True)
+        makers = {_name(artifact.record) for artifact in evidence.inputs_of(record)}
+        jobs.append(
+            {
+                **_about(record),
+                "from": sorted(place[name] for name in makers),
+                "settings": settings.setdefault(text, len(settings)),
+            }
+        )
+    own = {"name": own_stage, "stage": own_stage, "from": list(range(len(jobs)))}
+    jobs.append({**own, "made": [[page, "", 0]]})
+    return {"jobs": jobs, "settings": [json.loads(text) for text in settings]}
+
+
+def _name(record: Record) -> str:
+    return "/".join(filter(None, (record["stage"], record["instance"])))
+
+
+def _about(record: Record) -> dict[str, Any]:
+    facts, run = record["facts"], record["run"]
+    files = (file for files in facts["outputs"].values() for file in files)
+    about = {
+        "name": _name(record),
+        "stage": record["stage"],
+        "made": [[file["path"], file["sha256"][:12], file["bytes"]] for file in files],
+        "code": facts["code"]["digest"],
+        "commit": (run.get("git", {}).get("commit") or "")[:7],
+        "seconds": max(run["seconds"], run.get("training_seconds") or 0.0),
+    }
+    if record["stage"] == SHARED:
+        about["source"] = {key: facts["settings"].get(key) for key in SOURCE}
+    return about
+
+
+def embedded(value: dict[str, Any]) -> Markup:
+    """JSON that may stand in a page: nothing in it ends the script element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))

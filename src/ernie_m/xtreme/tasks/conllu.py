@@ -1,0 +1,128 @@
+"""CoNLL-U treebanks as XTREME reads them: one word and one part of speech for each surface form.
+
+Where a form stands for several words (`du` for `de le`), the form is kept, with the tag of the
+word that is highest in the tree; of several equally high the one whose part of speech comes first
+in a list for the language. That is what the ud-conversion-tools do, which XTREME calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ernie_m.xtreme.files import TaggedSentence
+from ernie_m.xtreme.tasks.upstream import File
+
+COLUMNS = 10
+UNKNOWN = "_"  # the text of some treebanks may not be passed on
+_PRECEDENCE = {
+    "es": "VERB AUX PRON ADP DET",
+    "fr": "VERB AUX PRON NOUN ADJ ADV ADP DET PART SCONJ CONJ",
+    "it": "VERB AUX ADV PRON ADP DET INTJ",
+}
+_OTHERS = "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X PUNCT"
+
+
+@dataclass
+class Tree:
+    """Words of a sentence by number: form, tag, and the words that govern them, enhanced
+    dependencies among them; ``fused`` are first and last word and form of multi-word tokens."""
+
+    forms: dict[int, str] = field(default_factory=dict)
+    tags: dict[int, str] = field(default_factory=dict)
+    heads: dict[int, set[int]] = field(default_factory=dict)
+    fused: list[tuple[int, int, str]] = field(default_factory=list)
+
+    def depth(self, word: int) -> int:
+        """How many others govern a word, directly or not."""
+        found: set[int] = set()
+        waiting = [word]
+        while waiting:
+            new = self.heads.get(waiting.pop(), set()) - found
+            found |= new
+            waiting += new
+        return len(found - {word})
+
+    def head(self, first: int, last: int, precedence: list[str]) -> int:
+        """The word of a multi-word token whose tag stands for all."""
+        depths = {word: self.depth(word) for word in range(first, last + 1)}
+        highest = [word for word in depths if depths[word] == min(depths.values())]
+
+        def rank(word: int) -> int:
+            tag = self.tags[word]
+            return precedence.index(tag) if tag in precedence else len(precedence)
+
+        return min(highest, key=lambda word: (rank(word), word))
+
+    def sentence(self, language: str) -> tuple[list[str], list[str]]:
+        """Forms and tags, multi-word tokens taken together."""
+        precedence = _PRECEDENCE.get(language, _OTHERS).split()
+        forms, dropped = dict(self.forms), set()
+        for first, last, form in self.fused:
+            head = self.head(first, last, precedence)
+            forms[head] = form
+            dropped |= set(range(first, last + 1)) - {head}
+        kept = [word for word in sorted(forms) if word not in dropped]
+        return [forms[word] for word in kept], [self.tags[word] for word in kept]
+
+
+def _heads(head: str, enhanced: str) -> set[int]:
+    """Governing words of the columns HEAD and DEPS; empty nodes (`8.1`) do not count."""
+    names = [head, *(pair.split(":")[0] for pair in enhanced.split("|"))]
+    return {int(name) for name in names if name.isdigit()}
+
+
+def trees(file: File) -> Iterator[tuple[int, Tree]]:
+    """Trees with the number of their first line; raises :class:`UserError`."""
+    tree, first = Tree(), 1
+    number = 0
+    for number, line in file.lines():
+        if not line.strip():
+            if tree.forms:
+                yield first, tree
+            tree, first = Tree(), number + 1
+        elif not line.startswith("#"):
+            _add(tree, file, number, line.split("\t"))
+    if tree.forms:
+        yield first, tree
+
+
+def _add(tree: Tree, file: File, number: int, cells: list[str]) -> None:
+    if len(cells) != COLUMNS:
+        raise file.refuse(number, f"{len(cells)} columns, where CoNLL-U has {COLUMNS}")
+    id, form, tag = cells[0], cells[1], cells[3]
+    first, dash, last = id.partition("-")
+    if "." in id:
+        return
+    if not first.isdigit() or (dash and not last.isdigit()):
+        raise file.refuse(number, f"`{id}` is not the number of a word")
+    if dash:
+        tree.fused.append((int(first), int(last), form))
+        return
+    if int(id) != len(tree.forms) + 1:
+        raise file.refuse(number, f"word {id} stands behind word {len(tree.forms)}")
+    tree.forms[int(id)], tree.tags[int(id)] = form, tag
+    tree.heads[int(id)] = _heads(cells[6], cells[8])
+
+
+def _cleaned(word: str) -> str:
+    """Without zero-width non-joiners and spaces, unless nothing else is there."""
+    return word.replace("\u200c", "").replace(" ", "") or word
+
+
+def sentences(file: File, language: str, tags: tuple[str, ...]) -> Iterator[TaggedSentence]:
+    """Sentences of a treebank under numbers; those (almost) without text are left out."""
+    for number, (line, tree) in enumerate(trees(file), start=1):
+        for first, last, _ in tree.fused:
+            if not first <= last <= len(tree.forms):
+                raise file.refuse(line, f"the sentence has no words {first} to {last}")
+        words, found = tree.sentence(language)
+        unknown = words.count(UNKNOWN)
+        if unknown and unknown >= len(words) - 1:
+            continue
+        if strange := [tag for tag in found if tag not in tags]:
+            raise file.refuse(line, f"the sentence has the tag `{strange[0]}`, not one of UPOS")
+        treebank = file.name.rpartition("/")[2].removesuffix(".conllu")
+        yield TaggedSentence(
+            id=f"{treebank}-{number:05d}", words=[_cleaned(word) for word in words], tags=found
+        )

@@ -1,0 +1,181 @@
+"""Published files as their tasks' readers see them: plain, in archives, or as Parquet tables."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from ernie_m.errors import UserError
+
+# The longest member that any task reads, XNLI's machine translations of MultiNLI, has 0.1 GB.
+MAX_MEMBER_BYTES = 1 << 30
+BLOCK = 1 << 20
+AGAIN = "Compare the file with what its publisher offers, and fetch it again."
+
+
+@dataclass(frozen=True)
+class File:
+    """A text file: where it lies, and its name for people, which tells the archive it is of."""
+
+    path: Path
+    name: str
+
+    def refuse(self, line: int, what: str) -> UserError:
+        """The error that names this file and a line of it."""
+        return UserError(f"{self.name}, line {line}: {what}.", AGAIN)
+
+    def lines(self, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+        """Lines without their ends, numbered from 1; raises :class:`UserError`."""
+        number = 0
+        try:
+            with self.path.open(encoding=encoding, newline="\n") as handle:
+                for number, line in enumerate(handle, start=1):
+                    yield number, line.rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise self.refuse(number + 1, f"it is not text in {encoding}") from None
+
+    def columns(self, least: int) -> Iterator[tuple[int, list[str]]]:
+        """Cells between tabulators, at least so many a line; quotes have no meaning."""
+        for number, line in self.lines():
+            cells = line.split("\t")
+            if len(cells) < least:
+                raise self.refuse(number, f"{len(cells)} columns, where {least} are needed")
+            yield number, cells
+
+
+@dataclass
+class Upstream:
+    """The files of a task's sources by name; ``folder`` takes what is unpacked.
+
+    Archives are seen through, also in archives: `AmazonPhotos.zip/panx_dataset/de.tar.gz/test`.
+    Only members that match ``wanted`` are unpacked.
+    """
+
+    paths: Sequence[Path]
+    folder: Path
+    wanted: re.Pattern[str] = field(default_factory=lambda: re.compile(""))
+
+    @cached_property
+    def _tables(self) -> dict[str, list[dict[str, Any]]]:
+        return {}
+
+    @cached_property
+    def files(self) -> dict[str, File]:
+        found: dict[str, File] = {}
+        for path in sorted(self.paths):
+            found.update(self._seen(path, path.name))
+        return found
+
+    def _seen(self, path: Path, name: str) -> dict[str, File]:
+        found: dict[str, File] = {}
+        for member, unpacked in self._members(path, name):
+            found.update(self._seen(unpacked, member))
+        return found or {name: File(path, name)}
+
+    def _members(self, path: Path, name: str) -> Iterator[tuple[str, Path]]:
+        """Members of an archive, each unpacked under a number; nothing for a plain file."""
+        try:
+            for member, stream in _opened(path, name, self.wanted):
+                target = self.folder / f"{sum(1 for _ in self.folder.iterdir()):06d}"
+                _copy(stream, target, f"{name}/{member}")
+                yield f"{name}/{member}", target
+        except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+            raise UserError(f"{name} is not a whole archive ({error}).", AGAIN) from None
+
+    def all(self, pattern: str) -> list[File]:
+        """Files whose names end as ``pattern`` says, sorted by name."""
+        matching = re.compile(f"(^|/){pattern}$")
+        return [self.files[name] for name in sorted(self.files) if matching.search(name)]
+
+    def only(self, pattern: str) -> File:
+        """The one file whose name ends as ``pattern`` says; raises :class:`UserError`."""
+        found = self.all(pattern)
+        if len(found) != 1:
+            readable = pattern.replace("\\", "")
+            raise UserError(
+                f"{len(found) or 'No'} files of {', '.join(path.name for path in self.paths[:4])}"
+                f"{' ...' if len(self.paths) > 4 else ''} are called {readable}.",
+                "Compare the source's files with its row in the registry of sources.",
+            )
+        return found[0]
+
+    def table(self, configuration: str, split: str) -> list[dict[str, Any]] | None:
+        """Rows of a Parquet file of the hub, labels as their names; None where it is not here."""
+        name = f"{configuration}.{split}.parquet"
+        path = next((path for path in self.paths if path.name == name), None)
+        if path is not None and name not in self._tables:
+            self._tables[name] = _rows(path, self.folder)
+        return self._tables.get(name)
+
+
+def _opened(path: Path, name: str, wanted: re.Pattern[str]) -> Iterator[tuple[str, IO[bytes]]]:
+    """Name and content of each wanted member of what is called an archive."""
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                _check_name(name, info.filename)
+                if not info.is_dir() and wanted.search(info.filename):
+                    with archive.open(info) as stream:
+                        yield info.filename, stream
+    elif name.endswith((".tgz", ".tar.gz", ".tar.bz2")):
+        with tarfile.open(path) as archive:
+            for member in archive:
+                _check_name(name, member.name)
+                if member.isfile() and wanted.search(member.name):
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    yield member.name, content
+
+
+def _check_name(archive: str, member: str) -> None:
+    parts = PurePosixPath(member.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or ":" in (parts.parts or ("",))[0]:
+        raise UserError(
+            f"{archive} holds a member named {member!r}, which leads out of its folder.",
+            "Do not use this file; fetch the one that the registry of sources names.",
+        )
+
+
+def _copy(stream: IO[bytes], target: Path, name: str) -> None:
+    done = 0
+    with target.open("wb") as sink:
+        while block := stream.read(BLOCK):
+            done += len(block)
+            if done > MAX_MEMBER_BYTES:
+                raise UserError(
+                    f"{name} unpacks to more than {MAX_MEMBER_BYTES:,} bytes.",
+                    "Do not use this file; fetch the one that the registry of sources names.",
+                )
+            sink.write(block)
+
+
+def _rows(path: Path, cache: Path) -> list[dict[str, Any]]:
+    """Rows of a Parquet file that `datasets` wrote, whose classes are numbers with names."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        table = datasets.Dataset.from_parquet(str(path), cache_dir=str(cache / "datasets"))
+    except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
+        raise UserError(f"{path} is not a whole Parquet file ({error}).", AGAIN) from None
+    classes = {key: _names(feature) for key, feature in table.features.items()}
+    return [
+        {key: _named(value, classes[key]) for key, value in row.items()} for row in table.to_list()
+    ]
+
+
+def _names(feature: Any) -> list[str] | None:
+    """Names of the classes that a column, or a list in it, holds."""
+    return getattr(getattr(feature, "feature", feature), "names", None)
+
+
+def _named(value: Any, names: list[str] | None) -> Any:
+    if names is None:
+        return value
+    return [names[each] for each in value] if isinstance(value, list) else names[value]

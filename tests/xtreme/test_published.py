@@ -1,0 +1,571 @@
+"""Readers of published files, on files written here in exactly their publishers' formats; and the
+same content as the Parquet tables of `google/xtreme`, written by `datasets`."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ernie_m.config.sources import SourceJob, load_sources
+from ernie_m.config.xtreme import PrepareSettings, XtremeSettings
+from ernie_m.errors import UserError
+from ernie_m.xtreme import download, prepare
+from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.xtreme.files import EXAMPLE, read_lines
+from ernie_m.xtreme.tasks import conll, conllu, udpos
+from ernie_m.xtreme.tasks.registry import READERS
+from ernie_m.xtreme.tasks.upstream import File, Upstream
+
+from .conftest import run_stage
+
+SHARED = Path(__file__).resolve().parents[3] / "shared/data"
+REGISTRY = Path("config/xtreme_sources.yaml")
+
+
+def packed(path: Path, members: dict[str, str | bytes]) -> Path:
+    """A zip or tar archive with these members."""
+    contents = {k: v.encode() if isinstance(v, str) else v for k, v in members.items()}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in contents.items():
+                archive.writestr(name, content)
+        return path
+    with tarfile.open(path, f"w:{path.suffix[1:].replace('tgz', 'gz')}") as archive:
+        for name, content in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def plain(folder: Path, members: dict[str, str]) -> list[Path]:
+    for name, text in members.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in members]
+
+
+def upstream(task: str, files: list[Path], tmp_path: Path) -> Upstream:
+    folder = tmp_path / "unpacked"
+    folder.mkdir(exist_ok=True)
+    return Upstream(files, folder, re.compile(READERS[task].WANTED))
+
+
+def read(task: str, files: list[Path], tmp_path: Path, split: str, language: str) -> list:
+    return list(READERS[task].read(upstream(task, files, tmp_path), split, language))
+
+
+# --- the same content in both forms --------------------------------------------------------
+
+
+def squad_file(*articles: tuple[str, list[tuple[str, str, list[tuple[str, int]]]]]) -> str:
+    """Of (context, [(id, question, [(answer, start)])])."""
+    data = [
+        {
+            "title": "T",
+            "paragraphs": [
+                {
+                    "context": context,
+                    "qas": [
+                        {
+                            "id": id,
+                            "question": question,
+                            "answers": [{"text": t, "answer_start": s} for t, s in answers],
+                        }
+                        for id, question, answers in asked
+                    ],
+                }
+            ],
+        }
+        for context, asked in articles
+    ]
+    return json.dumps({"version": "1.1", "data": data})
+
+
+def squad_table(*articles: Any) -> list[dict[str, Any]]:
+    """The same as the hub has it: texts stripped, starts as they were."""
+    return [
+        {
+            "id": id,
+            "title": "T",
+            "context": context.strip(),
+            "question": question.strip(),
+            "answers": {
+                "answer_start": [s for _, s in answers],
+                "text": [t.strip() for t, _ in answers],
+            },
+        }
+        for context, asked in articles
+        for id, question, answers in asked
+    ]
+
+
+def parquet(folder: Path, name: str, rows: list[dict[str, Any]], **classes: list[str]) -> Path:
+    """A table as `datasets` writes it; ``classes`` are columns (of lists) of class numbers."""
+    from datasets import ClassLabel, Dataset, List
+
+    numbered = [
+        {
+            key: [classes[key].index(each) for each in value] if key in classes else value
+            for key, value in row.items()
+        }
+        for row in rows
+    ]
+    table = Dataset.from_list(numbered)
+    features = table.features.copy()
+    for key, names in classes.items():
+        features[key] = List(ClassLabel(names=names))
+    path = folder / f"{name}.parquet"
+    table.cast(features).to_parquet(path)
+    return path
+
+
+PARAGRAPHS = (
+    (" Der alte Host läuft. ", [("a1", "Wer läuft? ", [("alte Host", 5), (" Host", 9)])]),
+    ("Port 80 ist offen.", [("a2", "Was?", [("80", 5)]), ("a3", "Wie?", [("offen", 12)])]),
+)
+
+
+def both_xquad(folder: Path) -> tuple[list[Path], list[Path]]:
+    raw = plain(folder, {"xquad.de.json": squad_file(*PARAGRAPHS)})
+    return raw, [parquet(folder, "XQuAD.de.validation", squad_table(*PARAGRAPHS))]
+
+
+def both_mlqa(folder: Path) -> tuple[list[Path], list[Path]]:
+    name = "MLQA_V1/test/test-context-de-question-de.json"
+    other = "MLQA_V1/test/test-context-de-question-en.json"
+    raw = packed(folder / "MLQA_V1.zip", {name: squad_file(*PARAGRAPHS), other: squad_file()})
+    return [raw], [parquet(folder, "MLQA.de.de.test", squad_table(*PARAGRAPHS))]
+
+
+def _tydi(language: str) -> tuple:
+    return tuple(
+        (context, [(f"{language}-{id}-1", q, answers) for id, q, answers in asked])
+        for context, asked in PARAGRAPHS
+    )
+
+
+def both_tydiqa(folder: Path) -> tuple[list[Path], list[Path]]:
+    members = {
+        f"tydiqa-goldp-v1.1-dev/tydiqa-goldp-dev-{name}.json": squad_file(*_tydi(name))
+        for name in ("finnish", "russian")
+    }
+    raw = packed(folder / "tydiqa-goldp-v1.1-dev.tgz", members)
+    rows = squad_table(*_tydi("russian"), *_tydi("finnish"))
+    return [raw], [parquet(folder, "tydiqa.validation", rows)]
+
+
+def both_xnli(folder: Path) -> tuple[list[Path], list[Path]]:
+    header = "language\tgold_label\tl1\tl2\tl3\tl4\tsentence1\tsentence2\tpromptID\tpairID\n"
+    rows = [
+        ("ar", "neutral", "x", "y"),
+        ("de", "entailment", 'Er sagt: "Ja.', "Er sagt es."),
+        ("de", "contradiction", "Nein.", "Ja."),
+    ]
+    text = header + "".join(f"{a}\t{b}\t\t\t\t\t{c}\t{d}\t1\t2\n" for a, b, c, d in rows)
+    raw = packed(folder / "XNLI-1.0.zip", {"XNLI-1.0/xnli.test.tsv": text, "XNLI-1.0/.DS": "?"})
+    names = ("language", "gold_label", "sentence1", "sentence2")
+    return [raw], [parquet(folder, "XNLI.test", [dict(zip(names, r, strict=True)) for r in rows])]
+
+
+def both_pawsx(folder: Path) -> tuple[list[Path], list[Path]]:
+    rows = [("1", "A b", "B a", "0"), ("2", '"C" d', "D c", "1")]
+    text = "id\tsentence1\tsentence2\tlabel\n" + "".join("\t".join(row) + "\n" for row in rows)
+    raw = packed(folder / "x-final.tar.gz", {"x-final/de/test_2k.tsv": text})
+    table = [{"sentence1": b, "sentence2": c, "label": d} for _, b, c, d in rows]
+    return [raw], [parquet(folder, "PAWS-X.de.test", table)]
+
+
+def both_panx(folder: Path) -> tuple[list[Path], list[Path]]:
+    text = "de:Der\tO\nde:Port\tB-ORG\nde:8:80\tI-ORG\n\nde:Ja\tO\n\n"
+    inner = packed(folder / "de.tar.gz", {"test": text, "train": "de:x\tO\n"}).read_bytes()
+    raw = packed(folder / "AmazonPhotos.zip", {"panx_dataset/de.tar.gz": inner})
+    rows = [
+        {
+            "tokens": ["Der", "Port", "8:80"],
+            "ner_tags": ["O", "B-ORG", "I-ORG"],
+            "langs": ["de"] * 3,
+        },
+        {"tokens": ["Ja"], "ner_tags": ["O"], "langs": ["de"]},
+    ]
+    labels = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"]
+    return [raw], [parquet(folder, "PAN-X.de.test", rows, ner_tags=labels)]
+
+
+def both_udpos(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Without multi-word tokens, which the tables do not have."""
+    text = (
+        "# text = x\n1\tTrả lời\t_\tVERB\t_\t_\t0\troot\t_\t_\n"
+        "2\tanh\t_\tNOUN\t_\t_\t1\tobj\t_\t_\n\n"
+        "# text = y\n1\tĐi\t_\tVERB\t_\t_\t0\troot\t_\t_\n\n"
+    )
+    name = "ud-treebanks-v2.5/UD_Vietnamese-VTB/vi_vtb-ud-test.conllu"
+    raw = packed(folder / "ud-treebanks-v2.5.tgz", {name: text, "ud-treebanks-v2.5/README.md": "?"})
+    rows = [
+        {"tokens": ["Trả lời", "anh"], "pos_tags": ["VERB", "NOUN"]},
+        {"tokens": ["Đi"], "pos_tags": ["VERB"]},
+    ]
+    return [raw], [parquet(folder, "udpos.Vietnamese.test", rows, pos_tags=list(udpos.TAGS))]
+
+
+def both_tatoeba(folder: Path) -> tuple[list[Path], list[Path]]:
+    sides = {"eng": ["Hello. ", "Bye."], "deu": ["Hallo.", "Tschüss."]}
+    raw = plain(
+        folder, {f"tatoeba.deu-eng.{k}": "".join(f"{x}\n" for x in v) for k, v in sides.items()}
+    )
+    rows = [
+        {"source_sentence": f"{b}\n", "target_sentence": f"{a}\n", "source_lang": "deu"}
+        for a, b in zip(sides["eng"], sides["deu"], strict=True)
+    ]
+    return raw, [parquet(folder, "tatoeba.deu.validation", rows)]
+
+
+BOTH = {
+    "xquad": (both_xquad, "de", 3),
+    "mlqa": (both_mlqa, "de", 3),
+    "tydiqa": (both_tydiqa, "fi", 3),
+    "xnli": (both_xnli, "de", 2),
+    "pawsx": (both_pawsx, "de", 2),
+    "panx": (both_panx, "de", 2),
+    "udpos": (both_udpos, "vi", 2),
+    "tatoeba": (both_tatoeba, "de", 2),
+}
+
+
+@pytest.mark.parametrize("task", BOTH)
+def test_published_files_and_parquet_tables_give_the_same_examples(task, tmp_path):
+    make, language, count = BOTH[task]
+    raw, table = make(tmp_path)
+    ours = read(task, raw, tmp_path, "test", language)
+    assert len(ours) == count
+    assert ours == read(task, table, tmp_path, "test", language)
+
+
+# --- single formats ------------------------------------------------------------------------
+
+
+def test_training_text_of_xnli_is_the_english_side_of_its_translations(tmp_path):
+    text = "premise\thypo\tlabel\nA .\tB .\tcontradictory\nC .\tD .\tneutral\n"
+    path = packed(
+        tmp_path / "XNLI-MT-1.0.zip", {"XNLI-MT-1.0/multinli/multinli.train.en.tsv": text}
+    )
+    found = read("xnli", [path], tmp_path, "train", "en")
+    assert [line.label for line in found] == ["contradiction", "neutral"]
+    assert found[0].first == "A ." and found[0].second_language == "en"
+
+
+def test_tydiqa_trains_on_english_and_holds_some_of_it_out(tmp_path):
+    articles = [
+        (f"Text {i} here", [(f"{name}-{i}-0", "?", [("here", 7 if i < 10 else 8)])])
+        for i in range(60)
+        for name in ("english", "finnish")
+    ]
+    paths = plain(tmp_path, {"tydiqa-goldp-v1.1-train.json": squad_file(*articles)})
+    train, dev = (read("tydiqa", paths, tmp_path, split, "en") for split in ("train", "dev"))
+    assert len(train) + len(dev) == 60 and 0 < len(dev) < 20
+    assert not {x.context for x in train} & {x.context for x in dev}
+
+
+def test_bucc_has_both_heaps_and_the_partners(tmp_path):
+    members = {
+        "bucc2018/de-en/de-en.training.de": "de-1\tHallo\nde-2\tNein\n",
+        "bucc2018/de-en/de-en.training.en": "en-1\tYes\nen-2\tHello\n",
+        "bucc2018/de-en/de-en.training.gold": "de-1\ten-2\n",
+    }
+    path = packed(tmp_path / "bucc2018-de-en.training-gold.tar.bz2", members)
+    found = {line.id: line for line in read("bucc2018", [path], tmp_path, "test", "de")}
+    assert {id: line.partner for id, line in found.items()} == {
+        **{"en-1": None, "en-2": "de-1"},
+        **{"de-1": "en-2", "de-2": None},
+    }
+    assert found["de-2"].language == "de" and found["en-1"].text == "Yes"
+
+
+def test_conll_spans_begin_with_b_and_documents_end(tmp_path):
+    text = "-DOCSTART- -X- -X- O\n\nSão NNP I-NP I-LOC\nPaulo NNP I-NP I-LOC\n"
+    text += "EU NNP I-NP B-LOC\n\n.\tO\n"
+    (tmp_path / "eng.testb").write_bytes(text.encode("latin-1"))
+    first, second = read("conll", [tmp_path / "eng.testb"], tmp_path, "test", "en")
+    assert first.words == ["São", "Paulo", "EU"] and first.tags == ["B-LOC", "I-LOC", "B-LOC"]
+    assert second.words == ["."]
+    assert conll.begun(["I-PER", "I-LOC", "O", "I-LOC"]) == ["B-PER", "B-LOC", "O", "B-LOC"]
+
+
+def tree(*rows: str, language: str = "fr") -> tuple[list[str], list[str]]:
+    """Surface words and tags of a sentence of `id form UPOS head` rows."""
+    found = conllu.Tree()
+    file = File(Path("x"), "x.conllu")
+    for number, row in enumerate(rows, start=1):
+        id, form, tag, head = row.split()
+        cells = [id, form, "_", tag, "_", "_", head, "_", "_", "_"]
+        conllu._add(found, file, number, cells)
+    return found.sentence(language)
+
+
+def test_a_fused_form_has_the_tag_of_its_highest_word():
+    # "vers le port": le belongs to port, vers too; du = de + le, of which de is as deep as le.
+    rows = ("1 va VERB 0", "2-3 du _ _", "2 de ADP 4", "3 le DET 4", "4 port NOUN 1")
+    assert tree(*rows) == (["va", "du", "port"], ["VERB", "ADP", "NOUN"])
+    # Spanish "dámelo": the verb governs both pronouns.
+    rows = ("1-3 dámelo _ _", "1 da VERB 0", "2 me PRON 1", "3 lo PRON 1")
+    assert tree(*rows, language="es") == (["dámelo"], ["VERB"])
+
+
+def test_of_equally_high_words_the_list_of_the_language_decides():
+    rows = ("1 x NOUN 0", "2-3 ab _ _", "2 a ADV 1", "3 b PRON 1")
+    assert tree(*rows, language="it")[1] == ["NOUN", "ADV"]
+    assert tree(*rows, language="fr")[1] == ["NOUN", "PRON"]
+
+
+def test_treebanks_without_text_zero_width_signs_and_empty_nodes(tmp_path):
+    rows = [
+        "1\t_\t_\tNOUN\t_\t_\t0\t_\t_\t_\n2\t_\t_\tNOUN\t_\t_\t1\t_\t_\t_\n\n",
+        "1\tمی\u200cرود\t_\tVERB\t_\t_\t0\t_\t_\t_\n1.1\tx\t_\tVERB\t_\t_\t_\t_\t_\t_\n"
+        "2\t1 000\t_\tNUM\t_\t_\t1\t_\t_\t_\n\n",
+    ]
+    paths = plain(tmp_path, {"fa_seraji-ud-test.conllu": "".join(rows)})
+    (found,) = read("udpos", paths, tmp_path, "test", "fa")
+    assert found.words == ["میرود", "1000"] and found.tags == ["VERB", "NUM"]
+
+
+def test_all_treebanks_of_a_language_and_split_are_read(tmp_path):
+    row = "1\t{}\t_\tX\t_\t_\t0\t_\t_\t_\n\n"
+    names = ["en_ewt-ud-test", "en_gum-ud-test", "en_ewt-ud-train", "et_edt-ud-test"]
+    paths = plain(tmp_path, {f"{name}.conllu": row.format(name) for name in names})
+    found = read("udpos", paths, tmp_path, "test", "en")
+    assert [line.words[0] for line in found] == names[:2]
+
+
+# --- real files ----------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the published files are not here")
+def test_real_files(tmp_path):
+    registry = load_sources(REGISTRY)
+    tatoeba = [SHARED / "tatoeba" / name for name in registry["tatoeba"].files]
+    found = read("tatoeba", tatoeba, tmp_path, "test", "te")
+    assert len(found) == 234 and all(line.english and line.text for line in found)
+    xquad = sorted((SHARED / "xquad").glob("*.json"))
+    for language in TASKS["xquad"].languages:
+        assert len(read("xquad", xquad, tmp_path, "test", language)) == 1190
+    train, dev, test = (
+        {x.context for x in read("standin_xquad", xquad, tmp_path, split, "en")}
+        for split in ("train", "dev", "test")
+    )
+    assert len(train) + len(dev) + len(test) == len(train | dev | test) == 240
+    treebanks = sorted((SHARED / "udpos").glob("*.conllu"))
+    assert len(read("standin_udpos", treebanks, tmp_path, "test", "th")) == 1000
+
+
+# --- what is refused -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "text", "message"),
+    [
+        (
+            "xquad",
+            "xquad.de.json",
+            squad_file(("abc", [("q7", "?", [("x", 1)])])),
+            "question q7 is",
+        ),
+        ("xquad", "xquad.de.json", '{"data": [\n}', "xquad.de.json, line 2: it is not JSON"),
+        ("xquad", "xquad.de.json", '{"data": [{}]}', "is not of SQuAD's form"),
+        ("panx", "de.tar.gz", "de:a\tO\nde b\tO\n", "de.tar.gz/test, line 2"),
+        ("panx", "de.tar.gz", "de:a\tO\nde:b\tB-CAT\n", "line 2: there is no tag `B-CAT`"),
+        ("pawsx", "x.tar.gz", "h\nid\ta\tb\n", "line 1: 1 columns"),
+        ("pawsx", "x.tar.gz", "a\tb\tc\td\n1\ta\tb\t7\n", "line 2: there is no class `7`"),
+        ("udpos", "de_gsd-ud-test.conllu", "1\ta\tb\n", "line 1: 3 columns, where CoNLL-U has 10"),
+        (
+            "udpos",
+            "de_gsd-ud-test.conllu",
+            "1\ta\t_\tFOO\t_\t_\t0\t_\t_\t_\n\n",
+            "line 1: the sentence has the tag `FOO`",
+        ),
+        (
+            "udpos",
+            "de_gsd-ud-test.conllu",
+            "2\ta\t_\tX\t_\t_\t0\t_\t_\t_\n",
+            "word 2 stands behind",
+        ),
+        ("conll", "deu.testb", "Wort\n", "line 1: `Wort` has a word and no tag"),
+    ],
+)
+def test_broken_files_are_named_with_the_line(tmp_path, task, name, text, message):
+    if name.endswith(".tar.gz"):
+        member = {"panx": "test", "pawsx": "x-final/de/test_2k.tsv"}[task]
+        files = [packed(tmp_path / name, {member: text})]
+    else:
+        files = plain(tmp_path, {name: text})
+    with pytest.raises(UserError) as error:
+        read(task, files, tmp_path, "test", "de")
+    assert message in error.value.what and name in error.value.what
+
+
+def test_a_language_without_a_file_is_named(tmp_path):
+    files = plain(tmp_path, {"xquad.de.json": squad_file(*PARAGRAPHS)})
+    with pytest.raises(UserError, match=r"No files of xquad\.de\.json are called xquad\.el\.json"):
+        read("xquad", files, tmp_path, "test", "el")
+
+
+def test_sides_of_different_length_are_refused(tmp_path):
+    files = plain(tmp_path, {"tatoeba.deu-eng.eng": "a\nb\n", "tatoeba.deu-eng.deu": "a\n"})
+    with pytest.raises(UserError, match="has 2 lines"):
+        read("tatoeba", files, tmp_path, "test", "de")
+
+
+def test_bucc_pairs_must_be_one_to_one_and_of_known_sentences(tmp_path):
+    def made(gold: str) -> list[Path]:
+        stem = "de-en.training"
+        members = {f"{stem}.de": "de-1\tx\n", f"{stem}.en": "en-1\ty\n", f"{stem}.gold": gold}
+        return [packed(tmp_path / "b.tar.bz2", members)]
+
+    for gold, message in (
+        ("de-1\ten-1\nde-1\ten-2\n", "line 2: `de-1` is in a second pair"),
+        ("de-9\ten-1\n", "`de-9` of a pair is in neither file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read("bucc2018", made(gold), tmp_path, "test", "de")
+
+
+@pytest.mark.parametrize("name", ["../evil.json", "/etc/evil.json", "a/../../evil.json", "C:evil"])
+@pytest.mark.parametrize("archive", ["MLQA_V1.zip", "MLQA_V1.tar.gz"])
+def test_archives_that_lead_out_of_their_folder_are_refused(tmp_path, archive, name):
+    path = packed(tmp_path / archive, {name: "{}"})
+    with pytest.raises(UserError, match="leads out of its folder"):
+        read("mlqa", [path], tmp_path, "test", "de")
+    assert not list(tmp_path.rglob("evil*"))
+
+
+def test_links_in_archives_are_not_followed(tmp_path):
+    path = tmp_path / "x-final.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        link = tarfile.TarInfo("x-final/de/test_2k.tsv")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with pytest.raises(UserError, match="No files"):
+        read("pawsx", [path], tmp_path, "test", "de")
+
+
+def test_a_member_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("ernie_m.xtreme.tasks.upstream.MAX_MEMBER_BYTES", 1000)
+    name = "MLQA_V1/test/test-context-de-question-de.json"
+    path = packed(tmp_path / "MLQA_V1.zip", {name: " " * 5000})
+    with pytest.raises(UserError, match="unpacks to more than 1,000 bytes"):
+        read("mlqa", [path], tmp_path, "test", "de")
+
+
+def test_a_damaged_archive_is_named(tmp_path):
+    for make, task in ((both_pawsx, "pawsx"), (both_mlqa, "mlqa")):
+        (path,), _ = make(tmp_path)
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(UserError, match=f"{path.name} is not a whole archive"):
+            read(task, [path], tmp_path, "test", "de")
+
+
+# --- the stages ----------------------------------------------------------------------------
+
+
+def test_examples_are_prepared_and_counted(tmp_path):
+    raw, _ = both_panx(tmp_path)
+    outputs = {
+        "examples": [tmp_path / "out/test-de.jsonl"],
+        "stats": [tmp_path / "out/stats.json"],
+    }
+    run_stage(prepare, "panx", PrepareSettings(), {"files": raw}, outputs)
+    lines = read_lines(outputs["examples"][0], EXAMPLE["tagging"])
+    assert [line.words[0] for line in lines] == ["Der", "Ja"]
+    stats = json.loads(outputs["stats"][0].read_text())
+    assert stats["standin"] is False
+    assert stats["files"] == {"test-de": {"examples": 2, "labels": {"B-ORG": 1}}}
+
+
+def test_a_table_with_another_label_is_refused(tmp_path):
+    rows = [{"sentence1": "a", "sentence2": "b", "label": "3"}]
+    files = [parquet(tmp_path, "PAWS-X.de.test", rows)]
+    outputs = {"examples": [tmp_path / "out/test-de.jsonl"], "stats": [tmp_path / "out/s.json"]}
+    with pytest.raises(UserError, match="Example 1 of test-de of pawsx has the label `3`"):
+        run_stage(prepare, "pawsx", PrepareSettings(), {"files": files}, outputs)
+
+
+def source(**values: Any) -> SourceJob:
+    row = {"id": "s", "version": "1", "licence": "MIT", "home": "https://a.b", "files": {"f": None}}
+    return SourceJob(**{**row, **values})
+
+
+def test_a_copy_is_taken_from_a_folder_and_compared_with_the_registry(tmp_path):
+    (tmp_path / "f").write_text("text")
+    target = tmp_path / "target"
+    download.bring(source(folder=str(tmp_path)), "f", target)
+    assert target.read_text() == "text"
+    with pytest.raises(UserError, match="the registry says 000"):
+        download.bring(source(folder=str(tmp_path), files={"f": "0" * 64}), "f", target)
+    with pytest.raises(UserError, match="there is no file"):
+        download.bring(source(folder=str(tmp_path / "none")), "f", target)
+
+
+def test_a_file_is_fetched_from_its_address(tmp_path, httpd):
+    (httpd.folder / "a b").write_text("text")
+    row = source(url=f"{httpd.address}/{{file}}", files={"a b": None})
+    download.bring(row, "a b", tmp_path / "target")
+    assert (tmp_path / "target").read_text() == "text"
+    with pytest.raises(UserError, match=r"none of source `s` could not be fetched: .*404"):
+        download.persistently(
+            lambda: download.fetch_url(f"{httpd.address}/none", tmp_path / "t"),
+            "none of source `s`",
+            pauses=(),
+        )
+
+
+def test_what_cannot_be_fetched_tells_how_to_get_it():
+    with pytest.raises(UserError) as error:
+        download.bring(source(note="Click there."), "f", Path("never"))
+    assert "Click there." in error.value.what and "xtreme.local.s" in error.value.fix
+
+
+def test_the_registry_has_every_published_task_and_knows_all_its_files():
+    rows = load_sources(REGISTRY)
+    raw = {task for row in rows.values() for task in row.raw}
+    assert raw == {name for name, task in TASKS.items() if task.published}
+    assert set(rows["xquad"].files) == {f"xquad.{x}.json" for x in TASKS["xquad"].languages}
+    assert len(rows["tatoeba"].files) == 2 * len(TASKS["tatoeba"].languages)
+    assert all(rows["tatoeba"].files.values()) and all(rows["xquad"].files.values())
+    revisions = {row.version for row in rows.values() if row.hub}
+    assert len(revisions) == 1 and re.fullmatch("[0-9a-f]{40}", revisions.pop())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("  url: https://a.b/x", "url"),
+        ("  raw: [standin_qa]", "reads no published files"),
+        ("  hub: a/b", "files of a hub end in"),
+        ("  colour: red", "colour"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path, change, message):
+    path = tmp_path / "sources.yaml"
+    row = "- id: s\n  version: '1'\n  licence: MIT\n  home: h\n  files: {f: null}\n"
+    path.write_text(f"{row}{change}\n")
+    with pytest.raises(ValueError, match=r"sources\.yaml, row 1") as error:
+        load_sources(path)
+    assert message in str(error.value)
+
+
+def test_sources_of_the_tasks_that_are_run_and_their_folders():
+    settings = XtremeSettings(
+        tasks=["panx", "xnli", "standin_qa"], parquet=["panx"], local={"xnli": "here"}
+    )
+    sources = settings.sources()
+    assert set(sources) == {"hub_panx", "xnli", "xnli_mt"}
+    assert sources["xnli"].folder == "here" and sources["xnli_mt"].folder is None
+    with pytest.raises(ValueError, match="cannot be read from Parquet"):
+        XtremeSettings(parquet=["bucc2018"])
+    with pytest.raises(ValueError, match="`local` names the source `xnl`"):
+        XtremeSettings(local={"xnl": "here"})
