@@ -22,6 +22,9 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     "evaluation": {
         "score": ("ernie_m.xtreme.judge", "score predictions in the layout of XTREME"),
     },
+    "planning": {
+        "plan": ("ernie_m.planning.plan", "what a configuration would cost, stage by stage"),
+    },
     "lineage": {
         "audit": ("ernie_m.lineage.audit", "what stands behind a number, and whether it holds"),
         "status": ("ernie_m.lineage.status", "which results are current, stale and why, missing"),
@@ -40,6 +43,7 @@ examples:
   ernie-m audit xtreme/retrieval/de/accuracy
   ernie-m impact pretrain.btmlm.steps
   ernie-m diff xtreme/retrieval@stage=camlm xtreme/retrieval
+  ernie-m plan --configfile config/paper_base.yaml
   ernie-m config --check
   ernie-m audit --help
 

@@ -1,0 +1,1 @@
+"""What a configuration would cost, before anything is run."""

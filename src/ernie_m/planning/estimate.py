@@ -1,0 +1,209 @@
+"""Jobs, bytes, tokens, FLOPs and hours of each stage, from the configuration and measured rates.
+
+An estimate to the first digit: it takes registry sizes for the text, supposes that nothing is
+dropped, and that a step reads full rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+
+from ernie_m.config import plan
+from ernie_m.config.base import Section
+from ernie_m.config.model import ModelSettings
+from ernie_m.config.pretrain import StageSettings
+from ernie_m.config.root import Config
+
+TABLE = Path(__file__).with_name("throughputs.yaml")
+# Forward; forward and backward.
+_FORWARD, _STEP = 2, 6
+# Parameters in fp32 with Adam's two moments, as the saved training state holds them.
+_STATE_BYTES, _WEIGHT_BYTES = 12, 4
+_SPECIALS = 2
+
+
+class Measured(Section):
+    """Where rates come from."""
+
+    command: str
+    where: str
+
+
+class Throughputs(Section):
+    """The committed table of rates."""
+
+    bytes_per_second: dict[str, float]
+    measured: Measured
+    bytes_written: dict[str, float]
+    bytes_per_token: float
+    download: float
+    accelerators: dict[str, float]
+
+    @classmethod
+    def read(cls, path: Path = TABLE) -> Throughputs:
+        """The table; raises ``ValueError`` for one that is not of this form."""
+        return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One stage: jobs; bytes read and written; tokens; FLOPs; hours of a CPU core and of the
+    accelerator. None where nothing is known."""
+
+    stage: str
+    jobs: int
+    read: float | None = None
+    written: float | None = None
+    tokens: float | None = None
+    flops: float | None = None
+    core_hours: float | None = None
+    gpu_hours: float | None = None
+
+
+def parameters(model: ModelSettings, vocabulary: int) -> tuple[int, int]:
+    """Parameters of the encoder's layers, and of its embeddings (which the head shares)."""
+    width, ffn = model.width, model.ffn
+    layer = 4 * width * (width + 1) + width * ffn + ffn + ffn * width + width + 4 * width
+    return model.layers * layer, (vocabulary + model.max_positions + 2) * width
+
+
+def flops_per_token(
+    model: ModelSettings, context: int, vocabulary: int, predicted: float, passes: int
+) -> float:
+    """Multiplications and additions for a token in a row of ``context`` tokens, of which the share
+    ``predicted`` goes through the head over the ``vocabulary``.
+
+    ``passes`` is 2 for forward and 6 for forward and backward (Kaplan et al. 2020, section 2.1).
+    """
+    layers, _ = parameters(model, vocabulary)
+    attention = model.layers * 2 * context * model.width  # scores, and their sum of values
+    head = predicted * (vocabulary + model.width) * model.width
+    return passes * (layers + attention + head)
+
+
+class Estimate:
+    """The costs of a configuration with its main arm's and all variants' training."""
+
+    def __init__(
+        self, config: Config, table: Throughputs, accelerator: str, utilisation: float
+    ) -> None:
+        self.config, self.table = config, table
+        self.rate = table.accelerators[accelerator] * utilisation
+        self.jobs = plan.jobs(config)
+
+    @cached_property
+    def packed(self) -> float:
+        """Bytes of all downloads."""
+        rows = self.config.corpora.rows().values()
+        return sum(row.bytes or row.about_bytes or (row.text_bytes or 0) / 4 for row in rows)
+
+    def text(self, kind: str = "") -> float:
+        """Bytes of text of the corpora whose names begin with ``kind``."""
+        found = self.config.corpora.streams().items()
+        return sum(
+            row.text_bytes or 0 for name, rows in found if name.startswith(kind) for row in rows
+        )
+
+    def tokens(self, kind: str = "") -> float:
+        """Tokens of that text."""
+        return self.text(kind) / self.table.bytes_per_token
+
+    @property
+    def vocabulary(self) -> int:
+        """Ids of the tokenizer."""
+        return self.config.tokenizer.train.vocabulary_size + _SPECIALS
+
+    def costs(self) -> list[Cost]:
+        """Every stage that has jobs, in the order of the pipeline."""
+        own: dict[str, Callable[[str, int], Cost]] = {
+            "corpora_download": self._download,
+            "pretrain_initialise": self._initialise,
+            "pretrain_camlm": self._training,
+            "pretrain_btmlm": self._training,
+            "pretrain_backtranslate": self._backtranslation,
+        }
+        if self.config.corpora.in_shards:
+            stages = ("corpora_extract", "corpora_filter", "corpora_match", "corpora_select")
+            own |= dict.fromkeys((*stages, "tokenizer_pack"), self._text_stage)
+        return [own.get(stage, Cost)(stage, len(jobs)) for stage, jobs in self.jobs.items() if jobs]
+
+    def _download(self, stage: str, jobs: int) -> Cost:
+        hours = self.packed / self.table.download / 3600
+        return Cost(stage, jobs, self.packed, self.packed, core_hours=hours)
+
+    def _text_stage(self, stage: str, jobs: int) -> Cost:
+        text = self.text()
+        written = self.table.bytes_written
+        before = {
+            "corpora_extract": self.packed,
+            "corpora_filter": text * written["corpora_extract"],
+            "corpora_match": text * written["corpora_filter"],
+            "corpora_select": text * (written["corpora_filter"] + written["corpora_match"]),
+            "tokenizer_pack": text * written["corpora_select"],
+        }
+        packs = stage == "tokenizer_pack"
+        width = 4 if self.vocabulary > 65_535 else 2
+        return Cost(
+            stage,
+            jobs,
+            read=before[stage],
+            written=self.tokens() * width if packs else text * written[stage],
+            tokens=self.tokens() if packs else None,
+            core_hours=text / self.table.bytes_per_second[stage] / 3600,
+        )
+
+    def _initialise(self, stage: str, jobs: int) -> Cost:
+        size = sum(
+            sum(parameters(self.config.arm(arm).model, self.vocabulary)) for arm in self.jobs[stage]
+        )
+        return Cost(stage, jobs, written=size * _WEIGHT_BYTES)
+
+    def _training(self, stage: str, jobs: int) -> Cost:
+        tokens = flops = written = 0.0
+        for arm in self.jobs[stage]:
+            settings: StageSettings = getattr(
+                self.config.arm(arm).pretrain, stage.removeprefix("pretrain_")
+            )
+            model = self.config.arm(arm).model
+            own = settings.steps * settings.batch_tokens
+            per_token = flops_per_token(
+                model, settings.row_length, self.vocabulary, _predicted(settings), _STEP
+            )
+            tokens, flops = tokens + own, flops + own * per_token
+            written += sum(parameters(model, self.vocabulary)) * (_WEIGHT_BYTES + _STATE_BYTES)
+        width = 4 if self.vocabulary > 65_535 else 2
+        return Cost(
+            stage, jobs, tokens * width, written, tokens, flops, gpu_hours=self._hours(flops)
+        )
+
+    def _backtranslation(self, stage: str, jobs: int) -> Cost:
+        """One pass over every monolingual sentence with placeholders, which all are predicted."""
+        tokens = flops = written = 0.0
+        width = 4 if self.vocabulary > 65_535 else 2
+        for arm in {job.split("/")[0] for job in self.jobs[stage]}:
+            chosen = self.config.arm(arm)
+            ratio = chosen.pretrain.backtranslate.placeholder_ratio
+            own = self.tokens("mono-") * (1 + ratio)
+            length = chosen.pretrain.btmlm.row_length
+            share = ratio / (1 + ratio)
+            per_token = flops_per_token(chosen.model, length, self.vocabulary, share, _FORWARD)
+            tokens, flops = tokens + own, flops + own * per_token
+            written += own * share * width
+        read = self.tokens("mono-") * width
+        return Cost(stage, jobs, read, written, tokens, flops, gpu_hours=self._hours(flops))
+
+    def _hours(self, flops: float) -> float:
+        return flops / self.rate / 3600
+
+
+def _predicted(settings: StageSettings) -> float:
+    """Share of a batch's tokens that go through the head, by the objectives' weights."""
+    weights = settings.objectives.model_dump()
+    ratios = settings.masking.ratio.model_dump()
+    total = sum(weights.values())
+    return sum(weights[name] * ratios[name] for name in weights) / total

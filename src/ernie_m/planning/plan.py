@@ -1,0 +1,130 @@
+"""Print what a configuration would cost, stage by stage, without running anything.
+
+Rates are those of src/ernie_m/planning/throughputs.yaml, which says how they were measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from ernie_m.config.load import read
+from ernie_m.planning.estimate import Cost, Estimate, Throughputs
+from ernie_m.tokenizer.sampling import sampling_shares
+
+EXAMPLES = """\
+examples:
+  ernie-m plan --configfile config/paper_base.yaml
+  ernie-m plan --configfile config/paper_large.yaml --accelerator v100 --utilisation 0.3
+  ernie-m plan --configfile config/paper_base.yaml --json"""
+
+_COLUMNS = ("jobs", "read", "written", "tokens", "FLOPs", "core hours", "GPU hours")
+
+
+def amount(number: float | None) -> str:
+    """``2.6 T`` for 2.57e12, ``-`` for what is not known."""
+    if number is None:
+        return "-"
+    for unit in ("", "k", "M", "G", "T", "P", "E"):
+        if abs(number) < 1000 or unit == "E":
+            whole = number == int(number) and unit == ""
+            return f"{number:.0f}" if whole else f"{number:.3g} {unit}".strip()
+        number /= 1000
+    raise AssertionError
+
+
+def scientific(number: float | None) -> str:
+    """``1.3e+21``."""
+    return "-" if number is None else f"{number:.1e}"
+
+
+def hours(number: float | None) -> str:
+    """``12,300``, ``0.4``."""
+    return "-" if number is None else f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+
+
+def _cells(cost: Cost) -> list[str]:
+    return [
+        f"{cost.jobs:,}",
+        *(amount(number) for number in (cost.read, cost.written, cost.tokens)),
+        scientific(cost.flops),
+        hours(cost.core_hours),
+        hours(cost.gpu_hours),
+    ]
+
+
+def _total(costs: Sequence[Cost]) -> Cost:
+    def add(name: str) -> float | None:
+        known = [value for cost in costs if (value := getattr(cost, name)) is not None]
+        return sum(known) if known else None
+
+    fields = ("read", "written", "tokens", "flops", "core_hours", "gpu_hours")
+    return Cost("together", sum(c.jobs for c in costs), **{name: add(name) for name in fields})
+
+
+def table(estimate: Estimate, accelerator: str, utilisation: float) -> str:
+    """The costs for people."""
+    costs = estimate.costs()
+    rows = [(cost.stage, _cells(cost)) for cost in (*costs, _total(costs))]
+    lines = [f"{'stage':<24}" + "".join(f"{name:>12}" for name in _COLUMNS)]
+    lines += [f"{stage:<24}" + "".join(f"{cell:>12}" for cell in cells) for stage, cells in rows]
+    written = amount(_total(costs).written)
+    measured = estimate.table.measured
+    lines += [
+        "",
+        f"Disk at the peak: {written}B, all that is written, because nothing is deleted.",
+        f"GPU hours: {accelerator}, {estimate.rate / utilisation:.3g} FLOP/s in 16 bits, "
+        f"{utilisation:.0%} of them used.",
+        f"Rates of text: {measured.command}; {measured.where}.",
+    ]
+    return "\n".join([*lines, *_sampling(estimate)])
+
+
+def _sampling(estimate: Estimate) -> list[str]:
+    """How stage 1 would draw languages and pairs, largest shares first."""
+    settings = estimate.config.pretrain.camlm
+    lines = []
+    for kind, names in (("languages", "mono-"), ("pairs", "parallel-")):
+        sizes = {
+            name.partition("-")[2]: sum(row.text_bytes or 0 for row in rows)
+            for name, rows in estimate.config.corpora.streams().items()
+            if name.startswith(names)
+        }
+        if sizes:
+            shares = sampling_shares(sizes, settings.alpha)
+            ranked = sorted(shares, key=lambda name: (-shares[name], name))
+            shown = ", ".join(f"{name} {shares[name]:.1%}" for name in ranked[:8])
+            lines.append(
+                f"Sampling of {len(sizes)} {kind} at alpha {settings.alpha:g}: {shown} ..."
+            )
+    return lines
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the plan; raises :class:`UserError` for a configuration that cannot be used."""
+    rates = Throughputs.read()
+    parser = argparse.ArgumentParser(
+        prog="ernie-m plan",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--configfile", nargs="+", default=[], help="overlays, as for snakemake")
+    parser.add_argument("--accelerator", choices=rates.accelerators, default="h100")
+    parser.add_argument(
+        "--utilisation", type=float, default=0.4, help="share of the peak that is reached (0.4)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the same for a machine")
+    given = parser.parse_args(arguments)
+    if not 0 < given.utilisation <= 1:
+        parser.error("--utilisation is a share above 0 and up to 1")
+    config = read(*given.configfile)
+    estimate = Estimate(config, rates, given.accelerator, given.utilisation)
+    if given.json:
+        costs = estimate.costs()
+        print(json.dumps([asdict(cost) for cost in (*costs, _total(costs))], indent=1))
+    else:
+        print(table(estimate, given.accelerator, given.utilisation))
+    return 0

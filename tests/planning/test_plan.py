@@ -1,0 +1,120 @@
+"""The cost of a configuration: numbers known from elsewhere, and that nothing is left out."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ernie_m import cli
+from ernie_m.config import plan
+from ernie_m.config.load import read
+from ernie_m.planning.estimate import Estimate, Throughputs, flops_per_token, parameters
+from ernie_m.planning.plan import amount, hours
+from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
+from ernie_m.training.batches import smoothed
+
+PAPER = ("config/paper_base.yaml", "config/paper_large.yaml")
+
+
+@pytest.fixture(scope="module")
+def base():
+    return Estimate(read(PAPER[0]), Throughputs.read(), "h100", 0.4)
+
+
+@pytest.mark.parametrize(
+    ("path", "layers", "embeddings"),
+    [(PAPER[0], 85_054_464, 192_398_592), (PAPER[1], 302_309_376, 256_531_456)],
+)
+def test_parameters_are_those_of_xlmr(path, layers, embeddings):
+    """XLM-R base has 278 M parameters and large 560 M, of which 192 M and 256 M embed words and
+    positions; two rows of normalisation are counted with the latter."""
+    found = parameters(read(path).model, 250_002)
+    assert found[0] == layers
+    assert found[1] == pytest.approx(embeddings, rel=1e-4)
+
+
+def test_a_step_costs_three_times_its_forward_pass_and_six_times_its_parameters(base):
+    model = base.config.model
+    forward = flops_per_token(model, 512, base.vocabulary, 0.15, 2)
+    step = flops_per_token(model, 512, base.vocabulary, 0.15, 6)
+    assert step == 3 * forward
+    assert flops_per_token(model, 0, base.vocabulary, 0.0, 6) == 6 * 85_054_464
+
+
+@pytest.mark.parametrize("path", [*PAPER, "config/tiny.yaml"])
+def test_every_stage_with_jobs_is_there(path, capsys):
+    assert cli.main(["plan", "--configfile", path, "--json"]) == 0
+    rows = {row["stage"]: row for row in json.loads(capsys.readouterr().out)}
+    jobs = {stage: len(names) for stage, names in plan.jobs(read(path)).items() if names}
+    together = rows.pop("together")
+    assert {stage: row["jobs"] for stage, row in rows.items()} == jobs
+    for name in ("written", "flops", "gpu_hours", "core_hours"):
+        known = [row[name] for row in rows.values() if row[name] is not None]
+        assert together[name] == pytest.approx(sum(known))
+
+
+def test_training_follows_the_configuration(base):
+    costs = {cost.stage: cost for cost in base.costs()}
+    own = base.config.pretrain.camlm
+    assert costs["pretrain_camlm"].tokens == own.steps * own.batch_tokens
+    slower = Estimate(base.config, base.table, "v100", 0.2)
+    ratio = 989 / 125 * 0.4 / 0.2
+    there = {cost.stage: cost for cost in slower.costs()}
+    assert there["pretrain_camlm"].gpu_hours == pytest.approx(
+        ratio * costs["pretrain_camlm"].gpu_hours
+    )
+
+
+def test_the_table_for_people(capsys):
+    assert cli.main(["plan", "--configfile", PAPER[1], "--accelerator", "v100"]) == 0
+    shown = capsys.readouterr().out
+    assert "pretrain_camlm" in shown and "v100, 1.25e+14 FLOP/s in 16 bits, 40%" in shown
+    assert "Sampling of 96 languages" in shown and "Sampling of 14 pairs" in shown
+    assert "benchmarks/corpora.py" in shown  # which measured the rates
+
+
+@pytest.mark.parametrize("share", ["0", "1.5"])
+def test_a_utilisation_is_a_share(share):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["plan", "--utilisation", share])
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(None, "-"), (127, "127"), (4.46e12, "4.46 T"), (2.5e3, "2.5 k")]
+)
+def test_amounts(number, text):
+    assert amount(number) == text
+    assert (hours(None), hours(1368.4), hours(0.234)) == ("-", "1,368", "0.23")
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1).filter(any), st.floats(0, 1))
+def test_sampling_is_that_of_training(sizes, alpha):
+    shares = sampling_shares({str(k): size for k, size in enumerate(sizes)}, alpha)
+    expected = smoothed(np.array(sizes, dtype=np.int64), alpha)
+    assert list(shares.values()) == pytest.approx(expected.tolist(), abs=1e-12)
+
+
+def test_nothing_to_draw_from():
+    with pytest.raises(ValueError, match="nothing to draw from"):
+        sampling_shares({"de": 0}, 0.3)
+
+
+def test_counts_are_summed_over_the_shards(tmp_path):
+    paths = []
+    for number, (kind, names, sentences) in enumerate(
+        [
+            ("mono", ["de"], 5),
+            ("mono", ["de"], 7),
+            ("mono", ["ru"], 2),
+            ("parallel", ["en", "de"], 9),
+        ]
+    ):
+        part = {"file": "train.safetensors", "sentences": sentences, "tokens": 1}
+        manifest = {"kind": kind, "languages": names, "parts": {"train": [part]}}
+        paths.append(tmp_path / f"{number}.json")
+        paths[-1].write_text(json.dumps(manifest))
+    assert sequence_counts(paths, "mono") == {"de": 12, "ru": 2}
+    assert sequence_counts(paths, "parallel") == {"en-de": 9}
