@@ -21,6 +21,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "evaluation": {
         "score": ("ernie_m.xtreme.judge", "score predictions in the layout of XTREME"),
+        "submission": ("ernie_m.xtreme.submission", "write a model's predictions in that layout"),
     },
     "planning": {
         "plan": ("ernie_m.planning.plan", "what a configuration would cost, stage by stage"),

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ernie_m.errors import UserError
-from ernie_m.xtreme import judge, metrics, official
+from ernie_m.xtreme import judge, metrics, official, submission
 from ernie_m.xtreme.catalogue import TASKS, XTREME
 from ernie_m.xtreme.files import (
     Answer,
@@ -28,6 +28,7 @@ from ernie_m.xtreme.files import (
     TaggedSentence,
     Tags,
     TextPair,
+    write_lines,
 )
 
 MOCK = Path(__file__).resolve().parents[3] / "shared/data/xtreme-mock"
@@ -235,6 +236,27 @@ def test_files_in_the_layout_score_as_the_pipeline_does(name, tmp_path):
     ours = metrics.measure(task, language, examples, predictions)
     assert scored == pytest.approx(ours)
     assert 0 < ours[task.metric] < 100
+
+
+def test_a_submission_has_every_language_and_scores_as_the_pipeline_does(tmp_path, capsys):
+    run, name = tmp_path / "results", "pawsx"
+    examples, predictions = _examples(name)
+    folders = run / "xtreme_prepare/pawsx", run / "xtreme_predict/pawsx/ernie_m/btmlm/seed2"
+    for folder in folders:
+        folder.mkdir(parents=True)
+    for language in TASKS[name].languages:
+        write_lines(folders[0] / f"test-{language}.jsonl", examples)
+        write_lines(folders[1] / f"predictions-{language}.jsonl", predictions)
+    out = tmp_path / "out"
+    assert submission.main([str(run), "--seed", "2", "--output", str(out)]) == 0
+    assert "pawsx (1 of 9 tasks)" in capsys.readouterr().out
+    found = official.score_folders(out / "predictions", out / "labels")
+    assert found["tasks"][name]["score"] == pytest.approx(200 / 3, abs=1e-3)
+    with pytest.raises(UserError, match="no predictions of ernie_m/btmlm with seed 1"):
+        submission.main([str(run), "--output", str(out)])
+    (folders[1] / "predictions-ko.jsonl").unlink()
+    with pytest.raises(UserError, match=r"predictions-ko\.jsonl is missing"):
+        submission.main([str(run), "--seed", "2", "--output", str(out)])
 
 
 # --- what is refused -----------------------------------------------------------------------

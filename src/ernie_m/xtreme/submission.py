@@ -1,0 +1,86 @@
+"""`ernie-m submission`: a model's predictions as XTREME's leaderboard takes them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ernie_m.errors import UserError
+from ernie_m.xtreme.catalogue import TASKS, XTREME, Task
+from ernie_m.xtreme.files import EXAMPLE, PREDICTION, read_lines
+from ernie_m.xtreme.official import file_name, written, written_labels
+
+DESCRIPTION = """\
+Write the predictions of one model for XTREME's tasks in the layout of its leaderboard, to
+<output>/predictions/<task>/test-<language>.tsv (for questions .json), and the labels beside them to
+<output>/labels/. Stand-ins are left out. Whatever is written can be scored by `ernie-m score`."""
+
+EXAMPLES = """\
+examples:
+  ernie-m submission results/xtreme --output submission
+  ernie-m submission results/xtreme --stage camlm --seed 2 --output submission
+  ernie-m score --predictions submission/predictions --labels submission/labels"""
+
+
+def _model(run: Path, task: Task, arm: str, stage: str, seed: int) -> Path | None:
+    """Folder of a task's predictions; tasks that are not trained are run with one seed only."""
+    folder = run / "xtreme_predict" / task.name / arm / stage
+    found = [folder / f"seed{seed}"] if task.trained else sorted(folder.glob("seed*"))
+    return next((path for path in found if path.is_dir()), None)
+
+
+def write(run: Path, arm: str, stage: str, seed: int, output: Path) -> list[str]:
+    """Write every task of XTREME that the model has predictions of; their names.
+
+    Raises :class:`UserError` when there is none, or a language is missing.
+    """
+    done = []
+    for task in (TASKS[name] for name in XTREME):
+        folder = _model(run, task, arm, stage, seed)
+        if folder is None:
+            continue
+        for language in task.languages:
+            test = run / "xtreme_prepare" / task.name / f"test-{language}.jsonl"
+            predicted = folder / f"predictions-{language}.jsonl"
+            for path in (test, predicted):
+                if not path.is_file():
+                    raise UserError(f"{path} is missing.", "Run the pipeline to its end first.")
+            examples = read_lines(test, EXAMPLE[task.kind])
+            predictions = read_lines(predicted, PREDICTION[task.kind])
+            _put(
+                output / "predictions" / file_name(task, language),
+                written(task, examples, predictions),
+            )
+            _put(output / "labels" / file_name(task, language), written_labels(task, examples))
+        done.append(task.name)
+    if not done:
+        raise UserError(
+            f"{run} has no predictions of {arm}/{stage} with seed {seed} for a task of XTREME.",
+            f"Ask for some of {', '.join(XTREME)} in `xtreme.tasks`, or name another model.",
+        )
+    return done
+
+
+def _put(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the files and say which tasks they are of; raises :class:`UserError`."""
+    parser = argparse.ArgumentParser(
+        prog="ernie-m submission",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="folder of a run, results/<run>")
+    parser.add_argument("--arm", default="ernie_m", help="arm of the experiment [ernie_m]")
+    parser.add_argument("--stage", default="btmlm", help="stage of pre-training [btmlm]")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the fine-tuning [1]")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    given = parser.parse_args(arguments)
+    done = write(given.run, given.arm, given.stage, given.seed, given.output)
+    print(f"{given.output}: {', '.join(done)} ({len(done)} of {len(XTREME)} tasks)")
+    return 0
