@@ -375,6 +375,12 @@ def test_real_files(tmp_path):
             squad_file(("abc", [("q7", "?", [("x", 1)])])),
             "question q7 is",
         ),
+        (
+            "xquad",
+            "xquad.de.json",
+            squad_file(("abc", [("q8", "?", [("c", 1)])])),
+            "question q8 is",
+        ),
         ("xquad", "xquad.de.json", '{"data": [\n}', "xquad.de.json, line 2: it is not JSON"),
         ("xquad", "xquad.de.json", '{"data": [{}]}', "is not of SQuAD's form"),
         ("panx", "de.tar.gz", "de:a\tO\nde b\tO\n", "de.tar.gz/test, line 2"),

@@ -41,35 +41,34 @@ def rows(file: File) -> Iterator[Row]:
         ) from None
 
 
-def _start(context: str, answer: str, start: int) -> int | None:
-    """Where the answer stands in a context without white space around.
-
-    The hub's tables strip contexts and answers and leave the starts as they were; how much was
-    stripped can be seen from where the answer is.
-    """
-    room = range(start, max(-1, start - MOST_STRIPPED), -1)
-    later = range(start + 1, start + MOST_STRIPPED)
-    for place in (*room, *later):
-        if context[place : place + len(answer)] == answer:
-            return place
-    return None
-
-
-# White space in front of a context or of an answer; MLQA has up to a few.
+# White space that the hub's tables lost in front of a context or of an answer, at most.
 MOST_STRIPPED = 16
 
 
-def questions(table: Iterable[Row], name: str) -> Iterator[Line]:
-    """Examples of ``table``; raises :class:`UserError` naming the question at fault."""
+def _start(context: str, answer: str, start: int, lost: int) -> int | None:
+    """Where the answer stands in the context: at ``start``, or up to ``lost`` characters off."""
+    for distance in range(lost + 1):
+        for place in (start - distance, start + distance):
+            if place >= 0 and context[place : place + len(answer)] == answer:
+                return place
+    return None
+
+
+def questions(table: Iterable[Row], name: str, lost: int = 0) -> Iterator[Line]:
+    """Examples of ``table``, texts without white space around.
+
+    The hub's tables have stripped texts and starts from before that, so that an answer may be
+    ``lost`` characters from its start. Raises :class:`UserError` naming the question at fault.
+    """
     for row in table:
-        whole = row["context"]
-        context = whole.strip()
-        lost = len(whole) - len(whole.lstrip())
+        context = row["context"].strip()
+        moved = len(row["context"]) - len(row["context"].lstrip())
         texts, starts = [], []
         for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True):
             answer = text.strip()
-            place = _start(context, answer, start - lost + len(text) - len(text.lstrip()))
-            if place is None or not answer:
+            first = start - moved + len(text) - len(text.lstrip())
+            place = _start(context, answer, first, lost) if answer else None
+            if place is None:
                 raise UserError(
                     f"{name}: the answer {text!r} to question {row['id']} is not at character "
                     f"{start} of its context.",
@@ -92,7 +91,7 @@ def read(upstream: Upstream, configuration: str, split: str, pattern: str) -> It
     """Questions of the hub's table if it is here, else of the file whose name ``pattern`` says."""
     table = upstream.table(configuration, split)
     if table is not None:
-        return questions(table, f"{configuration}.{split}.parquet")
+        return questions(table, f"{configuration}.{split}.parquet", MOST_STRIPPED)
     file = upstream.only(pattern)
     return questions(rows(file), file.name)
 
