@@ -9,16 +9,14 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 
 from ernie_m.config.sources import PARQUET, SourceJob
-from ernie_m.corpora.download import PAUSES, TIMEOUT, TransferError
+from ernie_m.corpora.download import PAUSES, TIMEOUT
+from ernie_m.corpora.transfer import TransferError, transfer
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.lineage.digest import file_sha256
@@ -29,13 +27,9 @@ logger = logging.getLogger(__name__)
 def fetch_url(url: str, target: Path) -> None:
     """One file over HTTP(S)."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as source, target.open("wb") as sink:
-            shutil.copyfileobj(source, sink)
-            expected = source.headers.get("Content-Length")
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        raise TransferError(str(error) or "timed out") from None
-    if expected is not None and target.stat().st_size != int(expected):
-        raise TransferError(f"only {target.stat().st_size:,} of {int(expected):,} bytes came")
+        transfer(url, target, None, TIMEOUT, lambda done, total: None)
+    finally:
+        target.with_name(f"{target.name}.version").unlink(missing_ok=True)
 
 
 def fetch_hub(row: SourceJob, name: str, target: Path) -> None:
@@ -67,7 +61,7 @@ def persistently(way: Callable[[], None], what: str, pauses: tuple[float, ...] =
         try:
             return way()
         except TransferError as error:
-            if pause is None:
+            if error.final or pause is None:
                 raise UserError(
                     f"{what} could not be fetched: {error}.",
                     "Check the network and run the same command again, or fetch it by hand and "
