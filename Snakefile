@@ -19,6 +19,7 @@ include: "workflow/rules/tokenizer.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/xtreme.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/checkpoints.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -67,10 +68,20 @@ rule report:
         rules.report_build.output,
 
 
+rule export:
+    input:
+        expand(
+            "<results>/checkpoints_export/{job}/{file}",
+            job=plan.exports(CONFIG),
+            file=["record.json", *sum(files_of_form("hf").values(), [])],
+        ),
+
+
 rule all:
     default_target: True
     input:
         rules.report.input,
+        rules.export.input,
 
 
 # Tracking watches; it decides nothing, and the results do not depend on it.

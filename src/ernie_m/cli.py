@@ -34,7 +34,15 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "impact": ("ernie_m.lineage.impact", "which numbers would change with a file or a key"),
         "trace": ("ernie_m.lineage.trace", "what is behind a result, or made of it, as a graph"),
         "restore": ("ernie_m.lineage.restore", "results back after a clone or a checkout"),
-        "export": ("ernie_m.lineage.export.command", "lineage as RO-Crate, PROV or OpenLineage"),
+    },
+    "models": {
+        "fill-mask": ("ernie_m.use.fill_mask", "what a model expects at the masks of a text"),
+        "embed": ("ernie_m.use.embed", "how alike texts are to a model, or their vectors"),
+        "translate-tokens": ("ernie_m.use.translate_tokens", "what back-translation generates"),
+        "align": ("ernie_m.use.align", "likeness of two sentences' tokens, as a picture"),
+    },
+    "for others": {
+        "export": ("ernie_m.export", "a checkpoint or its lineage in a form that others read"),
     },
 }
 VERBS = {verb: entry for family in FAMILIES.values() for verb, entry in family.items()}
@@ -45,6 +53,8 @@ examples:
   ernie-m impact pretrain.btmlm.steps
   ernie-m diff xtreme/retrieval@stage=camlm xtreme/retrieval
   ernie-m plan --configfile config/paper_base.yaml
+  ernie-m export hf results/default/pretrain_btmlm/ernie_m
+  ernie-m fill-mask "en:The device is <mask>."
   ernie-m config --check
   ernie-m audit --help
 
@@ -56,7 +66,7 @@ def _verbs() -> str:
     lines = []
     for family, verbs in FAMILIES.items():
         lines.append(f"\n{family}:")
-        lines += [f"  {verb:<12} {purpose}" for verb, (_, purpose) in verbs.items()]
+        lines += [f"  {verb:<16} {purpose}" for verb, (_, purpose) in verbs.items()]
     return "\n".join(lines)
 
 

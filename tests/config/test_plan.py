@@ -25,7 +25,7 @@ RATE = {"optimiser": {"learning_rate": 0.0123}}
 
 
 def test_every_stage_is_planned(config):
-    assert plan.jobs(config()).keys() | {"report_build"} == SLICES.keys()
+    assert plan.jobs(config()).keys() | {"report_build", "checkpoints_export"} == SLICES.keys()
 
 
 def test_no_job_is_asked_for_twice(config):

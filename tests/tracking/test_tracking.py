@@ -103,6 +103,23 @@ def test_a_model_is_entered_by_reference_and_found_as_an_input(
     assert copies == []
 
 
+def test_an_export_is_a_version_in_the_registry(opened, results, monkeypatch):
+    instance = "hf/none/pretrain_btmlm/ernie_m"
+    for content in ("first", "second", "second"):
+        results.job("checkpoints_export", instance, {"model": {"model.safetensors": content}})
+        close(monkeypatch)
+        session.write(opened, session.session_file("default"))
+    client = store.connect(opened.uri)
+    (registered,) = client.search_registered_models()
+    assert registered.name == "default-hf-none-pretrain_btmlm-ernie_m"
+    versions = client.search_model_versions(f"name = '{registered.name}'")
+    logged = client.search_logged_models([opened.experiment_id])
+    assert {one.source for one in versions} == {f"models:/{one.model_id}" for one in logged}
+    assert {one.tags["sha256"] for one in versions} == {one.tags["sha256"] for one in logged}
+    assert len(versions) == 2, "the same bytes are entered once"
+    assert not list(Path("mlartifacts").rglob("*.safetensors"))
+
+
 def test_jobs_attach_in_parallel(opened, results, monkeypatch):
     path = session.session_file("default")
     code = (

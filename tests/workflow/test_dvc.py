@@ -106,6 +106,7 @@ INSTANCES = {
     "pretrain_camlm": "ernie_m",
     "pretrain_backtranslate": "ernie_m/0",
     "pretrain_btmlm": "ernie_m",
+    "checkpoints_export": "hf/none/pretrain_btmlm/ernie_m",
     "xtreme_prepare": "standin_qa",
     "xtreme_baseline": "standin_qa",
     "xtreme_finetune": "standin_qa/ernie_m/btmlm/seed1",

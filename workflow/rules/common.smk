@@ -8,6 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from ernie_m.checkpoints.folder import files_of
+from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.config import plan
 from ernie_m.config.load import load
 from ernie_m.errors import UserError
@@ -34,6 +35,8 @@ WITH_STATS = [
     "tokenizer_train",
     *("pretrain_backtranslate", "xtreme_prepare"),
 ]
+# As plan.exports has it, for any arm.
+EXPORT = "hf/none/pretrain_btmlm/{variant}"
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
 
 # A job's `python` is the one that runs Snakemake, whether or not its environment is activated,

@@ -52,6 +52,22 @@ class Foreign:
     vocabulary: list[str]
     languages: tuple[str, ...]
     heads: int
+    pair_positions: str
+
+    @property
+    def width(self) -> int:
+        """Hidden size."""
+        return self.weights[WORD].shape[1]
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return sum(name.endswith(".ffn_in.weight") for name in self.weights)
+
+    @property
+    def ffn(self) -> int:
+        """Inner size of the feed-forward layers."""
+        return len(self.weights["encoder.layers.0.ffn_in.weight"])
 
     def for_pieces(self, wanted: Sequence[str]) -> Weights:
         """The weights with a row for each of the ``wanted`` pieces, in that order.
@@ -205,6 +221,7 @@ def read(folder: Path) -> Foreign:
         vocabulary=_vocabulary(path, weights[WORD].shape[0]),
         languages=languages,
         heads=_number(config, "num_attention_heads", about),
+        pair_positions=config.get(NOTE, {}).get("pair_positions", "continuous"),
     )
 
 
@@ -214,4 +231,5 @@ def _read_own(path: Path) -> Foreign:
     if "task" in facts:
         weights = {name: tensor for name, tensor in weights.items() if "head." not in name}
     vocabulary = _vocabulary(path, shape.vocabulary)
-    return Foreign(path, weights, vocabulary, shape.languages, shape.heads)
+    languages = shape.languages if LANGUAGE in weights else ()
+    return Foreign(path, weights, vocabulary, languages, shape.heads, shape.pair_positions)

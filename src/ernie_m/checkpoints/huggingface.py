@@ -30,10 +30,6 @@ CLASSES = {
     "qa": "XLMRobertaForQuestionAnswering",
 }
 WEIGHTS = "model.safetensors"
-FILES = (
-    *("config.json", WEIGHTS, "sentencepiece.bpe.model", "special_tokens_map.json"),
-    *("tokenizer.json", "tokenizer_config.json"),
-)
 NO_LANGUAGE = "none"
 _SPECIALS = {
     **{"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>"},

@@ -17,7 +17,6 @@ from ernie_m.model.encoder import Encoder
 from ernie_m.model.packing import NOT_SCORED, Packed
 
 WEIGHTS = "model.onnx"
-FILES = (WEIGHTS,)
 OPSET = 18
 
 

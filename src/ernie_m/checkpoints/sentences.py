@@ -23,11 +23,6 @@ from ernie_m.xtreme.retrieval import layer_index
 
 WEIGHTS, POOLING = "1_WordWeights", "2_Pooling"
 _CLASS = "sentence_transformers.models."
-FILES = (
-    *(*huggingface.FILES, "config_sentence_transformers.json", "modules.json"),
-    *("sentence_bert_config.json", f"{WEIGHTS}/config.json", f"{WEIGHTS}/model.safetensors"),
-    f"{POOLING}/config.json",
-)
 
 
 def _write(path: Path, value: Any) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
 from ernie_m.config.base import Section
+from ernie_m.config.xtreme import PredictSettings
 
 Format = Literal["hf", "sentence-transformers", "onnx"]
+FORMATS: tuple[str, ...] = get_args(Format)
 
 
 class ExportSettings(Section):
@@ -21,3 +23,9 @@ class ExportSettings(Section):
     layer: int = Field(description="hidden state of a sentence vector")
     pooling: Literal["mean", "cls"] = Field(description="how tokens become a sentence vector")
     skip_specials: bool = Field(description="whether <s> and </s> are left out of the mean")
+
+    @classmethod
+    def of(cls, form: str, language: str, predict: PredictSettings) -> ExportSettings:
+        """The settings of one export, with sentence vectors as ``predict`` makes them."""
+        shared = predict.model_dump(include={"layer", "pooling", "skip_specials"})
+        return cls.model_validate({"format": form, "language": language, **shared})

@@ -97,8 +97,14 @@ def evaluations(config: Config) -> list[str]:
     ]
 
 
+def exports(config: Config) -> list[str]:
+    """The job that exports the main arm's final encoder, for transformers, no language by
+    default."""
+    return [f"hf/none/pretrain_btmlm/{made_by(config, config.arms[0], 'btmlm')}"]
+
+
 def jobs(config: Config) -> dict[str, list[str]]:
-    """Instances of every stage's jobs but the report's; ``[""]`` for a stage of one job."""
+    """Instances of every stage's jobs but the report's and the export's; ``[""]`` for a stage of one job."""
     scored = evaluations(config)
     streams = list(config.corpora.streams())
     return {

@@ -38,6 +38,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "xtreme_score": ("xtreme.score",),
     "xtreme_baseline": ("xtreme.score",),
     "report_build": ("report",),
+    "checkpoints_export": ("xtreme.predict",),
 }
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 
 from ernie_m.config.base import Section
+from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
 from ernie_m.config.pretrain import BacktranslateJob
 from ernie_m.config.root import Config
@@ -45,6 +46,9 @@ SLICES: dict[str, Callable[..., Section]] = {
     "xtreme_score": lambda config, task, *_: config.xtreme.score,
     "xtreme_baseline": lambda config, task: config.xtreme.score,
     "report_build": lambda config: config.report,
+    "checkpoints_export": lambda config, form, language, *_: ExportSettings.of(
+        form, language, config.xtreme.predict
+    ),
 }
 
 # Stages that draw at random with the run's seed. Fine-tuning has seeds of its own, in its instance.

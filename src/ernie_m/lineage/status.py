@@ -34,7 +34,8 @@ STATES = {
 def asked_for(config: Config) -> dict[str, str]:
     """Every job that a configuration asks for, with the stage, by the path of its record."""
     found = {}
-    for stage, instances in {**plan.jobs(config), "report_build": [""]}.items():
+    last = {"report_build": [""], "checkpoints_export": plan.exports(config)}
+    for stage, instances in {**plan.jobs(config), **last}.items():
         root = RESULTS if stage == SHARED else f"{RESULTS}/{config.run}"
         for instance in instances:
             parts = (root, stage, instance, RECORD)

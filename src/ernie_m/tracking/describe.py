@@ -21,6 +21,7 @@ PARTS = {
     "xtreme_finetune": ("task", "arm", "checkpoint", "seed"),
     "xtreme_predict": ("task", "arm", "checkpoint", "seed"),
     "xtreme_score": ("task", "arm", "checkpoint", "seed"),
+    "checkpoints_export": ("form", "default_language", "exported", "arm"),
 }
 CURRENT, SUPERSEDED = "no", "yes"  # values of the tag `superseded`
 # Shown above the experiment's table; what to type into its search box.

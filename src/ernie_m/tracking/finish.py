@@ -30,6 +30,7 @@ LOGGED = "record.sha256"
 USED = ("cpu_seconds", "memory_mb")  # what a record says of the resources that a job used
 LONGEST_NAME = 500  # of a data set, set by MLflow
 REPORT = "report_build"
+EXPORT = "checkpoints_export"  # the stage whose models are meant for others
 
 
 def _milliseconds(moment: str) -> int:
@@ -221,6 +222,25 @@ class Logger:
             },
         )
         self.models[file["sha256"]] = model.model_id
+        if record["stage"] == EXPORT:
+            self._publish(run_id, record, file, model.model_id)
+
+    def _publish(
+        self, run_id: str, record: dict[str, Any], file: dict[str, Any], model_id: str
+    ) -> None:
+        """A version in the model registry, which points at the entered model: nothing is copied."""
+        name = "-".join([self.session.run, *record["instance"].split("/")])
+        query = f"name = {store.quoted(name)}"
+        if not self.client.search_registered_models(query, max_results=1):
+            self.client.create_registered_model(name)
+        self.client.create_model_version(
+            name,
+            source=f"models:/{model_id}",
+            run_id=run_id,
+            model_id=model_id,
+            tags={"sha256": file["sha256"], "path": file["path"], "record": _record_path(record)},
+            description=f"The folder of {file['path']}; its README.md is the model card.",
+        )
 
     def close(self, status: str) -> None:
         """Close the parent; jobs that were attached and left no record have failed."""

@@ -1,0 +1,248 @@
+"""The model card: what an exported checkpoint is, told from the records of the jobs behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ernie_m.config.export import ExportSettings
+from ernie_m.model.architecture import Architecture
+from ernie_m.report import scores
+from ernie_m.report.evidence import Evidence
+from ernie_m.xtreme.catalogue import TASKS, Task
+
+# Points by which an average must be higher to be called so, as in the report.
+MARGIN = 1.0
+LIBRARY = {"hf": "transformers", "sentence-transformers": "sentence-transformers", "onnx": "onnx"}
+PAPER = """\
+@inproceedings{ouyang-etal-2021-ernie,
+  title     = {{ERNIE-M}: Enhanced Multilingual Representation by Aligning Cross-lingual Semantics
+               with Monolingual Corpora},
+  author    = {Ouyang, Xuan and Wang, Shuohuan and Pang, Chao and Sun, Yu and Tian, Hao and
+               Wu, Hua and Wang, Haifeng},
+  booktitle = {Proceedings of EMNLP 2021},
+  pages     = {27--38},
+  doi       = {10.18653/v1/2021.emnlp-main.3}
+}"""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the card is about. ``origin`` is the path of the checkpoint, ``stage`` what made it
+    (``pretrain_btmlm``), ``verdict`` what a check of its lineage said."""
+
+    origin: str
+    sha256: str
+    stage: str
+    instance: str
+    shape: Architecture
+    parameters: int
+    task: Task | None
+    settings: ExportSettings
+    verdict: str
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [" | ".join(cells) for cells in (head, ["---"] * len(head), *rows)]
+    return [f"| {line} |" for line in lines]
+
+
+def _sources(evidence: Evidence) -> list[dict[str, Any]]:
+    return [record["facts"]["settings"] for record in evidence.jobs("corpora_download")]
+
+
+def _licence(evidence: Evidence) -> str:
+    """The licence that all text is under, or ``other``."""
+    found = {source["licence"] for source in _sources(evidence)}
+    return found.pop().lower() if len(found) == 1 else "other"
+
+
+def _front(subject: Subject, evidence: Evidence) -> list[str]:
+    """The block that model hubs read."""
+    base = subject.settings.format
+    tags = ["ernie-m", "cross-lingual", *([subject.task.kind] if subject.task else [])]
+    return [
+        "---",
+        f"language: [{', '.join(subject.shape.languages)}]",
+        f"license: {_licence(evidence)}",
+        f"library_name: {LIBRARY[base]}",
+        f"tags: [{', '.join(tags)}]",
+        "---",
+    ]
+
+
+def _about(subject: Subject) -> list[str]:
+    shape = subject.shape
+    made = f"`{subject.stage}` ({subject.instance})" if subject.stage else "an unknown job"
+    what = f"fine-tuned on {subject.task.name}" if subject.task else "pre-trained"
+    return [
+        f"# ERNIE-M, reproduced: {what}",
+        "",
+        f"An encoder of XLM-R's architecture, {what} by the method of ERNIE-M (CAMLM, then "
+        f"BTMLM): {shape.layers} layers, width {shape.width}, {shape.heads} heads, "
+        f"{shape.vocabulary:,} pieces, {subject.parameters:,} parameters.",
+        "",
+        f"Exported from `{subject.origin}` (sha256 `{subject.sha256}`), made by {made}.",
+    ]
+
+
+def _data(evidence: Evidence) -> list[str]:
+    sources = _sources(evidence)
+    if not sources:
+        return ["No record of the text was at hand."]
+    rows = [
+        [s["id"], s["version"], s["licence"], s["home"], f"`{str(s['sha256'])[:16]}`"]
+        for s in sources
+    ]
+    note = (s["note"] for s in sources if s.get("note"))
+    return [*_table(["source", "version", "licence", "home", "sha256"], rows), "", *note]
+
+
+def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
+    """The settings of each training behind the checkpoint."""
+    arm = subject.instance.split("/")[1 if subject.task else 0]
+    rows = []
+    for stage, name in (("pretrain_camlm", "CAMLM stage"), ("pretrain_btmlm", "BTMLM stage")):
+        settings = evidence.settings(stage, arm)
+        if settings:
+            shares = (f"{k} {v:g}" for k, v in settings["objectives"].items() if v)
+            rate = settings["optimiser"]["learning_rate"]
+            batch = f"{settings['batch_tokens']:,}"
+            rows.append([name, ", ".join(shares), f"{settings['steps']:,}", batch, f"{rate:g}"])
+        if stage == subject.stage:
+            break
+    head = ["stage", "objectives (share of tokens)", "steps", "tokens a batch", "learning rate"]
+    lines = _table(head, rows) if rows else ["No record of the training was at hand."]
+    if subject.task:
+        own = evidence.settings("xtreme_finetune", subject.instance)
+        lines += [
+            "",
+            f"Fine-tuned in English: {own.get('epochs')} epochs, batches of "
+            f"{own.get('batch_size')}, learning rate {own.get('learning_rate')}.",
+        ]
+    return lines
+
+
+def _verdict(own: float, untrained: float | None, baseline: float | None) -> str:
+    above = [
+        name
+        for name, other in (("untrained encoder", untrained), ("best baseline", baseline))
+        if other is not None and own > other + MARGIN
+    ]
+    return "above " + " and ".join(above) if above else "not above untrained encoder or baseline"
+
+
+def _scores(subject: Subject, evidence: Evidence) -> list[str]:
+    """Averages over languages of this checkpoint, with what they have to be above."""
+    arm, stage = _evaluated_as(subject)
+    metrics = scores.main_metrics(evidence)
+    rows = []
+    for table in scores.tables(scores.read_scores(evidence), metrics, subject.shape.languages):
+        own = table.average(arm, stage)
+        about = subject.task is None or subject.task.name == table.task
+        if own is None or not about or table.metric != metrics.get(table.task):
+            continue
+        start = table.average(scores.MAIN_ARM, "initialise")
+        best = table.best_baseline.average if table.best_baseline else None
+        others = [cell.value if cell else None for cell in (start, best)]
+        numbers = [own.value, *others]
+        cells = ["" if value is None else f"{value:.1f}" for value in numbers]
+        name = table.task + (" (stand-in)" if table.standin else "")
+        rows.append([name, table.metric_name, *cells, _verdict(own.value, *others)])
+    if not rows:
+        return ["It was not evaluated, or its scores were not at hand."]
+    head = ["task", "metric", "this", "untrained", "best baseline", "verdict"]
+    return [
+        "Means over languages, in percent. The verdict asks for more than "
+        f"{MARGIN:g} point{'s' if MARGIN != 1 else ''}.",
+        "",
+        *_table(head, rows),
+    ]
+
+
+def _evaluated_as(subject: Subject) -> tuple[str, str]:
+    """Arm and stage under which the checkpoint is scored."""
+    if subject.task:
+        _, arm, stage, _ = subject.instance.split("/")
+        return arm, stage
+    return subject.instance, subject.stage.removeprefix("pretrain_")
+
+
+def _limits(subject: Subject, evidence: Evidence) -> list[str]:
+    standin = any(TASKS[name].standin for name in scores.main_metrics(evidence) if name in TASKS)
+    lines = [
+        "- It knows the languages and the kind of text above; what it does with others was not "
+        "measured.",
+        "- Its text was not screened for bias, and it repeats what is in it.",
+    ]
+    if standin:
+        lines.append(
+            "- The tasks marked stand-in are made of held-out text of the same source. Their "
+            "scores must not be set beside published XTREME scores."
+        )
+    if subject.shape.language_embeddings:
+        default = subject.settings.language
+        lines.append(
+            "- In training each token carried an embedding of its language. Here token type 0, the "
+            f"default, is {'no language' if default == 'none' else f'`{default}`'}; types "
+            f"1 to {len(subject.shape.languages)} are {', '.join(subject.shape.languages)}. "
+            "Without its language a text is read a little differently than in training."
+        )
+    if subject.shape.pair_positions == "reset" and subject.settings.format != "onnx":
+        lines.append(
+            "- Positions of a pair's second text began again at 0 in training. Pass "
+            "`position_ids` to have the same: 2, 3, ... for `<s> A </s>`, and again from 2 for "
+            "`</s> B </s>`."
+        )
+    return lines
+
+
+def _loading(subject: Subject) -> list[str]:
+    form, kinds = subject.settings.format, {"pair": "SequenceClassification"}
+    kinds |= {"tagging": "TokenClassification", "qa": "QuestionAnswering"}
+    auto = "AutoModelFor" + (kinds[subject.task.kind] if subject.task else "MaskedLM")
+    code = {
+        "hf": [
+            f"from transformers import {auto}, AutoTokenizer",
+            "",
+            'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
+            f'model = {auto}.from_pretrained("FOLDER")',
+            'found = model(**tokenizer("A text", return_tensors="pt"))',
+        ],
+        "sentence-transformers": [
+            "from sentence_transformers import SentenceTransformer",
+            "",
+            'model = SentenceTransformer("FOLDER")',
+            'vectors = model.encode(["A text", "Ein Text"])',
+        ],
+        "onnx": [
+            "import onnxruntime",
+            "",
+            'session = onnxruntime.InferenceSession("FOLDER/model.onnx")',
+            "# input_ids, attention_mask, token_type_ids: int64 [rows, tokens]",
+            'session.run(["last_hidden_state"], inputs)',
+        ],
+    }
+    return ["```python", *code[form], "```"]
+
+
+def card(subject: Subject, evidence: Evidence) -> str:
+    """The card as Markdown with the front matter of model hubs."""
+    sections: dict[str, list[str]] = {
+        "Data": [f"Languages: {', '.join(subject.shape.languages)}.", "", *_data(evidence)],
+        "Recipe": _recipe(subject, evidence),
+        "Scores": _scores(subject, evidence),
+        "Limits": _limits(subject, evidence),
+        "Loading": _loading(subject),
+        "Lineage": [
+            "Files and records from this checkpoint back to the downloaded bytes: "
+            f"{subject.verdict} at export. `ernie-m audit {subject.origin}` checks them again, "
+            "with code and settings."
+        ],
+        "Citation": ["```bibtex", PAPER, "```"],
+    }
+    lines = [*_front(subject, evidence), "", *_about(subject)]
+    for title, content in sections.items():
+        lines += ["", f"## {title}", "", *content]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,109 @@
+"""Write a checkpoint as a folder for transformers or sentence-transformers, or as ONNX.
+
+  ernie-m export hf
+  ernie-m export hf results/default/xtreme_finetune/standin_qa/ernie_m/btmlm/seed1 --out qa
+  ernie-m export sentence-transformers results/default/pretrain_btmlm/ernie_m --language de
+
+This runs the stage checkpoints.export, which leaves a model card (README.md) and a lineage record
+in the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ernie_m.checkpoints.folder import vocabulary_in
+from ernie_m.checkpoints.forms import files_of_form
+from ernie_m.config.export import FORMATS, ExportSettings
+from ernie_m.config.xtreme import PredictSettings
+from ernie_m.errors import UserError
+from ernie_m.lineage.graph import RESULTS, SHARED
+from ernie_m.lineage.keys import layers_of
+from ernie_m.report.evidence import normal
+
+LATEST = Path("results/default/pretrain_btmlm/ernie_m")
+STAGE = "checkpoints_export"
+# Jobs whose records do not stand behind a checkpoint, or are made after its export.
+LATER = (STAGE, "report_build")
+
+
+def _run_of(model: Path) -> Path | None:
+    """The run's folder ``results/<run>`` that a checkpoint lies in, if it does."""
+    parts = Path(normal(model)).parts
+    inside = len(parts) > 3 and parts[0] == RESULTS
+    return Path(*parts[:2]) if inside else None
+
+
+def _evidence(run: Path | None) -> dict[str, list[Path]]:
+    """What the card is told from: records and scores of the run, none outside a run."""
+    if run is None:
+        return {}
+    folders = [run, run.parent / SHARED]
+    found = sorted(path for folder in folders for path in folder.rglob("record.json"))
+    records = [path for path in found if path.relative_to(run.parent).parts[1] not in LATER]
+    return {
+        "records": records,
+        "scores": sorted(run.glob("xtreme_score/**/scores.json")),
+        "baselines": sorted(run.glob("xtreme_baseline/*/scores.json")),
+    }
+
+
+def _settings(run: Path | None, form: str, language: str) -> ExportSettings:
+    """As the rule would give them; of a run that no configuration in `config/` is of, defaults."""
+    layers = layers_of(run.name) if run else None
+    predict = layers.config.xtreme.predict if layers else PredictSettings()
+    return ExportSettings.of(form, language, predict)
+
+
+def _words(model: Path, form: str, language: str, out: Path | None) -> tuple[Path, list[str]]:
+    """The folder, and the command line of the stage."""
+    run = _run_of(model)
+    if run is None and out is None:
+        raise UserError(f"{model} lies in no run.", "Say where the export goes by --out FOLDER.")
+    place = normal(model.parent.relative_to(run) if run else Path(model.parent.name))
+    instance = f"{form}/{language}/{place}"
+    folder = out or Path(str(run), STAGE, instance)
+    inputs = {"model": [model], "tokenizer": [vocabulary_in(model.parent)], **_evidence(run)}
+    words = ["--instance", instance, "--settings", _settings(run, form, language).model_dump_json()]
+    for name, paths in inputs.items():
+        words += ["--input", name, *(normal(path) for path in paths)]
+    for name, files in files_of_form(form).items():
+        words += ["--output", name, *(normal(folder / file) for file in files)]
+    return folder, [*words, "--record", normal(folder / "record.json")]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status of the stage."""
+    parser = argparse.ArgumentParser(
+        prog="ernie-m export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("format", choices=FORMATS)
+    parser.add_argument(
+        "model",
+        nargs="?",
+        type=Path,
+        default=LATEST,
+        help=f"checkpoint of this project, file or folder (default: {LATEST})",
+    )
+    parser.add_argument(
+        "--language",
+        default="none",
+        help="language whose embedding is added when nothing else is said (default: none)",
+    )
+    parser.add_argument("--out", type=Path, help="folder (default: in the run of the checkpoint)")
+    args = parser.parse_args(arguments)
+    model = args.model / "model.safetensors" if args.model.is_dir() else args.model
+    if not model.is_file():
+        raise UserError(f"There is no checkpoint {model}.", "Name one, or run the pipeline first.")
+    folder, words = _words(model, args.format, args.language, args.out)
+    command = [sys.executable, "-m", "ernie_m.checkpoints.export", *words]
+    status = subprocess.run(command, check=False).returncode
+    if status == 0:
+        print(folder)
+    return status

@@ -1,0 +1,54 @@
+"""Show how alike texts are to a model, or write their vectors.
+
+  ernie-m embed "en:The device is offline" "de:Das Gerät ist offline" "de:Guten Morgen"
+  ernie-m embed --vectors "en:The device is offline" > vectors.jsonl
+
+Vectors are made as the retrieval tasks make them: layer and pooling are options. A language's mean
+is not subtracted, because a few texts have none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from ernie_m.config.xtreme import PredictSettings
+from ernie_m.model.architecture import POSITION_OFFSET
+from ernie_m.use.common import Model, Text, parser
+from ernie_m.xtreme.layout import Reader
+from ernie_m.xtreme.retrieval import embed
+
+USUAL = PredictSettings()
+
+
+def vectors(model: Model, texts: Sequence[Text], settings: PredictSettings) -> np.ndarray:
+    """Unit vectors float32 ``[n, D]``."""
+    longest = model.model.shape.max_positions - POSITION_OFFSET
+    found = []
+    for text in texts:
+        shape = model.model.shape
+        reader = Reader(model.tokenizer, shape, longest, "own" if text.language else "none")
+        found.append(embed(model.model.encoder, reader, [text.text], text.language, settings)[0])
+    return np.stack(found)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    own = parser("embed", __doc__)
+    own.add_argument("texts", nargs="+", help="texts, as LANGUAGE:TEXT")
+    own.add_argument("--vectors", action="store_true", help="write vectors as JSON lines")
+    own.add_argument("--layer", type=int, default=USUAL.layer, help="default: %(default)s")
+    own.add_argument("--pooling", choices=("mean", "cls"), default=USUAL.pooling)
+    args = own.parse_args(arguments)
+    model = Model.open(args.model)
+    settings = PredictSettings(layer=args.layer, pooling=args.pooling, centre=False)
+    found = vectors(model, [model.parse(text) for text in args.texts], settings)
+    if args.vectors:
+        for text, vector in zip(args.texts, found.tolist(), strict=True):
+            print(json.dumps({"text": text, "vector": vector}, ensure_ascii=False))
+        return 0
+    for text, row in zip(args.texts, found @ found.T, strict=True):
+        print("  ".join(f"{value:5.2f}" for value in row), "", text)
+    return 0

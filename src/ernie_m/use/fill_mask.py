@@ -1,0 +1,54 @@
+"""Show what a model expects at each `<mask>` of a text.
+
+ernie-m fill-mask "en:The device is <mask>."
+ernie-m fill-mask --model exported/ --top 3 "de:Das Gerät ist <mask>."
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ernie_m.model.packing import pack, sentences
+from ernie_m.objectives.layout import FIRST_PIECE
+from ernie_m.use.common import Model, Text, parser
+
+MASK = "<mask>"
+
+
+@torch.no_grad()
+def fill(model: Model, text: Text, top: int) -> list[list[tuple[float, str]]]:
+    """For each mask of ``text``, the ``top`` likeliest pieces with their probabilities."""
+    parts = model.tokenizer.encode(text.text.split(MASK))
+    ids = [model.tokenizer.bos_id, *parts[0]]
+    for part in parts[1:]:
+        ids += [model.tokenizer.mask_id, *part]
+    ids.append(model.tokenizer.eos_id)
+    model.check_length(ids)
+    batch = pack(sentences([ids], [model.row(text)]), len(ids))
+    where = torch.tensor([place for place, i in enumerate(ids) if i == model.tokenizer.mask_id])
+    scores = model.model(batch, where).softmax(dim=1)[:, FIRST_PIECE:-1]
+    best = scores.topk(min(top, scores.shape[1]), dim=1)
+    pieces = [
+        [model.tokenizer.piece(i + FIRST_PIECE) for i in row] for row in best.indices.tolist()
+    ]
+    return [
+        list(zip(values, names, strict=True))
+        for values, names in zip(best.values.tolist(), pieces, strict=True)
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    own = parser("fill-mask", __doc__)
+    own.add_argument("text", help=f"text with {MASK} in it, as LANGUAGE:TEXT")
+    own.add_argument("--top", type=int, default=5, help="pieces to show (default: 5)")
+    args = own.parse_args(arguments)
+    if MASK not in args.text:
+        own.error(f"the text has no {MASK}")
+    model = Model.open(args.model)
+    for number, found in enumerate(fill(model, model.parse(args.text), args.top), start=1):
+        for value, piece in found:
+            print(f"mask {number}  {value:6.1%}  {piece}")
+    return 0

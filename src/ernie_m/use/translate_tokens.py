@@ -1,0 +1,54 @@
+"""Show what back-translation generates for a sentence, in each language.
+
+  ernie-m translate-tokens "en:The device is offline"
+  ernie-m translate-tokens --ratio 1 --to de --to ru "en:The device is offline"
+
+This is the generating step of BTMLM: placeholders behind the sentence, all filled at once, so what
+comes out are likely words of a translation, not a translation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ernie_m.config.pretrain import BacktranslateSettings
+from ernie_m.pretrain.backtranslate import generate
+from ernie_m.ragged import Ragged
+from ernie_m.use.common import Model, Text, parser
+
+
+def translate(model: Model, text: Text, targets: Sequence[str], ratio: float) -> list[list[str]]:
+    """The pieces generated for ``text`` in each of ``targets``; raises :class:`UserError`."""
+    model.needs_language(text)
+    (ids,) = model.tokenizer.encode([text.text])
+    model.check_length([*ids, *ids])
+    rows = np.array([model.model.shape.language_index(target) for target in targets])
+    source = Ragged.of([ids] * len(targets), model.model.shape.vocabulary)
+    language = np.full(len(targets), model.row(text))
+    found = generate(model.model, source, language, rows, ratio)
+    return [
+        [model.tokenizer.piece(int(i)) for i in found.tokens[first:last]]
+        for first, last in zip(found.offsets[:-1], found.offsets[1:], strict=True)
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line; returns the exit status."""
+    own = parser("translate-tokens", __doc__)
+    own.add_argument("text", help="a sentence, as LANGUAGE:TEXT")
+    own.add_argument("--to", action="append", help="a target language (default: all others)")
+    own.add_argument(
+        "--ratio",
+        type=float,
+        default=BacktranslateSettings().placeholder_ratio,
+        help="placeholders by tokens of the sentence (default: %(default)s)",
+    )
+    args = own.parse_args(arguments)
+    model = Model.open(args.model)
+    text = model.parse(args.text)
+    targets = args.to or [code for code in model.model.shape.languages if code != text.language]
+    for target, pieces in zip(targets, translate(model, text, targets, args.ratio), strict=True):
+        print(f"{target}  {' '.join(pieces)}")
+    return 0

@@ -1,0 +1,120 @@
+"""An export is a job with a record, and a card that its lineage tells; the commands read any."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from ernie_m import cli
+from ernie_m.checkpoints import command
+from ernie_m.checkpoints.forms import files_of_form
+from ernie_m.lineage.digest import file_sha256
+from ernie_m.lineage.record import seal
+from ernie_m.model.checkpoint import save
+from ernie_m.use import align, embed, fill_mask, translate_tokens
+from ernie_m.use.common import Model
+
+MODEL = "results/default/pretrain_btmlm/ernie_m"
+
+
+@pytest.fixture
+def run(model, vocabulary, tmp_path, monkeypatch) -> Path:
+    """A run's folder with a checkpoint and its vocabulary, without records."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(command.__file__).parents[2]))
+    Path(MODEL).mkdir(parents=True)
+    save(Path(MODEL, "model.safetensors"), model, model.shape, {"stage": "btmlm"})
+    Path("results/default/tokenizer_train").mkdir()
+    Path("results/default/tokenizer_train/spm.model").write_bytes(vocabulary.read_bytes())
+    return tmp_path
+
+
+def test_an_export_has_a_record_and_a_card(run, capsys) -> None:
+    assert cli.main(["export", "hf", MODEL, "--language", "de"]) == 0
+    folder = Path("results/default/checkpoints_export/hf/de/pretrain_btmlm/ernie_m")
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder)
+    named = files_of_form("hf")
+    record = json.loads((folder / "record.json").read_text())
+    assert record["seal"] == seal(record) and record["module"] == "ernie_m.checkpoints.export"
+    for name, files in named.items():
+        recorded = record["facts"]["outputs"][name]
+        assert [Path(file["path"]).name for file in recorded] == [Path(f).name for f in files]
+        assert all(file_sha256(Path(file["path"])) == file["sha256"] for file in recorded)
+    (read,) = record["facts"]["inputs"]["model"]
+    assert read["sha256"] == file_sha256(Path(MODEL, "model.safetensors"))
+    page = (folder / "README.md").read_text()
+    assert "language: [en, de, ru]" in page and read["sha256"] in page
+    assert "the default, is `de`" in page and "No record of the text" in page
+    assert not list(folder.glob(".partial*"))
+
+
+def test_what_cannot_be_exported_is_refused(run, capsys) -> None:
+    assert cli.main(["export", "hf", MODEL, "--language", "fi"]) == 1
+    assert cli.main(["export", "hf", "nowhere"]) == 1
+    assert "There is no checkpoint nowhere" in capsys.readouterr().err
+    assert not Path(
+        "results/default/checkpoints_export/hf/fi/pretrain_btmlm/ernie_m/README.md"
+    ).exists()
+    with pytest.raises(SystemExit):
+        cli.main(["export", "pickle"])
+
+
+def test_commands_read_our_checkpoint_and_its_export_alike(run, model, tokenizer) -> None:
+    from ernie_m.checkpoints import huggingface
+
+    Path("hf").mkdir()
+    huggingface.write_tokenizer(
+        Path("hf"), tokenizer.path.read_bytes(), tokenizer.path, model.shape
+    )
+    huggingface.write_model(Path("hf"), model.state_dict(), model.shape, "none")
+    ours, theirs = Model.open(Path(MODEL)), Model.open(Path("hf"))
+    line = ours.parse("de:list <mask> table")
+    assert line.language == "de" and ours.parse("xx:text").language == ""
+    found = fill_mask.fill(ours, line, 4)
+    assert found == fill_mask.fill(theirs, line, 4) and [len(row) for row in found] == [4]
+    texts = [ours.parse(one) for one in ("de:bild", "ru:список", "figure")]
+    usual = embed.USUAL.model_copy(update={"centre": False})
+    vectors = embed.vectors(ours, texts, usual)
+    assert (vectors == embed.vectors(theirs, texts, usual)).all()
+    assert translate_tokens.translate(
+        ours, texts[0], ["en", "ru"], 1.0
+    ) == translate_tokens.translate(theirs, texts[0], ["en", "ru"], 1.0)
+
+
+def test_the_likeliest_pieces_are_the_head_s(run, model, tokenizer) -> None:
+    opened = Model.open(Path(MODEL))
+    ((best, *_),) = fill_mask.fill(opened, opened.parse("en:<mask>"), 1)
+    from ernie_m.model.packing import pack, sentences
+
+    batch = pack(sentences([[0, tokenizer.mask_id, 2]], [0]), 3)
+    with torch.no_grad():
+        scores = model(batch, torch.tensor([1])).softmax(1)[0, 4:-1]
+    assert best == (pytest.approx(scores.max().item()), tokenizer.piece(4 + int(scores.argmax())))
+
+
+def test_the_picture_shows_every_pair_of_tokens(run, capsys) -> None:
+    words = ["align", "--model", MODEL, "en:list <table>", "de:liste & bild", "--out", "a.svg"]
+    assert cli.main(words) == 0
+    opened = Model.open(Path(MODEL))
+    (rows, columns), values = align.similarity(
+        opened, (opened.parse(words[3]), opened.parse(words[4])), -2
+    )
+    picture = Path("a.svg").read_text(encoding="utf-8")
+    from xml.etree import ElementTree
+
+    ElementTree.fromstring(picture)
+    assert len(re.findall("<title>", picture)) == len(rows) * len(columns) == values.numel()
+    assert values.abs().max() <= 1 + 1e-5
+    same, likeness = align.similarity(opened, (opened.parse("en:list"),) * 2, -2)
+    if len(same[0]) > 1:
+        assert torch.allclose(likeness.diagonal(), torch.ones(len(same[0])), atol=1e-5)
+
+
+def test_texts_that_cannot_be_read_are_refused(run, capsys) -> None:
+    assert cli.main(["translate-tokens", "--model", MODEL, "no language"]) == 1
+    assert "does not say its language" in capsys.readouterr().err
+    assert cli.main(["embed", "--model", MODEL, "en:ok", "--layer", "9"]) == 1
+    assert cli.main(["fill-mask", "--model", MODEL, "en:" + "list " * 200 + "<mask>"]) == 1
+    assert "the encoder reads 128" in capsys.readouterr().err

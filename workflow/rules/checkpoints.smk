@@ -1,0 +1,40 @@
+# For others: the trained encoder in the forms that they load.
+
+
+rule checkpoints_export:
+    """A checkpoint that only this code reads is of use to nobody else. The final encoder is written
+    as a folder for transformers, beside a card that tells what it is from the records: a rule, so
+    that it is remade when the model is, kept by DVC, audited, and entered in MLflow's registry.
+    """
+    input:
+        model=lambda wildcards: checkpoint(wildcards.variant, "btmlm"),
+        tokenizer=rules.tokenizer_train.output.model,
+        scores=files("xtreme_score", "scores.json"),
+        baselines=files("xtreme_baseline", "scores.json"),
+        records=[file for stage in JOBS for file in files(stage, "record.json")],
+    output:
+        **{
+            name: [f"<results>/checkpoints_export/{EXPORT}/{file}" for file in names]
+            for name, names in files_of_form("hf").items()
+        },
+        record=f"<results>/checkpoints_export/{EXPORT}/record.json",
+    log:
+        f"<logs>/checkpoints_export/{EXPORT}.log",
+    benchmark:
+        f"<benchmarks>/checkpoints_export/{EXPORT}.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code_digest("ernie_m.checkpoints.export"),
+        settings=settings("checkpoints_export", EXPORT),
+    shell:
+        command(
+            "ernie_m.checkpoints.export",
+            EXPORT.format(variant="{wildcards.variant}"),
+            inputs="model tokenizer scores baselines records",
+            outputs="model card files",
+        )
