@@ -104,7 +104,8 @@ def exports(config: Config) -> list[str]:
 
 
 def jobs(config: Config) -> dict[str, list[str]]:
-    """Instances of every stage's jobs but the report's and the export's; ``[""]`` for a stage of one job."""
+    """Instances of every stage's jobs but the report's and the export's; ``[""]`` for a stage of
+    one job."""
     scored = evaluations(config)
     streams = list(config.corpora.streams())
     return {
