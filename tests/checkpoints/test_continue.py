@@ -29,8 +29,7 @@ def config(tmp_path_factory):
     overlay = tmp_path_factory.mktemp("config") / "mine.yaml"
     shape = {"width": 32, "heads": 4, "ffn": 64, "max_positions": 130, "dropout": 0.0}
     corpora = {"languages": list(LANGUAGES), "pairs": list(PAIRS)}
-    alone = {stage: {"num_threads": 1} for stage in ("camlm", "btmlm")}
-    overlay.write_text(json.dumps({"model": shape, "corpora": corpora, "pretrain": alone}))
+    overlay.write_text(json.dumps({"model": shape, "corpora": corpora}))
     return read("config/tiny.yaml", overlay)
 
 
