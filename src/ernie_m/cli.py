@@ -25,6 +25,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "planning": {
         "plan": ("ernie_m.planning.plan", "what a configuration would cost, stage by stage"),
+        "card": ("ernie_m.corpora.card", "a data card for each training corpus of a run"),
     },
     "lineage": {
         "audit": ("ernie_m.lineage.audit", "what stands behind a number, and whether it holds"),

@@ -1,0 +1,251 @@
+"""Write a data card for each training corpus of a finished run: where the text is from and under
+which licence, how much there was and what was dropped and why, with examples of both.
+
+Cards are Markdown files in `results/<run>/cards/`, made from the statistics that the stages left;
+they are no input of anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ernie_m.config import plan
+from ernie_m.config.corpora import DatasetRow
+from ernie_m.config.load import read
+from ernie_m.config.root import Config
+from ernie_m.corpora.hashing import hash64
+from ernie_m.errors import UserError
+from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
+
+SHOWN = 5
+_WIDTH = 160
+
+EXAMPLES = """\
+examples:
+  ernie-m card
+  ernie-m card mono-de parallel-en-de --configfile config/study.yaml"""
+
+
+@dataclass
+class Step:
+    """One stage's account: rows before and after, drops by reason, examples by reason."""
+
+    name: str
+    before: int
+    after: int
+    dropped: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+
+    def add(self, facts: Mapping[str, Any]) -> None:
+        """Take in the drops of one statistics file."""
+        self.dropped.update(facts["dropped"])
+        for reason, examples in facts["examples"].items():
+            self.examples.setdefault(reason, []).extend(examples)
+
+
+class Results:
+    """What a run left, as far as the cards need it."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.folder = config, Path("results", config.run)
+
+    def json(self, *parts: str) -> Any:
+        """A statistics file; raises :class:`UserError` when its stage has not been run."""
+        path = self.folder.joinpath(*parts)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(
+                f"{path} is not there.",
+                "Run `snakemake --cores all tokenizer` with the same --configfile first.",
+            ) from None
+
+    def shards(self, corpus: str) -> list[str]:
+        """The shards of a corpus; none where it is processed in memory."""
+        own = [job for job in plan.shards(self.config) if job.startswith(f"{corpus}/")]
+        return [job.rsplit("/", 1)[1] for job in own]
+
+    def manifests(self, corpus: str) -> list[Path]:
+        """The manifests of its encoded files."""
+        shards = self.shards(corpus)
+        stage = "tokenizer_pack" if shards else "tokenizer_encode"
+        return [
+            self.folder.joinpath(stage, corpus, shard, "manifest.json") for shard in shards or [""]
+        ]
+
+    def texts(self, corpus: str) -> list[Path]:
+        """The files of its training text."""
+        shards = self.shards(corpus)
+        if not shards:
+            return [self.folder / "corpora_split" / f"{corpus}-train.parquet"]
+        return [
+            self.folder / "corpora_select" / corpus / shard / "train.parquet" for shard in shards
+        ]
+
+    def steps(self, corpus: str) -> list[Step]:
+        """The stages that dropped rows, in order."""
+        return self._in_shards(corpus) if self.shards(corpus) else self._in_memory(corpus)
+
+    def _in_shards(self, corpus: str) -> list[Step]:
+        steps = []
+        for stage in ("corpora_filter", "corpora_select"):
+            step = Step(stage, 0, 0)
+            for shard in self.shards(corpus):
+                facts = self.json(stage, corpus, shard, "stats.json")
+                step.before += facts["rows_in"]
+                step.after += facts["rows_in"] - sum(facts["dropped"].values())
+                step.add(facts)
+            steps.append(step)
+        return steps
+
+    def _in_memory(self, corpus: str) -> list[Step]:
+        steps = []
+        kind, name = corpus.split("-", 1)
+        split = self.json("corpora_split", "stats.json")
+        for code in name.split("-"):
+            facts = self.json("corpora_clean", code, "stats.json")
+            step = Step(f"corpora_clean, {code}", facts["rows_in"], facts["rows_out"])
+            step.add(facts)
+            own = split["languages"][code]
+            dropped = sum(own["dropped"].values())
+            train = own["rows"]["train"]
+            division = Step(f"corpora_split, {code}, training part", train, train - dropped)
+            division.add(own)
+            steps += [step, division]
+        part = split["pairs"][name] if kind == "parallel" else split["languages"][name]["mono"]
+        facts = part["train"]
+        after = facts["pairs" if kind == "parallel" else "sentences"]
+        last = Step(f"corpora_split, {corpus}", after + sum(facts["dropped"].values()), after)
+        last.add(facts)
+        return [*steps, last]
+
+
+def _source(row: DatasetRow) -> Iterator[str]:
+    origin = row.url or row.path or row.hub or f"PyPI package {row.package}"
+    yield f"- **{row.id}** {row.version}: {origin}"
+    yield f"  Licence {row.licence}; home {row.home}."
+    digest = row.sha256 or "none published; the first download is trusted"
+    yield f"  SHA-256 {digest}."
+
+
+def _cell(text: str) -> str:
+    """Text as it may stand in a line of Markdown."""
+    short = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return "`" + short.replace("`", "'").replace("\n", " ") + "`"
+
+
+def _example(example: Mapping[str, str]) -> str:
+    return " / ".join(_cell(text) for name, text in example.items() if name not in ("id", "like"))
+
+
+def _samples(paths: Sequence[Path]) -> Iterator[str]:
+    """A few training rows, chosen by the hash of their ids from the first block of each file."""
+    found: list[tuple[int, str]] = []
+    for path in paths:
+        file = pq.ParquetFile(path)
+        if file.num_row_groups:
+            rows = file.read_row_group(0).slice(0, 10_000).to_pylist()
+            texts = (
+                {key: row[key] for key in row if key not in ("id", "group")} | {"id": row["id"]}
+                for row in rows
+            )
+            found += [(hash64("card", text["id"]), _example(text)) for text in texts]
+            found = sorted(found)[:SHOWN]
+    yield from (f"- {line}" for _, line in found)
+
+
+def _drops(step: Step) -> Iterator[str]:
+    yield f"\n### {step.name}\n"
+    yield f"{step.before:,} rows came, {step.after:,} stayed."
+    if step.dropped:
+        yield "\n| Reason | Rows | For example |\n| --- | --- | --- |"
+        for reason, count in step.dropped.most_common():
+            first = min(step.examples[reason], key=lambda example: hash64(*example.values()))
+            shown = _example(first).replace("|", "\\|")
+            yield f"| {reason} | {count:,} | {shown} |"
+
+
+def _problems(rows: Sequence[DatasetRow], steps: Sequence[Step]) -> Iterator[str]:
+    for row in rows:
+        if row.note:
+            yield f"- {row.id}: {row.note.strip()}"
+    for step in steps:
+        for reason, count in step.dropped.most_common(1):
+            if count > 0.1 * step.before:
+                share = count / step.before
+                yield f"- {step.name} dropped {share:.0%} of the rows as `{reason}`: look at them."
+    if any(row.sha256 is None for row in rows):
+        yield "- Upstream publishes no digest: that these are the intended bytes is taken on trust."
+
+
+def card(results: Results, corpus: str) -> str:
+    """The card of one corpus, as Markdown."""
+    config = results.config
+    codes = corpus.split("-")[1:]
+    rows = config.corpora.streams().get(corpus) or [
+        row
+        for row in config.corpora.rows().values()
+        if all(code in row.languages for code in codes)
+    ]
+    steps = results.steps(corpus)
+    kind = corpus.split("-")[0]
+    alike = [name for name in _corpora(config) if name.startswith(kind)]
+    counts = sequence_counts((path for name in alike for path in results.manifests(name)), kind)
+    name, alpha = "-".join(codes), config.pretrain.camlm.alpha
+    manifests = [json.loads(path.read_text(encoding="utf-8")) for path in results.manifests(corpus)]
+    tokens = sum(part["tokens"] for one in manifests for part in one["parts"]["train"])
+    lines = [
+        f"# {corpus}",
+        "",
+        f"Training text of the run `{config.run}` in {' and '.join(codes)}: {counts[name]:,} "
+        f"sequences, {tokens:,} tokens. Stage 1 draws it with probability "
+        f"{sampling_shares(counts, alpha)[name]:.2%} among {len(counts)} (alpha {alpha:g}).",
+        "\n## Sources\n",
+        *(line for row in rows for line in _source(row)),
+        "\n## Samples\n",
+        *_samples(results.texts(corpus)),
+        "\n## What was dropped",
+        *(line for step in steps for line in _drops(step)),
+        "\n## Known problems\n",
+        *(list(_problems(rows, steps)) or ["- None was found."]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _corpora(config: Config) -> list[str]:
+    return plan.corpora(config) or list(config.corpora.streams())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the cards; raises :class:`UserError` for a corpus that the run does not have."""
+    parser = argparse.ArgumentParser(
+        prog="ernie-m card",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("corpora", nargs="*", metavar="corpus", help="all where none is named")
+    parser.add_argument("--configfile", nargs="+", default=[], help="overlays, as for snakemake")
+    given = parser.parse_args(arguments)
+    results = Results(read(*given.configfile))
+    known = _corpora(results.config)
+    for corpus in given.corpora:
+        if corpus not in known:
+            raise UserError(
+                f"This run has no corpus `{corpus}`.", f"Name one of {', '.join(known)}."
+            )
+    for corpus in given.corpora or known:
+        path = results.folder / "cards" / f"{corpus}.md"
+        text = card(results, corpus)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path}")
+    return 0
