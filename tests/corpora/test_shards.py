@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ernie_m.config.corpora import FilterSettings, ShardRules
+from ernie_m.config.corpora import FilterSettings, HeldOutRules, MatchRules, SelectRules
 from ernie_m.config.tokenizer import EncodeSettings, TrainSettings
 from ernie_m.corpora import filter as filter_stage
 from ernie_m.corpora import fingerprints, held_out, match, select, streams
@@ -71,8 +71,14 @@ def hashes(tmp_path):
     text = "The QUESTION that is asked in the test is this!"
     examples.write_text(json.dumps({"id": "1", "question": text, "label": "short"}) + "\n")
     target = tmp_path / "hashes.arrow"
-    run_stage(held_out.run, ShardRules(), {"examples": [examples]}, {"hashes": [target]})
+    run_stage(held_out.run, HeldOutRules(), {"examples": [examples]}, {"hashes": [target]})
     return target
+
+
+def only(section, values):
+    """A stage's own of some settings."""
+    known = {name: value for name, value in values.items() if name in section.model_fields}
+    return section(**known)
 
 
 def through(tmp_path, rows_files, shards, corpus="mono-de", **rules):
@@ -93,19 +99,18 @@ def through(tmp_path, rows_files, shards, corpus="mono-de", **rules):
     for k in range(shards):
         run_stage(
             filter_stage.run,
-            FilterSettings(**own, shards=shards),
+            only(FilterSettings, own | {"shards": shards}),
             {"corpus": rows_files, "held_out": [held]},
             {name: [paths[k]] for name, paths in kept.items()},
             f"{corpus}/{k}",
         )
-    del own["language_id"], own["min_chars"]
     drops = {"repeated": [folder / "rows.arrow"], "alike": [folder / "documents.arrow"]}
     inputs = {name: kept[name] for name in ("rows", "lines", "documents")}
-    run_stage(match.run, ShardRules(**own), inputs, drops, corpus)
+    run_stage(match.run, only(MatchRules, own), inputs, drops, corpus)
     for k in range(shards):
         run_stage(
             select.run,
-            ShardRules(**own),
+            only(SelectRules, own),
             {"kept": [kept["rows"][k]], **drops},
             {name: [paths[k]] for name, paths in chosen.items()},
             f"{corpus}/{k}",

@@ -213,21 +213,9 @@ class CleanSettings(Section):
         return self
 
 
-class ShardRules(Section):
-    """How documents and pairs of large corpora are processed: in shards, with constant memory."""
+class FilterRules(Section):
+    """Filters on single rows of documents and pairs, beside those of `corpora.clean`."""
 
-    shard_bytes: int = Field(
-        8_000_000_000,
-        ge=1_000,
-        description="Bytes of text that a shard should hold, by the registry's `text_bytes`; their "
-        "number decides how many jobs share a corpus, and changes no result.",
-    )
-    valid_share: float = Field(
-        0.001,
-        ge=0.0,
-        lt=0.5,
-        description="Share of documents or pairs held out for validation losses.",
-    )
     min_letter_share: float = Field(
         0.5,
         ge=0.0,
@@ -252,6 +240,22 @@ class ShardRules(Section):
     same_digits: bool = Field(
         True, description="Whether pairs whose numbers differ are dropped, as in `corpora.split`."
     )
+
+
+class HeldOutRules(Section):
+    """Which texts of the evaluation tasks training text must not hold."""
+
+    decontaminate_min_chars: int = Field(
+        30,
+        ge=1,
+        description="Characters from which an evaluation text counts; shorter ones (labels, names) "
+        "are in every corpus.",
+    )
+
+
+class MatchRules(Section):
+    """What counts as a repetition across all shards of a corpus."""
+
     exact_duplicates: bool = Field(
         True,
         description="Whether a paragraph or pair is kept only where it stands first in the corpus, "
@@ -269,22 +273,41 @@ class ShardRules(Section):
         description="Jaccard similarity of five-word shingles (characters where words are not "
         "spaced) from which two documents are nearly the same.",
     )
+
+
+class SelectRules(Section):
+    """What is held out of the rest."""
+
+    valid_share: float = Field(
+        0.001,
+        ge=0.0,
+        lt=0.5,
+        description="Share of documents or pairs held out for validation losses.",
+    )
+
+
+class ShardRules(SelectRules, MatchRules, HeldOutRules, FilterRules):
+    """How documents and pairs of large corpora are processed: in shards, with constant memory."""
+
+    shard_bytes: int = Field(
+        8_000_000_000,
+        ge=1_000,
+        description="Bytes of text that a shard should hold, by the registry's `text_bytes`; their "
+        "number decides how many jobs share a corpus, and changes no result.",
+    )
     decontaminate: bool = Field(
         True,
         description="Whether rows with a text of the evaluation tasks are dropped; case and "
         "punctuation do not count.",
     )
-    decontaminate_min_chars: int = Field(
-        30,
-        ge=1,
-        description="Characters from which an evaluation text counts; shorter ones (labels, names) "
-        "are in every corpus.",
-    )
 
 
-class FilterSettings(CleanSettings, ShardRules):
+class FilterSettings(CleanSettings, FilterRules):
     """What the stage that filters one shard is given."""
 
+    near_duplicates: bool = Field(
+        True, description="Whether documents leave fingerprints to be compared by."
+    )
     shards: int = Field(1, ge=1, description="Number of shards of the corpus.")
 
 
@@ -480,7 +503,7 @@ class CorporaSettings(Section):
         """What the stage ``corpora.filter`` gets for a shard of a corpus."""
         return FilterSettings(
             **self.clean.model_dump(),
-            **self.shards.model_dump(),
+            **self.shards.model_dump(include={*FilterRules.model_fields, "near_duplicates"}),
             shards=self.shard_count(corpus),
         )
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ernie_m.config.corpora import ShardRules
+from ernie_m.config.corpora import HeldOutRules
 from ernie_m.corpora.hashing import hash64
 from ernie_m.corpora.readers.streams import file_lines
 from ernie_m.corpora.streams import ArrowWriter, read_batches
@@ -67,7 +67,7 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(inner)
 
 
-def run(job: Job[ShardRules]) -> None:
+def run(job: Job[HeldOutRules]) -> None:
     """Write hashes.arrow, sorted, of every string in the examples that is long enough."""
     least = job.settings.decontaminate_min_chars
     found: set[int] = set()
@@ -82,4 +82,4 @@ def run(job: Job[ShardRules]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, ShardRules)
+    main(run, HeldOutRules)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ernie_m.config.corpora import ShardRules
+from ernie_m.config.corpora import MatchRules
 from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.duplicates import jaccard
 from ernie_m.corpora.fingerprints import firsts, parts
@@ -97,7 +97,7 @@ def repeated_documents(
     return count
 
 
-def run(job: Job[ShardRules]) -> None:
+def run(job: Job[MatchRules]) -> None:
     """Write rows.arrow and documents.arrow, the positions to drop; instance ``{corpus}``."""
     language = job.instance.split("-")[1]
     settings = job.settings
@@ -112,4 +112,4 @@ def run(job: Job[ShardRules]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, ShardRules)
+    main(run, MatchRules)

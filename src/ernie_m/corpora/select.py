@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ernie_m.config.corpora import ShardRules
+from ernie_m.config.corpora import SelectRules
 from ernie_m.corpora.drops import Drops
 from ernie_m.corpora.hashing import unit_interval
 from ernie_m.corpora.streams import PartsWriter, columns_of, read_batches
@@ -58,7 +58,7 @@ def _kept(
             drops.add(reason, id=row[0], **dict(zip(columns[2:], row[2:], strict=True)))
 
 
-def run(job: Job[ShardRules]) -> None:
+def run(job: Job[SelectRules]) -> None:
     """Write train.parquet, valid.parquet and stats.json; instance ``{corpus}/{shard}``."""
     corpus, _ = job.instance.rsplit("/", 1)
     columns, drops = columns_of(corpus), Drops()
@@ -82,4 +82,4 @@ def run(job: Job[ShardRules]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, ShardRules)
+    main(run, SelectRules)

@@ -11,10 +11,17 @@ import json
 from collections.abc import Callable
 
 from ernie_m.config.base import Section
+from ernie_m.config.corpora import HeldOutRules, MatchRules, SelectRules
 from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
 from ernie_m.config.pretrain import BacktranslateJob
 from ernie_m.config.root import Config
+
+
+def _rules(config: Config, part: type[Section]) -> Section:
+    """Those of the rules for shards that one stage uses."""
+    return part(**config.corpora.shards.model_dump(include=set(part.model_fields)))
+
 
 # Stage -> its settings, from the configuration and the parts of the job's instance.
 SLICES: dict[str, Callable[..., Section]] = {
@@ -24,10 +31,10 @@ SLICES: dict[str, Callable[..., Section]] = {
     ].extract_settings(),
     "corpora_clean": lambda config, language: config.corpora.clean,
     "corpora_split": lambda config: config.corpora.split_settings(),
-    "corpora_held_out": lambda config: config.corpora.shards,
+    "corpora_held_out": lambda config: _rules(config, HeldOutRules),
     "corpora_filter": lambda config, corpus, shard: config.corpora.filter_settings(corpus),
-    "corpora_match": lambda config, corpus: config.corpora.shards,
-    "corpora_select": lambda config, corpus, shard: config.corpora.shards,
+    "corpora_match": lambda config, corpus: _rules(config, MatchRules),
+    "corpora_select": lambda config, corpus, shard: _rules(config, SelectRules),
     "tokenizer_train": lambda config: config.tokenizer.train,
     "tokenizer_encode": lambda config, corpus: config.tokenizer.encode,
     "tokenizer_pack": lambda config, corpus, shard: config.tokenizer.encode,
