@@ -174,10 +174,11 @@ def settings_texts(config):
     return {stage: settings_text(loaded, stage, INSTANCES.get(stage, "")) for stage in MILESTONE}
 
 
-def test_artifacts_are_outputs_of_a_milestone():
+def test_artifacts_and_metrics_are_outputs_of_a_milestone():
     kept = [path for stage in STAGES.values() for path in outs(stage)]
-    for artifact in DVC["artifacts"].values():
-        assert any(artifact["path"].startswith(f"{path}/") for path in kept)
+    named = [artifact["path"] for artifact in DVC["artifacts"].values()] + DVC["metrics"]
+    for place in named:
+        assert any(place == path or place.startswith(f"{path}/") for path in kept), place
     config = read(base=ROOT / "config/config.yaml")
     assert config.run == "default"
 
@@ -224,10 +225,11 @@ def test_the_graph_of_milestones(committed):
 
 def test_metrics_and_plots(committed):
     shown = json.loads(committed.run("dvc", "metrics", "show", "--json").stdout)
-    (metrics,) = shown[""]["data"].values()
-    assert metrics["data"]
+    files = {*DVC["metrics"], "results/default/report_build/metrics.json"}
+    assert set(shown[""]["data"]) == files
+    assert all(metrics["data"] for metrics in shown[""]["data"].values())
     plots = json.loads(committed.run("dvc", "plots", "show", "--json").stdout)
-    assert plots["data"]
+    assert {"Validation losses", "Scores"} <= set(plots["data"])
 
 
 def test_push_and_pull_through_a_remote(committed, tmp_path):
