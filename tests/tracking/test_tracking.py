@@ -316,7 +316,8 @@ def test_tables_and_figures_are_artifacts(opened, results, monkeypatch):
         "<style>.a { fill: red }</style><figure><h3>Retrieval<span>accuracy</span></h3>\n"
         '<svg viewBox="0 0 1 1"><path class="a" d="M0 0"/></svg></figure>'
     )
-    scores = "task,language,value\nqa,de,40.0\nqa,zh,20.0\n"
+    head = "task,category,variant,stage,seed,language,metric,value,n\n"
+    scores = head + "qa,qa,arm,btmlm,1,de,f1,40.0,50\nqa,qa,arm,btmlm,1,zh,f1,20.0,\n"
     outputs = {"report": {"report.html": page}, "scores": {"scores.csv": scores}}
     results.job("report_build", "", outputs)
     document = '{"languages": {"de": {"accuracy": 40.0, "n": 50}, "zh": {"accuracy": 20.0}}}'
@@ -330,6 +331,7 @@ def test_tables_and_figures_are_artifacts(opened, results, monkeypatch):
     assert ElementTree.fromstring(figure.read_text()).tag == "{http://www.w3.org/2000/svg}svg"
     table = client.load_table(opened.experiment_id, "scores.json", [opened.run_id])
     assert table["language"].tolist() == ["de", "zh"]
+    assert table["value"].tolist() == [40.0, 20.0]
     child = children(opened)["xtreme_baseline/standin_qa"].info.run_id
     table = client.load_table(opened.experiment_id, "scores.json", [child])
     assert table["accuracy"].tolist() == [40.0, 20.0]

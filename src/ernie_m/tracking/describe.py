@@ -26,7 +26,7 @@ PARTS = {
 CURRENT, SUPERSEDED = "no", "yes"  # values of the tag `superseded`
 # Shown above the experiment's table; what to type into its search box.
 EXPERIMENT_NOTE = """\
-An invocation of the pipeline is a run, each of its jobs a nested one. Useful searches:
+Invocations are runs with their jobs nested: `Expand rows` shows them, a search picks among them.
 
 - `tags.level = 'invocation'`: invocations, with the averages of their reports as metrics
 - `tags.stage = 'xtreme_score' and tags.superseded = 'no'`: the scores that stand
@@ -81,6 +81,14 @@ def job_tags(session: Session, stage: str, instance: str) -> dict[str, str]:
         "instance": instance,
         "superseded": CURRENT,
     }
+
+
+def parent_note(run_id: str) -> str:
+    """What is written at the top of an invocation's page."""
+    return (
+        "Artifacts: the report, its figures, all scores as a table, the configuration. From the "
+        f"report to the downloaded bytes: `ernie-m audit {run_id}`"
+    )
 
 
 def job_note(record_path: str, run_id: str) -> str:

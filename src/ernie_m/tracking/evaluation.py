@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TABLE = "scores.json"  # MLflow shows tables in this form
+# Columns of the table of all scores; MLflow's page shows five at a time.
+COLUMNS = ("task", "metric", "stage", "language", "value", "variant", "seed", "n")
 NAMESPACE = '<svg xmlns="http://www.w3.org/2000/svg" '
 
 
@@ -49,7 +51,9 @@ def log_report(client: MlflowClient, run_id: str, record: dict[str, Any]) -> Non
         with path.open(encoding="utf-8", newline="") as handle:
             rows = list(csv.DictReader(handle))
         if rows:
-            client.log_table(run_id, {key: [row[key] for row in rows] for key in rows[0]}, TABLE)
+            table: dict[str, Any] = {key: [row[key] for row in rows] for key in COLUMNS}
+            table["value"] = [float(value) for value in table["value"]]
+            client.log_table(run_id, table, TABLE)
 
 
 def figures(page: str) -> Iterator[tuple[str, str]]:

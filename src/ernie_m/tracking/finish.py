@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ("metrics", "scores", "stats")  # outputs whose JSON files hold numbers
 LOGGED = "record.sha256"
-USED = ("cpu_seconds", "memory_mb")  # what a record says of the resources that a job used
+USED = ("seconds", "cpu_seconds", "memory_mb")  # what a record says of the means of a job
 LONGEST_NAME = 500  # of a data set, set by MLflow
 REPORT = "report_build"
 EXPORT = "checkpoints_export"  # the stage whose models are meant for others
@@ -49,12 +49,16 @@ def _common(files: list[dict[str, Any]]) -> str:
     return os.path.commonpath([file["path"] for file in files])
 
 
+def usage(record: dict[str, Any]) -> Iterator[store.Point]:
+    """Time and memory that a job took."""
+    ended = _milliseconds(record["run"]["ended"])
+    for name in (name for name in USED if name in record["run"]):
+        yield f"job/{name}", float(record["run"][name]), ended, 0
+
+
 def points(record: dict[str, Any]) -> Iterator[store.Point]:
     """Numbers of a record's metrics, scores, statistics and curves."""
     started, ended = (_milliseconds(record["run"][key]) for key in ("started", "ended"))
-    yield "job/seconds", float(record["run"]["seconds"]), ended, 0
-    for name in (name for name in USED if name in record["run"]):
-        yield f"job/{name}", float(record["run"][name]), ended, 0
     for name in NUMBERS:
         for path in evaluation.intact_files(record, name):
             if path.suffix == ".json":
@@ -151,7 +155,7 @@ class Logger:
             self.client, run_id, {**record["facts"]["settings"], "seed": record["facts"]["seed"]}
         )
         fresh = (point for point in points(record) if (point[0], point[3]) not in seen)
-        store.log_points(self.client, run_id, fresh)
+        store.log_points(self.client, run_id, [*usage(record), *fresh])
         self._log_inputs(run_id, record)
         for file in record["facts"]["outputs"].get("model", []):
             self._register(run_id, record, file)
@@ -277,6 +281,8 @@ def finish(session: sessions.Session, status: str) -> int:
             # The run's summary also stands on the parent, where invocations are compared.
             store.log_points(client, session.run_id, points(record))
             evaluation.log_report(client, session.run_id, record)
+            note = {"mlflow.note.content": describe.parent_note(session.run_id)}
+            store.log_tags(client, session.run_id, note)
             logger.supersede("", "", session.run_id)
     logger.close({"finished": "FINISHED", "failed": "FAILED"}[status])
     return len(new)
