@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ernie_m.report import graph
-from ernie_m.report.evidence import SHARED, Evidence, Record
+from ernie_m.report.evidence import Evidence, Record
 
 SOURCE = ("version", "licence", "home", "sha256")
 
@@ -63,7 +63,7 @@ def _about(record: Record) -> dict[str, Any]:
         "commit": (run.get("git", {}).get("commit") or "")[:7],
         "seconds": max(run["seconds"], run.get("training_seconds") or 0.0),
     }
-    if record["stage"] == SHARED:
+    if "licence" in facts["settings"]:
         about["source"] = {key: facts["settings"].get(key) for key in SOURCE}
     return about
 

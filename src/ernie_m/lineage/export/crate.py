@@ -258,14 +258,14 @@ class Crate:
         """The published thing that a download was made from, which is an input of the run."""
         parameter = self._parameter("workflow/sources", row["id"], "CreativeWork")
         return self._give(
-            row["url"] or f"{row['home']}#{row['version']}",
+            f"{row['home']}#{row['id']}@{row['version']}",
             "CreativeWork",
             parameter,
             name=row["id"],
             version=row["version"],
             license=row["licence"],
-            url={"@id": row["home"]},
-            sha256=row["sha256"],
+            url={"@id": row.get("url") or row["home"]},
+            sha256=row.get("sha256") or [],
         )
 
     def _job(self, job: Job) -> Entity:

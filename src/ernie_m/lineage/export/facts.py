@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.errors import UserError
-from ernie_m.lineage.graph import SHARED, Graph, Node
+from ernie_m.lineage.graph import Graph, Node
 from ernie_m.lineage.keys import keys_of
 
 MEDIA_TYPES = {
@@ -77,7 +77,7 @@ class Job:
     @property
     def source(self) -> dict[str, Any] | None:
         """The published thing that a download was made from: its row of the registry."""
-        return self.node.settings if self.stage == SHARED else None
+        return self.node.settings if "licence" in self.node.settings else None
 
     def files(self, side: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and facts (path, sha256, bytes) of each file on ``inputs`` or ``outputs``."""

@@ -79,7 +79,7 @@ def _activity(made: ProvDocument, job: Job, engine: Any) -> None:
     plan = made.entity(f"code:{job.module}/{job.code}", about)
     made.association(activity, engine, plan)
     if row := job.source:
-        published: dict[Any, Any] = {f"fact:{key}": row[key] for key in SOURCE if row[key]}
+        published: dict[Any, Any] = {f"fact:{key}": row[key] for key in SOURCE if row.get(key)}
         published["prov:label"] = row["id"]
         source = made.entity(f"source:{row['id']}/{row['version']}", published)
         made.used(activity, source)
