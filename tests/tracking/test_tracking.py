@@ -383,7 +383,7 @@ def server(prepared, tmp_path, monkeypatch):
         log.close()
 
 
-def wait_for(address, process, seconds=120):
+def wait_for(address, process, seconds=300):
     """Until the server answers."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
