@@ -1,4 +1,4 @@
-"""The start from an XLM-R-shaped folder, with the settings of the tiny configuration."""
+"""Pre-training goes on from an XLM-R-shaped folder, with the settings of the tiny configuration."""
 
 import json
 from pathlib import Path
@@ -12,9 +12,10 @@ from ernie_m.corpora.tables import write_table
 from ernie_m.errors import UserError
 from ernie_m.lineage.slices import settings_of
 from ernie_m.model.checkpoint import load
-from ernie_m.pretrain import initialise
-from ernie_m.tokenizer import train
+from ernie_m.pretrain import backtranslate, initialise
+from ernie_m.tokenizer import encode, train
 from ernie_m.tokenizer.vocabulary import Tokenizer
+from ernie_m.training.stage import train_stage
 from tests.corpora.synthetic import run_stage
 
 from .conftest import padded, states, text
@@ -67,6 +68,23 @@ def started(config, folder, source) -> Path:
     return folder / "initialise.safetensors"
 
 
+@pytest.fixture(scope="module")
+def shards(config, folder, started) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {"train": [], "valid": []}
+    for name in [*(f"mono-{code}" for code in LANGUAGES), *(f"parallel-{pair}" for pair in PAIRS)]:
+        inputs = {part: [folder / f"{name}-{part}.parquet"] for part in ("train", "valid")}
+        outputs = {
+            "shards": [folder / name / "train.safetensors"],
+            "valid": [folder / name / "valid.safetensors"],
+            "manifest": [folder / name / "manifest.json"],
+        }
+        inputs["tokenizer"] = [folder / "spm.model"]
+        run_stage(encode.run, config.tokenizer.encode, inputs, outputs, instance=name)
+        found["train"] += outputs["shards"]
+        found["valid"] += outputs["valid"]
+    return found
+
+
 def test_step_0_is_the_source(started, source, folder) -> None:
     """The trimmed model with its language embedding computes what XLM-R's classes do."""
     model, tokenizer, whole = (
@@ -86,6 +104,44 @@ def test_step_0_is_the_source(started, source, folder) -> None:
         torch.testing.assert_close(
             found[number, : len(ids)], hidden[-1][number], rtol=0.0, atol=1e-5
         )
+
+
+def test_both_stages_train_on_from_it(config, started, shards, folder, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+    outputs = {
+        stage: {
+            "model": [folder / stage / "model.safetensors"],
+            "curves": [folder / stage / "curves.jsonl"],
+            "metrics": [folder / stage / "metrics.json"],
+        }
+        for stage in ("camlm", "btmlm")
+    }
+    settings = {s: settings_of(config, f"pretrain_{s}", "ernie_m") for s in ("camlm", "btmlm")}
+    run_stage(
+        train_stage, settings["camlm"], {"init": [started], **shards}, outputs["camlm"], "ernie_m"
+    )
+    pseudo, mono = [], [*shards["train"][:3], *shards["valid"][:3]]
+    for chunk in range(config.pretrain.backtranslate.chunks):
+        made = {"pseudo": [folder / f"{chunk}.safetensors"], "stats": [folder / f"{chunk}.json"]}
+        run_stage(
+            backtranslate.run,
+            settings_of(config, "pretrain_backtranslate", f"ernie_m/{chunk}"),
+            {"model": outputs["camlm"]["model"], "shards": mono},
+            made,
+            f"ernie_m/{chunk}",
+        )
+        pseudo += made["pseudo"]
+    given = {"init": outputs["camlm"]["model"], "pseudo": pseudo, **shards}
+    run_stage(train_stage, settings["btmlm"], given, outputs["btmlm"], "ernie_m")
+    before, after = load(started), load(outputs["btmlm"]["model"][0])
+    assert after.shape == before.shape
+    for name, tensor in before.state_dict().items():
+        assert not torch.equal(tensor, after.state_dict()[name]), name
+    curve = outputs["camlm"]["curves"][0].read_text().splitlines()
+    losses = [json.loads(line)["train/camlm"] for line in curve if "train/camlm" in line]
+    assert losses[-1] < losses[0]
+    steps = [json.loads(outputs[s]["metrics"][0].read_text())["steps"] for s in outputs]
+    assert steps == [30, 20]
 
 
 def test_a_shape_that_is_not_the_source_s_is_refused(config, folder, started, source) -> None:

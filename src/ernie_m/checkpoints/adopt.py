@@ -33,7 +33,14 @@ def adopt(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> dict[str,
     table = weights.pop(LANGUAGE, None)
     if table is not None:
         weights[LANGUAGE] = _languages(model, source.languages, table)
-    checkpoint.fill(model, {**model.state_dict(), **weights}, source.path)
+    # Only these may stay as they were made: a layer that the source lacks must not.
+    headless = HEAD_BIAS not in weights
+    own = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if name == LANGUAGE or (headless and name.startswith("head."))
+    }
+    checkpoint.fill(model, own | weights, source.path)
     return {"head": "source" if HEAD_BIAS in weights else "fresh"}
 
 
