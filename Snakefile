@@ -61,6 +61,7 @@ rule xtreme:
     input:
         files("xtreme_score", "scores.json"),
         files("xtreme_baseline", "scores.json"),
+        files("xtreme_sweep", "layers.json"),
 
 
 rule report:

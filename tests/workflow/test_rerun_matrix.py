@@ -9,13 +9,13 @@ from ernie_m.lineage.slices import SLICES
 
 from .conftest import PUBLISHED_ONLY, SHARDED
 
-ALL = set(SLICES) - PUBLISHED_ONLY - SHARDED
+ALL = set(SLICES) - PUBLISHED_ONLY - SHARDED - {"xtreme_align"}
 REPORT = {"report_build"}
 # What is told of scores; the model card is written by parts of the report's code.
 TOLD = {"checkpoints_export"} | REPORT
 SCORING = {"xtreme_score", "xtreme_baseline"} | TOLD
 EVALUATION = {"xtreme_finetune", "xtreme_predict", "xtreme_score"} | TOLD
-FROM_BTMLM = {"pretrain_btmlm"} | EVALUATION
+FROM_BTMLM = {"pretrain_btmlm", "xtreme_sweep"} | EVALUATION
 FROM_CAMLM = {"pretrain_camlm", "pretrain_backtranslate"} | FROM_BTMLM
 FROM_CLEAN = ALL - {"corpora_download", "corpora_extract"}
 FROM_SPLIT = FROM_CLEAN - {"corpora_clean"}
@@ -38,7 +38,7 @@ VALUES = {
     "one more seed of fine-tuning": ({"xtreme": {"seeds": [1, 2]}}, EVALUATION),
     "the pooling": (
         {"xtreme": {"predict": {"pooling": "cls"}}},
-        {"xtreme_predict", "xtreme_score"} | TOLD,
+        {"xtreme_predict", "xtreme_score", "xtreme_sweep"} | TOLD,
     ),
     "the title of the report": ({"report": {"title": "Another"}}, REPORT),
     "the tracking store": ({"tracking": {"uri": "sqlite:///other.db"}}, set()),

@@ -11,7 +11,7 @@ import yaml
 
 from ernie_m.config import plan
 from ernie_m.config.load import read
-from ernie_m.lineage.slices import SEEDED, SLICES, seed_of, settings_of
+from ernie_m.lineage.slices import REPEATED, SEEDED, SLICES, seed_of, settings_of
 from tests.workflow.conftest import PER_TASK, PUBLISHED_ONLY, ROOT
 
 OVERLAYS = sorted(
@@ -107,10 +107,10 @@ def test_only_stages_that_draw_have_a_seed(stages):
         package, _, module = stage.partition("_")
         text = (ROOT / "src/ernie_m" / package / f"{module}.py").read_text(encoding="utf-8")
         given = {"seed" in set(rule.params.keys()) for rule in rules}
-        assert given == {stage in SEEDED or stage == "xtreme_finetune"}, stage
+        assert given == {stage in SEEDED or stage in REPEATED}, stage
         if "job.seed" in text:
             drawing.add(stage)
-    assert drawing <= SEEDED | {"xtreme_finetune"}
+    assert drawing <= SEEDED | REPEATED
 
 
 def test_rules_are_written_in_one_order():
@@ -141,7 +141,7 @@ def test_settings_of_every_stage_are_what_its_module_takes(overlay):
         text = (ROOT / "src/ernie_m" / package / f"{module}.py").read_text(encoding="utf-8")
         (wanted,) = re.findall(r"^    main\(\w+, (\w+)\)", text, flags=re.M)
         assert type(settings_of(config, stage, instance)).__name__ == wanted, stage
-        if stage == "xtreme_finetune":
+        if stage in REPEATED:
             assert seed_of(config, stage, instance) == config.xtreme.seeds[0]
 
 
@@ -156,6 +156,25 @@ def test_every_shipped_configuration_can_be_planned(blank, overlay):
     config = read(ROOT / "config" / overlay, base=ROOT / "config/config.yaml")
     wanted = {stage for stage, names in plan.jobs(config).items() if names}
     assert jobs.keys() == wanted | {"report_build", "checkpoints_export"}
+
+
+def test_ways_of_fine_tuning_are_branches_of_one_graph(blank):
+    """In all languages, after another recipe, for retrieval: each costs what it does anew."""
+    arms = {
+        "translated": {"xtreme": {"training": "all"}},
+        "as_published": {"xtreme": {"recipe": "ernie_m_base"}},
+        "aligned": {"xtreme": {"retrieval": "aligned"}},
+    }
+    plain = blank.planned("--cores", "1")
+    with blank.configured(variants=arms, xtreme={"seeds": [1, 2]}):
+        jobs = blank.planned("--cores", "1")
+    assert {s: n for s, n in jobs.items() if s.startswith(("corpora", "tok", "pretrain"))} == {
+        s: n for s, n in plain.items() if s.startswith(("corpora", "tok", "pretrain"))
+    }
+    # Two seeds, three ways to fine-tune; vectors of each stage with and without alignment.
+    assert jobs["xtreme_finetune"] == 6 * plain["xtreme_finetune"]
+    assert jobs["xtreme_align"] == 2 * 3
+    assert jobs["xtreme_sweep"] == 3 + 2 * 3
 
 
 def test_an_arm_shares_what_it_has_in_common_with_the_main_one(blank):

@@ -29,7 +29,7 @@ from ernie_m.model.checkpoint import save
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.xtreme import prepare
-from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.xtreme.catalogue import TASKS, Training
 
 LANGUAGES = ("en", "de", "zh")
 # Tasks made of held-out rows, as these are.
@@ -128,9 +128,10 @@ def make_examples(
     seed: int = 1,
     settings: PrepareSettings = SETTINGS,
     languages: tuple[str, ...] = LANGUAGES,
+    training: Training = "english",
 ) -> dict[str, Path]:
     """Example files of a task by stem (``test-de``), made in ``folder``."""
-    names = [name for part in TASKS[task].files(languages).values() for name in part]
+    names = [name for part in TASKS[task].files(languages, training).values() for name in part]
     outputs = {"examples": [folder / name for name in names], "stats": [folder / "stats.json"]}
     run_stage(prepare, task, settings, {"rows": rows}, outputs, seed)
     return {path.stem: path for path in outputs["examples"]}

@@ -16,11 +16,14 @@ from ernie_m.model.checkpoint import read, save
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.xtreme import finetune, predict
 from ernie_m.xtreme.catalogue import TASKS
-from ernie_m.xtreme.files import PREDICTION, read_lines
+from ernie_m.xtreme.features import Features
+from ernie_m.xtreme.files import EXAMPLE, PREDICTION, read_lines
 from ernie_m.xtreme.finetune import batches, evaluation_steps
+from ernie_m.xtreme.layout import Reader
 from ernie_m.xtreme.selection import criterion
+from ernie_m.xtreme.tagging import Tagging
 
-from .conftest import LANGUAGES, MADE, run_stage
+from .conftest import LANGUAGES, MADE, make_examples, run_stage
 
 SETTINGS = FinetuneSettings(
     epochs=2, evaluations=2, max_tokens=128, stride=16, learning_rate=2e-3, dropout=0.0
@@ -124,6 +127,59 @@ def test_the_encoder_is_really_the_pretrained_one(examples, pretrained, spm, tmp
         torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
 
 
+def test_all_languages_are_learnt_together(rows, pretrained, spm, tmp_path):
+    folder = tmp_path / "examples"
+    files = make_examples(rows, folder, "standin_tagging", training="all")
+    counts = {x: len(files[f"train-{x}"].read_text().splitlines()) for x in LANGUAGES}
+    assert all(counts.values())
+    inputs = {
+        "model": [pretrained],
+        "tokenizer": [spm],
+        "train": [files[f"train-{language}"] for language in LANGUAGES],
+        "dev": [files["dev-en"]],
+    }
+    outputs = {
+        "model": [tmp_path / "model.safetensors"],
+        "curves": [tmp_path / "curves.jsonl"],
+        "metrics": [tmp_path / "metrics.json"],
+    }
+    settings = SETTINGS.model_copy(update={"epochs": 1, "batch_size": 1, "evaluate_every": 50})
+    run_stage(finetune, "standin_tagging/ernie_m/camlm/seed1", settings, inputs, outputs)
+    curve = [json.loads(line) for line in outputs["curves"][0].read_text().splitlines()]
+    total = sum(counts.values())
+    assert [point["step"] for point in curve] == sorted({*range(50, total, 50), total})
+
+
+def test_the_last_step_is_kept_where_that_is_the_rule(examples, pretrained, spm, tmp_path):
+    changed = {"epochs": 2, "evaluations": 4, "learning_rate": 0.05, "selection": "last"}
+    out = tune(examples, pretrained, spm, tmp_path, "standin_tagging", **changed)
+    curve = [json.loads(line) for line in out["curves"][0].read_text().splitlines()]
+    metrics = json.loads(out["metrics"][0].read_text())
+    assert metrics["rule"] == "last step"
+    assert metrics["best_step"] == curve[-1]["step"]
+    assert metrics["dev_loss"] == curve[-1]["dev_loss"]
+
+
+def test_features_of_languages_are_joined_in_order(examples, tokenizer, shape):
+    reader = Reader(tokenizer, shape, 32, "own")
+    kind = Tagging(TASKS["standin_tagging"].labels, reader)
+    form = EXAMPLE["tagging"]
+    lines = {x: read_lines(examples["standin_tagging"][f"test-{x}"], form) for x in ("de", "zh")}
+    parts = [kind.featurise(own, language) for language, own in lines.items()]
+    joined = Features.join(parts)
+    assert len(joined) == sum(map(len, parts))
+    found = kind.decode(
+        [*lines["de"], *lines["zh"]],
+        joined,
+        [np.eye(len(kind.tags))[joined.targets[i]] for i in range(len(joined))],
+    )
+    assert [tags.tags for tags in found] == [e.tags for own in lines.values() for e in own]
+    assert joined.documents.languages.tolist() == [
+        *parts[0].documents.languages,
+        *parts[1].documents.languages,
+    ]
+
+
 def test_every_epoch_sees_every_document_once():
     plan = batches(10, 4, 3, seed=1)
     assert [len(order) for order in plan] == [4, 4, 2] * 3
@@ -133,7 +189,7 @@ def test_every_epoch_sees_every_document_once():
 
 
 def test_perfect_predictions_are_the_best_choice(examples):
-    from ernie_m.xtreme.files import EXAMPLE, Answer
+    from ernie_m.xtreme.files import Answer
 
     lines = read_lines(examples["standin_qa"]["dev-en"], EXAMPLE["qa"])
     right = [Answer(id=line.id, answer=line.answers[0]) for line in lines]

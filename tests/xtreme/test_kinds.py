@@ -6,15 +6,24 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.errors import UserError
 from ernie_m.xtreme.catalogue import TASKS
 from ernie_m.xtreme.files import EXAMPLE, Question, TaggedSentence, TextPair, read_lines
 from ernie_m.xtreme.layout import Reader
 from ernie_m.xtreme.pairs import PairClassification, cut_longest_first
-from ernie_m.xtreme.questions import QuestionAnswering, answer_tokens, best_span, windows
+from ernie_m.xtreme.questions import (
+    Choice,
+    QuestionAnswering,
+    answer_tokens,
+    best_span,
+    fullest_window,
+    windows,
+)
 from ernie_m.xtreme.tagging import Tagging
 
 TAGS = TASKS["standin_tagging"].labels
@@ -62,6 +71,32 @@ def test_tags_are_read_at_first_pieces(tokenizer, reader):
     assert features.where[0].tolist() == [1, 1 + lengths[0], 1 + lengths[0] + lengths[1]]
 
 
+@given(
+    st.lists(st.text("balnekorimtu ", min_size=1, max_size=60), min_size=1, max_size=30),
+    st.integers(16, 40),
+)
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_split_sentences_are_joined_again(tokenizer, shape, words, longest):
+    """Whatever the length: no word is lost or cut in two, each is read at its first piece."""
+    reader = Reader(tokenizer, shape, longest, "own")
+    tags = [TAGS[number % len(TAGS)] for number in range(len(words))]
+    example = TaggedSentence(id="1", words=words, tags=tags)
+    kind = Tagging(TAGS, reader)
+    features = kind.featurise([example], "en")
+    assert features.documents.lengths.max() <= longest
+    assert kind.decode([example], features, one_hot(features, len(TAGS)))[0].tags == tags
+    pieces = iter(kind._pieces(words))
+    starts = np.cumsum([0, *features.documents.lengths])
+    for number in range(len(features)):
+        document = features.documents.ids[starts[number] + 1 : starts[number + 1] - 1].tolist()
+        expected, places = [], []
+        for _ in features.where[number]:
+            places.append(1 + len(expected))
+            expected += next(pieces)
+        assert document == expected and features.where[number].tolist() == places
+    assert next(pieces, None) is None
+
+
 def test_a_word_longer_than_a_document_is_cut(tokenizer, shape):
     reader = Reader(tokenizer, shape, 16, "own")
     example = TaggedSentence(id="1", words=["q" * 99, "balan"], tags=["B-CODE", "O"])
@@ -70,10 +105,15 @@ def test_a_word_longer_than_a_document_is_cut(tokenizer, shape):
     assert kind.decode([example], features, one_hot(features, len(TAGS)))[0].tags == example.tags
 
 
+def answering(reader: Reader, **changed) -> QuestionAnswering:
+    settings = FinetuneSettings(**{"max_query_tokens": 32, **changed})
+    return QuestionAnswering(reader, settings, Choice(longest=100))
+
+
 @pytest.mark.parametrize("language", ["en", "de", "zh"])
 def test_perfect_scores_give_the_answer(examples, tokenizer, shape, language):
     lines = read_lines(examples["standin_qa"][f"test-{language}"], Question)
-    kind = QuestionAnswering(Reader(tokenizer, shape, 128, "own"), 16, 32, 100)
+    kind = answering(Reader(tokenizer, shape, 128, "own"), stride=16)
     features = kind.featurise(lines, language)
     found = kind.decode(lines, features, spans(features))
     assert [answer.answer for answer in found] == [line.answers[0] for line in lines]
@@ -81,7 +121,7 @@ def test_perfect_scores_give_the_answer(examples, tokenizer, shape, language):
 
 def test_answers_are_found_through_windows(examples, tokenizer, shape):
     lines = read_lines(examples["standin_qa"]["test-en"], Question)
-    kind = QuestionAnswering(Reader(tokenizer, shape, 64, "own"), 28, 32, 100)
+    kind = answering(Reader(tokenizer, shape, 64, "own"), stride=28)
     features = kind.featurise(lines, "en")
     assert len(features) > len(lines) and features.documents.lengths.max() <= 64
     whole = {
@@ -94,27 +134,63 @@ def test_answers_are_found_through_windows(examples, tokenizer, shape):
         assert found[number].answer == lines[number].answers[0]
 
 
-@given(st.integers(0, 90), st.integers(1, 30), st.integers(1, 29))
-def test_windows_cover_every_token(tokens, room, stride):
-    found = list(windows(tokens, room, stride))
+@given(st.integers(0, 90), st.integers(1, 30), st.integers(1, 40))
+def test_windows_cover_every_token(tokens, room, step):
+    found = list(windows(tokens, room, step))
     assert {i for a, b in found for i in range(a, b)} == set(range(tokens))
     assert all(b - a <= room for a, b in found)
-    for (_, before), (after, _) in pairwise(found):
-        assert before - after == min(stride, room - 1)
+    assert all(after - before == min(step, room) for (before, _), (after, _) in pairwise(found))
 
 
-@given(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 9))
-def test_best_span_is_the_best_of_all(seed, tokens, longest):
-    scores = np.random.default_rng(seed).standard_normal((tokens, 2))
-    value, first, last = best_span(scores, longest)
+def test_windows_overlap_by_the_stride_or_begin_at_each_step(tokenizer, shape):
+    reader = Reader(tokenizer, shape, 64, "own")
+    assert answering(reader, stride=28)._windows(100, 10) == [
+        (0, 50),
+        (22, 72),
+        (44, 94),
+        (66, 100),
+    ]
+    by_step = answering(reader, window_step=40)._windows(100, 10)
+    assert by_step == [(0, 50), (40, 90), (80, 100)]
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 20))
+def test_the_fullest_window_has_most_on_the_poorer_side(tokens, room, step):
+    runs = list(windows(tokens, room, step))
+    for token, chosen in enumerate(fullest_window(runs).tolist()):
+        context = [
+            (min(token - a, b - 1 - token) + 0.01 * (b - a), -number)
+            for number, (a, b) in enumerate(runs)
+            if a <= token < b
+        ]
+        assert -max(context)[1] == chosen
+
+
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(0, 4),
+    st.booleans(),
+)
+def test_best_span_is_the_best_of_those_allowed(seed, tokens, longest, n_best, max_context):
+    generator = np.random.default_rng(seed)
+    scores = generator.standard_normal((tokens, 2))
+    fullest = generator.random(tokens) < 0.5
+    value, first, last = best_span(scores, Choice(longest, n_best, max_context), fullest)
+    starts, ends = (
+        sorted(range(tokens), key=lambda i: -side[i])[: n_best or None] for side in scores.T
+    )
     every = [
         scores[i, 0] + scores[j, 1]
-        for i in range(tokens)
-        for j in range(i, min(tokens, i + longest))
+        for i in starts
+        for j in ends
+        if i <= j < i + longest and (fullest[i] or not max_context)
     ]
-    assert value == pytest.approx(max(every))
-    assert value == pytest.approx(scores[first, 0] + scores[last, 1])
-    assert first <= last < first + longest
+    assert value == pytest.approx(max(every, default=-np.inf))
+    if every:
+        assert value == pytest.approx(scores[first, 0] + scores[last, 1])
+        assert first <= last < first + longest
 
 
 def test_an_answer_cut_by_its_window_is_not_in_it():

@@ -15,11 +15,25 @@ from ernie_m.model.packing import pack, sentences
 from ernie_m.xtreme.files import MiningSentence
 from ernie_m.xtreme.layout import Reader
 from ernie_m.xtreme.mining import best_threshold, greedy_pairs, mine
-from ernie_m.xtreme.retrieval import (
-    embed,
-    layer_index,
-    margin,
-)
+from ernie_m.xtreme.retrieval import embed, layer_index
+from ernie_m.xtreme.search import margins, nearest, similarities
+
+
+def slow_greedy(scores):
+    """Best candidate first, again and again, without those whose row or column is taken."""
+    candidates = [
+        (-scores[i, j], i, j)
+        for i in range(scores.shape[0])
+        for j in range(scores.shape[1])
+        if scores[i, j] == scores[i].max() or scores[i, j] == scores[:, j].max()
+    ]
+    pairs = []
+    while candidates:
+        value, i, j = min(candidates)
+        pairs.append((i, j, -value))
+        candidates = [c for c in candidates if c[1] != i and c[2] != j]
+    return pairs
+
 
 SETTINGS = PredictSettings(centre=False)
 matrices = st.integers(0, 10_000).map(
@@ -29,22 +43,57 @@ matrices = st.integers(0, 10_000).map(
 )
 
 
-@given(matrices, st.integers(1, 5))
-@settings(max_examples=40, deadline=None)
-def test_margin_is_cosine_over_both_neighbourhoods(scores, neighbours):
-    found = margin(scores, neighbours)
+vectors = st.tuples(st.integers(0, 10_000), st.integers(1, 9), st.integers(1, 9)).map(
+    lambda drawn: [
+        rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        for rows in (
+            np.random.default_rng(drawn[0]).random((size, 3), dtype=np.float32) + 0.01
+            for size in drawn[1:]
+        )
+    ]
+)
+
+
+@given(vectors, st.integers(1, 5), st.integers(1, 90))
+@settings(max_examples=60, deadline=None)
+def test_margin_is_cosine_over_both_neighbourhoods_in_blocks_of_any_size(pair, neighbours, cells):
+    ours, theirs = pair
+    found = np.concatenate(list(margins(ours, theirs, neighbours, cells)))
+    scores = np.array([[float(a @ b) for b in theirs] for a in ours])
     for i, row in enumerate(scores):
         for j, value in enumerate(row):
             near_i = sorted(row, reverse=True)[:neighbours]
             near_j = sorted(scores[:, j], reverse=True)[:neighbours]
             expected = value / ((np.mean(near_i) + np.mean(near_j)) / 2)
-            assert found[i, j] == pytest.approx(expected)
+            assert found[i, j] == pytest.approx(expected, rel=1e-5)
 
 
-@given(matrices)
+@given(vectors, st.integers(1, 90))
 @settings(max_examples=40, deadline=None)
-def test_greedy_pairs_are_one_to_one_and_best_first(scores):
-    pairs = greedy_pairs(scores)
+def test_blocks_make_the_whole_matrix(pair, cells):
+    ours, theirs = pair
+    blocks = list(similarities(ours, theirs, cells))
+    assert all(block.size <= max(cells, len(theirs)) for block in blocks)
+    np.testing.assert_allclose(np.concatenate(blocks), ours @ theirs.T, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scoring", ["cosine", "margin"])
+def test_the_nearest_is_the_best_scored(scoring):
+    generator = np.random.default_rng(0)
+    ours, theirs = (generator.standard_normal((n, 5)).astype(np.float32) for n in (7, 9))
+    chosen = PredictSettings(scoring=scoring, neighbours=3)
+    scores = ours @ theirs.T
+    if scoring == "margin":
+        near = [np.sort(s, axis=1)[:, -3:].mean(1) for s in (scores, scores.T)]
+        scores = scores / np.maximum((near[0][:, None] + near[1][None]) / 2, 1e-6)
+    assert nearest(ours, theirs, chosen).tolist() == [int(np.argmax(row)) for row in scores]
+
+
+@given(matrices, st.integers(1, 9))
+@settings(max_examples=40, deadline=None)
+def test_greedy_pairs_are_one_to_one_and_best_first(scores, rows):
+    pairs = greedy_pairs(scores[first : first + rows] for first in range(0, len(scores), rows))
+    assert pairs == slow_greedy(scores)
     rows, columns = [i for i, _, _ in pairs], [j for _, j, _ in pairs]
     assert len(set(rows)) == len(rows) and len(set(columns)) == len(columns)
     assert [s for *_, s in pairs] == sorted((s for *_, s in pairs), reverse=True)
@@ -83,10 +132,15 @@ def test_mining_finds_pairs_of_equal_words():
     lines = mined(texts, partners)
 
     def overlap(ours, theirs):
-        return np.array([[len(set(a.split()) & set(b.split())) / 3 for b in theirs] for a in ours])
+        for a in ours:
+            yield np.array([[len(set(a.split()) & set(b.split())) / 3 for b in theirs]])
 
     found = mine(lines, lines, overlap)
     assert {(p.source, p.target) for p in found} == {("de-1", "en-0"), ("de-0", "en-1")}
+    # A sentence that stands twice can be told from its double by nobody.
+    doubled = [*lines, lines[0].model_copy(update={"id": "en-9", "partner": None})]
+    found = mine(lines, doubled, overlap)
+    assert {(p.source, p.target) for p in found} == {("de-0", "en-1")}
 
 
 def test_layers_count_from_the_embeddings_or_from_the_end():

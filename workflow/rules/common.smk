@@ -213,18 +213,24 @@ def sources_of(task):
     ]
 
 
-def example_names(task, *splits):
+def example_names(task, *splits, training="english"):
     """Names of the example files of a task's splits."""
-    by_split = TASKS[task].files(LANGUAGES)
+    by_split = TASKS[task].files(LANGUAGES, training)
     return [name for split in splits for name in by_split[split]]
 
 
-def examples(task, *splits):
+def examples(task, *splits, training="english"):
     """The example files of a task's splits."""
     return [
         f"<results>/xtreme_prepare/{task}/{name}"
-        for name in example_names(task, *splits)
+        for name in example_names(task, *splits, training=training)
     ]
+
+
+def training_examples(wildcards):
+    """What an arm is fine-tuned on: a task's examples in English, or in all languages."""
+    how = CONFIG.arm(wildcards.variant).xtreme.training_for(wildcards.task)
+    return examples(wildcards.task, "train", training=how)
 
 
 def predictions(task):
@@ -235,9 +241,11 @@ def predictions(task):
 
 
 def scored_model(wildcards):
-    """What predicts: the fine-tuned model, or the pre-trained one as it is."""
+    """What predicts: a fine-tuned model, or the pre-trained one as it is."""
     if TASKS[wildcards.task].trained:
         return rules.xtreme_finetune.output.model.format(**wildcards)
+    if CONFIG.arm(wildcards.variant).xtreme.aligned(wildcards.task):
+        return rules.xtreme_align.output.model.format(**wildcards)
     return checkpoint(wildcards.variant, wildcards.stage)
 
 

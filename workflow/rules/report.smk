@@ -8,6 +8,7 @@ rule report_build:
     input:
         scores=files("xtreme_score", "scores.json"),
         baselines=files("xtreme_baseline", "scores.json"),
+        sweeps=files("xtreme_sweep", "layers.json"),
         curves=files("pretrain_camlm", "curves.jsonl")
         + files("pretrain_btmlm", "curves.jsonl"),
         metrics=files("pretrain_camlm", "metrics.json")
@@ -45,6 +46,6 @@ rule report_build:
     shell:
         command(
             "ernie_m.report.build",
-            inputs="scores baselines curves metrics stats manifests records",
+            inputs="scores baselines sweeps curves metrics stats manifests records",
             outputs="report scores losses metrics",
         )

@@ -51,7 +51,8 @@ for task in CONFIG.xtreme.tasks:
         output:
             examples=expand(
                 "<results>/xtreme_prepare/{{task}}/{name}",
-                name=example_names(task, "train", "dev", "test"),
+                name=plan.training_files(CONFIG, task)
+                + example_names(task, "dev", "test"),
             ),
             stats="<results>/xtreme_prepare/{task}/stats.json",
             record="<results>/xtreme_prepare/{task}/record.json",
@@ -81,13 +82,52 @@ for task in CONFIG.xtreme.tasks:
             )
 
 
-rule xtreme_finetune:
-    """The paper's test of a cross-lingual encoder: it learns the task in English only, and what
-    it then can do in other languages is what pre-training brought across."""
+rule xtreme_align:
+    """The paper's second result on Tatoeba is of an encoder that was fine-tuned to find
+    translations among their likest rivals. It is one encoder for all tasks of retrieval and
+    mining; only arms with `retrieval: aligned` ask for it."""
     input:
         model=lambda wildcards: checkpoint(wildcards.variant, wildcards.stage),
         tokenizer=rules.tokenizer_train.output.model,
-        train=lambda wildcards: examples(wildcards.task, "train"),
+        train=encoded("train"),
+        valid=encoded("valid"),
+    output:
+        model="<results>/xtreme_align/{variant}/{stage}/seed{seed}/model.safetensors",
+        curves="<results>/xtreme_align/{variant}/{stage}/seed{seed}/curves.jsonl",
+        metrics="<results>/xtreme_align/{variant}/{stage}/seed{seed}/metrics.json",
+        record="<results>/xtreme_align/{variant}/{stage}/seed{seed}/record.json",
+    log:
+        "<logs>/xtreme_align/{variant}/{stage}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/xtreme_align/{variant}/{stage}/seed{seed}.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=480,
+    params:
+        code=code_digest("ernie_m.xtreme.align"),
+        settings=settings("xtreme_align", "{variant}/{stage}/seed{seed}"),
+        seed=seed("xtreme_align", "{variant}/{stage}/seed{seed}"),
+    shell:
+        command(
+            "ernie_m.xtreme.align",
+            "{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
+            inputs="model tokenizer train valid",
+            outputs="model curves metrics",
+            seed=True,
+        )
+
+
+rule xtreme_finetune:
+    """The paper's test of a cross-lingual encoder: it learns the task in English only, and what
+    it then can do in other languages is what pre-training brought across. Arms with
+    `training: all` learn it in all languages."""
+    input:
+        model=lambda wildcards: checkpoint(wildcards.variant, wildcards.stage),
+        tokenizer=rules.tokenizer_train.output.model,
+        train=training_examples,
         dev=lambda wildcards: examples(wildcards.task, "dev"),
     output:
         model="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/model.safetensors",
@@ -159,6 +199,38 @@ for task in CONFIG.xtreme.tasks:
                 inputs="model tokenizer dev test",
                 outputs="predictions",
             )
+
+
+rule xtreme_sweep:
+    """Which layer's vectors find translations says where in the encoder the languages meet. The
+    paper does not name its layer; this shows what the choice is worth."""
+    input:
+        model=scored_model,
+        tokenizer=rules.tokenizer_train.output.model,
+        test=lambda wildcards: examples(wildcards.task, "test"),
+    output:
+        layers="<results>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}/layers.json",
+        record="<results>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}/record.json",
+    log:
+        "<logs>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=code_digest("ernie_m.xtreme.sweep"),
+        settings=settings("xtreme_sweep", "{task}/{variant}/{stage}/seed{seed}"),
+    shell:
+        command(
+            "ernie_m.xtreme.sweep",
+            "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
+            inputs="model tokenizer test",
+            outputs="layers",
+        )
 
 
 rule xtreme_score:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 from ernie_m.config.base import Section
 from ernie_m.config.root import Config
-from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.config.xtreme import TaskName, XtremeSettings
+from ernie_m.xtreme.catalogue import TASKS, Training
 
 
 def _up_to(config: Config, arm: str, stage: str) -> list[Section]:
@@ -79,22 +83,56 @@ def held_out(config: Config) -> list[str]:
     return [""] if wanted and config.xtreme.tasks else []
 
 
-def evaluations(config: Config) -> list[str]:
-    """Every task/arm/stage/seed that is scored; no encoder is scored twice under two names.
+def _use(own: XtremeSettings, task: TaskName) -> list[Section | str]:
+    """What decides how an encoder is trained and used for a task."""
+    if TASKS[task].trained:
+        return [own.predict_for(task), own.finetune_for(task), own.training_for(task)]
+    return [own.predict_for(task), *([own.align_job()] if own.aligned(task) else [])]
 
-    Tasks that use the encoder as it is have nothing to repeat with other seeds.
+
+def evaluations(config: Config) -> list[str]:
+    """Every task/arm/stage/seed that is scored; nothing is scored twice under two names.
+
+    Tasks that use the encoder as pre-training left it have nothing to repeat with other seeds.
     """
-    encoders = dict.fromkeys(
-        (made_by(config, arm, stage), stage)
+    encoders = [
+        (arm, stage, made_by(config, arm, stage))
         for arm in config.arms
         for stage in config.xtreme.stages
-    )
-    return [
-        f"{task}/{arm}/{stage}/seed{seed}"
-        for task in config.xtreme.tasks
-        for arm, stage in encoders
-        for seed in config.xtreme.seeds[: None if TASKS[task].trained else 1]
     ]
+    own = {arm: config.arm(arm).xtreme for arm in config.arms}
+    found = []
+    for task in config.xtreme.tasks:
+        scored: list[tuple] = []
+        for arm, stage, maker in encoders:
+            use = stage, maker, _use(own[arm], task)
+            if use not in scored:
+                scored.append(use)
+                drawn = TASKS[task].trained or own[arm].aligned(task)
+                seeds = config.xtreme.seeds[: None if drawn else 1]
+                found += [f"{task}/{arm}/{stage}/seed{seed}" for seed in seeds]
+    return found
+
+
+def aligned(config: Config, scored: Iterable[str]) -> list[str]:
+    """The arm/stage/seed whose encoders are fine-tuned for retrieval."""
+    own = {arm: config.arm(arm).xtreme for arm in config.arms}
+    jobs = (job.split("/") for job in scored)
+    return list(
+        dict.fromkeys(
+            f"{arm}/{stage}/{seed}"
+            for task, arm, stage, seed in jobs
+            if own[arm].aligned(cast(TaskName, task))
+        )
+    )
+
+
+def training_files(config: Config, task: TaskName) -> list[str]:
+    """Names of all training files of a task that any arm reads."""
+    ways = {config.arm(arm).xtreme.training_for(task) for arm in config.arms}
+    # Those of training in all languages include the English one.
+    widest: Training = "all" if "all" in ways else "english"
+    return TASKS[task].files(config.corpora.languages, widest)["train"]
 
 
 def exports(config: Config) -> list[str]:
@@ -128,8 +166,10 @@ def jobs(config: Config) -> dict[str, list[str]]:
         "pretrain_btmlm": trained_arms(config, "btmlm"),
         "xtreme_download": list(config.xtreme.sources()),
         "xtreme_prepare": list(config.xtreme.tasks),
+        "xtreme_align": aligned(config, scored),
         "xtreme_finetune": [job for job in scored if TASKS[job.split("/")[0]].trained],
         "xtreme_predict": scored,
         "xtreme_score": scored,
+        "xtreme_sweep": [job for job in scored if TASKS[job.split("/")[0]].kind == "retrieval"],
         "xtreme_baseline": list(config.xtreme.tasks),
     }

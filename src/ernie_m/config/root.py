@@ -5,6 +5,7 @@ Defaults of sections are made when they are asked for, since `corpora` looks int
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator
@@ -24,8 +25,14 @@ MAIN_ARM = "ernie_m"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
+# What an arm may change of the evaluation: how it is trained and used, not what is asked.
+ARM_KEYS = frozenset(
+    {"recipe", "training", "finetune", "per_task", "retrieval", "align", "predict"}
+)
+
+
 class Variant(Section):
-    """Keys of `model` and `pretrain` in which an arm differs from the main one."""
+    """Keys of `model`, `pretrain` and `xtreme` in which an arm differs from the main one."""
 
     model: Annotated[dict[str, Any], Partial(ModelSettings)] = Field(
         {}, description="Keys of `model` that differ, with their values."
@@ -33,6 +40,18 @@ class Variant(Section):
     pretrain: Annotated[dict[str, Any], Partial(PretrainSettings)] = Field(
         {}, description="Keys of `pretrain` that differ, with their values."
     )
+    xtreme: Annotated[dict[str, Any], Partial(XtremeSettings)] = Field(
+        {},
+        description="Keys of `xtreme` that differ, with their values: of `recipe`, `training`, "
+        "`finetune`, `per_task`, `retrieval`, `align` and `predict`.",
+    )
+
+    @field_validator("xtreme")
+    @classmethod
+    def _questions_are_common(cls, xtreme: dict[str, Any]) -> dict[str, Any]:
+        if others := sorted(xtreme.keys() & XtremeSettings.model_fields.keys() - ARM_KEYS):
+            raise ValueError(f"`{others[0]}` is the same for all arms")
+        return xtreme
 
 
 class Arm(Section):
@@ -42,6 +61,7 @@ class Arm(Section):
     pretrain: PretrainSettings = Field(
         default_factory=PretrainSettings, description="The pre-training."
     )
+    xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="The evaluation.")
 
 
 class Config(Section):
@@ -77,9 +97,10 @@ class Config(Section):
     )
     variants: dict[Name, Variant] = Field(
         {},
-        description="Other arms of the experiment: a name, and below it the keys of `model` and "
-        "`pretrain` in which the arm differs from the main one. Each is trained and scored as a "
-        "branch of the same graph, at the cost of a whole pre-training.",
+        description="Other arms of the experiment: a name, and below it the keys of `model`, "
+        "`pretrain` and `xtreme` in which the arm differs from the main one. Each is a branch of "
+        "the same graph, at the cost of what is below its first difference: a whole pre-training, "
+        "or fine-tuning only.",
     )
     xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="Evaluation.")
     tracking: TrackingSettings = Field(
@@ -101,6 +122,10 @@ class Config(Section):
 
     def arm(self, name: str) -> Arm:
         """The sections that arm ``name`` is trained with; ``KeyError`` for an unknown name."""
-        own = {} if name == MAIN_ARM else self.variants[name].model_dump(exclude_unset=True)
+        return self._arms[name]
+
+    @cached_property
+    def _arms(self) -> dict[str, Arm]:
         main = self.model_dump(include=set(Arm.model_fields), mode="json")
-        return Arm.model_validate(deep_merge(main, own))
+        own = {name: arm.model_dump(exclude_unset=True) for name, arm in self.variants.items()}
+        return {name: Arm.model_validate(deep_merge(main, own.get(name, {}))) for name in self.arms}

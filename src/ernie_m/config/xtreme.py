@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from ernie_m.config.base import Section
+from ernie_m.config.recipes import RecipeName, finetune_keys, predict_keys
 from ernie_m.config.sources import SourceJob, SourceRow, load_sources
 from ernie_m.xtreme.catalogue import TASKS
 
@@ -101,7 +103,7 @@ class PrepareSettings(Section):
 
 
 class FinetuneSettings(Section):
-    """Fine-tuning on English. Defaults fit an encoder of 3 layers of width 128."""
+    """Fine-tuning on a task. Defaults fit an encoder of 3 layers of width 128."""
 
     learning_rate: float = Field(
         5e-4,
@@ -126,6 +128,24 @@ class FinetuneSettings(Section):
         lt=1.0,
         description="share of all updates; ERNIE-M; the rate climbs that long, then falls "
         "linearly to 0",
+    )
+    warmup_steps: int = Field(
+        0,
+        ge=0,
+        description="updates; XTREME 500 on questions; warm-up by number instead, where not 0",
+    )
+    decay_from: Literal["warmup", "start"] = Field(
+        "warmup",
+        description="warmup: the rate falls from the peak after warm-up; start: from the first "
+        "update on, as in ERNIE-M's code, so that it jumps from the peak to 90 % of it after a "
+        "warm-up of 10 %",
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0.0,
+        le=1.0,
+        description="factor; ERNIE-M 0.8 or 0.9; each layer's update is smaller by it than that "
+        "of the layer above, the embeddings' smallest; 1: all alike",
     )
     weight_decay: float = Field(
         0.01,
@@ -159,8 +179,13 @@ class FinetuneSettings(Section):
     stride: int = Field(
         64,
         ge=1,
-        description="tokens; own choice (ERNIE-M has 128 of 384); how far windows of a long "
-        "context overlap",
+        description="tokens; own choice; how far windows of a long context overlap",
+    )
+    window_step: int = Field(
+        0,
+        ge=0,
+        description="tokens; XTREME and ERNIE-M 128 (of 384), which they call stride; how far "
+        "behind one window the next begins, where not 0, instead of `stride`",
     )
     max_query_tokens: int = Field(
         64, ge=1, description="tokens; ERNIE-M and XTREME; longer questions are cut"
@@ -176,6 +201,58 @@ class FinetuneSettings(Section):
         ge=1,
         description="times; own choice; how often the English development examples are looked at "
         "to choose the best step",
+    )
+    evaluate_every: int = Field(
+        0,
+        ge=0,
+        description="updates; XTREME 100 to 1,000, ERNIE-M 100 or 1,000; how often they are "
+        "looked at, where not 0, instead of `evaluations`",
+    )
+    selection: Literal["english_dev", "last"] = Field(
+        "english_dev",
+        description="english_dev: the step that is best on English development examples (XTREME "
+        "on all but questions); last: the last step (XTREME on questions); ERNIE-M's rule is not "
+        "known",
+    )
+
+
+class TaskFinetuneSettings(FinetuneSettings):
+    """Keys of `finetune` that differ for a task; written out as given, without defaults."""
+
+    @model_serializer(mode="wrap")
+    def _given(self, serialise: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {k: v for k, v in serialise(self).items() if k in self.model_fields_set}
+
+
+class AlignSettings(Section):
+    """Fine-tuning of sentence vectors on the parallel text: each sentence must be nearer to its
+    translation than to the likest other sentence of the batch."""
+
+    learning_rate: float = Field(
+        5e-4, gt=0.0, description="peak rate; own choice, the paper's is not known"
+    )
+    steps: int = Field(600, ge=1, description="updates; own choice, the paper's are not known")
+    batch_pairs: int = Field(
+        128,
+        ge=2,
+        description="sentence pairs of a batch; own choice; the hardest negative is sought in it",
+    )
+    warmup_share: float = Field(0.1, ge=0.0, lt=1.0, description="share of all updates; own choice")
+    weight_decay: float = Field(
+        0.01, ge=0.0, description="per unit of rate; own choice; not on biases and LayerNorm"
+    )
+    clip_norm: float = Field(1.0, gt=0.0, description="global gradient norm; own choice")
+    layer_decay: float = Field(
+        1.0, gt=0.0, le=1.0, description="factor; own choice; as in `finetune`"
+    )
+    max_tokens: int = Field(
+        64, ge=4, description="tokens of a sentence with special ones; own choice; longer are cut"
+    )
+    evaluations: int = Field(
+        5, ge=1, description="times; own choice; how often validation pairs are looked at"
+    )
+    validation_pairs: int = Field(
+        500, ge=2, description="pairs of each language pair, at most; own choice"
     )
 
 
@@ -219,6 +296,26 @@ class PredictSettings(Section):
     max_answer_tokens: int = Field(
         100, ge=1, description="tokens; ERNIE-M (XTREME 30); longer answers are not considered"
     )
+    n_best: int = Field(
+        0,
+        ge=0,
+        description="tokens; XTREME and ERNIE-M 20; how many of a window's best starts and ends "
+        "are considered; 0: all",
+    )
+    max_context: bool = Field(
+        False,
+        description="switch; XTREME and ERNIE-M have it on; whether an answer must begin in that "
+        "window which has most text around its first token",
+    )
+
+
+class AlignJob(AlignSettings):
+    """What the stage `xtreme.align` gets: vectors are trained as they are used."""
+
+    layer: int = Field(description="As `predict.layer`.")
+    pooling: Literal["mean", "cls"] = Field(description="As `predict.pooling`.")
+    skip_specials: bool = Field(description="As `predict.skip_specials`.")
+    language_embedding: Literal["own", "none"] = Field(description="As there.")
 
 
 class ScoreSettings(Section):
@@ -268,12 +365,30 @@ class XtremeSettings(Section):
         "(initialise: the untrained encoder)",
     )
     prepare: PrepareSettings = Field(PrepareSettings(), description="making of examples")
-    finetune: FinetuneSettings = Field(FinetuneSettings(), description="fine-tuning on English")
-    per_task: dict[TaskName, FinetuneSettings] = Field(
-        {}, description="keys of `finetune` that differ for a task; own choice; laid over it"
+    recipe: RecipeName = Field(
+        "own",
+        description="published settings (docs/evaluation.md) that are laid over `finetune` and "
+        "`predict` for each kind of task; own: none",
     )
-    predict: PredictSettings = Field(PredictSettings(), description="prediction")
-    score: ScoreSettings = Field(ScoreSettings(), description="scoring")
+    training: Literal["english", "all"] = Field(
+        "english",
+        description="english: zero-shot transfer; all: fine-tuning on the training text of all "
+        "languages, translations (translate-train-all) or a task's own, where a task has it",
+    )
+    finetune: FinetuneSettings = Field(FinetuneSettings(), description="fine-tuning on a task")
+    per_task: dict[TaskName, TaskFinetuneSettings] = Field(
+        {},
+        description="keys of `finetune` that differ for a task; own choice; laid over it and over "
+        "the recipe",
+    )
+    retrieval: Literal["pretrained", "aligned"] = Field(
+        "pretrained",
+        description="encoder for retrieval and mining; as pre-training left it, or fine-tuned on "
+        "the parallel text with hardest negatives (`align`), as for the paper's 93.3 on Tatoeba",
+    )
+    align: AlignSettings = Field(AlignSettings(), description="fine-tuning for retrieval")
+    predict: PredictSettings = Field(PredictSettings(), description="prediction with it")
+    score: ScoreSettings = Field(ScoreSettings(), description="scoring of predictions")
 
     @field_validator("tasks", "seeds", "stages")
     @classmethod
@@ -321,7 +436,28 @@ class XtremeSettings(Section):
         """What making a task's examples depends on; published ones are taken as they are."""
         return PrepareSettings() if TASKS[task].published else self.prepare
 
+    def training_for(self, task: TaskName) -> Literal["english", "all"]:
+        """``training``, but English for a task without training text in other languages."""
+        return self.training if TASKS[task].trains_in_all else "english"
+
     def finetune_for(self, task: TaskName) -> FinetuneSettings:
-        """``finetune`` with what ``per_task`` changes for ``task``."""
-        own = self.per_task.get(task, FinetuneSettings()).model_dump(exclude_unset=True)
-        return FinetuneSettings(**{**self.finetune.model_dump(exclude_unset=True), **own})
+        """``finetune`` with what the recipe and ``per_task`` change for ``task``."""
+        in_all = self.training_for(task) == "all"
+        keys = finetune_keys(self.recipe, TASKS[task].kind, task, in_all)
+        own = self.per_task.get(task, TaskFinetuneSettings()).model_dump()
+        return FinetuneSettings(**{**self.finetune.model_dump(), **keys, **own})
+
+    def predict_for(self, task: TaskName) -> PredictSettings:
+        """``predict`` with what the recipe changes for ``task``."""
+        keys = predict_keys(self.recipe, TASKS[task].kind, task)
+        return PredictSettings(**{**self.predict.model_dump(), **keys})
+
+    def align_job(self) -> AlignJob:
+        """What the stage ``xtreme.align`` gets; vectors as retrieval takes them."""
+        keys = self.predict.model_dump() | predict_keys(self.recipe, "retrieval", "")
+        as_used = {key: keys[key] for key in AlignJob.model_fields if key in keys}
+        return AlignJob(**self.align.model_dump(), **as_used)
+
+    def aligned(self, task: TaskName) -> bool:
+        """Whether ``task`` uses an encoder that was fine-tuned for retrieval."""
+        return self.retrieval == "aligned" and not TASKS[task].trained

@@ -15,10 +15,10 @@ from ernie_m.lineage.claim import claim
 from ernie_m.lineage.graph import SHARED, Node, Reader, made_here
 from ernie_m.lineage.keys import Layers, explained
 from ernie_m.lineage.locate import Place, history, maker
-from ernie_m.lineage.slices import SEEDED
+from ernie_m.lineage.slices import REPEATED, SEEDED
 
 MARKS = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
-CHOOSING = ("xtreme_predict", "xtreme_score", "xtreme_baseline", "report_build")
+CHOOSING = ("xtreme_predict", "xtreme_score", "xtreme_sweep", "xtreme_baseline", "report_build")
 
 
 def chain_at(place: Place) -> Chain:
@@ -205,7 +205,7 @@ def repeats(nodes: list[Node]) -> dict[str, Any]:
     drawn = {
         node.stage: node.record["facts"]["seed"]
         for node in reversed(nodes)
-        if node.stage in (*SEEDED, "xtreme_finetune")
+        if node.stage in SEEDED | REPEATED
     }
     resumed = {node.job: step for node in nodes if (step := node.record["run"].get("resumed_from"))}
     threads = {

@@ -14,8 +14,9 @@ from ernie_m.config.load import BASE, read, read_yaml
 from ernie_m.config.root import MAIN_ARM, Config
 from ernie_m.errors import UserError
 from ernie_m.lineage.graph import Node
-from ernie_m.lineage.slices import SEEDED
+from ernie_m.lineage.slices import REPEATED, SEEDED
 from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES
+from ernie_m.xtreme.catalogue import TASKS
 
 REGISTRY = "corpora.registry"
 
@@ -33,13 +34,22 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "pretrain_backtranslate": ("pretrain.backtranslate", "corpora"),
     "pretrain_btmlm": ("pretrain.btmlm",),
     "xtreme_prepare": ("xtreme.prepare",),
+    "xtreme_align": ("xtreme.align", "xtreme.predict"),
     "xtreme_finetune": ("xtreme.finetune",),
     "xtreme_predict": ("xtreme.predict",),
+    "xtreme_sweep": ("xtreme.predict",),
     "xtreme_score": ("xtreme.score",),
     "xtreme_baseline": ("xtreme.score",),
     "report_build": ("report",),
     "checkpoints_export": ("xtreme.predict",),
 }
+# Stages whose instance has an arm, which may have keys of its own.
+WITH_ARM = frozenset(
+    {
+        *("pretrain_initialise", "pretrain_camlm", "pretrain_backtranslate", "pretrain_btmlm"),
+        *("xtreme_align", "xtreme_finetune", "xtreme_predict", "xtreme_sweep"),
+    }
+)
 
 
 @cache
@@ -60,12 +70,17 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", inner
 
 
-def _override(node: Node) -> str:
-    """The section whose keys lie over the others for this job, empty when there is none."""
-    first = node.instance.split("/")[0]
-    if node.stage.startswith("pretrain_") and first != MAIN_ARM:
-        return f"variants.{first}."
-    return f"xtreme.per_task.{first}." if node.stage == "xtreme_finetune" else ""
+def _overrides(node: Node, name: str, key: str) -> Iterator[str]:
+    """Keys that would lie over ``key`` for this job, the one with the last word first."""
+    parts = node.instance.split("/")
+    # An arm is the first part of an instance, but behind the task where there is one.
+    arm = next((part for part in parts[:2] if part not in TASKS), MAIN_ARM)
+    above = [key]
+    if node.stage == "xtreme_finetune":
+        above.insert(0, f"xtreme.per_task.{parts[0]}.{name}")
+    if node.stage in WITH_ARM and arm != MAIN_ARM:
+        yield from (f"variants.{arm}.{own}" for own in above)
+    yield from above[:-1]
 
 
 def _place(node: Node, name: str) -> str:
@@ -85,14 +100,13 @@ def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, An
     a variant or of a task that lie over the general ones are named in their place.
     """
     found: dict[str, Any] = {}
-    over = _override(node)
     for name, value in flatten(node.settings):
         key = _place(node, name)
-        own = over + (name if over.startswith("xtreme.") else key)
-        found[own if over and own in (chosen or ()) else key] = value
+        over = (own for own in _overrides(node, name, key) if own in (chosen or ()))
+        found[next(over, key)] = value
     if node.stage in SEEDED:
         found["seed"] = node.record["facts"]["seed"]
-    elif node.stage == "xtreme_finetune":
+    elif node.stage in REPEATED:
         found["xtreme.seeds"] = node.record["facts"]["seed"]
     return found
 

@@ -48,8 +48,14 @@ SLICES: dict[str, Callable[..., Section]] = {
     "pretrain_btmlm": lambda config, variant: config.arm(variant).pretrain.btmlm,
     "xtreme_download": lambda config, source: config.xtreme.sources()[source],
     "xtreme_prepare": lambda config, task: config.xtreme.prepare_for(task),
-    "xtreme_finetune": lambda config, task, *_: config.xtreme.finetune_for(task),
-    "xtreme_predict": lambda config, task, *_: config.xtreme.predict,
+    "xtreme_align": lambda config, variant, *_: config.arm(variant).xtreme.align_job(),
+    "xtreme_finetune": lambda config, task, variant, *_: config.arm(variant).xtreme.finetune_for(
+        task
+    ),
+    "xtreme_predict": lambda config, task, variant, *_: config.arm(variant).xtreme.predict_for(
+        task
+    ),
+    "xtreme_sweep": lambda config, task, variant, *_: config.arm(variant).xtreme.predict_for(task),
     "xtreme_score": lambda config, task, *_: config.xtreme.score,
     "xtreme_baseline": lambda config, task: config.xtreme.score,
     "report_build": lambda config: config.report,
@@ -58,7 +64,10 @@ SLICES: dict[str, Callable[..., Section]] = {
     ),
 }
 
-# Stages that draw at random with the run's seed. Fine-tuning has seeds of its own, in its instance.
+# Stages that are repeated with the seeds of `xtreme.seeds`, which is in their instance.
+REPEATED = frozenset({"xtreme_finetune", "xtreme_align"})
+
+# Stages that draw at random with the run's seed.
 SEEDED = frozenset(
     {
         "corpora_split",
@@ -86,6 +95,6 @@ def settings_text(config: Config, stage: str, instance: str = "") -> str:
 
 def seed_of(config: Config, stage: str, instance: str = "") -> int | None:
     """Seed of one job, or None when it draws nothing."""
-    if stage == "xtreme_finetune":
+    if stage in REPEATED:
         return int(instance.rpartition("/seed")[2])
     return config.seed if stage in SEEDED else None

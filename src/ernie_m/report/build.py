@@ -4,6 +4,7 @@ Inputs by name, any of them possibly of many files:
 
 ``scores``     ``scores.json`` of ``xtreme_score``
 ``baselines``  ``scores.json`` of ``xtreme_baseline``
+``sweeps``     ``layers.json`` of ``xtreme_sweep``
 ``curves``     ``curves.jsonl`` of ``pretrain_camlm`` and ``pretrain_btmlm``
 ``metrics``    ``metrics.json`` of the same
 ``stats``      ``stats.json`` of ``corpora_clean``, ``corpora_split``, ``tokenizer_train``,
@@ -15,7 +16,8 @@ The records say which file is what, so only ``records`` is needed; a section who
 missing says so. The page repeats byte for byte from the same inputs.
 
 Outputs: ``report`` (HTML), ``scores`` (CSV, one line a number), ``losses`` (CSV, one line a
-validation of the main arm), ``metrics`` (JSON, the averages).
+validation of the main arm), ``metrics`` (JSON, the averages; of several
+seeds their mean and deviation).
 """
 
 from __future__ import annotations
@@ -45,6 +47,11 @@ def _numbers(main: list[scores.Table], trained: list[training.Trained]) -> dict[
     found: dict[str, Any] = {}
     for table in main:
         averages = {row.stage: row.average.value for row in table.stages if row.average}
+        averages |= {
+            f"{row.stage}_deviation": row.average.spread
+            for row in table.stages
+            if row.average and row.average.spread is not None
+        }
         if table.best_baseline and table.best_baseline.average:
             averages["best_baseline"] = table.best_baseline.average.value
         found[table.task] = averages
@@ -73,6 +80,13 @@ def _context(
             if any(row.average for row in table.stages)
         ],
         "verdict": content.verdict(main_tables),
+        "repeated": any(
+            row.average and row.average.spread is not None
+            for table in main_tables
+            for row in table.rows
+        ),
+        "taught_in": content.taught_in(evidence),
+        "layers": content.layers(evidence),
         "categories": content.by_category(tables, metrics),
         "standin": any(table.standin for table in tables),
         "variants": content.variants(evidence, main_tables),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain as joined
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from markupsafe import Markup
 from ernie_m.report import figures, graph, training
 from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES, Choice
 from ernie_m.report.evidence import SHARED, Evidence, Record
-from ernie_m.report.scores import MAIN_ARM, STAGES, Table
+from ernie_m.report.scores import MAIN_ARM, STAGES, Table, readable
 
 CATEGORIES = {
     "retrieval": "Sentence retrieval",
@@ -163,6 +164,41 @@ def variants(evidence: Evidence, tables: Sequence[Table]) -> list[dict[str, Any]
             }
         )
     return rows
+
+
+def layers(evidence: Evidence) -> list[dict[str, Any]]:
+    """Accuracy by layer of the main arm's encoders, mean over languages and seeds, as a figure a
+    task."""
+    sweeps: dict[str, dict[str, list[list[float]]]] = {}
+    used: dict[str, int] = {}
+    for artifact in evidence.shown("xtreme_sweep", "layers"):
+        task, arm, stage, _ = artifact.instance.split("/")
+        if arm == MAIN_ARM:
+            sweep = artifact.json()
+            used[task] = sweep["layer"]
+            own = sweeps.setdefault(task, {}).setdefault(stage, [])
+            own += sweep["languages"].values()
+    found = []
+    for task, stages in sweeps.items():
+        averages = {
+            stage: [fmean(layer) for layer in zip(*stages[stage], strict=True)]
+            for stage in STAGES
+            if stage in stages
+        }
+        title = readable(task)
+        found.append({"title": title, "figure": figures.layers(title, averages, used[task])})
+    return found
+
+
+def taught_in(evidence: Evidence) -> str:
+    """The languages of the main arm's fine-tuning, in words."""
+    languages = {
+        Path(file["path"]).stem.rpartition("-")[2]
+        for record in evidence.jobs("xtreme_finetune")
+        if record["instance"].split("/")[1] == MAIN_ARM
+        for file in record["facts"]["inputs"].get("train", [])
+    }
+    return "all languages" if len(languages) > 1 else "English alone"
 
 
 def _mixture(stage: training.Trained) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ernie_m.report.scores import Row, Table
-from ernie_m.report.svg import Axes, Drawing, apart
+from ernie_m.report.scores import STAGES, Row, Table
+from ernie_m.report.svg import Axes, Drawing, apart, tick_text, ticks
 
 PANEL = (360, 220)
+MOST_TICKS = 6
 Values = dict[str, float]
 
 
@@ -61,6 +62,31 @@ def _dashed(axes: Axes, baselines: Sequence[Row]) -> None:
         axes.drawing.line((axes.right, y), (axes.right + 6, label), "lead")
         words = f"{points(_mean(row))} {row.label}"
         axes.drawing.text((axes.right + 8, label + 3.5), words, "tick")
+
+
+def layers(task: str, averages: dict[str, list[float]], used: int) -> Markup:
+    """Retrieval from each hidden state, a line for each step of pre-training (``averages`` by
+    stage), with the state that is used for the scores."""
+    drawing = Drawing(*PANEL, f"{task}: average accuracy by layer")
+    last = max(1, max(len(line) for line in averages.values()) - 1)
+    top = min(100.0, 1.06 * max(5.0, *(value for line in averages.values() for value in line)))
+    axes = Axes(drawing, (-0.25, last + 0.25), (0, top), (18, 76, 30, 26))
+    axes.y_grid()
+    x = axes.at_x(used)
+    drawing.line((x, axes.top - 6), (x, axes.bottom), "boundary")
+    for layer in ticks(0, last, last if last <= MOST_TICKS else MOST_TICKS):
+        words = "embeddings" if layer == 0 else tick_text(layer)
+        drawing.text((axes.at_x(layer), axes.bottom + 16), words, "tick", "middle")
+    ends = {stage: axes.at_y(line[-1]) for stage, line in averages.items()}
+    heights = apart(list(ends.values()), 12, axes.top + 4, axes.bottom)
+    for (stage, line), height in zip(averages.items(), heights, strict=True):
+        tone = f"tone-{stage}"
+        places = [axes.at(layer, value) for layer, value in enumerate(line)]
+        drawing.polyline(places, f"line {tone}")
+        for layer, (value, place) in enumerate(zip(line, places, strict=True)):
+            drawing.circle(place, 3.5, f"dot {tone}", f"layer {layer}: {points(value)}")
+        drawing.text((axes.right + 8, height + 4), STAGES[stage], f"value {tone}")
+    return drawing.render()
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,11 @@ PARTS = {
     "xtreme_download": ("source",),
     "xtreme_prepare": ("task",),
     "xtreme_baseline": ("task",),
+    "xtreme_align": ("arm", "checkpoint", "seed"),
     "xtreme_finetune": ("task", "arm", "checkpoint", "seed"),
     "xtreme_predict": ("task", "arm", "checkpoint", "seed"),
     "xtreme_score": ("task", "arm", "checkpoint", "seed"),
+    "xtreme_sweep": ("task", "arm", "checkpoint", "seed"),
     "checkpoints_export": ("form", "default_language", "exported", "arm"),
 }
 CURRENT, SUPERSEDED = "no", "yes"  # values of the tag `superseded`

@@ -13,6 +13,7 @@ from typing import Literal
 from ernie_m.errors import UserError
 
 Kind = Literal["retrieval", "mining", "pair", "tagging", "qa"]
+Training = Literal["english", "all"]
 ENGLISH = "en"
 
 # XTREME's four groups (its Table 1), by kind of task.
@@ -40,7 +41,8 @@ class Task:
     ``labels`` are classes (pair) or tags (tagging; of BIO tags ``O`` first). ``languages`` are
     those that a published task is tested in; without them a task is made of the run's own held-out
     rows, in the run's languages. ``standin`` marks a task that only has the shape of an XTREME
-    task. ``answers`` is how answers to questions are compared.
+    task. ``answers`` is how answers to questions are compared. ``trains_in_all``: there is
+    training text in every language of the task, translated or its own.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Task:
     languages: tuple[str, ...] = ()
     standin: bool = False
     answers: Literal["", "own", "squad", "mlqa"] = ""
+    trains_in_all: bool = False
 
     @property
     def published(self) -> bool:
@@ -70,19 +73,24 @@ class Task:
         """Whether the encoder is fine-tuned, or used as pre-training left it."""
         return self.kind not in ("retrieval", "mining")
 
-    def files(self, languages: Sequence[str]) -> dict[str, list[str]]:
+    def files(
+        self, languages: Sequence[str], training: Training = "english"
+    ) -> dict[str, list[str]]:
         """Example files by split: ``{"train": [...], "dev": [...], "test": [...]}``.
 
         ``languages`` are the run's, for tasks that have none of their own. Retrieval and mining
         set English against each other language, so English has no file of its own; mining tunes
-        its threshold on a dev file of each language (as BUCC does).
+        its threshold on a dev file of each language (as BUCC does). ``training`` is
+        in which languages the training text is.
         """
         languages = self.languages or languages
         foreign = [language for language in languages if language != ENGLISH]
         if self.trained:
             dev = [f"dev-{ENGLISH}.jsonl"]
             test = [f"test-{language}.jsonl" for language in languages]
-            return {"train": [f"train-{ENGLISH}.jsonl"], "dev": dev, "test": test}
+            taught = languages if training == "all" else [ENGLISH]
+            train = [f"train-{language}.jsonl" for language in taught]
+            return {"train": train, "dev": dev, "test": test}
         dev = [f"dev-{language}.jsonl" for language in foreign] if self.kind == "mining" else []
         return {"train": [], "dev": dev, "test": [f"test-{language}.jsonl" for language in foreign]}
 
@@ -115,13 +123,28 @@ _XTREME = (
         "pair",
         labels=("contradiction", "entailment", "neutral"),
         languages=_codes("ar bg de el en es fr hi ru sw th tr ur vi zh"),
+        trains_in_all=True,
     ),
-    Task("pawsx", "pair", labels=("0", "1"), languages=_codes("de en es fr ja ko zh")),
+    Task(
+        "pawsx",
+        "pair",
+        labels=("0", "1"),
+        languages=_codes("de en es fr ja ko zh"),
+        trains_in_all=True,
+    ),
     Task("udpos", "tagging", labels=_UPOS, languages=_UDPOS),
-    Task("panx", "tagging", labels=_spans("PER", "ORG", "LOC"), languages=_PANX),
+    Task(
+        "panx", "tagging", labels=_spans("PER", "ORG", "LOC"), languages=_PANX, trains_in_all=True
+    ),
     Task("xquad", "qa", languages=_XQUAD, answers="squad"),
     Task("mlqa", "qa", languages=_codes("en es de ar hi vi zh"), answers="mlqa"),
-    Task("tydiqa", "qa", languages=_codes("en ar bn fi id ko ru sw te"), answers="squad"),
+    Task(
+        "tydiqa",
+        "qa",
+        languages=_codes("en ar bn fi id ko ru sw te"),
+        answers="squad",
+        trains_in_all=True,
+    ),
     Task("bucc2018", "mining", languages=_codes("de fr ru zh")),
     Task("tatoeba", "retrieval", languages=_TATOEBA),
 )
@@ -137,6 +160,7 @@ TASKS: dict[str, Task] = {
             "tagging",
             labels=_spans("PER", "ORG", "LOC", "MISC"),
             languages=_codes("en nl es de"),
+            trains_in_all=True,
         ),
         # Real files, but learnt from a part of them: what is at hand where SQuAD and the English
         # training treebanks are not.
@@ -155,10 +179,23 @@ TASKS: dict[str, Task] = {
             "pair",
             labels=("belongs", "same_integration", "other_integration"),
             standin=True,
+            trains_in_all=True,
         ),
-        Task("standin_paraphrase", "pair", labels=("different", "same"), standin=True),
-        Task("standin_tagging", "tagging", labels=_spans("PRODUCT", "LABEL", "CODE"), standin=True),
-        Task("standin_qa", "qa", standin=True, answers="own"),
+        Task(
+            "standin_paraphrase",
+            "pair",
+            labels=("different", "same"),
+            standin=True,
+            trains_in_all=True,
+        ),
+        Task(
+            "standin_tagging",
+            "tagging",
+            labels=_spans("PRODUCT", "LABEL", "CODE"),
+            standin=True,
+            trains_in_all=True,
+        ),
+        Task("standin_qa", "qa", standin=True, answers="own", trains_in_all=True),
     )
 }
 

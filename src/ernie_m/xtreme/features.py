@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +48,18 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.documents)
+
+    @staticmethod
+    def join(parts: Sequence[Features]) -> Features:
+        """Documents of all ``parts``, in order, owners numbered on; to be trained on."""
+        owners = [part.owner.max(initial=-1) + 1 for part in parts]
+        firsts = np.cumsum([0, *owners[:-1]])
+        return Features(
+            documents=Documents.join([part.documents for part in parts]),
+            where=Ragged.join([part.where for part in parts]),
+            targets=Ragged.join([part.targets for part in parts]),
+            owner=np.concatenate([p.owner + n for p, n in zip(parts, firsts, strict=True)]),
+        )
 
     def batch(self, order: Array) -> Batch:
         """Documents ``order``, packed."""

@@ -1,7 +1,8 @@
-"""Fine-tune a pre-trained encoder on one task's English examples.
+"""Fine-tune a pre-trained encoder on one task's examples, in English or in all its languages.
 
-Inputs: ``model`` (a pre-trained checkpoint), ``tokenizer``, ``train`` and ``dev`` (one file of
-examples each). Outputs: ``model`` (encoder and head at the best step), ``curves``, ``metrics``.
+Inputs: ``model`` (a pre-trained checkpoint), ``tokenizer``, ``train`` (a file of examples a
+language) and ``dev`` (one in English). Outputs: ``model`` (encoder and head at the chosen step),
+``curves``, ``metrics``.
 A fine-tuning takes seconds to minutes, so it starts again rather than resumes.
 """
 
@@ -18,26 +19,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ernie_m.config.pretrain import OptimiserSettings
 from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.model import checkpoint
 from ernie_m.model.device import best_device
 from ernie_m.tokenizer.vocabulary import Tokenizer
-from ernie_m.training.schedule import adamw, linear_schedule
 from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
 from ernie_m.xtreme.features import Features
-from ernie_m.xtreme.files import EXAMPLE, Line, read_lines
+from ernie_m.xtreme.files import EXAMPLE, Line, language_of, read_lines
 from ernie_m.xtreme.heads import TaskModel, loss
 from ernie_m.xtreme.inference import score
 from ernie_m.xtreme.kinds import Kind, kind_of
 from ernie_m.xtreme.layout import Reader
+from ernie_m.xtreme.optimiser import optimiser, rate, set_rate
+from ernie_m.xtreme.questions import Choice
 from ernie_m.xtreme.selection import criterion, rule
 
 logger = logging.getLogger(__name__)
-# Longest answer looked at while choosing the best step; prediction has its own setting.
-DEV_ANSWER_TOKENS = 100
+# How answers are chosen while looking for the best step; prediction has its own settings.
+DEV_CHOICE = Choice(longest=100)
 
 
 def _model(path: Path, task: Task, settings: FinetuneSettings) -> TaskModel:
@@ -80,13 +81,16 @@ def batches(count: int, size: int, epochs: int, seed: int) -> list[np.ndarray]:
     return [order[first : first + size] for order in orders for first in range(0, count, size)]
 
 
-def evaluation_steps(steps: int, times: int) -> set[int]:
-    """Evenly spaced steps after which dev is looked at; the last always."""
+def evaluation_steps(steps: int, times: int, every: int = 0) -> set[int]:
+    """Steps after which dev is looked at: so many evenly spaced, or each ``every``; the last
+    always."""
+    if every:
+        return {*range(every, steps + 1, every), steps}
     return {max(1, round(steps * k / times)) for k in range(1, times + 1)}
 
 
 class Finetuning:
-    """One fine-tuning, keeping the weights of the best step."""
+    """One fine-tuning, keeping the weights of the chosen step."""
 
     def __init__(
         self, task: Task, model: TaskModel, dev: Dev, settings: FinetuneSettings, seed: int
@@ -102,24 +106,22 @@ class Finetuning:
         """Run all updates."""
         settings = self.settings
         plan = batches(len(features), settings.batch_size, settings.epochs, self.seed)
-        looks = evaluation_steps(len(plan), settings.evaluations)
-        warmup = round(len(plan) * settings.warmup_share)
-        optimiser = adamw(self.model, _optimiser_settings(settings))
+        looks = evaluation_steps(len(plan), settings.evaluations, settings.evaluate_every)
+        adam = optimiser(self.model, self.model.encoder.shape.layers, settings)
         losses: list[float] = []
         self.model.train()
         for step, order in enumerate(plan):
-            rate = settings.learning_rate * linear_schedule(step, len(plan), warmup)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+            now = rate(step, len(plan), settings)
+            set_rate(adam, now)
             batch = features.batch(order)
             value = loss(self.task, self.model(batch), batch)
             losses.append(self._finite(value, step))
-            optimiser.zero_grad()
+            adam.zero_grad()
             value.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
-            optimiser.step()
+            adam.step()
             if step + 1 in looks:
-                self._look(step + 1, float(np.mean(losses)), rate)
+                self._look(step + 1, float(np.mean(losses)), now)
                 losses = []
 
     def _finite(self, value: Tensor, step: int) -> float:
@@ -130,12 +132,13 @@ class Finetuning:
             )
         return value.item()
 
-    def _look(self, step: int, train_loss: float, rate: float) -> None:
+    def _look(self, step: int, train_loss: float, now: float) -> None:
         value, dev_loss = self.dev.evaluate(self.model)
         point = {"train_loss": train_loss, "dev_loss": dev_loss, "dev_criterion": value}
-        self.curve.append({"step": step, "learning_rate": rate, **point})
+        self.curve.append({"step": step, "learning_rate": now, **point})
         logger.info("step %d: train %.3f, dev %.3f, criterion %.3f", step, *point.values())
-        if (value, -dev_loss) > self.best or not self.best_weights:
+        better = (value, -dev_loss) > self.best or not self.best_weights
+        if better or self.settings.selection == "last":
             self.best, self.best_step = (value, -dev_loss), step
             self.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
 
@@ -144,7 +147,7 @@ class Finetuning:
         return {
             "task": self.task.name,
             "standin": self.task.standin,
-            "rule": rule(self.task.kind),
+            "rule": rule(self.task.kind, self.settings.selection),
             "steps": self.curve[-1]["step"],
             "best_step": self.best_step,
             "dev_criterion": self.best[0],
@@ -152,9 +155,11 @@ class Finetuning:
         }
 
 
-def _optimiser_settings(settings: FinetuneSettings) -> OptimiserSettings:
-    shared = OptimiserSettings.model_fields.keys() & FinetuneSettings.model_fields.keys()
-    return OptimiserSettings(**settings.model_dump(include=set(shared)))
+def _training(paths: Sequence[Path], task: Task, kind: Kind) -> Features:
+    """Features of all languages, the files one after another."""
+    return Features.join(
+        [kind.featurise(_examples(path, task), language_of(path)) for path in paths]
+    )
 
 
 def run(job: Job[FinetuneSettings]) -> None:
@@ -168,12 +173,12 @@ def run(job: Job[FinetuneSettings]) -> None:
     reader = Reader(
         tokenizer, model.encoder.shape, settings.max_tokens, settings.language_embedding
     )
-    kind = kind_of(task, reader, settings, DEV_ANSWER_TOKENS)
-    train, dev = (_examples(job.input(name), task) for name in ("train", "dev"))
+    kind = kind_of(task, reader, settings, DEV_CHOICE)
+    dev = _examples(job.input("dev"), task)
     finetuning = Finetuning(
         task, model, Dev(task, kind, dev, kind.featurise(dev, ENGLISH)), settings, job.seed
     )
-    finetuning.train(kind.featurise(train, ENGLISH))
+    finetuning.train(_training(job.inputs("train"), task, kind))
     model.load_state_dict(finetuning.best_weights)
     extra = {"task": task.name, "finetune": settings.model_dump_json()}
     checkpoint.save(job.output("model"), model, model.encoder.shape, extra)

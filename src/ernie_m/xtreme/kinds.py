@@ -13,7 +13,7 @@ from ernie_m.xtreme.features import Features
 from ernie_m.xtreme.files import Line
 from ernie_m.xtreme.layout import Reader
 from ernie_m.xtreme.pairs import PairClassification
-from ernie_m.xtreme.questions import QuestionAnswering
+from ernie_m.xtreme.questions import Choice, QuestionAnswering
 from ernie_m.xtreme.tagging import Tagging
 
 Array = np.ndarray
@@ -31,10 +31,10 @@ class Kind(Protocol):
         """One prediction an example; ``scores[i]`` float ``[positions, outputs]`` of document i."""
 
 
-def kind_of(task: Task, reader: Reader, settings: FinetuneSettings, max_answer: int) -> Kind:
-    """The kind of ``task``; ``max_answer`` is the longest answer to a question, in tokens."""
+def kind_of(task: Task, reader: Reader, settings: FinetuneSettings, choice: Choice) -> Kind:
+    """The kind of ``task``; ``choice`` is how answers to questions are chosen."""
     if task.kind == "pair":
         return PairClassification(task.labels, reader)
     if task.kind == "tagging":
         return Tagging(task.labels, reader)
-    return QuestionAnswering(reader, settings.stride, settings.max_query_tokens, max_answer)
+    return QuestionAnswering(reader, settings, choice)

@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from ernie_m.xtreme.catalogue import ENGLISH
 from ernie_m.xtreme.files import Mined, MiningSentence
 
-# English texts and foreign texts in, scores float [n, m] out.
-Similarity = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+# English texts and foreign texts in, scores float [n, m] out, by blocks of rows.
+Similarity = Callable[[Sequence[str], Sequence[str]], Iterable[np.ndarray]]
 # Scores are written with this many digits, and compared with the threshold as written.
 DIGITS = 6
 
 
-def greedy_pairs(scores: np.ndarray) -> list[tuple[int, int, float]]:
-    """One-to-one pairs (row, column, score), best first.
+def _candidates(blocks: Iterable[np.ndarray]) -> dict[tuple[int, int], float]:
+    """Scores of each row's best column and each column's best row, the first of equals."""
+    found: dict[tuple[int, int], float] = {}
+    rows, best, done = np.zeros(0, dtype=np.int64), np.zeros(0), 0
+    for block in blocks:
+        here, columns = np.arange(len(block)), np.arange(block.shape[1])
+        column = block.argmax(axis=1)
+        scores = block[here, column].tolist()
+        found |= dict(zip(_places(done + here, column), scores, strict=True))
+        row = block.argmax(axis=0)
+        highest = block[row, columns]
+        if done:
+            rows = np.where(highest > best, done + row, rows)
+            best = np.maximum(highest, best)
+        else:
+            rows, best = row, highest
+        done += len(block)
+    return found | dict(zip(_places(rows, np.arange(len(rows))), best.tolist(), strict=True))
+
+
+def _places(rows: np.ndarray, columns: np.ndarray) -> Iterable[tuple[int, int]]:
+    return zip(rows.tolist(), columns.tolist(), strict=True)
+
+
+def greedy_pairs(blocks: Iterable[np.ndarray]) -> list[tuple[int, int, float]]:
+    """One-to-one pairs (row, column, score), best first, of scores that come by blocks of rows.
 
     Candidates are each row's best column and each column's best row; a candidate is taken unless
     a better one took its row or column (XTREME's "max" retrieval).
     """
-    rows = np.arange(scores.shape[0])
-    columns = np.arange(scores.shape[1])
-    candidates = {(int(i), int(j)) for i, j in zip(rows, scores.argmax(axis=1), strict=True)}
-    candidates |= {(int(i), int(j)) for i, j in zip(scores.argmax(axis=0), columns, strict=True)}
-    order = sorted(candidates, key=lambda pair: (-scores[pair], pair))
+    candidates = _candidates(blocks)
     used_rows: set[int] = set()
     used_columns: set[int] = set()
     pairs = []
-    for i, j in order:
+    for (i, j), score in sorted(candidates.items(), key=lambda item: (-item[1], item[0])):
         if i not in used_rows and j not in used_columns:
             used_rows.add(i)
             used_columns.add(j)
-            pairs.append((i, j, float(scores[i, j])))
+            pairs.append((i, j, score))
     return pairs
 
 
@@ -64,12 +84,26 @@ def sides(
     return english, foreign
 
 
-def _candidates(
+def _by_text(sentences: Sequence[MiningSentence]) -> dict[str, MiningSentence | None]:
+    """Each text once; None for one that stands twice, whose sentence nobody could name."""
+    found: dict[str, MiningSentence | None] = {}
+    for sentence in sentences:
+        found[sentence.text] = None if sentence.text in found else sentence
+    return found
+
+
+def _pairs(
     sentences: Sequence[MiningSentence], similarity: Similarity
 ) -> list[tuple[MiningSentence, MiningSentence, float]]:
-    english, foreign = sides(sentences)
-    scores = similarity([s.text for s in english], [s.text for s in foreign])
-    return [(english[i], foreign[j], round(value, DIGITS)) for i, j, value in greedy_pairs(scores)]
+    """Pairs with their scores, best first; texts that stand twice on a side are compared, but in
+    no pair (XTREME)."""
+    english, foreign = (_by_text(side) for side in sides(sentences))
+    ours, theirs = list(english.values()), list(foreign.values())
+    return [
+        (a, b, round(value, DIGITS))
+        for i, j, value in greedy_pairs(similarity(list(english), list(foreign)))
+        if (a := ours[i]) and (b := theirs[j])
+    ]
 
 
 def mine(
@@ -79,11 +113,11 @@ def mine(
 
     ``source`` is the foreign sentence and ``target`` the English one, as in BUCC's gold files.
     """
-    known = [(score, a.partner == b.id) for a, b, score in _candidates(dev, similarity)]
+    known = [(score, a.partner == b.id) for a, b, score in _pairs(dev, similarity)]
     gold = sum(sentence.partner is not None for sentence in sides(dev)[0])
     threshold = best_threshold(known, gold)
     return [
         Mined(source=foreign.id, target=english.id, score=score, threshold=threshold)
-        for english, foreign, score in _candidates(test, similarity)
+        for english, foreign, score in _pairs(test, similarity)
         if score >= threshold
     ]

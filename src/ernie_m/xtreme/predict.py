@@ -1,8 +1,8 @@
 """Predict one task's test examples in every language.
 
-Inputs: ``model`` (fine-tuned, or for retrieval and mining a pre-trained checkpoint), ``tokenizer``,
-``test`` (a file a language), for mining ``dev`` (a file a language, to tune the threshold).
-Output: ``predictions`` (a file a language, named alike).
+Inputs: ``model`` (fine-tuned; for retrieval and mining a pre-trained or aligned one),
+``tokenizer``, ``test`` (a file a language), for mining ``dev`` (a file a language, to tune the
+threshold). Output: ``predictions`` (a file a language, named alike).
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from ernie_m.config.xtreme import FinetuneSettings, PredictSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.model import checkpoint
-from ernie_m.model.architecture import POSITION_OFFSET
 from ernie_m.model.device import best_device
-from ernie_m.model.encoder import Encoder
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
 from ernie_m.xtreme.files import (
@@ -38,44 +36,32 @@ from ernie_m.xtreme.inference import score
 from ernie_m.xtreme.kinds import kind_of
 from ernie_m.xtreme.layout import Reader
 from ernie_m.xtreme.mining import Similarity, mine
-from ernie_m.xtreme.retrieval import embed, margin
+from ernie_m.xtreme.questions import Choice
+from ernie_m.xtreme.retrieval import embed, load
+from ernie_m.xtreme.search import margins, nearest
 
 logger = logging.getLogger(__name__)
 Predictor = Callable[[str], Sequence[Line]]
-# Longest sentence of the retrieval tasks (XTREME's limit), where the encoder has the positions.
-RETRIEVAL_TOKENS = 512
-
-
-def _pretrained(job: Job[PredictSettings]) -> tuple[Encoder, Reader]:
-    model = checkpoint.load(job.input("model")).to(best_device())
-    longest = min(RETRIEVAL_TOKENS, model.shape.max_positions - POSITION_OFFSET)
-    tokenizer = Tokenizer(job.input("tokenizer"))
-    return model.encoder, Reader(tokenizer, model.shape, longest, job.settings.language_embedding)
 
 
 def _retrieval(job: Job[PredictSettings]) -> Predictor:
     """The nearest foreign sentence of each English one, as XTREME asks of Tatoeba."""
-    encoder, reader = _pretrained(job)
+    encoder, reader = load(job.input("model"), job.input("tokenizer"), job.settings)
     settings, test = job.settings, by_language(job.inputs("test"))
 
     def predict(language: str) -> list[Found]:
         examples = read_lines(test[language], SentencePair)
         ours = embed(encoder, reader, [e.english for e in examples], ENGLISH, settings)
         theirs = embed(encoder, reader, [e.text for e in examples], language, settings)
-        similarity = ours @ theirs.T
-        if settings.scoring == "margin":
-            similarity = margin(similarity, settings.neighbours)
-        nearest = similarity.argmax(axis=1).tolist()
-        return [
-            Found(id=e.id, target=examples[i].id) for e, i in zip(examples, nearest, strict=True)
-        ]
+        found = nearest(ours, theirs, settings).tolist()
+        return [Found(id=e.id, target=examples[i].id) for e, i in zip(examples, found, strict=True)]
 
     return predict
 
 
 def _mining(job: Job[PredictSettings]) -> Predictor:
     """Pairs whose ratio margin reaches the threshold that is best on the language's dev."""
-    encoder, reader = _pretrained(job)
+    encoder, reader = load(job.input("model"), job.input("tokenizer"), job.settings)
     settings = job.settings
     test, dev = by_language(job.inputs("test")), by_language(job.inputs("dev"))
 
@@ -83,7 +69,7 @@ def _mining(job: Job[PredictSettings]) -> Predictor:
         def compare(english: Sequence[str], foreign: Sequence[str]):
             ours = embed(encoder, reader, english, ENGLISH, settings)
             theirs = embed(encoder, reader, foreign, language, settings)
-            return margin(ours @ theirs.T, settings.neighbours)
+            return margins(ours, theirs, settings.neighbours)
 
         return compare
 
@@ -114,7 +100,9 @@ def _trained(job: Job[PredictSettings], task: Task) -> Predictor:
     reader = Reader(
         Tokenizer(job.input("tokenizer")), shape, settings.max_tokens, settings.language_embedding
     )
-    kind = kind_of(task, reader, settings, job.settings.max_answer_tokens)
+    wanted = job.settings
+    choice = Choice(wanted.max_answer_tokens, wanted.n_best, wanted.max_context)
+    kind = kind_of(task, reader, settings, choice)
     test = by_language(job.inputs("test"))
 
     def predict(language: str) -> Sequence[Line]:

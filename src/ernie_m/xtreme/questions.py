@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.objectives.layout import PAIR_SPECIALS
 from ernie_m.xtreme.features import Features
 from ernie_m.xtreme.files import Answer, Question
@@ -17,23 +18,51 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class Choice:
+    """How an answer is chosen: ``longest`` in tokens; ``n_best`` starts and ends of a window are
+    considered, 0 for all; with ``max_context`` an answer begins in the window that has most text
+    around its first token."""
+
+    longest: int
+    n_best: int = 0
+    max_context: bool = False
+
+
+@dataclass(frozen=True)
 class SpanFeatures(Features):
     """``characters[i]`` holds where in the context each readable token of document ``i`` stands;
-    the first, ``<s>``, stands for "not in this window" and nowhere."""
+    the first, ``<s>``, stands for "not in this window" and nowhere. ``fullest[i]`` says of each
+    but the first whether no other window has more of its context."""
 
     characters: list[list[Span]]
+    fullest: list[Array]
 
 
-def windows(tokens: int, room: int, stride: int) -> Iterator[Span]:
-    """Runs of at most ``room`` tokens that cover all, each starting ``room - stride`` after the
-    one before, so that neighbours share ``stride`` tokens."""
+def windows(tokens: int, room: int, step: int) -> Iterator[Span]:
+    """Runs of at most ``room`` tokens that cover all, each starting ``step`` (or ``room``, if that
+    is less) after the one before."""
     first = 0
     while True:
         last = min(first + room, tokens)
         yield first, last
         if last == tokens:
             return
-        first += max(1, room - stride)
+        first += min(step, room)
+
+
+def fullest_window(spans: Sequence[Span]) -> Array:
+    """Number of the window in which each token has most context, int64 ``[tokens]``.
+
+    Context is the smaller number of tokens to either side, then the window's length; the first of
+    equals (SQuAD's scripts of BERT).
+    """
+    tokens = np.arange(spans[-1][1])
+    context = np.full((len(spans), len(tokens)), -1.0)
+    for number, (first, last) in enumerate(spans):
+        inside = tokens[first:last]
+        sides = np.minimum(inside - first, last - 1 - inside)
+        context[number, first:last] = sides + 0.01 * (last - first)
+    return context.argmax(axis=0)
 
 
 def answer_tokens(spans: Sequence[Span], start: int, end: int) -> Span | None:
@@ -46,15 +75,28 @@ def answer_tokens(spans: Sequence[Span], start: int, end: int) -> Span | None:
     return (first, last) if whole else None
 
 
-def best_span(scores: Array, longest: int) -> tuple[float, int, int]:
-    """Highest start + end score over spans of 1 to ``longest`` tokens.
+def _among_best(scores: Array, count: int) -> Array:
+    """Which of ``scores`` are the ``count`` highest, the first of equals; 0 for all."""
+    chosen = np.zeros(len(scores), dtype=bool)
+    chosen[np.argsort(-scores, kind="stable")[: count or None]] = True
+    return chosen
 
-    ``scores`` is float ``[tokens, 2]``. Returns the score, the first and the last token.
+
+def best_span(scores: Array, choice: Choice, fullest: Array) -> tuple[float, int, int]:
+    """Highest start + end score over the spans that ``choice`` allows; minus infinity for none.
+
+    ``scores`` is float ``[tokens, 2]``, ``fullest`` bool ``[tokens]``. Returns the score, the first
+    and the last token.
     """
     total = scores[:, :1] + scores[:, 1][None]
     index = np.arange(len(scores))
     length = index[None] - index[:, None] + 1
-    total = np.where((length >= 1) & (length <= longest), total, -np.inf)
+    starts = _among_best(scores[:, 0], choice.n_best)
+    if choice.max_context:
+        starts &= fullest
+    ends = _among_best(scores[:, 1], choice.n_best)
+    allowed = (length >= 1) & (length <= choice.longest) & starts[:, None] & ends[None]
+    total = np.where(allowed, total, -np.inf)
     first, last = np.unravel_index(int(total.argmax()), total.shape)
     return float(total[first, last]), int(first), int(last)
 
@@ -63,24 +105,29 @@ class QuestionAnswering:
     """See :class:`ernie_m.xtreme.kinds.Kind`. A context too long for the encoder is read in
     windows; one without the answer is trained to point at ``<s>``, as in ERNIE-M."""
 
-    def __init__(self, reader: Reader, stride: int, max_query: int, max_answer: int) -> None:
+    def __init__(self, reader: Reader, settings: FinetuneSettings, choice: Choice) -> None:
         self.reader = reader
-        self.stride = stride
-        self.max_query = max_query
-        self.max_answer = max_answer
+        self.settings = settings
+        self.choice = choice
+
+    def _windows(self, tokens: int, query: int) -> list[Span]:
+        room = self.reader.max_tokens - PAIR_SPECIALS - query
+        step = self.settings.window_step or max(1, room - self.settings.stride)
+        return list(windows(tokens, room, step))
 
     def featurise(self, examples: Sequence[Question], language: str) -> SpanFeatures:
         encode = self.reader.tokenizer.encode_with_offsets
         queries = [
-            ids[: self.max_query]
+            ids[: self.settings.max_query_tokens]
             for ids in self.reader.tokenizer.encode([example.question for example in examples])
         ]
         contexts = encode([example.context for example in examples])
-        firsts, seconds, targets, owner, characters = [], [], [], [], []
+        firsts, seconds, targets, owner, characters, fullest = [], [], [], [], [], []
         for number, (example, query) in enumerate(zip(examples, queries, strict=True)):
             ids, spans = contexts[number]
-            room = self.reader.max_tokens - PAIR_SPECIALS - len(query)
-            for first, last in windows(len(ids), room, self.stride):
+            runs = self._windows(len(ids), len(query))
+            best = fullest_window(runs)
+            for window, (first, last) in enumerate(runs):
                 inside = spans[first:last]
                 start = example.starts[0]
                 answer = answer_tokens(inside, start, start + len(example.answers[0]))
@@ -89,6 +136,7 @@ class QuestionAnswering:
                 targets.append([0, 0] if answer is None else [1 + answer[0], 1 + answer[1]])
                 owner.append(number)
                 characters.append([(0, 0), *inside])
+                fullest.append(best[first:last] == window)
         languages = [language] * len(owner)
         context_starts = [PAIR_SPECIALS - 1 + len(query) for query in firsts]
         return SpanFeatures(
@@ -102,6 +150,7 @@ class QuestionAnswering:
             targets=ragged(targets),
             owner=np.array(owner),
             characters=characters,
+            fullest=fullest,
         )
 
     def decode(
@@ -113,7 +162,9 @@ class QuestionAnswering:
         for document, number in enumerate(features.owner.tolist()):
             if len(scores[document]) < 2:
                 continue
-            value, first, last = best_span(scores[document][1:], self.max_answer)
+            value, first, last = best_span(
+                scores[document][1:], self.choice, features.fullest[document]
+            )
             if value > best[number][0]:
                 spans = features.characters[document]
                 best[number] = (value, spans[first + 1][0], spans[last + 1][1])

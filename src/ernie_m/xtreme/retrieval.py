@@ -1,24 +1,37 @@
-"""Sentence vectors, nearest neighbours and mining.
-
-Vectors are float32 ``[n, D]``; similarities float32 ``[n, m]``, rows English, columns foreign.
-"""
+"""Sentence vectors: a hidden state of the encoder, pooled over a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ernie_m.config.xtreme import PredictSettings
+from ernie_m.config.xtreme import AlignJob, PredictSettings
 from ernie_m.errors import UserError
+from ernie_m.model import checkpoint
+from ernie_m.model.architecture import POSITION_OFFSET
+from ernie_m.model.device import best_device
 from ernie_m.model.encoder import Encoder
 from ernie_m.objectives.layout import SINGLE_SPECIALS
-from ernie_m.xtreme.features import Features
+from ernie_m.tokenizer.vocabulary import Tokenizer
+from ernie_m.xtreme.features import Batch, Features
 from ernie_m.xtreme.layout import Reader, ragged
 
 Array = np.ndarray
 BATCH_DOCUMENTS = 256
+# Longest sentence (XTREME's limit), where the encoder has the positions.
+SENTENCE_TOKENS = 512
+
+
+def load(model: Path, tokenizer: Path, settings: PredictSettings) -> tuple[Encoder, Reader]:
+    """The encoder of a checkpoint, and what lays texts out for it; raises :class:`UserError`."""
+    own = checkpoint.load(model).to(best_device())
+    longest = min(SENTENCE_TOKENS, own.shape.max_positions - POSITION_OFFSET)
+    reader = Reader(Tokenizer(tokenizer), own.shape, longest, settings.language_embedding)
+    return own.encoder, reader
 
 
 def layer_index(layer: int, layers: int) -> int:
@@ -32,10 +45,15 @@ def layer_index(layer: int, layers: int) -> int:
     return index
 
 
-def _features(reader: Reader, texts: Sequence[str], language: str, settings: PredictSettings):
-    """Sentences, and the positions that are averaged."""
+def sentence_features(
+    reader: Reader,
+    pieces: Sequence[Sequence[int]],
+    languages: Sequence[str],
+    settings: PredictSettings | AlignJob,
+) -> Features:
+    """Sentences, cut to the reader's length, and the positions that are averaged."""
     room = reader.max_tokens - SINGLE_SPECIALS
-    pieces = [ids[:room] for ids in reader.tokenizer.encode(texts)]
+    pieces = [ids[:room] for ids in pieces]
     if settings.pooling == "cls":
         where = [[0]] * len(pieces)
     elif settings.skip_specials:
@@ -44,14 +62,51 @@ def _features(reader: Reader, texts: Sequence[str], language: str, settings: Pre
     else:
         where = [list(range(len(ids) + SINGLE_SPECIALS)) for ids in pieces]
     return Features(
-        documents=reader.singles(pieces, [language] * len(pieces)),
+        documents=reader.singles(pieces, languages),
         where=ragged(where),
         targets=ragged([[]] * len(pieces)),
         owner=np.arange(len(pieces)),
     )
 
 
+def pooled(state: Tensor, batch: Batch) -> Tensor:
+    """Mean ``[n, D]`` of each document's positions ``batch.where`` of a state ``[R, L, D]``."""
+    read = state.flatten(0, 1)[batch.where.to(state.device)]
+    owner = torch.repeat_interleave(torch.arange(len(batch.counts)), batch.counts)
+    sums = torch.zeros(len(batch.counts), state.shape[2], device=state.device)
+    sums = sums.index_add(0, owner.to(state.device), read)
+    return sums / batch.counts.to(state.device).unsqueeze(1)
+
+
 @torch.inference_mode()
+def embed_layers(
+    encoder: Encoder,
+    reader: Reader,
+    texts: Sequence[str],
+    language: str,
+    settings: PredictSettings,
+    layers: Sequence[int],
+) -> list[Array]:
+    """Unit vectors of ``texts``, float32 ``[n, D]``, of each hidden state; with ``centre``, less
+    their mean."""
+    pieces = reader.tokenizer.encode(texts)
+    features = sentence_features(reader, pieces, [language] * len(pieces), settings)
+    size = (len(features), encoder.shape.width)
+    found = [np.zeros(size, dtype=np.float32) for _ in layers]
+    for order in features.by_length(BATCH_DOCUMENTS):
+        batch = features.batch(order)
+        states = encoder.hidden_states(batch.packed)
+        for vectors, layer in zip(found, layers, strict=True):
+            vectors[order] = pooled(states[layer], batch).cpu().numpy()
+    return [_unit(vectors, settings.centre) for vectors in found]
+
+
+def _unit(vectors: Array, centre: bool) -> Array:
+    if centre:
+        vectors -= vectors.mean(axis=0)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
 def embed(
     encoder: Encoder,
     reader: Reader,
@@ -59,29 +114,7 @@ def embed(
     language: str,
     settings: PredictSettings,
 ) -> Array:
-    """Unit vectors of ``texts``, float32 ``[n, D]``; with ``centre``, less their mean."""
+    """Unit vectors of ``texts`` as ``settings`` say, float32 ``[n, D]``."""
     layer = layer_index(settings.layer, len(encoder.layers))
-    features = _features(reader, texts, language, settings)
-    vectors = np.zeros((len(features), encoder.shape.width), dtype=np.float32)
-    for order in features.by_length(BATCH_DOCUMENTS):
-        batch = features.batch(order)
-        state = encoder.hidden_states(batch.packed)[layer].flatten(0, 1).cpu()[batch.where]
-        owner = torch.repeat_interleave(torch.arange(len(order)), batch.counts)
-        sums = torch.zeros(len(order), state.shape[1]).index_add_(0, owner, state)
-        vectors[order] = (sums / batch.counts.unsqueeze(1)).numpy()
-    if settings.centre:
-        vectors -= vectors.mean(axis=0)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
-def _neighbourhood(similarity: Array, neighbours: int) -> Array:
-    """Mean of each row's highest similarities, ``[n, 1]``."""
-    k = min(neighbours, similarity.shape[1])
-    return np.partition(similarity, -k, axis=1)[:, -k:].mean(axis=1, keepdims=True)
-
-
-def margin(similarity: Array, neighbours: int) -> Array:
-    """Similarity over the mean similarity of both sentences' neighbourhoods (ratio margin)."""
-    ours = _neighbourhood(similarity, neighbours)
-    theirs = _neighbourhood(similarity.T, neighbours).T
-    return similarity / np.maximum((ours + theirs) / 2, 1e-6)
+    (vectors,) = embed_layers(encoder, reader, texts, language, settings, [layer])
+    return vectors

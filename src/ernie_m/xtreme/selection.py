@@ -1,4 +1,4 @@
-"""By what the best step of a fine-tuning is chosen on English dev examples.
+"""By what the step of a fine-tuning is chosen: on English dev examples, or as the last.
 
 Kept apart from the benchmark's metrics on purpose: a correction there must change scores, not
 models. Each is the main metric's plain form in English.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from seqeval.metrics import f1_score
@@ -18,8 +18,10 @@ from ernie_m.xtreme.catalogue import Kind
 CRITERION: dict[Kind, str] = {"pair": "accuracy", "tagging": "span F1", "qa": "word F1"}
 
 
-def rule(kind: Kind) -> str:
+def rule(kind: Kind, selection: Literal["english_dev", "last"]) -> str:
     """The rule in words."""
+    if selection == "last":
+        return "last step"
     return (
         f"highest {CRITERION[kind]} on English dev; of equals the lowest dev loss, then the first"
     )

@@ -69,7 +69,7 @@ def nearest_string(examples: Sequence[SentencePair]) -> list[Found]:
 
 def mined_strings(dev: Sequence[MiningSentence], test: Sequence[MiningSentence]) -> list[Mined]:
     """Mining with trigram overlap as similarity."""
-    return mine(dev, test, jaccard)
+    return mine(dev, test, lambda texts, others: [jaccard(texts, others)])
 
 
 def mining_chance(examples: Sequence[MiningSentence]) -> Metrics:

@@ -92,6 +92,11 @@ class Sources:
         """All languages but English."""
         return [language for language in self.languages if language != ENGLISH]
 
+    def told_in(self, split: str) -> Sequence[str]:
+        """Languages in which a split's examples are made; which files are kept is the graph's
+        choice."""
+        return [ENGLISH] if split == "dev" else self.languages
+
     def shuffled(self, items: Iterable[T], salt: str) -> list[T]:
         """``items`` in an order that depends on each one's name and the seed only.
 

@@ -95,14 +95,14 @@ def _examples(unit: _Unit, texts: dict[str, str], language: str) -> list[Line]:
 
 
 def make(sources: Sources) -> Examples:
-    """``train-en``, ``dev-en`` and ``test-{language}``."""
+    """``train-{language}``, ``dev-en`` and ``test-{language}``."""
     examples: Examples = {}
     for split in ("train", "dev", "test"):
         found = sources.widest_first(
             split, _Chooser(sources, split).units(), lambda unit: unit.rows
         )
         units = found[: sources.limit(split) // len(CLASSES)]
-        for language in sources.languages if split == "test" else ["en"]:
+        for language in sources.told_in(split):
             texts = sources.texts(split, language)
             whole = (unit for unit in units if all(row in texts for row in unit.rows))
             examples[f"{split}-{language}"] = [

@@ -124,12 +124,12 @@ def _units(sources: Sources, split: str) -> list[tuple[str, str, str]]:
 
 
 def make(sources: Sources) -> Examples:
-    """``train-en``, ``dev-en`` and ``test-{language}``."""
+    """``train-{language}``, ``dev-en`` and ``test-{language}``."""
     examples: Examples = {}
     for split in ("train", "dev", "test"):
         units = _units(sources, split)
         english = sources.texts(split, ENGLISH)
-        for language in sources.languages if split == "test" else [ENGLISH]:
+        for language in sources.told_in(split):
             texts = sources.texts(split, language)
             examples[f"{split}-{language}"] = [
                 TextPair(

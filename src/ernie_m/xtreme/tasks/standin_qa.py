@@ -78,7 +78,7 @@ def _questions(context: _Context, texts: dict[str, str]) -> list[Line]:
 
 
 def make(sources: Sources) -> Examples:
-    """``train-en``, ``dev-en`` and ``test-{language}``."""
+    """``train-{language}``, ``dev-en`` and ``test-{language}``."""
     examples: Examples = {}
     for split in ("train", "dev", "test"):
         contexts = sources.widest_first(
@@ -89,7 +89,7 @@ def make(sources: Sources) -> Examples:
         english = sources.texts(split, "en")
         told = [line for context in contexts for line in _questions(context, english)]
         chosen = {line.id for line in told[: sources.limit(split)]}  # type: ignore[attr-defined]
-        for language in sources.languages if split == "test" else ["en"]:
+        for language in sources.told_in(split):
             texts = sources.texts(split, language)
             lines = (line for context in contexts for line in _questions(context, texts))
             examples[f"{split}-{language}"] = [

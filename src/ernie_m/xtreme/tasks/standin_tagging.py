@@ -138,12 +138,12 @@ def _english(sources: Sources, split: str, names: _Names) -> dict[str, TaggedSen
 
 
 def make(sources: Sources) -> Examples:
-    """``train-en``, ``dev-en`` and ``test-{language}``."""
+    """``train-{language}``, ``dev-en`` and ``test-{language}``."""
     examples: Examples = {}
     for split in ("train", "dev", "test"):
         names = _Names(list(sources.english(split)))
         english = _english(sources, split, names)
-        for language in sources.languages if split == "test" else ["en"]:
+        for language in sources.told_in(split):
             texts = sources.texts(split, language)
             lines: list[Line] = []
             for id, model in english.items():

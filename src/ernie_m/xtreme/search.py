@@ -1,0 +1,63 @@
+"""Nearest neighbours among sentence vectors, in blocks of rows, so that memory stays bounded.
+
+Vectors are unit length, float32 ``[n, D]``; similarities float32 ``[n, m]``, rows English, columns
+foreign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ernie_m.config.xtreme import PredictSettings
+
+Array = np.ndarray
+# Similarities of a block; some copies of it are in memory at a time.
+BLOCK_CELLS = 1 << 26
+
+
+def similarities(ours: Array, theirs: Array, cells: int = BLOCK_CELLS) -> Iterator[Array]:
+    """Cosines, by blocks of rows."""
+    rows = max(1, cells // max(1, len(theirs)))
+    for first in range(0, len(ours), rows):
+        yield ours[first : first + rows] @ theirs.T
+
+
+def _highest(similarity: Array, count: int) -> Array:
+    """Each row's highest values, ``[n, count]``, or all where there are fewer."""
+    count = min(count, similarity.shape[1])
+    return np.partition(similarity, -count, axis=1)[:, -count:]
+
+
+def margins(
+    ours: Array, theirs: Array, neighbours: int, cells: int = BLOCK_CELLS
+) -> Iterator[Array]:
+    """Cosines over the mean cosine of both sentences' neighbourhoods (ratio margin), by blocks of
+    rows.
+
+    Similarities are computed twice, once for the neighbourhoods: at BUCC's size they cannot be
+    kept.
+    """
+    of_rows: list[Array] = []
+    of_columns: Array | None = None
+    for block in similarities(ours, theirs, cells):
+        of_rows.append(_highest(block, neighbours).mean(axis=1, keepdims=True))
+        found = _highest(block.T, neighbours)
+        if of_columns is not None:
+            found = _highest(np.concatenate([of_columns, found], axis=1), neighbours)
+        of_columns = found
+    if of_columns is None:
+        return
+    column = of_columns.mean(axis=1, keepdims=True).T
+    for row, block in zip(of_rows, similarities(ours, theirs, cells), strict=True):
+        yield block / np.maximum((row + column) / 2, 1e-6)
+
+
+def nearest(ours: Array, theirs: Array, settings: PredictSettings) -> Array:
+    """Row of the nearest of ``theirs`` to each of ``ours``, int64 ``[n]``; the first of equals."""
+    if settings.scoring == "margin":
+        blocks = margins(ours, theirs, settings.neighbours)
+    else:
+        blocks = similarities(ours, theirs)
+    return np.concatenate([block.argmax(axis=1) for block in blocks])
