@@ -8,13 +8,13 @@ PYTHON ?= $(firstword $(foreach python,$(PYTHONS),$(shell \
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
-PY_FILES := src tests
+PY_FILES := src tests benchmarks
 SMK_FILES := Snakefile workflow/rules
 
-.PHONY: help install reproduce test format check lint types lock clean
+.PHONY: help install reproduce test format check lint types lock clean bench-engine
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 install: $(INSTALLED) ## make the environment in .venv from pinned versions
 
@@ -40,6 +40,9 @@ lint: $(INSTALLED) ## look for mistakes in Python and Snakemake files
 
 types: $(INSTALLED) ## check types
 	$(BIN)/mypy
+
+bench-engine: $(INSTALLED) ## measure the training engine beside Hugging Face's Trainer
+	$(BIN)/python -m benchmarks.engine
 
 lock: ## resolve the dependencies of pyproject.toml anew and pin them in requirements.txt
 	rm -rf work/lock && $(PYTHON) -m venv work/lock

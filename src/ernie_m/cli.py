@@ -27,6 +27,9 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "plan": ("ernie_m.planning.plan", "what a configuration would cost, stage by stage"),
         "card": ("ernie_m.corpora.card", "a data card for each training corpus of a run"),
     },
+    "training": {
+        "inspect-batch": ("ernie_m.training.inspect_batch", "what a step trains on, drawn"),
+    },
     "lineage": {
         "audit": ("ernie_m.lineage.audit", "what stands behind a number, and whether it holds"),
         "status": ("ernie_m.lineage.status", "which results are current, stale and why, missing"),

@@ -167,6 +167,11 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
         for path in paths:
             if not path.is_file():
                 raise UserError(f"Input {path} does not exist.", "Run the stage that makes it.")
+    if os.environ.get("RANK", "0") != "0":
+        # One of several processes of a job (torchrun); the first locks, writes and records.
+        logging.disable(logging.INFO)
+        run(job)
+        return
     for paths in job.output_paths.values():
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)

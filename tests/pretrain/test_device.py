@@ -14,7 +14,7 @@ from ernie_m.model.packing import Packed
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.training import corpora
 from ernie_m.training.batches import Sampler
-from ernie_m.training.loop import objective_losses
+from ernie_m.training.losses import TokenLosses, objective_counts, step_loss
 from ernie_m.xtreme.catalogue import TASKS
 from ernie_m.xtreme.features import Batch
 from ernie_m.xtreme.heads import TaskModel, loss
@@ -34,10 +34,10 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Packed:
 
 
 def losses_and_gradients(model: LanguageModel, batch: Packed) -> list[torch.Tensor]:
-    losses = objective_losses(model.eval(), batch)
-    torch.stack(list(losses.values())).sum().backward()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    return [*losses.values(), *gradients]
+    scored = batch.scored()
+    losses = TokenLosses(model.eval())(batch, scored)
+    step_loss(losses, scored, objective_counts(scored)).backward()
+    return [losses, *(p.grad for p in model.parameters() if p.grad is not None)]
 
 
 def test_a_training_batch_follows_the_model(model_file: Path, batch: Packed) -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
+from safetensors.torch import load as load_tensors
 
-from ernie_m.config.pretrain import OptimiserSettings, Shares, StageSettings
+from ernie_m.config.pretrain import OptimiserSettings, Shares, StageJob
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.training import stage
+from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
 from ernie_m.training.stage import train_stage
 from tests.pretrain.conftest import write_corpus
@@ -18,7 +21,7 @@ from tests.pretrain.conftest import write_corpus
 OUTPUTS = ["model", "curves", "metrics"]
 
 
-def settings(**changes: Any) -> StageSettings:
+def settings(**changes: Any) -> StageJob:
     values = {
         "objectives": Shares(mmlm=1, tlm=0, camlm=1),
         "steps": 24,
@@ -29,7 +32,7 @@ def settings(**changes: Any) -> StageSettings:
         "checkpoint_every": 5,
         "optimiser": OptimiserSettings(learning_rate=3e-3, warmup_steps=4),
     }
-    return StageSettings(**{**values, **changes})
+    return StageJob(**{**values, **changes})
 
 
 class Killed(BaseException):
@@ -79,10 +82,10 @@ def test_a_killed_run_ends_with_the_bytes_of_an_undisturbed_one(
     made.afterwards[0]()
     step = Trainer._step
 
-    def dying(self: Trainer) -> float:
+    def dying(self: Trainer, batch: Any) -> Any:
         if self.progress.step == stop:
             raise Killed
-        return step(self)
+        return step(self, batch)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Trainer, "_step", dying)
@@ -127,17 +130,53 @@ def test_metrics_and_curves_tell_the_run(
     assert points[-1]["valid/camlm/en-de"] == told["valid"]["camlm"]["en-de"]
 
 
-def test_an_exploding_loss_stops_with_a_message(
-    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def broken_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], None]:
+    """Make the losses of one training step so many times too large."""
+
+    def make(step: int, factor: float) -> None:
+        backward, done = Engine.backward, iter(range(1000))
+
+        def breaking(self: Engine, batch: Any) -> Any:
+            share = backward(self, batch)
+            if next(done) == step:
+                for parameter in self.model.parameters():
+                    assert parameter.grad is not None
+                    parameter.grad *= factor
+                return share * factor
+            return share
+
+        monkeypatch.setattr(Engine, "backward", breaking)
+
+    return make
+
+
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), 100.0])
+def test_a_diverging_loss_stops_and_keeps_the_batch(
+    job: Callable[..., Job[Any]],
+    model_file: Path,
+    tmp_path: Path,
+    broken_step: Callable[[int, float], None],
+    factor: float,
 ) -> None:
-    import torch
-
-    def broken(model: Any, batch: Any) -> dict[str, Any]:
-        return {"mmlm": torch.tensor(float("nan"), requires_grad=True)}
-
-    monkeypatch.setattr("ernie_m.training.loop.objective_losses", broken)
-    with pytest.raises(UserError, match=r"nan at step 1"):
+    broken_step(7, factor)
+    with pytest.raises(UserError, match=r"at step 8 .*batch-00000008.safetensors"):
         train(job, write_corpus(tmp_path / "c", 1), model_file, "a")
+    (kept,) = (tmp_path / "work/state").rglob("batch-*.safetensors")
+    assert load_file(kept)["ids"].shape[1] == 32
+
+
+def test_a_diverging_step_is_left_out_and_counted(
+    job: Callable[..., Job[Any]],
+    model_file: Path,
+    tmp_path: Path,
+    broken_step: Callable[[int, float], None],
+) -> None:
+    broken_step(7, float("nan"))
+    corpus = write_corpus(tmp_path / "c", 1)
+    (model, _, metrics), _ = train(job, corpus, model_file, "a", on_divergence="skip")
+    assert json.loads(metrics)["skipped"] == 1
+    assert all(bool(tensor.isfinite().all()) for tensor in load_tensors(model).values())
 
 
 def test_a_foreign_tokenizer_is_refused(

@@ -179,9 +179,8 @@ def checkpoint(arm, stage):
     return f"<results>/pretrain_{stage}/{maker}/model.safetensors"
 
 
-def training_threads(wildcards, stage):
-    """The threads of a training, which are a setting because they reach its last bits."""
-    return getattr(CONFIG.arm(wildcards.variant).pretrain, stage).num_threads
+# A training's threads are a setting, because they reach its last bits.
+TRAINING_THREADS = CONFIG.hardware.num_threads * CONFIG.hardware.processes
 
 
 def pseudo(arm):

@@ -55,7 +55,7 @@ rule pretrain_camlm:
         "<benchmarks>/pretrain_camlm/{variant}.tsv"
     conda:
         "../../envs/ernie-m.yaml"
-    threads: lambda wildcards: training_threads(wildcards, "camlm")
+    threads: TRAINING_THREADS
     resources:
         mem_mb=4000,
         runtime=2880,
@@ -130,7 +130,7 @@ rule pretrain_btmlm:
         "<benchmarks>/pretrain_btmlm/{variant}.tsv"
     conda:
         "../../envs/ernie-m.yaml"
-    threads: lambda wildcards: training_threads(wildcards, "btmlm")
+    threads: TRAINING_THREADS
     resources:
         mem_mb=4000,
         runtime=2880,

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ernie_m.config.base import Section
+from ernie_m.config.hardware import HardwareSettings
 
 
 class Shares(Section):
@@ -126,13 +127,6 @@ class StageSettings(Section):
     optimiser: OptimiserSettings = Field(
         OptimiserSettings(), description="AdamW with warm-up and linear decay."
     )
-    num_threads: int = Field(
-        2,
-        ge=1,
-        le=128,
-        description="CPU threads. A setting and not a resource, because another number adds in "
-        "another order and changes the last bits.",
-    )
     evaluate_every: int = Field(
         500, ge=1, description="Steps between validation losses; more often costs time."
     )
@@ -141,6 +135,31 @@ class StageSettings(Section):
     )
     checkpoint_every: int = Field(
         500, ge=1, description="Steps between saved states; what a killed run can lose."
+    )
+    checkpoint_minutes: float = Field(
+        15.0, ge=0, description="Minutes after which state is saved in any case; 0 switches it off."
+    )
+    checkpoints_kept: int = Field(
+        2, ge=1, description="Saved states that stay; a damaged newest one needs another."
+    )
+    on_divergence: Literal["stop", "skip"] = Field(
+        "stop",
+        description="After a loss that is not a number or explodes: stop, or leave out the update "
+        "and count it. Either keeps the batch. To skip waits for a GPU at every step.",
+    )
+    explosion: float = Field(
+        4.0,
+        ge=0,
+        description="A loss of more than this many times its moving mean has exploded; 0 looks for "
+        "losses that are not numbers only.",
+    )
+
+
+class StageJob(StageSettings):
+    """What a training stage is given."""
+
+    hardware: HardwareSettings = Field(
+        HardwareSettings(), description="How the arithmetic is carried out."
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from ernie_m.config.base import Partial, Section, deep_merge
 from ernie_m.config.corpora import CorporaSettings
+from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
 from ernie_m.config.pretrain import PretrainSettings
 from ernie_m.config.report import ReportSettings
@@ -101,6 +102,10 @@ class Config(Section):
         "`pretrain` and `xtreme` in which the arm differs from the main one. Each is a branch of "
         "the same graph, at the cost of what is below its first difference: a whole pre-training, "
         "or fine-tuning only.",
+    )
+    hardware: HardwareSettings = Field(
+        default_factory=HardwareSettings,
+        description="How trainings use the machine: last digits only.",
     )
     xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="Evaluation.")
     tracking: TrackingSettings = Field(

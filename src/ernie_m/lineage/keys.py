@@ -20,8 +20,9 @@ from ernie_m.xtreme.catalogue import TASKS
 
 REGISTRY = "corpora.registry"
 
-# Stage -> the sections that its settings are taken from (lineage/slices.py does the taking); the
-# first one that has a key is its place. `corpora.registry.<row>` stands for a row of the registry.
+# Stage -> the sections that its settings are taken from (lineage/slices.py does the taking), `""`
+# being the top level; the first one that has a key is its place. `corpora.registry.<row>` stands
+# for a row of the registry.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "corpora_download": (REGISTRY,),
     "corpora_extract": (REGISTRY,),
@@ -35,9 +36,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "tokenizer_encode": ("tokenizer.encode",),
     "tokenizer_pack": ("tokenizer.encode",),
     "pretrain_initialise": ("model", "corpora"),
-    "pretrain_camlm": ("pretrain.camlm",),
+    "pretrain_camlm": ("pretrain.camlm", ""),
     "pretrain_backtranslate": ("pretrain.backtranslate", "corpora"),
-    "pretrain_btmlm": ("pretrain.btmlm",),
+    "pretrain_btmlm": ("pretrain.btmlm", ""),
     "xtreme_prepare": ("xtreme.prepare",),
     "xtreme_align": ("xtreme.align", "xtreme.predict"),
     "xtreme_finetune": ("xtreme.finetune",),
@@ -61,7 +62,7 @@ WITH_ARM = frozenset(
 def _fields(section: str) -> frozenset[str]:
     """Names of the keys in a section, given by its dotted path."""
     model: type[Section] | None = Config
-    for part in section.split("."):
+    for part in filter(None, section.split(".")):
         model = section_of(model.model_fields[part]) if model else None
     return frozenset(model.model_fields) if model else frozenset()
 
@@ -95,7 +96,7 @@ def _place(node: Node, name: str) -> str:
         return f"{REGISTRY}.{node.instance.split('/')[0]}.{name}"
     head = name.split(".")[0]
     section = next((own for own in sections if head in _fields(own)), sections[0])
-    return f"{section}.{name}"
+    return f"{section}.{name}" if section else name
 
 
 def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -14,13 +14,18 @@ from ernie_m.config.base import Section
 from ernie_m.config.corpora import HeldOutRules, MatchRules, SelectRules
 from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
-from ernie_m.config.pretrain import BacktranslateJob
+from ernie_m.config.pretrain import BacktranslateJob, StageJob
 from ernie_m.config.root import Config
 
 
 def _rules(config: Config, part: type[Section]) -> Section:
     """Those of the rules for shards that one stage uses."""
     return part(**config.corpora.shards.model_dump(include=set(part.model_fields)))
+
+
+def _training(config: Config, variant: str, stage: str) -> StageJob:
+    own = getattr(config.arm(variant).pretrain, stage)
+    return StageJob(**own.model_dump(), hardware=config.hardware)
 
 
 # Stage -> its settings, from the configuration and the parts of the job's instance.
@@ -41,11 +46,11 @@ SLICES: dict[str, Callable[..., Section]] = {
     "pretrain_initialise": lambda config, variant: InitialiseSettings(
         **config.arm(variant).model.model_dump(), languages=config.corpora.languages
     ),
-    "pretrain_camlm": lambda config, variant: config.arm(variant).pretrain.camlm,
+    "pretrain_camlm": lambda config, variant: _training(config, variant, "camlm"),
     "pretrain_backtranslate": lambda config, variant, chunk: BacktranslateJob(
         **config.arm(variant).pretrain.backtranslate.model_dump(), pairs=config.corpora.pairs
     ),
-    "pretrain_btmlm": lambda config, variant: config.arm(variant).pretrain.btmlm,
+    "pretrain_btmlm": lambda config, variant: _training(config, variant, "btmlm"),
     "xtreme_download": lambda config, source: config.xtreme.sources()[source],
     "xtreme_prepare": lambda config, task: config.xtreme.prepare_for(task),
     "xtreme_align": lambda config, variant, *_: config.arm(variant).xtreme.align_job(),

@@ -18,7 +18,14 @@ FORMAT = "ernie-m/1"
 
 def save(path: Path, model: nn.Module, shape: Architecture, extra: dict[str, str]) -> None:
     """Write ``model``'s weights, its architecture and ``extra`` facts to ``path``."""
-    weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    save_weights(path, model.state_dict(), shape, extra)
+
+
+def save_weights(
+    path: Path, named: dict[str, torch.Tensor], shape: Architecture, extra: dict[str, str]
+) -> None:
+    """:func:`save` for weights by name."""
+    weights = {name: tensor.detach().contiguous() for name, tensor in named.items()}
     metadata = {**extra, "format": FORMAT, "architecture": shape.to_json()}
     # One entry: safetensors writes several metadata keys in an order that changes from run to run.
     save_file(weights, path, metadata={"ernie_m": _join(metadata)})

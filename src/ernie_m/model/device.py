@@ -1,4 +1,4 @@
-"""Where a model computes: on the GPU when there is one, else on the CPU.
+"""Where a model computes, and in which type: on the GPU when there is one, else on the CPU.
 
 Batches are made on the CPU; the encoder takes them to the device of its weights.
 """
@@ -6,6 +6,7 @@ Batches are made on the CPU; the encoder takes them to the device of its weights
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
@@ -21,6 +22,19 @@ def best_device() -> torch.device:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     return torch.device("cuda")
+
+
+def matrix_type(device: torch.device, precision: str) -> torch.dtype:
+    """Type of matrix products for ``hardware.precision``; ``auto`` asks the device."""
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    wanted = precision == "bfloat16" or (precision == "auto" and native)
+    return torch.bfloat16 if wanted else torch.float32
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Context in which matrix products are of :func:`matrix_type`, and sums of float32."""
+    dtype = matrix_type(device, precision)
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -5,16 +5,22 @@ Tensor axes: R rows, L tokens in a row, D width, H heads, N scored tokens, V voc
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+from torch.utils.checkpoint import checkpoint
 
 from ernie_m.model.architecture import POSITION_OFFSET, Architecture
-from ernie_m.model.attention import allowed
+from ernie_m.model.attention import allowed, block_mask
 from ernie_m.model.device import device_of
 from ernie_m.model.packing import Packed
 
 LAYER_NORM_EPS = 1e-5
+# Bool [R, 1, L, L], or the same in blocks.
+Mask = Tensor | BlockMask
 
 
 class Embeddings(nn.Module):
@@ -51,17 +57,16 @@ class Attention(nn.Module):
         self.value = nn.Linear(shape.width, shape.width)
         self.out = nn.Linear(shape.width, shape.width)
 
-    def forward(self, x_RLD: Tensor, mask_R1LL: Tensor) -> Tensor:
+    def forward(self, x_RLD: Tensor, mask: Mask) -> Tensor:
         def heads(y_RLD: Tensor) -> Tensor:
             return y_RLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-        read = F.scaled_dot_product_attention(
-            heads(self.query(x_RLD)),
-            heads(self.key(x_RLD)),
-            heads(self.value(x_RLD)),
-            attn_mask=mask_R1LL,
-            dropout_p=self.attention_dropout if self.training else 0.0,
-        )
+        q, k, v = heads(self.query(x_RLD)), heads(self.key(x_RLD)), heads(self.value(x_RLD))
+        if isinstance(mask, BlockMask):
+            read = cast(Tensor, flex_attention(q, k, v, block_mask=mask))
+        else:
+            dropout = self.attention_dropout if self.training else 0.0
+            read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return self.out(read.transpose(1, 2).flatten(2))
 
 
@@ -77,27 +82,36 @@ class Layer(nn.Module):
         self.ffn_norm = nn.LayerNorm(shape.width, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, x_RLD: Tensor, mask_R1LL: Tensor) -> Tensor:
-        x_RLD = self.attention_norm(x_RLD + self.dropout(self.attention(x_RLD, mask_R1LL)))
+    def forward(self, x_RLD: Tensor, mask: Mask) -> Tensor:
+        x_RLD = self.attention_norm(x_RLD + self.dropout(self.attention(x_RLD, mask)))
         return self.ffn_norm(x_RLD + self.dropout(self.ffn_out(F.gelu(self.ffn_in(x_RLD)))))
 
 
 class Encoder(nn.Module):
-    """Stack of layers over packed rows."""
+    """Stack of layers over packed rows.
+
+    ``recompute`` keeps no activations inside layers in training; ``flex`` reads through
+    FlexAttention. Neither changes what is computed, but for the last digits.
+    """
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
         self.shape = shape
+        self.recompute = self.flex = False
         self.embeddings = Embeddings(shape)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
 
     def hidden_states(self, batch: Packed) -> list[Tensor]:
         """Outputs ``[R, L, D]`` of the embeddings (index 0) and of each layer (1 to ``layers``)."""
         batch = batch.to(device_of(self))
-        mask_R1LL = allowed(batch.documents, batch.streams, batch.tables).unsqueeze(1)
+        rule = (batch.documents, batch.streams, batch.tables)
+        mask = block_mask(*rule) if self.flex else allowed(*rule).unsqueeze(1)
         states = [self.embeddings(batch)]
         for layer in self.layers:
-            states.append(layer(states[-1], mask_R1LL))
+            if self.recompute and self.training:
+                states.append(checkpoint(layer, states[-1], mask, use_reentrant=False))
+            else:
+                states.append(layer(states[-1], mask))
         return states
 
     def forward(self, batch: Packed) -> Tensor:

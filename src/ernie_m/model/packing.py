@@ -114,8 +114,32 @@ class Packed:
 
     def to(self, device: torch.device) -> Packed:
         """The same rows with their tensors on ``device``."""
-        moved = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, Tensor)}
+        moved = {
+            n: v.to(device, non_blocking=True)
+            for n, v in vars(self).items()
+            if isinstance(v, Tensor)
+        }
         return Packed(**(vars(self) | moved))
+
+    def pinned(self) -> Packed:
+        """The same rows in memory that a GPU copies from without waiting."""
+        pinned = {n: v.pin_memory() for n, v in vars(self).items() if isinstance(v, Tensor)}
+        return Packed(**(vars(self) | pinned))
+
+    def part(self, first: int, last: int) -> Packed:
+        """Rows ``first`` to ``last``, the last one excluded. Where that is none, a row that counts
+        for nothing, because every process has to take part in every step."""
+        rows = slice(first, last) if first < last else slice(0, 1)
+        tensors = {n: v[rows] for n, v in vars(self).items() if isinstance(v, Tensor)}
+        if first >= last:
+            tensors["labels"] = torch.full_like(tensors["labels"], NOT_SCORED)
+        inside = (self.rows >= first) & (self.rows < last)
+        return Packed(
+            **tensors,  # type: ignore[arg-type]
+            rows=self.rows[inside] - rows.start,
+            starts=self.starts[inside],
+            lengths=self.lengths[inside],
+        )
 
     def scored(self) -> Scored:
         """The tokens to restore, in the order of the rows."""

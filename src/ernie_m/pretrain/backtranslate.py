@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ernie_m.config.pretrain import BacktranslateJob
 from ernie_m.errors import UserError
@@ -98,11 +97,12 @@ def generate(
     tokens = np.zeros(offsets[-1], dtype=np.int64)
     bucket = np.searchsorted(ROW_LENGTHS, total)
     done, said = 0, time.monotonic()
-    for row_length in range(len(ROW_LENGTHS)):
-        members = np.flatnonzero(bucket == row_length)
+    for number, row_length in enumerate(ROW_LENGTHS):
+        most = most_placeholders(row_length, ratio)
+        members = np.flatnonzero(bucket == number)
         for start in range(0, len(members), ROWS):
             index = members[start : start + ROWS]
-            found = _fill(model, source, counts, (language, target), index, ROW_LENGTHS[row_length])
+            found = _fill(model, source, counts, (language, target), index, (row_length, most))
             where = np.repeat(offsets[index], counts[index])
             within = np.arange(len(found)) - np.repeat(
                 np.cumsum(counts[index]) - counts[index], counts[index]
@@ -115,36 +115,39 @@ def generate(
     return Ragged(tokens, offsets)
 
 
+def most_placeholders(row_length: int, ratio: float) -> int:
+    """The most that a row has room for: n tokens and round(ratio * n) placeholders fit into it."""
+    return max(1, int(ratio * (row_length - PAIR_SPECIALS + 0.5) / (1 + ratio) + 0.5))
+
+
 def _fill(
     model: LanguageModel,
     source: Ragged,
     counts: Array,
     languages: tuple[Array, Array],
     index: Array,
-    row_length: int,
+    shape: tuple[int, int],
 ) -> Array:
-    """The likeliest pieces of the sentences ``index``, laid end to end."""
-    shape = model.shape
+    """The likeliest pieces of the sentences ``index``, special tokens left out, laid end to end.
+    ``shape``: tokens of a row, and how many of them pass the head."""
     padded = np.concatenate([index, np.repeat(index[-1:], ROWS - len(index))])
     documents = placeholders(
         source.take(padded),
         counts[padded],
         (languages[0][padded], languages[1][padded]),
-        shape.vocabulary - 1,
-        shape.pair_positions,
+        model.shape.vocabulary - 1,
+        model.shape.pair_positions,
     )
+    row_length, most = shape
     batch = pack(documents, row_length, one_per_row=True)
+    asked = batch.labels != NOT_SCORED
+    # Placeholders first, then whatever fills the row's part of a product of fixed size.
+    where = asked.int().argsort(dim=1, descending=True, stable=True)[:, :most]
     hidden = model.encoder(batch)
-    asked = batch.labels[: len(index)] != NOT_SCORED
-    return torch.cat(
-        [_likeliest(model, hidden[row]).cpu()[mask] for row, mask in enumerate(asked)]
-    ).numpy()
-
-
-def _likeliest(model: LanguageModel, hidden: Tensor) -> Tensor:
-    """The likeliest piece at each token ``[L]`` of a row ``[L, D]``, special tokens left out."""
-    scores = model.head(hidden, model.encoder.embeddings.word.weight)
-    return scores[:, FIRST_PIECE:-1].argmax(dim=1) + FIRST_PIECE
+    taken = hidden.gather(1, where.to(hidden.device).unsqueeze(2).expand(-1, -1, hidden.shape[2]))
+    scores = model.head(taken.flatten(0, 1), model.encoder.embeddings.word.weight)
+    best = scores[:, FIRST_PIECE:-1].argmax(dim=1).cpu().view(ROWS, most) + FIRST_PIECE
+    return best[: len(index)][asked.gather(1, where)[: len(index)]].numpy()
 
 
 def run(job: Job[BacktranslateJob]) -> None:

@@ -3,9 +3,9 @@
 Stage 1's objectives go on in the same batches, as in the paper's ablation.
 """
 
-from ernie_m.config.pretrain import StageSettings
+from ernie_m.config.pretrain import StageJob
 from ernie_m.job import main
 from ernie_m.training.stage import train_stage
 
 if __name__ == "__main__":
-    main(train_stage, StageSettings)
+    main(train_stage, StageJob)

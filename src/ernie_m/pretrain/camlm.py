@@ -4,9 +4,9 @@ What this stage learns is what back-translation uses: a masked token that can on
 the other sentence is the situation of a placeholder behind a monolingual sentence.
 """
 
-from ernie_m.config.pretrain import StageSettings
+from ernie_m.config.pretrain import StageJob
 from ernie_m.job import main
 from ernie_m.training.stage import train_stage
 
 if __name__ == "__main__":
-    main(train_stage, StageSettings)
+    main(train_stage, StageJob)

@@ -21,6 +21,8 @@ Array = np.ndarray
 
 # Room for the spread of example lengths when drawing enough of them to fill a token budget.
 DRAW_MARGIN, DRAW_EXTRA = 1.3, 16
+# A group is `objective index * CLASSES + class`.
+CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,18 @@ class Sampler:
     seed: int
 
     def batch(self, step: int) -> Packed:
-        """Packed rows of step ``step``; ``groups`` is ``objective index * 1000 + class``."""
+        """Packed rows of step ``step``; ``groups`` is ``objective index * CLASSES + class``."""
+        return pack(self.documents(step), self.row_length)
+
+    def documents(self, step: int) -> Documents:
+        """The examples of step ``step``."""
         total = sum(self.shares.values())
         parts = [
             self._draw(name, round(self.batch_tokens * share / total), step)
             for name, share in self.shares.items()
             if share > 0
         ]
-        return pack(Documents.join(parts), self.row_length)
+        return Documents.join(parts)
 
     def _draw(self, objective: str, budget: int, step: int) -> Documents:
         texts = self.texts[objective]
@@ -105,7 +111,7 @@ def document_batch(
     Pairs are laid out in either order, drawn by coin, as the sibling code stores both.
     """
     owner = texts.classes[index]
-    group = OBJECTIVES.index(objective) * 1000 + owner
+    group = OBJECTIVES.index(objective) * CLASSES + owner
     source = texts.source.take(index)
     language, other = texts.languages[index].T
     if texts.target is None:

@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
+import math
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ernie_m.config.pretrain import StageSettings
 from ernie_m.errors import UserError
-from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import Packed
-from ernie_m.objectives.objectives import OBJECTIVES
 from ernie_m.training.batches import Sampler
+from ernie_m.training.display import Display, Speed
+from ernie_m.training.engine import Engine
+from ernie_m.training.losses import group_means
+from ernie_m.training.prefetch import prefetched
 from ernie_m.training.schedule import linear_schedule
 from ernie_m.training.state import Progress, State
-from ernie_m.training.validation import Losses, Validation, overall, token_losses
+from ernie_m.training.validation import Losses, Validation, overall
 
 logger = logging.getLogger(__name__)
-REPORT_SECONDS = 10.0
-
-
-def objective_losses(model: LanguageModel, batch: Packed) -> dict[str, Tensor]:
-    """Mean cross-entropy in nats per scored token, by objective.
-
-    Normalised within each objective and added with weight 1, the paper being silent.
-    """
-    scored = batch.scored()
-    losses = token_losses(model, batch, scored)
-    owner = scored.groups // 1000
-    # Looked up on the CPU, where the batch was made, so that nothing waits for a GPU.
-    members = {i: (owner == i).nonzero().squeeze(1) for i in owner.unique().tolist()}
-    return {OBJECTIVES[i]: losses[at.to(losses.device)].mean() for i, at in members.items()}
+# Signals of a scheduler that wants the machine back.
+REQUEUE = (signal.SIGTERM, signal.SIGUSR1)
+# Several processes have to agree on what one of them decided, which costs a meeting.
+MEETING_STEPS = 10
+# Weight of the newest loss in the moving mean that an explosion is measured against.
+TREND = 0.05
 
 
 class Trainer:
@@ -43,7 +39,7 @@ class Trainer:
     def __init__(
         self,
         name: str,
-        model: LanguageModel,
+        engine: Engine,
         sampler: Sampler,
         validation: Validation,
         settings: StageSettings,
@@ -51,89 +47,148 @@ class Trainer:
         log: Callable[[dict[str, float], int], None],
     ) -> None:
         self.name = name
-        self.model = model
+        self.engine = engine
         self.sampler = sampler
         self.validation = validation
         self.settings = settings
         self.state = state
         self.log = log
         self.progress = Progress()
+        self.speed = Speed(engine)
+        self.caught: list[int] = []
+        self.final: Losses = {}
 
     def run(self) -> int:
         """Train to the end; returns the step that was resumed from, 0 for a fresh start."""
         self.progress = self.state.restore()
-        resumed, before = self.progress.step, self.progress.seconds
-        self.model.train()
-        started = said = time.monotonic()
-        while self.progress.step < self.settings.steps:
-            norm = self._step()
-            step = self.progress.step
-            self.progress.seconds = before + time.monotonic() - started
-            last = step == self.settings.steps
-            if step % self.settings.evaluate_every == 0 or last:
-                self._evaluate(norm)
-            if step % self.settings.checkpoint_every == 0 and not last:
-                self.state.save(self.progress)
-            if time.monotonic() - said > REPORT_SECONDS:
-                self._say(step - resumed, time.monotonic() - started)
-                said = time.monotonic()
+        resumed, total = self.progress.step, self.settings.steps
+        self.engine.losses.train()
+        display = Display(self.name, total, self.engine.processes.first)
+        with self._signals(), display:
+            for batch in prefetched(self._batch, resumed, total):
+                self._one(batch, display)
         return resumed
 
-    def _step(self) -> float:
-        step, wanted = self.progress.step, self.settings.optimiser
-        # Dropout is the only use of torch's random state; seeding each step makes it a counter too.
-        torch.manual_seed(self.sampler.seed * 1_000_003 + step)
-        rate = wanted.learning_rate * linear_schedule(
-            step, self.settings.steps, wanted.warmup_steps
-        )
-        for group in self.state.optimiser.param_groups:
-            group["lr"] = rate
+    def _batch(self, step: int) -> Packed:
         batch = self.sampler.batch(step)
-        losses = objective_losses(self.model, batch)
-        loss = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(loss):
-            raise UserError(
-                f"The loss of {self.name} is {loss.item()} at step {step + 1}.",
-                "Lower `optimiser.learning_rate` or lengthen `optimiser.warmup_steps`.",
-            )
-        self.state.optimiser.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), wanted.clip_norm)
-        self.state.optimiser.step()
-        told = {name: loss.item() for name, loss in losses.items()}
-        self.progress.add(told, int(batch.lengths.sum()))
-        return norm.item()
+        return batch.pinned() if self.engine.processes.device.type == "cuda" else batch
 
-    def _evaluate(self, norm: float) -> None:
-        valid = self.validation.losses(self.model)
+    def _one(self, batch: Packed, display: Display) -> None:
+        norm = self._step(batch)
+        step, settings = self.progress.step, self.settings
+        last = step == settings.steps
+        if step % settings.evaluate_every == 0 or last:
+            self._evaluate(norm)
+        stop = self._agreed(bool(self.caught))
+        due = step % settings.checkpoint_every == 0 or self._agreed(self._late())
+        if (due or stop) and not last:
+            self._save()
+        if stop and not last:
+            self._leave()
+        if self._agreed(display.due()):
+            display.show(step, self._means(), self.speed)
+
+    def _step(self, batch: Packed) -> torch.Tensor:
+        step, wanted = self.progress.step, self.settings.optimiser
+        rank = self.engine.processes.rank
+        # Dropout is the only use of torch's random state; seeding each step makes it a counter too.
+        torch.manual_seed(self.sampler.seed * 1_000_003 + step + (rank << 40))
+        schedule = linear_schedule(step, self.settings.steps, wanted.warmup_steps)
+        loss = self.engine.backward(batch)
+        if self._sound(loss, batch):
+            norm = self.engine.update(wanted.learning_rate * schedule)
+        else:
+            self.engine.forget()
+            norm = torch.tensor(math.nan)
+        self.progress.step += 1
+        self.progress.tokens += int(batch.lengths.sum())
+        self.progress.seconds += self.speed.count(batch)
+        return norm
+
+    def _sound(self, share: torch.Tensor, batch: Packed) -> bool:
+        """Whether the step may be taken. A GPU is waited for under `skip` only; else what went
+        wrong is found when losses are next read."""
+        skip = self.settings.on_divergence == "skip"
+        if share.device.type == "cuda" and not skip:
+            return True
+        loss = self.engine.processes.total(share.double()).item()
+        trend, limit = self.progress.trend, self.settings.explosion
+        if math.isfinite(loss) and not (trend and limit and loss > limit * trend):
+            self.progress.trend = loss if not trend else trend + TREND * (loss - trend)
+            return True
+        step = self.progress.step + 1
+        path = self.state.keep_batch(step, batch) if self.engine.processes.first else None
+        if not skip:
+            raise self._diverged(f"is {loss:.4g} at step {step} (batch kept in {path})")
+        self.progress.skipped += 1
+        logger.warning("step %d left out: loss %.4g; its batch is in %s", step, loss, path)
+        return False
+
+    def _diverged(self, what: str) -> UserError:
+        return UserError(
+            f"The loss of {self.name} {what}; it was {self.progress.trend:.4g} before.",
+            "Lower `optimiser.learning_rate`, lengthen `optimiser.warmup_steps`, or leave such "
+            "steps out by `on_divergence: skip`.",
+        )
+
+    def _agreed(self, flag: bool) -> bool:
+        processes = self.engine.processes
+        if processes.size > 1 and self.progress.step % MEETING_STEPS:
+            return False
+        return processes.any(flag)
+
+    def _late(self) -> bool:
+        minutes = self.settings.checkpoint_minutes
+        return minutes > 0 and self.speed.since_save() > 60 * minutes
+
+    def _save(self) -> None:
+        self._means()  # a state with broken weights must not take the place of a good one
+        self.state.save(self.progress)
+        self.speed.saved()
+
+    def _means(self) -> dict[int, tuple[float, float]]:
+        """Mean training loss and number of tokens by group since the last validation."""
+        values = self.engine.processes.total(self.engine.sums.values.clone())
+        means = group_means(values)
+        if self.settings.on_divergence == "stop" and not all(
+            math.isfinite(mean) for mean, _ in means.values()
+        ):
+            raise self._diverged(f"is not a number by step {self.progress.step}")
+        return means
+
+    def _evaluate(self, norm: torch.Tensor) -> None:
+        self.final = valid = self.validation.losses(self.engine.losses)
         done = self.progress
-        point: dict[str, Any] = {"step": done.step, "tokens": done.tokens, "gradient_norm": norm}
-        point["learning_rate"] = self.state.optimiser.param_groups[0]["lr"]
-        point |= {f"train/{name}": mean for name, mean in done.means().items()}
-        done.empty()
-        point |= flat(valid)
+        point: dict[str, Any] = {"step": done.step, "tokens": done.tokens}
+        point |= {"gradient_norm": norm.item(), "skipped": done.skipped}
+        point["learning_rate"] = self.engine.optimiser.param_groups[0]["lr"]
+        point |= flat("train", self.validation.named(self._means()))
+        self.engine.sums.clear()
+        point |= flat("valid", valid)
         done.curve.append(point)
-        self.log({k: v for k, v in point.items() if k != "step"}, done.step)
+        seen = self.speed.figures() if self.engine.processes.first else {}
+        self.log({k: v for k, v in (point | seen).items() if k != "step"}, done.step)
         means = ", ".join(f"{name} {mean:.3f}" for name, mean in overall(valid).items())
         logger.info("%s step %d: validation %s", self.name, done.step, means)
 
-    def _say(self, steps: int, seconds: float) -> None:
-        done, total = self.progress.step, self.settings.steps
-        losses = self.progress.means()
-        left = (total - done) * seconds / max(1, steps)
-        logger.info(
-            "%s %5.1f %% | step %d of %d | %s | %.0f tokens/s | %d:%02d left",
-            self.name,
-            100 * done / total,
-            done,
-            total,
-            " ".join(f"{name} {loss:.3f}" for name, loss in losses.items()),
-            self.progress.tokens / max(self.progress.seconds, 1e-9),
-            *divmod(int(left), 60),
-        )
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Note a scheduler's signals instead of dying of them, until the step is over."""
+        before = {which: signal.getsignal(which) for which in REQUEUE}
+        for which in REQUEUE:
+            signal.signal(which, lambda number, _: self.caught.append(number))
+        try:
+            yield
+        finally:
+            for which, handler in before.items():
+                signal.signal(which, handler)
+
+    def _leave(self) -> None:
+        logger.info("%s: state saved after step %d, stopping", self.name, self.progress.step)
+        sys.exit(128 + (self.caught or [signal.SIGTERM])[0])
 
 
-def flat(losses: Losses) -> dict[str, float]:
-    """``valid/<objective>/<class>`` to loss, and ``valid/<objective>`` to the mean."""
-    by_class = {f"valid/{o}/{c}": loss for o, by in losses.items() for c, loss in by.items()}
-    return by_class | {f"valid/{o}": mean for o, mean in overall(losses).items()}
+def flat(part: str, losses: Losses) -> dict[str, float]:
+    """``<part>/<objective>/<class>`` to loss, and ``<part>/<objective>`` to the mean of these."""
+    by_class = {f"{part}/{o}/{c}": loss for o, by in losses.items() for c, loss in by.items()}
+    return by_class | {f"{part}/{o}": mean for o, mean in overall(losses).items()}

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from ernie_m.config.pretrain import MaskingSettings, StageSettings
+from ernie_m.config.pretrain import MaskingSettings, StageJob
 from ernie_m.errors import UserError
 from ernie_m.job import Job, exclusive
 from ernie_m.model.architecture import Architecture
-from ernie_m.model.checkpoint import load, save
-from ernie_m.model.device import best_device, device_of
+from ernie_m.model.checkpoint import load, save_weights
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.objectives.layout import PAIR_SPECIALS
 from ernie_m.objectives.objectives import Masking
 from ernie_m.tracking import live
 from ernie_m.training import corpora
 from ernie_m.training.batches import Sampler, Texts
+from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
-from ernie_m.training.schedule import adamw
+from ernie_m.training.processes import joined, respawn
 from ernie_m.training.state import State, state_folder
 from ernie_m.training.validation import Validation
 
@@ -42,10 +43,9 @@ def masking_for(shape: Architecture, settings: MaskingSettings) -> Masking:
     )
 
 
-def _texts(
-    job: Job[StageSettings], shape: Architecture, name: str, on: set[str]
-) -> dict[str, Texts]:
+def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Texts]:
     """Texts of the objectives that are on, from the shards given as input ``name``."""
+    on = {objective for objective, share in job.settings.objectives.model_dump().items() if share}
     longest = (job.settings.row_length - PAIR_SPECIALS) // 2
     paths, languages = job.inputs(name), shape.languages
     found: dict[str, Texts] = {}
@@ -61,21 +61,32 @@ def _texts(
     return {name: text for name, text in found.items() if name in on}
 
 
+def sampler_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Texts]) -> Sampler:
+    """What draws the batches of a training."""
+    settings = job.settings
+    return Sampler(
+        texts=texts,
+        shares=settings.objectives.model_dump(),
+        batch_tokens=settings.batch_tokens,
+        row_length=settings.row_length,
+        alpha=settings.alpha,
+        masking=masking_for(shape, settings.masking),
+        seed=job.seed,
+    )
+
+
 def _trainer(
-    job: Job[StageSettings], model: LanguageModel, tracked: live.Live
-) -> tuple[Trainer, Validation, dict[str, Texts]]:
-    settings, shape = job.settings, model.shape
-    shares = settings.objectives.model_dump()
-    on = {name for name, share in shares.items() if share}
-    train, valid = _texts(job, shape, "train", on), _texts(job, shape, "valid", on)
-    masking = masking_for(shape, settings.masking)
-    row = settings.row_length
-    sampler = Sampler(train, shares, settings.batch_tokens, row, settings.alpha, masking, job.seed)
-    validation = Validation(valid, settings.evaluate_sentences, masking, row, job.seed)
-    state = State(state_folder(job), model, adamw(model, settings.optimiser))
+    job: Job[StageJob], engine: Engine, log: Callable[[dict[str, float], int], None]
+) -> tuple[Trainer, dict[str, Texts]]:
+    settings, shape = job.settings, engine.model.shape
+    train, valid = (texts_of(job, shape, part) for part in ("train", "valid"))
+    sampler = sampler_of(job, shape, train)
+    validation = Validation(
+        valid, settings.evaluate_sentences, sampler.masking, settings.row_length, job.seed
+    )
+    state = State(state_folder(job), engine, settings.checkpoints_kept)
     name = job.stage.removeprefix("pretrain_") + f" {job.instance}"
-    trainer = Trainer(name, model, sampler, validation, settings, state, tracked.log)
-    return trainer, validation, train
+    return Trainer(name, engine, sampler, validation, settings, state, log), train
 
 
 def _unigram(validation: Validation, train: dict[str, Texts], shape: Architecture) -> dict:
@@ -86,34 +97,63 @@ def _unigram(validation: Validation, train: dict[str, Texts], shape: Architectur
     return validation.unigram(counts)
 
 
-def train_stage(job: Job[StageSettings]) -> None:
-    """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
-    ``valid``, write ``model``, ``curves`` and ``metrics``; resumes from its newest state."""
-    torch.set_num_threads(job.settings.num_threads)
-    model = load(job.input("init")).to(best_device())
+def _model(job: Job[StageJob]) -> LanguageModel:
+    model = load(job.input("init"))
     if job.settings.row_length > model.shape.max_positions - 2:
         raise UserError(
             f"Rows of {job.settings.row_length} tokens need more positions than the model's "
             f"{model.shape.max_positions}.",
             "Lower `row_length` or raise `model.max_positions`.",
         )
-    job.note(device=str(device_of(model)))
+    if job.settings.hardware.attention == "flex" and model.shape.attention_dropout:
+        raise UserError(
+            "FlexAttention has no attention dropout.",
+            "Set `model.attention_dropout: 0` or `hardware.attention: sdpa`.",
+        )
+    return model
+
+
+def train_stage(job: Job[StageJob]) -> None:
+    """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
+    ``valid``, write ``model``, ``curves`` and ``metrics``; resumes from its newest state."""
+    hardware = job.settings.hardware
+    respawn(job.module, hardware.processes)
+    torch.set_num_threads(hardware.num_threads)
+    with joined(hardware.processes) as processes:
+        engine = Engine(_model(job), job.settings.optimiser, hardware, processes)
+        if processes.first:
+            _train_and_write(job, engine)
+        else:
+            _trainer(job, engine, lambda *_: None)[0].run()
+            engine.weights()
+
+
+def _train_and_write(job: Job[StageJob], engine: Engine) -> None:
     tracked = live.attach(job.stage, job.instance)
-    trainer, validation, train = _trainer(job, model, tracked)
-    unigram = _unigram(validation, train, model.shape)
+    trainer, train = _trainer(job, engine, tracked.log)
+    shape = engine.model.shape
+    unigram = _unigram(trainer.validation, train, shape)
     with exclusive(trainer.state.folder.with_suffix(".lock")):
         resumed = trainer.run()
     tracked.close()
     done = trainer.progress
-    job.note(resumed_from=resumed, mlflow_run=tracked.run_id, training_seconds=done.seconds)
+    job.note(
+        resumed_from=resumed,
+        mlflow_run=tracked.run_id,
+        training_seconds=done.seconds,
+        device=str(engine.processes.device),
+        **trainer.speed.figures(),
+    )
     stage = job.stage.removeprefix("pretrain_")
-    save(job.output("model"), model, model.shape, {"stage": stage, "steps": str(done.step)})
+    weights = engine.weights()
+    save_weights(job.output("model"), weights, shape, {"stage": stage, "steps": str(done.step)})
     _write_curve(job.output("curves"), done.curve)
     metrics = {
         "steps": done.step,
         "tokens": done.tokens,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "valid": validation.losses(model),
+        "skipped": done.skipped,
+        "parameters": sum(weight.numel() for weight in weights.values()),
+        "valid": trainer.final,
         "unigram": unigram,
     }
     job.write_json("metrics", metrics)

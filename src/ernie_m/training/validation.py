@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-from ernie_m.model.encoder import LanguageModel
-from ernie_m.model.packing import Packed, Scored, pack
+from ernie_m.model.packing import Packed, pack
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
-from ernie_m.training.batches import Texts, document_batch
+from ernie_m.training.batches import CLASSES, Texts, document_batch
+from ernie_m.training.losses import TokenLosses
 
 Array = np.ndarray
 Losses = dict[str, dict[str, float]]
@@ -35,12 +34,13 @@ class Validation:
         ]
 
     @torch.no_grad()
-    def losses(self, model: LanguageModel) -> Losses:
-        """Mean cross-entropy in nats per scored token, by objective and class."""
+    def losses(self, model: TokenLosses) -> Losses:
+        """Mean cross-entropy in nats per scored token, by objective and class. Leaves the model in
+        training mode."""
         model.eval()
         asked = [batch.scored() for batch in self.batches]
         scored = [
-            (token_losses(model, batch, tokens).cpu(), tokens.groups)
+            (model(batch, tokens).cpu(), tokens.groups)
             for batch, tokens in zip(self.batches, asked, strict=True)
         ]
         model.train()
@@ -59,20 +59,19 @@ class Validation:
             scored.append((-torch.from_numpy(logs)[language, asked.labels], asked.groups))
         return self._by_class([torch.cat(parts) for parts in zip(*scored, strict=True)])
 
-    def _by_class(self, scored: list[torch.Tensor]) -> Losses:
-        losses, groups = scored
+    def named(self, means: dict[int, tuple[float, float]]) -> Losses:
+        """Means by group (:func:`ernie_m.training.losses.group_means`), named."""
         found: Losses = {}
-        for group in groups.unique().tolist():
-            objective = OBJECTIVES[group // 1000]
-            mean = losses[groups == group].mean().item()
-            found.setdefault(objective, {})[self.names[objective][group % 1000]] = mean
+        for group, (mean, _) in means.items():
+            objective = OBJECTIVES[group // CLASSES]
+            found.setdefault(objective, {})[self.names[objective][group % CLASSES]] = mean
         return found
 
-
-def token_losses(model: LanguageModel, batch: Packed, scored: Scored) -> torch.Tensor:
-    """Cross-entropy in nats of each scored token, float32 ``[N]``, on the model's device."""
-    scores = model(batch, scored.where)
-    return F.cross_entropy(scores, scored.labels.to(scores.device), reduction="none")
+    def _by_class(self, scored: list[torch.Tensor]) -> Losses:
+        losses, groups = scored
+        return self.named(
+            {g: (losses[groups == g].mean().item(), 0.0) for g in groups.unique().tolist()}
+        )
 
 
 def _batches(

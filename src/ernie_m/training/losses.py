@@ -1,0 +1,102 @@
+"""From packed rows to the loss of a step, in parts that fit memory and processes.
+
+Axes: N scored tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from ernie_m.model.device import autocast, device_of
+from ernie_m.model.encoder import LanguageModel
+from ernie_m.model.packing import Packed, Scored
+from ernie_m.objectives.objectives import OBJECTIVES
+from ernie_m.training.batches import CLASSES
+
+# Scores that may exist at once: 256 MiB in float32. With 250,000 pieces that is 268 tokens.
+HEAD_SCORES = 2**26
+GROUPS = len(OBJECTIVES) * CLASSES
+
+
+class TokenLosses(nn.Module):
+    """A language model as the thing that is trained: rows in, losses out.
+
+    One ``forward`` for all objectives, because wrappers for several processes hook into it.
+    ``precision`` is the type of matrix products (:func:`ernie_m.model.device.matrix_type`).
+    """
+
+    def __init__(self, model: LanguageModel, precision: str = "float32") -> None:
+        super().__init__()
+        self.model = model
+        self.precision = precision
+
+    def forward(self, batch: Packed, scored: Scored) -> Tensor:
+        """Cross-entropy in nats of each scored token, float32 ``[N]``, on the model's device."""
+        with autocast(device_of(self.model), self.precision):
+            return self._losses(batch, scored)
+
+    def _losses(self, batch: Packed, scored: Scored) -> Tensor:
+        x_RLD = self.model.encoder(batch)
+        where_N, labels_N = (x.to(x_RLD.device) for x in (scored.where, scored.labels))
+        x_ND = x_RLD.flatten(0, 1)[where_N]
+        size = max(1, HEAD_SCORES // self.model.shape.vocabulary)
+        if len(x_ND) <= size:
+            return self._head(x_ND, labels_N)
+        # Scores are the largest tensor of all; they are made again on the way back, chunk by chunk.
+        chunks = zip(x_ND.split(size), labels_N.split(size), strict=True)
+        return torch.cat([checkpoint(self._head, *chunk, use_reentrant=False) for chunk in chunks])
+
+    def _head(self, x_ND: Tensor, labels_N: Tensor) -> Tensor:
+        scores_NV = self.model.head(x_ND, self.model.encoder.embeddings.word.weight)
+        return F.cross_entropy(scores_NV.float(), labels_N, reduction="none")
+
+
+def objective_counts(scored: Scored) -> dict[int, int]:
+    """Scored tokens by objective (its index), those of the whole batch."""
+    owners, counts = (scored.groups // CLASSES).unique(return_counts=True)
+    return dict(zip(owners.tolist(), counts.tolist(), strict=True))
+
+
+def step_loss(losses: Tensor, scored: Scored, counts: dict[int, int]) -> Tensor:
+    """What a part of a batch adds to the loss of the step, the sum over objectives of the mean
+    over the objective's ``counts`` scored tokens in the whole batch.
+
+    Normalised within each objective and added with weight 1, the paper being silent.
+    """
+    owner = scored.groups // CLASSES
+    # Looked up on the CPU, where the batch was made, so that nothing waits for a GPU.
+    members = ((owner == i).nonzero().squeeze(1) for i in counts)
+    at = {i: where.to(losses.device) for i, where in zip(counts, members, strict=True)}
+    return torch.stack([losses[at[i]].sum() / count for i, count in counts.items()]).sum()
+
+
+class LossSums:
+    """Token losses by group since the last clearing, kept where the model computes.
+
+    ``values`` is float64 ``[2, GROUPS]``: sums in nats, and numbers of tokens.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.values = torch.zeros(2, GROUPS, dtype=torch.float64, device=device)
+
+    def add(self, losses: Tensor, scored: Scored) -> None:
+        """Count a part of a batch."""
+        sums = losses.detach().double()
+        both = torch.stack([sums, torch.ones_like(sums)])
+        self.values.index_add_(1, scored.groups.to(both.device), both)
+
+    def clear(self) -> None:
+        """Start anew."""
+        self.values.zero_()
+
+
+def group_means(values: Tensor) -> dict[int, tuple[float, float]]:
+    """Of float64 ``[2, GROUPS]``: each group's mean loss and number of tokens."""
+    sums, counts = values.cpu()
+    return {
+        group: (float(sums[group] / counts[group]), float(counts[group]))
+        for group in counts.nonzero().squeeze(1).tolist()
+    }

@@ -1,0 +1,121 @@
+"""Killed at any moment, asked to leave, or started again on other hardware: the same model."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ernie_m.config.hardware import HardwareSettings
+from ernie_m.config.pretrain import OptimiserSettings, Shares, StageJob
+from ernie_m.job import Job
+from ernie_m.training.stage import train_stage
+from tests.pretrain.conftest import write_corpus
+
+KILLS = 20
+# A server that has imported torch and nothing else, so that a run starts in milliseconds.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["ernie_m.training.stage", "tests.pretrain.conftest"])
+
+
+def job(folder: Path, corpus: dict[str, list[Path]], model: Path, **hardware: Any) -> Job[Any]:
+    settings = StageJob(
+        objectives=Shares(mmlm=1, tlm=0, camlm=1),
+        steps=400,
+        batch_tokens=128,
+        row_length=32,
+        evaluate_every=100,
+        evaluate_sentences=10,
+        checkpoint_every=4,
+        optimiser=OptimiserSettings(learning_rate=3e-3, warmup_steps=4),
+        hardware=HardwareSettings(num_threads=1, **hardware),
+    )
+    folder.mkdir(exist_ok=True)
+    return Job(
+        module="ernie_m.pretrain.camlm",
+        instance="ernie_m",
+        settings=settings,
+        seed=1,
+        threads=1,
+        input_paths={"init": [model], "train": corpus["train"], "valid": corpus["valid"]},
+        output_paths={name: [folder / name] for name in ("model", "curves", "metrics")},
+    )
+
+
+def work(folder: Path, made: Job[Any]) -> None:
+    os.chdir(folder)
+    train_stage(made)
+
+
+def started(folder: Path, made: Job[Any]) -> Any:
+    process = SERVER.Process(target=work, args=(folder, made))
+    process.start()
+    return process
+
+
+def newest(folder: Path) -> str:
+    return max((path.name for path in (folder / "work").rglob("step-*.pt")), default="")
+
+
+def bytes_of(made: Job[Any]) -> list[bytes]:
+    return [made.output(name).read_bytes() for name in ("model", "curves", "metrics")]
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path, model_file: Path) -> tuple[Callable[..., Job[Any]], list[bytes]]:
+    corpus = write_corpus(tmp_path / "corpus", 1)
+
+    def make(name: str, **hardware: Any) -> Job[Any]:
+        return job(tmp_path / name, corpus, model_file, **hardware)
+
+    made = make("undisturbed")
+    process = started(tmp_path / "undisturbed", made)
+    process.join()
+    assert process.exitcode == 0
+    return make, bytes_of(made)
+
+
+def test_twenty_kills_at_random_moments_change_no_bit(
+    tmp_path: Path, undisturbed: tuple[Callable[..., Job[Any]], list[bytes]]
+) -> None:
+    make, expected = undisturbed
+    made, moments = make("killed"), random.Random(1)
+    for number in range(KILLS):
+        before = newest(tmp_path / "killed")
+        process = started(tmp_path / "killed", made)
+        # Every other one gets somewhere first, or on a slow machine none ever would.
+        while number % 2 and newest(tmp_path / "killed") == before and process.is_alive():
+            time.sleep(0.001)
+        process.join(moments.uniform(0, 0.03 if number % 2 else 1))
+        assert process.exitcode is None, "it ended before it could be killed"
+        process.kill()
+        process.join()
+    process = started(tmp_path / "killed", made)
+    process.join()
+    assert process.exitcode == 0 and bytes_of(made) == expected
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_scheduler_may_ask_it_to_leave(
+    tmp_path: Path,
+    undisturbed: tuple[Callable[..., Job[Any]], list[bytes]],
+    which: signal.Signals,
+) -> None:
+    make, expected = undisturbed
+    made = make("asked")
+    process = started(tmp_path / "asked", made)
+    deadline = time.monotonic() + 60
+    while not newest(tmp_path / "asked"):
+        assert time.monotonic() < deadline and process.exitcode is None
+        time.sleep(0.01)
+    os.kill(process.pid, which)
+    process.join()
+    assert process.exitcode == 128 + which
+    again = started(tmp_path / "asked", made)
+    again.join()
+    assert again.exitcode == 0 and bytes_of(made) == expected

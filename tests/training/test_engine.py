@@ -1,0 +1,193 @@
+"""However a step is divided, over passes or processes, it is the same step."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ernie_m.config.hardware import HardwareSettings
+from ernie_m.config.pretrain import OptimiserSettings, Shares, StageJob
+from ernie_m.model.architecture import Architecture
+from ernie_m.model.checkpoint import load, save
+from ernie_m.model.encoder import LanguageModel
+from ernie_m.model.packing import Packed, pack
+from ernie_m.objectives.objectives import OBJECTIVES, Masking
+from ernie_m.training import corpora, losses
+from ernie_m.training.batches import Sampler
+from ernie_m.training.engine import Engine
+from ernie_m.training.losses import TokenLosses
+from ernie_m.training.processes import Processes
+from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, write_corpus
+
+CPU = torch.device("cpu")
+SHAPE = Architecture(VOCABULARY, 2, 16, 2, 32, 66, 0.0, 0.0, True, "reset", LANGUAGES, TOKENIZER)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    return write_corpus(tmp_path_factory.mktemp("corpus"), 1)
+
+
+@pytest.fixture(scope="module")
+def sampler(corpus: dict[str, list[Path]]) -> Sampler:
+    shards = [corpora.read_shards(corpus["train"], sides, TOKENIZER) for sides in (1, 2)]
+    mono = corpora.mono_texts(corpora.monolingual(shards[0], LANGUAGES, 14), LANGUAGES)
+    pairs = corpora.parallel_texts(shards[1], LANGUAGES, 14)
+    masking = Masking(
+        VOCABULARY - 1,
+        dict.fromkeys(OBJECTIVES, 0.3),
+        random_share=0.1,
+        keep_share=0.1,
+        camlm_words=False,
+        camlm_sides="both",
+        camlm_visible_rows="own",
+        pair_positions="reset",
+    )
+    shares = {"mmlm": 1.0, "tlm": 1.0, "camlm": 1.0}
+    texts = {"mmlm": mono, "tlm": pairs, "camlm": pairs}
+    return Sampler(texts, shares, 256, 32, 0.5, masking, seed=1)
+
+
+def model() -> LanguageModel:
+    torch.manual_seed(5)
+    return LanguageModel(SHAPE)
+
+
+def engine(rank: int = 0, size: int = 1, **hardware: Any) -> Engine:
+    made = Engine(model(), OptimiserSettings(), HardwareSettings(**hardware), Processes(0, 1, CPU))
+    made.processes = Processes(rank, size, CPU)
+    return made
+
+
+def gradients(made: Engine, batch: Packed) -> list[torch.Tensor]:
+    loss = made.backward(batch)
+    found = [p.grad for p in made.model.parameters() if p.grad is not None]
+    return [loss, *found]
+
+
+@settings(max_examples=40, deadline=None)
+@given(step=st.integers(0, 50), size=st.integers(1, 12), forward=st.sampled_from([0, 32, 70, 999]))
+def test_parts_of_all_processes_are_the_batch(
+    sampler: Sampler, step: int, size: int, forward: int
+) -> None:
+    batch = sampler.batch(step)
+    shares = [engine(rank, size, forward_tokens=forward).parts(batch) for rank in range(size)]
+    assert len({len(share) for share in shares}) == 1
+    parts = [part for round_ in zip(*shares, strict=True) for part in round_]
+    real = [part for part in parts if len(part.lengths)]
+    assert torch.equal(torch.cat([part.ids for part in real]), batch.ids)
+    assert sum(len(part.scored().where) for part in parts) == len(batch.scored().where)
+    if forward:
+        assert all(part.ids.numel() <= max(32, forward) for part in parts)
+    for part in real:
+        again = part.flat_index()
+        assert len(again) == part.lengths.sum() and (part.documents.flatten()[again] >= 0).all()
+
+
+@pytest.mark.parametrize("hardware", [{"forward_tokens": 64}, {"recompute": True}])
+def test_divided_and_recomputed_steps_are_whole_steps(
+    sampler: Sampler, hardware: dict[str, Any]
+) -> None:
+    batch = sampler.batch(3)
+    whole, other = gradients(engine(), batch), gradients(engine(**hardware), batch)
+    for one, two in zip(whole, other, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_the_head_may_take_tokens_in_chunks(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = sampler.batch(3)
+    whole = gradients(engine(), batch)
+    monkeypatch.setattr(losses, "HEAD_SCORES", 7 * VOCABULARY)
+    for one, two in zip(whole, gradients(engine(), batch), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
+def test_packed_documents_have_the_losses_of_padded_ones(sampler: Sampler) -> None:
+    documents = sampler.documents(3)
+    measured = TokenLosses(model())
+    in_rows, alone = pack(documents, 32), pack(documents, 32, one_per_row=True)
+    packed, padded = (measured(rows, rows.scored()) for rows in (in_rows, alone))
+    torch.testing.assert_close(packed, padded, rtol=1e-5, atol=1e-6)
+
+
+def test_flex_attention_reads_what_the_mask_allows(sampler: Sampler) -> None:
+    batch = sampler.batch(3)
+    dense = TokenLosses(model())
+    blocks = TokenLosses(model())
+    blocks.model.encoder.flex = True
+    with torch.no_grad():  # FlexAttention has no way back on CPUs
+        expected, found = (m(batch, batch.scored()) for m in (dense, blocks))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_compiled_layers_compute_what_eager_ones_do(sampler: Sampler) -> None:
+    batch = sampler.batch(3)
+    whole, compiled = gradients(engine(), batch), gradients(engine(compile=True), batch)
+    for one, two in zip(whole, compiled, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_is_near_float32(sampler: Sampler) -> None:
+    batch = sampler.batch(3)
+    whole, low = engine().backward(batch), engine(precision="bfloat16").backward(batch)
+    assert low.dtype == torch.float32 and 0 < abs(whole - low) < 0.05 * whole
+
+
+def trained(
+    folder: Path, corpus: dict[str, list[Path]], **hardware: Any
+) -> tuple[list[dict[str, float]], Path]:
+    """Curve and model of a short training by the stage's own command line."""
+    folder.mkdir(parents=True)
+    save(folder / "init.safetensors", model(), SHAPE, {"stage": "initialise"})
+    job = StageJob(
+        objectives=Shares(mmlm=1, tlm=1, camlm=1),
+        steps=8,
+        batch_tokens=256,
+        row_length=32,
+        evaluate_every=4,
+        evaluate_sentences=10,
+        checkpoint_every=3,
+        optimiser=OptimiserSettings(learning_rate=3e-3, warmup_steps=4),
+        hardware=HardwareSettings(num_threads=1, **hardware),
+    )
+    command = [sys.executable, "-m", "ernie_m.pretrain.camlm", "--settings", job.model_dump_json()]
+    command += ["--input", "init", str(folder / "init.safetensors")]
+    for name in ("train", "valid"):
+        command += ["--input", name, *map(str, corpus[name])]
+    for name in ("model", "curves", "metrics"):
+        command += ["--output", name, str(folder / name)]
+    command += ["--record", str(folder / "record.json")]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    curve = [json.loads(line) for line in (folder / "curves").read_text().splitlines()]
+    return curve, folder / "model"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, corpus: dict[str, list[Path]]):
+    return trained(tmp_path_factory.mktemp("alone") / "run", corpus)
+
+
+@pytest.mark.parametrize(
+    "hardware",
+    [{"processes": 2}, {"processes": 3}, {"processes": 2, "sharding": "full"}],
+    ids=["two", "three", "sharded"],
+)
+def test_several_processes_train_as_one(
+    tmp_path: Path, corpus: dict[str, list[Path]], alone: Any, hardware: dict[str, Any]
+) -> None:
+    curve, path = trained(tmp_path / "run", corpus, **hardware)
+    for one, many in zip(alone[0], curve, strict=True):
+        assert one["tokens"] == many["tokens"] and one.keys() == many.keys()
+        for name in one:
+            assert many[name] == pytest.approx(one[name], rel=1e-6, abs=1e-6), name
+    for one, many in zip(load(alone[1]).parameters(), load(path).parameters(), strict=True):
+        torch.testing.assert_close(one, many, rtol=1e-4, atol=1e-5)
