@@ -14,8 +14,8 @@ from ernie_m import cli
 from ernie_m.lineage.export import events
 from ernie_m.lineage.export.command import pedigree
 
+from .conftest import CLEAN, ROOT, ROWS, STATS, WHEEL
 from .crates import graph, issues
-from .test_audit import CLEAN, ROOT, ROWS, STATS, WHEEL, results  # noqa: F401
 
 PREFIXES = """
 PREFIX s: <http://schema.org/>
@@ -27,7 +27,7 @@ PREFIX run: <https://w3id.org/ro/terms/workflow-run#>
 
 
 @pytest.fixture
-def sources(results):  # noqa: F811
+def sources(results):
     """The run of three jobs in a checkout."""
     for name in ("Snakefile", "envs", "src"):
         path = ROOT / name

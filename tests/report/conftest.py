@@ -111,6 +111,7 @@ class Run:
             ("scores", "scores.csv"),
             ("losses", "losses.csv"),
             ("metrics", "metrics.json"),
+            ("lineage", "lineage.jsonl"),
         ):
             words += ["--output", name, str(folder / file)]
         return [*words, "--record", str(folder / "record.json")]

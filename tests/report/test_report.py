@@ -34,6 +34,7 @@ OUTPUTS = {
     "scores": "scores.csv",
     "losses": "losses.csv",
     "metrics": "metrics.json",
+    "lineage": "lineage.jsonl",
 }
 
 
@@ -102,6 +103,13 @@ def test_every_score_is_on_the_page_with_its_file(run):
         assert (file, shown) in cells, row
     for link in check_page(page):
         assert link.startswith("#") or link in OUTPUTS.values() or (FOLDER / link).is_file()
+
+
+def test_every_record_is_in_the_file_for_git_as_it_is(run):
+    lines = write(run)["lineage"].splitlines()
+    records = [json.loads(path.read_text()) for path in run.inputs["records"]]
+    assert len(lines) == len(records) > 10
+    assert all(json.loads(line) in records for line in lines)
 
 
 def test_losses_go_on_from_stage_to_stage(run):

@@ -1,10 +1,14 @@
 """What a change makes run again: no more, and above all no less. All by dry run."""
 
 import os
+from pathlib import Path
 
 import pytest
 import yaml
 
+from ernie_m.lineage.graph import read_graph
+from ernie_m.lineage.impact import impact
+from ernie_m.lineage.keys import flatten, layers_of
 from ernie_m.lineage.slices import SLICES
 
 from .conftest import PUBLISHED_ONLY, SHARDED
@@ -17,6 +21,7 @@ SCORING = {"xtreme_score", "xtreme_baseline"} | TOLD
 EVALUATION = {"xtreme_finetune", "xtreme_predict", "xtreme_score"} | TOLD
 FROM_BTMLM = {"pretrain_btmlm", "xtreme_sweep"} | EVALUATION
 FROM_CAMLM = {"pretrain_camlm", "pretrain_backtranslate"} | FROM_BTMLM
+FROM_TOKENIZER = {"tokenizer_train", "tokenizer_encode", "pretrain_initialise"} | FROM_CAMLM
 FROM_CLEAN = ALL - {"corpora_download", "corpora_extract"}
 FROM_SPLIT = FROM_CLEAN - {"corpora_clean"}
 
@@ -40,6 +45,20 @@ VALUES = {
         {"xtreme": {"predict": {"pooling": "cls"}}},
         {"xtreme_predict", "xtreme_score", "xtreme_sweep"} | TOLD,
     ),
+    "the share of tokens to predict": (
+        {"pretrain": {"camlm": {"masking": {"ratio": {"camlm": 0.25}}}}},
+        FROM_CAMLM,
+    ),
+    "the size of the vocabulary": (
+        {"tokenizer": {"train": {"vocabulary_size": 1500}}},
+        FROM_TOKENIZER,
+    ),
+    "the held-out share": ({"corpora": {"split": {"test_share": 0.15}}}, FROM_SPLIT),
+    "the number of test examples": (
+        {"xtreme": {"prepare": {"test_examples": 7}}},
+        {"xtreme_prepare", "xtreme_baseline"} | EVALUATION,
+    ),
+    "the languages that are averaged": ({"xtreme": {"score": {"min_examples": 3}}}, SCORING),
     "the title of the report": ({"report": {"title": "Another"}}, REPORT),
     "the tracking store": ({"tracking": {"uri": "sqlite:///other.db"}}, set()),
 }
@@ -103,6 +122,31 @@ def test_a_changed_line(tiny, path, edit, expected):
         assert set(tiny.planned()) == expected
 
 
+def foretold(tiny, monkeypatch, *things):
+    """Stages that `ernie-m impact` says would be run again."""
+    monkeypatch.chdir(tiny.path)
+    graph, layers = read_graph(Path(), "default"), layers_of("default")
+    return {node.stage for thing in things for node in impact(graph, thing, layers)}
+
+
+# What only decides which jobs there are has no impact on one that is there.
+REACHING = {name: value for name, value in VALUES.items() if "one more" not in name}
+
+
+@pytest.mark.parametrize(("changes", "expected"), REACHING.values(), ids=REACHING)
+def test_impact_of_a_key_is_what_a_dry_run_plans(tiny, monkeypatch, changes, expected):
+    keys = (key for key, _ in flatten(changes))
+    assert foretold(tiny, monkeypatch, *keys) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    {path: expected for path, _, expected in LINES.values() if expected}.items(),
+)
+def test_impact_of_a_line_is_what_a_dry_run_plans(tiny, monkeypatch, path, expected):
+    assert foretold(tiny, monkeypatch, path) == expected
+
+
 def test_only_the_arm_that_changed_is_trained_anew(tiny):
     config = yaml.safe_load((tiny.path / "config/config.yaml").read_text(encoding="utf-8"))
     variant = config["variants"]["mmlm_tlm"]
@@ -129,6 +173,28 @@ def test_touched_files_change_nothing(tiny):
 @pytest.mark.parametrize("words", [("--cores", "1"), ("--cores", "16"), ("--printshellcmds",)])
 def test_other_machines_and_displays_change_nothing(tiny, words):
     assert not tiny.planned(*words)
+
+
+def test_another_profile_changes_nothing(tiny):
+    profile = tiny.path / "profiles/other/config.yaml"
+    profile.parent.mkdir()
+    profile.write_text(
+        "cores: 1\nmax-threads: 1\nkeep-going: true\ndefault-resources: [mem_mb=500]\n"
+    )
+    assert not tiny.planned("--profile", "profiles/other")
+
+
+def test_a_commit_and_a_checkout_there_and_back_change_nothing(tiny):
+    """Git gives every file that it writes a new date."""
+    title = tiny.path / "config/config.yaml"
+    before = title.read_text(encoding="utf-8")
+    tiny.git("checkout", "-q", "-b", "elsewhere")
+    title.write_text(before.replace("seed: 1\n", "seed: 2\n", 1), encoding="utf-8")
+    source = tiny.path / "src/ernie_m/model/encoder.py"
+    source.write_text(source.read_text(encoding="utf-8") + "\nADDED = 1\n", encoding="utf-8")
+    tiny.git("commit", "-q", "-a", "-m", "elsewhere")
+    tiny.git("checkout", "-q", "main")
+    assert not tiny.planned()
 
 
 def test_a_lost_chunk_costs_one_chunk(tiny):

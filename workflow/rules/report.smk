@@ -29,6 +29,7 @@ rule report_build:
         ),
         losses="<results>/report_build/losses.csv",
         metrics="<results>/report_build/metrics.json",
+        lineage="<results>/report_build/lineage.jsonl",
         record="<results>/report_build/record.json",
     log:
         "<logs>/report_build.log",
@@ -47,5 +48,5 @@ rule report_build:
         command(
             "ernie_m.report.build",
             inputs="scores baselines sweeps curves metrics stats manifests records",
-            outputs="report scores losses metrics",
+            outputs="report scores losses metrics lineage",
         )

@@ -12,7 +12,7 @@ from typing import Any
 from ernie_m.errors import UserError
 from ernie_m.lineage.chain import Chain, Finding, Verdict, chain_of, check
 from ernie_m.lineage.claim import claim
-from ernie_m.lineage.graph import SHARED, Node, Reader, made_here
+from ernie_m.lineage.graph import Node, Reader, made_here
 from ernie_m.lineage.keys import Layers, explained
 from ernie_m.lineage.locate import Place, history, maker
 from ernie_m.lineage.slices import REPEATED, SEEDED
@@ -108,14 +108,15 @@ def mark(chain: Chain, nodes: Iterable[Node]) -> str:
 
 def sources(chain: Chain) -> Iterator[dict[str, Any]]:
     """The downloads: what the registry says of each, and the digest of what is here."""
-    names = ("id", "version", "licence", "home", "package", "url", "path", "sha256")
+    names = ("id", "version", "licence", "home", "package", "url", "path")
     for node in readable(chain):
-        if node.stage == SHARED:
-            ((path, recorded),) = node.recorded.items()
+        for path, published in (node.published or {}).items():
             yield {
                 **{name: node.settings.get(name) for name in names},
+                "file": path,
+                "sha256": published,
                 "retrieved": node.record["run"]["ended"],
-                "recorded": recorded,
+                "recorded": node.recorded[path],
                 "observed": chain.sha256(path),
             }
 

@@ -107,11 +107,14 @@ def _spine(chain: Chain, full: bool) -> Iterator[str]:
 
 def _source(source: dict[str, Any]) -> str:
     published, observed = source["sha256"], source["observed"]
-    seen = "not here" if observed is None else "the same" if observed == published else observed
+    same = observed in (published, source["recorded"])
+    seen = "not here" if observed is None else "the same" if same else observed
     published = published or "none, so that the first download is trusted"
-    origin = source["url"] or source["path"] or f"package {source['package']}"
+    package = source["package"] and f"package {source['package']}"
+    origin = source["url"] or source["path"] or package or source["file"]
+    name = " ".join(filter(None, (source["id"], source["version"])))
     return (
-        f"{source['id']} {source['version']}, {source['licence']}, {source['home']}; {origin}, "
+        f"{name}, {source['licence']}, {source['home']}; {origin}, "
         f"retrieved {source['retrieved'][:10]}; sha256 published {published}, observed {seen}"
     )
 

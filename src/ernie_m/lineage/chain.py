@@ -173,7 +173,12 @@ def check_settings(chain: Chain, config: Config) -> None:
             chain.find(Verdict.STALE, node, "", "the configuration no longer asks for this job")
             continue
         changed = _changed(facts["settings"], now)
-        if node.stage == SHARED and "sha256" in changed and "version" not in changed:
+        hashes = (facts["settings"].get("sha256"), now.get("sha256"))
+        if (
+            node.stage == SHARED
+            and all(hashes)
+            and {"sha256"} == {"sha256", "version"} & {*changed}
+        ):
             what = f"names {now['sha256'][:12]} for {node.instance}, which was published as "
             what += facts["settings"]["sha256"][:12]
             chain.find(Verdict.TAMPERED, node, config.corpora.registry, what)
@@ -193,16 +198,14 @@ def check_sources(chain: Chain) -> None:
     for node in (node for node in chain.nodes if node.record):
         if any(node.files("inputs")):
             continue
-        files = node.settings.get("files")  # of a source of several, digests by name, or None
-        if files is None and "sha256" not in node.settings:
+        if node.published is None:
             chain.find(Verdict.BROKEN, node, node.path, "reads nothing and is no download")
-            continue
-        known, names = node.settings.get("sha256"), "the registry names"
-        if known is None and files is None:
-            known = trusted_sha256(node.record["instance"], chain.graph.base / TRUSTED)
-            names = f"{TRUSTED} names"
-        for path, recorded in node.recorded.items():
-            published = (files or {}).get(path.rpartition("/")[2], known)
+        for path, published in (node.published or {}).items():
+            names = "the registry names"
+            if published is None and node.stage == SHARED:
+                published = trusted_sha256(node.instance, chain.graph.base / TRUSTED)
+                names = f"{TRUSTED} names"
+            recorded = node.recorded[path]
             if published not in (None, recorded):
                 what = f"is {recorded[:12]}, {names} {published[:12]}"
                 chain.find(Verdict.TAMPERED, node, path, what)

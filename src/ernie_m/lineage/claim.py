@@ -11,7 +11,7 @@ from typing import Any
 
 from ernie_m.errors import UserError
 from ernie_m.lineage.graph import Graph, Node
-from ernie_m.lineage.locate import Place, maker
+from ernie_m.lineage.locate import STANDIN, Place, maker
 from ernie_m.lineage.published import PUBLISHED
 
 MEANINGS = {
@@ -85,6 +85,7 @@ def _score(graph: Graph, node: Node, place: Place) -> dict[str, Any]:
         "seed": model[2].removeprefix("seed") if model else None,
         "meaning": MEANINGS.get((kind, metric), metric),
         "split": _split(node, language),
+        "standin": task.startswith(STANDIN),
     }
     if language in MEANS:
         found["meaning"] = f"{MEANS[language]}: {found['meaning']}"
@@ -95,13 +96,12 @@ def _score(graph: Graph, node: Node, place: Place) -> dict[str, Any]:
         found["value"] = _follow(document, keys, place.path)
         row = document if model else document["baselines"][keys[1]]
         found["n"] = row["languages"].get(language, {}).get("n")
-        found["standin"] = document.get("standin")
     if found.get("n") and metric == "accuracy":  # a share of independent answers
         share = found["value"] / 100
         found["standard_error"] = round(100 * math.sqrt(share * (1 - share) / found["n"]), 2)
     if model:
         found |= _seeds(graph, node, keys)
-    found["paper"] = _published(task, language, metric, found.get("standin"))
+    found["paper"] = _published(task, language, metric, found["standin"])
     return found
 
 
@@ -152,7 +152,7 @@ def _seeds(graph: Graph, node: Node, keys: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _published(task: str, language: str, metric: str, standin: bool | None) -> dict[str, Any]:
+def _published(task: str, language: str, metric: str, standin: bool) -> dict[str, Any]:
     """The paper's figures for the same task, language and metric, or why there are none."""
     if standin:
         return {"figures": {}, "remark": "not comparable: a stand-in, not a task of the paper"}

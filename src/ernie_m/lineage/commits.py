@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from ernie_m.lineage import words
 from ernie_m.lineage.digest import bytes_digest, code_facts
 from ernie_m.lineage.keys import SECTIONS, flatten
 from ernie_m.lineage.record import git
-from ernie_m.lineage.slices import SLICES
+from ernie_m.lineage.slices import SEEDED, SLICES
 
 REGISTRY = "config/corpora.yaml"
 SCORES = "results/default/report_build/scores.csv"
@@ -83,13 +84,15 @@ def _stages_of_code() -> dict[str, set[str]]:
 
 def _stages_of_key(key: str) -> list[str]:
     """Stages whose settings are taken from the section of a key."""
-    own = key.split(".", 2)[2] if key.startswith("variants.") and key.count(".") > 2 else key
+    own = re.sub(r"^variants\.\w+\.", "", key)
     if own == "seed":
-        return ["every stage that draws at random"]
+        return sorted(SEEDED)
+    shared = ("corpora.languages", "corpora.pairs")
     return [
         stage
         for stage, sections in SECTIONS.items()
-        if any(own.startswith(f"{section}.") for section in sections[:1])
+        if any(own.startswith(f"{name}.") for name in sections if name != "corpora")
+        or ("corpora" in sections and own in shared)
     ]
 
 

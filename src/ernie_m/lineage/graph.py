@@ -73,6 +73,19 @@ class Node:
         """SHA-256 of each output by path, as recorded."""
         return {file["path"]: file["sha256"] for file in self.files("outputs")}
 
+    @property
+    def published(self) -> dict[str, str | None] | None:
+        """SHA-256 of each output as its publisher names it, None where he names none.
+
+        None altogether for a job that is no download: a download has a row of a registry, whose
+        ``sha256`` is that of its one file, or whose ``files`` name theirs.
+        """
+        if "sha256" in self.settings:
+            return dict.fromkeys(self.recorded, self.settings["sha256"])
+        if "files" in self.settings:
+            return {path: self.settings["files"].get(Path(path).name) for path in self.recorded}
+        return None
+
     @cached_property
     def sources(self) -> tuple[str, ...]:
         """Paths of the records of the jobs whose files this one read."""

@@ -18,7 +18,7 @@ from ernie_m.lineage.account import seconds
 from ernie_m.lineage.audit import add_configuration, layers_for
 from ernie_m.lineage.digest import SOURCE, code_facts
 from ernie_m.lineage.graph import Graph, Node, read_graph
-from ernie_m.lineage.keys import REGISTRY, Layers, keys_of
+from ernie_m.lineage.keys import Layers, keys_of
 
 NUMBERS = ("scores", "metrics")  # outputs whose JSON files hold numbers
 DECIDES = (
@@ -68,8 +68,9 @@ def struck(graph: Graph, what: str, layers: Layers | None) -> list[str]:
     Empty for what no result depends on.
     """
     path = Path(what)
-    if layers and path == Path(layers.config.corpora.registry):
-        return users(graph, REGISTRY, layers)
+    for key, file in layers.registries.items() if layers else ():
+        if path == Path(file):
+            return users(graph, key, layers)
     names = [what]
     if path.exists():
         for base in (graph.base.resolve(), SOURCE.parent):

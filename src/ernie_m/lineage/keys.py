@@ -19,6 +19,7 @@ from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES
 from ernie_m.xtreme.catalogue import TASKS
 
 REGISTRY = "corpora.registry"
+TASK_ROWS = "xtreme.registry"  # of the published tasks' files
 
 # Stage -> the sections that its settings are taken from (lineage/slices.py does the taking), `""`
 # being the top level; the first one that has a key is its place. `corpora.registry.<row>` stands
@@ -39,6 +40,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "pretrain_camlm": ("pretrain.camlm", ""),
     "pretrain_backtranslate": ("pretrain.backtranslate", "corpora"),
     "pretrain_btmlm": ("pretrain.btmlm", ""),
+    "xtreme_download": (TASK_ROWS,),
     "xtreme_prepare": ("xtreme.prepare",),
     "xtreme_align": ("xtreme.align", "xtreme.predict"),
     "xtreme_finetune": ("xtreme.finetune",),
@@ -56,6 +58,13 @@ WITH_ARM = frozenset(
         *("xtreme_align", "xtreme_finetune", "xtreme_predict", "xtreme_sweep"),
     }
 )
+# Settings that are no key: the shards of a corpus follow from its rows of the registry, and what
+# an export is of is in the name of its job.
+DERIVED = {
+    ("corpora_filter", "shards"),
+    ("checkpoints_export", "format"),
+    ("checkpoints_export", "language"),
+}
 
 
 @cache
@@ -92,8 +101,8 @@ def _overrides(node: Node, name: str, key: str) -> Iterator[str]:
 def _place(node: Node, name: str) -> str:
     """The dotted key that a setting of a job comes from, before overrides."""
     sections = SECTIONS.get(node.stage, (node.stage,))
-    if sections == (REGISTRY,):
-        return f"{REGISTRY}.{node.instance.split('/')[0]}.{name}"
+    if sections[0] in (REGISTRY, TASK_ROWS):
+        return f"{sections[0]}.{node.instance.split('/')[0]}.{name}"
     head = name.split(".")[0]
     section = next((own for own in sections if head in _fields(own)), sections[0])
     return f"{section}.{name}" if section else name
@@ -107,6 +116,8 @@ def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, An
     """
     found: dict[str, Any] = {}
     for name, value in flatten(node.settings):
+        if (node.stage, name) in DERIVED:
+            continue
         key = _place(node, name)
         over = (own for own in _overrides(node, name, key) if own in (chosen or ()))
         found[next(over, key)] = value
@@ -142,10 +153,16 @@ class Layers:
         """Every key that some file sets."""
         return {key: value for _, keys in self.files for key, value in keys.items()}
 
+    @property
+    def registries(self) -> dict[str, str]:
+        """The files whose rows are the settings of downloads, by the key that names them."""
+        return {REGISTRY: self.config.corpora.registry, TASK_ROWS: self.config.xtreme.registry}
+
     def where(self, key: str) -> str:
         """The file that has the last word on a key; `default` when none sets it."""
-        if key.startswith(f"{REGISTRY}."):
-            return self.config.corpora.registry
+        for registry, file in self.registries.items():
+            if key.startswith(f"{registry}."):
+                return file
         names = (name for name, keys in reversed(self.files) if key in keys)
         return next(names, "default")
 

@@ -71,7 +71,8 @@ def git_state() -> dict[str, Any]:
     """The commit that the working tree is at, and what differs from it."""
     return {
         "commit": git("rev-parse", "HEAD"),
-        "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        # Small results are in git too; that they change is what a run is for.
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "--", ":!results")),
         "changed": changed_sources(),
     }
 

@@ -17,11 +17,13 @@ missing says so. The page repeats byte for byte from the same inputs.
 
 Outputs: ``report`` (HTML), ``scores`` (CSV, one line a number), ``losses`` (CSV, one line a
 validation of the main arm), ``metrics`` (JSON, the averages; of several
-seeds their mean and deviation).
+seeds their mean and deviation), ``lineage`` (every record, one a line: small enough for git, so
+that a clone without data can tell what is behind a number).
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -125,6 +127,12 @@ def render(context: dict[str, Any]) -> str:
     return environment.get_template("template.html").render(context)
 
 
+def write_records(evidence: Evidence, path: Path) -> None:
+    """Every record as it is, one a line."""
+    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in evidence.records)
+    path.write_text("".join(lines), encoding="utf-8")
+
+
 def run(job: Job[ReportSettings]) -> None:
     """Write the page, the tables and the summary."""
     evidence = _evidence(job)
@@ -135,6 +143,7 @@ def run(job: Job[ReportSettings]) -> None:
     job.output("report").write_text(render(context), encoding="utf-8")
     scores.write_csv(rows, job.output("scores"))
     training.write_losses(training.chain(evidence, scores.MAIN_ARM), job.output("losses"))
+    write_records(evidence, job.output("lineage"))
     job.write_json("metrics", _numbers(context["main_tables"], context["trained"]))
     logger.info("%d scores of %d jobs on the page", len(rows), len(evidence.records))
 

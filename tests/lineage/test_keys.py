@@ -1,0 +1,82 @@
+"""Which keys reach a job: found by the audit's table, and by changing each."""
+
+import pytest
+import yaml
+
+from ernie_m.config.load import load
+from ernie_m.lineage.graph import Node
+from ernie_m.lineage.keys import SECTIONS, Layers, explained, keys_of
+from ernie_m.lineage.slices import SEEDED, SLICES, seed_of, settings_of
+
+from ..workflow.conftest import PUBLISHED_ONLY, ROOT, SHARDED
+from ..workflow.test_dvc import INSTANCES, leaves, settings_texts, with_another_value
+
+STAGES = SLICES.keys() - PUBLISHED_ONLY - SHARDED  # those of the default run
+
+
+def node(config, stage, instance):
+    """A job as far as its keys are concerned."""
+    settings = settings_of(config, stage, instance).model_dump(mode="json")
+    facts = {"settings": settings, "seed": seed_of(config, stage, instance)}
+    return Node("", {"stage": stage, "instance": instance, "facts": facts})
+
+
+def test_every_stage_has_its_sections():
+    assert SECTIONS.keys() == SLICES.keys()
+
+
+def test_a_key_reaches_exactly_the_stages_whose_settings_follow_it():
+    """No key is missing from an audit, and none is named that has no part in the number."""
+    mapping = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    config, before = load(mapping), settings_texts(mapping)
+    named = {s: keys_of(node(config, s, INSTANCES.get(s, ""))) for s in STAGES}
+    tried = 0
+    for key in leaves(mapping):
+        after = settings_texts(with_another_value(mapping, key))
+        if not after or after == before:
+            continue  # no other value could be made up, or the key decides which jobs there are
+        tried += 1
+        follow = {stage for stage in STAGES if after[stage] != before[stage]}
+        assert follow == {stage for stage in STAGES if key in named[stage]}, key
+    assert tried > 80
+
+
+def test_every_named_key_is_one_of_the_configuration():
+    mapping = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    config, known = load(mapping), set(leaves(mapping))
+    for stage in STAGES:
+        for key in keys_of(node(config, stage, INSTANCES.get(stage, ""))):
+            assert key in known or key.startswith("corpora.registry."), (stage, key)
+
+
+def test_the_seed_is_a_key_of_what_draws():
+    config = load({})
+    for stage in STAGES:
+        reached = "seed" in keys_of(node(config, stage, INSTANCES.get(stage, "")))
+        assert reached == (stage in SEEDED)
+
+
+@pytest.fixture
+def study(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    return Layers.read(ROOT / "config/study.yaml")
+
+
+def test_an_arm_has_its_own_keys_where_it_differs(study):
+    job = node(study.config, "pretrain_btmlm", "mmlm_tlm")
+    keys = keys_of(job, study.chosen)
+    own = "variants.mmlm_tlm.pretrain.btmlm.objectives.btmlm"
+    assert keys[own] == 0.0 and "pretrain.btmlm.objectives.btmlm" not in keys
+    assert "pretrain.btmlm.steps" in keys
+    assert own not in keys_of(node(study.config, "pretrain_btmlm", "ernie_m"), study.chosen)
+
+
+def test_a_key_is_said_with_its_file_its_default_and_the_paper(study):
+    job = node(study.config, "pretrain_camlm", "ernie_m")
+    told = {key["key"]: key for key in explained([job], study)}
+    rate = told["pretrain.camlm.optimiser.learning_rate"]
+    assert "2e-4 for base" in rate["paper"] and rate["flag"] == "deviation"
+    assert rate["where"] == "config/config.yaml" and rate["value"] == rate["default"]
+    job = node(study.config, "pretrain_btmlm", "ernie_m")
+    steps = {key["key"]: key for key in explained([job], study)}["pretrain.btmlm.steps"]
+    assert steps["where"].endswith("config/study.yaml") and steps["value"] != steps["default"]

@@ -1,0 +1,85 @@
+"""The lineage commands on a real run: quick, in agreement with each other, without an engine."""
+
+import json
+import resource
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ernie_m.lineage.account import chain_at
+from ernie_m.lineage.graph import read_graph
+from ernie_m.lineage.impact import impact
+from ernie_m.lineage.keys import keys_of, layers_of
+from ernie_m.lineage.locate import Cell, locate
+
+CELL = "xtreme/retrieval/de/accuracy"
+
+
+@pytest.fixture
+def graph(tiny, monkeypatch):
+    monkeypatch.chdir(tiny.path)
+    return read_graph(Path(), "default")
+
+
+def behind(graph, node, chosen):
+    """All that an audit names behind a job: keys, source files, files that were read."""
+    found = set()
+    for other in graph.behind(node.path):
+        found.update(keys_of(other, chosen), other.code)
+        found.update(file["path"] for file in other.files("inputs"))
+    return found
+
+
+def test_impact_is_the_inverse_of_audit(graph):
+    """A thing reaches a job if and only if the job's audit names the thing."""
+    layers = layers_of("default")
+    named = {path: behind(graph, node, layers.chosen) for path, node in graph.nodes.items()}
+    things = sorted(set().union(*named.values()))
+    assert len(things) > 200
+    for thing in things:
+        reached = {node.path for node in impact(graph, thing, layers)}
+        assert reached == {path for path, own in named.items() if thing in own}, thing
+
+
+def test_every_number_has_an_audit_and_every_audit_ends_at_the_download(graph):
+    for path in (path for path in graph.makers if path.endswith(("scores.json", "metrics.json"))):
+        chain = chain_at(locate(path, Cell()))
+        assert chain.nodes[-1].stage == "corpora_download", path
+
+
+def test_an_mlflow_run_leads_to_what_its_job_made(tiny):
+    with sqlite3.connect(tiny.path / "mlflow.db") as store:
+        query = "select run_uuid from tags where key = 'stage' and value = 'pretrain_btmlm'"
+        (run_id, *_) = (row[0] for row in store.execute(query))
+    found = json.loads(tiny.run("ernie-m", "audit", run_id, "--json").stdout)
+    assert found["jobs"][0]["stage"] == "pretrain_btmlm" and run_id in found["remark"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audit", CELL),
+        ("status",),
+        ("impact", "model.width"),
+        ("trace", CELL),
+        ("diff", f"{CELL}@stage=initialise", CELL),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_question_is_answered_in_a_second_without_an_engine(tiny, words):
+    code = (
+        "import sys; from ernie_m.cli import main; status = main(sys.argv[1:]);"
+        "heavy = {'snakemake', 'dvc', 'mlflow', 'torch'} & sys.modules.keys();"
+        "sys.exit(f'{status} {heavy}' if status or heavy else 0)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tiny.path, capture_output=True, text=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0 and done.stdout, done.stderr
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < 1.0
