@@ -8,10 +8,10 @@ from ernie_m.lineage.graph import Node
 from ernie_m.lineage.keys import SECTIONS, Layers, explained, keys_of
 from ernie_m.lineage.slices import SEEDED, SLICES, seed_of, settings_of
 
-from ..workflow.conftest import PUBLISHED_ONLY, ROOT, SHARDED
-from ..workflow.test_dvc import INSTANCES, leaves, settings_texts, with_another_value
+from ..workflow.conftest import ROOT
+from ..workflow.test_dvc import INSTANCES, MILESTONE, leaves, settings_texts, with_another_value
 
-STAGES = SLICES.keys() - PUBLISHED_ONLY - SHARDED  # those of the default run
+STAGES = MILESTONE.keys()  # those of the default run
 
 
 def node(config, stage, instance):
