@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from ernie_m.config.pretrain import BacktranslateJob
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.model.checkpoint import load
 from ernie_m.model.packing import pack
+from ernie_m.objectives.layout import PAIR_SPECIALS
 from ernie_m.objectives.objectives import placeholders
 from ernie_m.pretrain import backtranslate
 from ernie_m.ragged import Ragged
@@ -73,6 +76,15 @@ def test_generation_equals_the_obvious_way(model_file: Path) -> None:
         with torch.no_grad():
             best = model(batch, where)[:, 4:-1].argmax(1) + 4
         assert made[i].tolist() == best.tolist()
+
+
+@given(length=st.integers(1, 440), ratio=st.floats(0.01, 2))
+def test_a_row_has_room_for_the_placeholders_of_its_sentence(length: int, ratio: float) -> None:
+    count = max(1, round(ratio * length))
+    total = length + count + PAIR_SPECIALS
+    assume(total <= backtranslate.ROW_LENGTHS[-1])
+    row = min(row for row in backtranslate.ROW_LENGTHS if row >= total)
+    assert count <= backtranslate.most_placeholders(row, ratio) < row
 
 
 def test_targets_are_the_directions_seen_in_parallel_text() -> None:

@@ -113,3 +113,12 @@ def test_snakemakes_own_report_can_be_made(tiny):
     tiny.run("snakemake", "--report", "work/snakemake.html")
     page = (tiny.path / "work/snakemake.html").read_text(encoding="utf-8")
     assert "scores.csv" in page and "Every score as one row" in page
+
+
+def test_a_batch_of_a_finished_training_can_be_looked_at(tiny):
+    folder = "results/default/pretrain_camlm/ernie_m"
+    options = ["--step", "3", "--objective", "camlm", "--documents", "1"]
+    done = tiny.run("ernie-m", "inspect-batch", folder, *options)
+    assert "camlm en-" in done.stdout or "-en, row" in done.stdout
+    masked = [line for line in done.stdout.splitlines() if "<mask>" in line]
+    assert masked and all("-> " in line and "■" in line for line in masked)

@@ -34,7 +34,8 @@ Array = np.ndarray
 # Rows of one pass. Every pass has the same shape for a given row length, and a sentence has a row
 # of its own, so that its arithmetic does not depend on its neighbours, to the last bit.
 ROWS = 32
-ROW_LENGTHS = (16, 32, 64, 128, 256, 512)
+# Fine steps where sentences are: on interface text they halve the padding of powers of two.
+ROW_LENGTHS = (*range(8, 64, 4), *range(64, 128, 16), *range(128, 513, 64))
 
 
 def mix(keys: Array, salt: int) -> Array:
