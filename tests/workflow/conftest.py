@@ -27,6 +27,8 @@ DOWNLOADS = "results/corpora_download"
 PER_TASK = re.compile(r"^(xtreme_download|xtreme_prepare|xtreme_predict)_\w+$")
 # Stages that only published tasks need, which the default run has none of.
 PUBLISHED_ONLY = {"xtreme_download"}
+# Those that only an arm with its own way of fine-tuning has.
+ARMS_ONLY = {"xtreme_align"}
 # Those of documents and pairs, which are processed in shards; the default text is neither.
 SHARDED = {
     *("corpora_held_out", "corpora_filter", "corpora_match", "corpora_select"),

@@ -11,9 +11,9 @@ from ernie_m.lineage.impact import impact
 from ernie_m.lineage.keys import flatten, layers_of
 from ernie_m.lineage.slices import SLICES
 
-from .conftest import PUBLISHED_ONLY, SHARDED
+from .conftest import ARMS_ONLY, PUBLISHED_ONLY, SHARDED
 
-ALL = set(SLICES) - PUBLISHED_ONLY - SHARDED - {"xtreme_align"}
+ALL = set(SLICES) - PUBLISHED_ONLY - SHARDED - ARMS_ONLY
 REPORT = {"report_build"}
 # What is told of scores; the model card is written by parts of the report's code.
 TOLD = {"checkpoints_export"} | REPORT
@@ -56,7 +56,7 @@ VALUES = {
     "the held-out share": ({"corpora": {"split": {"test_share": 0.15}}}, FROM_SPLIT),
     "the number of test examples": (
         {"xtreme": {"prepare": {"test_examples": 7}}},
-        {"xtreme_prepare", "xtreme_baseline"} | EVALUATION,
+        {"xtreme_prepare", "xtreme_baseline", "xtreme_sweep"} | EVALUATION,
     ),
     "the languages that are averaged": ({"xtreme": {"score": {"min_examples": 3}}}, SCORING),
     "the title of the report": ({"report": {"title": "Another"}}, REPORT),

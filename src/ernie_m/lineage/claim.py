@@ -35,7 +35,8 @@ def claim(graph: Graph, place: Place) -> dict[str, Any]:
     Raises :class:`UserError` for keys that lead to no number.
     """
     node = graph.nodes[maker(place)]
-    if node.stage in ("xtreme_score", "xtreme_baseline") and place.path in node.recorded:
+    scores = node.stage in ("xtreme_score", "xtreme_baseline") and place.path in node.recorded
+    if scores and (place.keys or _averaged(graph.base / place.path)):
         return _score(graph, node, place)
     file = next((own for own in node.files("outputs") if own["path"] == place.path), {})
     found: dict[str, Any] = {"what": f"{place.path} of {node.job}", **file}
@@ -44,6 +45,11 @@ def claim(graph: Graph, place: Place) -> dict[str, Any]:
         found["what"] = f"{'/'.join(place.keys)} in {place.path}"
         found["value"] = _follow(document, place.keys, place.path) if document else None
     return found
+
+
+def _averaged(path: Path) -> bool:
+    """Whether a file of scores may have an average; with too few examples there is none."""
+    return bool((_document(path) or {}).get("average", True))
 
 
 def _document(path: Path) -> Any:
