@@ -41,9 +41,9 @@ from ernie_m.config.pretrain import OptimiserSettings
 from ernie_m.config.tokenizer import TrainSettings
 from ernie_m.corpora.tables import read_table
 from ernie_m.model.architecture import Architecture
-from ernie_m.model.device import best_device, matrix_type
+from ernie_m.model.device import best_device, matrix_peak, matrix_type
 from ernie_m.model.encoder import LanguageModel
-from ernie_m.model.flops import matrix_peak, training_flops
+from ernie_m.model.flops import training_flops
 from ernie_m.model.packing import pack
 from ernie_m.model.packing import sentences as documents_of
 from ernie_m.model.start import initialise
@@ -198,7 +198,8 @@ class Ours:
             self.engine.update(1e-4)
             tokens += int(batch.lengths.sum())
             scored = len(batch.scored().where)
-            self.flops += training_flops(self.engine.model.shape, batch.lengths, scored)
+            shape = self.engine.model.shape
+            self.flops += training_flops(shape, shape.vocabulary, batch.lengths, scored)
         wait(self.device)
         self.step += steps
         seconds = time.perf_counter() - started

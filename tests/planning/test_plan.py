@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from ernie_m import cli
 from ernie_m.config import plan
 from ernie_m.config.load import read
-from ernie_m.planning.estimate import Estimate, Throughputs, flops_per_token, parameters
+from ernie_m.model.flops import forward_flops, training_flops
+from ernie_m.planning.estimate import Estimate, Throughputs, parameters
 from ernie_m.planning.plan import amount, hours
 from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
 from ernie_m.training.batches import smoothed
@@ -35,12 +36,13 @@ def test_parameters_are_those_of_xlmr(path, layers, embeddings):
     assert found[1] == pytest.approx(embeddings, rel=1e-4)
 
 
-def test_a_step_costs_three_times_its_forward_pass_and_six_times_its_parameters(base):
+def test_a_step_costs_three_times_its_forward_pass_and_six_times_its_weights(base):
     model = base.config.model
-    forward = flops_per_token(model, 512, base.vocabulary, 0.15, 2)
-    step = flops_per_token(model, 512, base.vocabulary, 0.15, 6)
-    assert step == 3 * forward
-    assert flops_per_token(model, 0, base.vocabulary, 0.0, 6) == 6 * 85_054_464
+    forward = forward_flops(model, base.vocabulary, [512], 77)
+    assert training_flops(model, base.vocabulary, [512], 77) == 3 * forward
+    alone = training_flops(model, base.vocabulary, [1], 0)
+    weights, attention = 12 * (4 * 768**2 + 2 * 768 * 3072), 12 * 2 * 768
+    assert alone == 6 * (weights + attention)
 
 
 @pytest.mark.parametrize("path", [*PAPER, "config/tiny.yaml"])

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self, get_args
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ernie_m.config.base import Section
+from ernie_m.config.registry import Row, load_rows
 from ernie_m.corpora.languages import LANGUAGES
-
-# The same loader as `yaml.safe_load`'s, ten times as fast where libyaml is there.
-_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # Rows are n-way parallel and fit into memory; documents (of one language) and pairs (of two) are
 # read as streams and processed in shards.
@@ -27,7 +23,7 @@ Format = RowsFormat | DocumentsFormat | PairsFormat | VocabularyFormat
 TableKind = Literal["jsonl", "csv", "tsv", "parquet", "txt"]
 
 
-class DatasetRow(Section):
+class DatasetRow(Row):
     """One row of the registry: one version of one dataset. Rows are added, never changed."""
 
     id: str = Field(
@@ -524,27 +520,4 @@ class CorporaSettings(Section):
 
 def load_registry(path: Path) -> dict[str, DatasetRow]:
     """Registry rows by id; raises ``ValueError`` naming the file and the row at fault."""
-    try:
-        return _parsed(path.read_text(encoding="utf-8"), path)
-    except OSError as error:
-        raise ValueError(f"the registry {path} cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"the registry {path} is not YAML: {reason}") from None
-
-
-@lru_cache
-def _parsed(text: str, path: Path) -> dict[str, DatasetRow]:
-    """Rows of a registry's text; remembered, because every job of a plan asks for its own."""
-    rows: dict[str, DatasetRow] = {}
-    for number, entry in enumerate(yaml.load(text, _SafeLoader) or [], start=1):
-        try:
-            row = DatasetRow.model_validate(entry)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{path}, row {number}, {key}: {first['msg']}") from None
-        if row.id in rows:
-            raise ValueError(f"{path}, row {number}: the id `{row.id}` is used twice")
-        rows[row.id] = row
-    return rows
+    return load_rows(path, DatasetRow)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from ernie_m.config.base import Section
+from ernie_m.config.registry import Row, load_rows
 from ernie_m.xtreme.catalogue import TASKS
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -17,7 +16,7 @@ FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\]+$")]
 PARQUET = ".parquet"
 
 
-class SourceRow(Section):
+class SourceRow(Row):
     """One row of the registry: files that lie together at a publisher's."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$", description="Name, also of the folder.")
@@ -62,22 +61,4 @@ class SourceJob(SourceRow):
 
 def load_sources(path: Path) -> dict[str, SourceRow]:
     """Rows by id; raises ``ValueError`` naming the file and the row at fault."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"the registry {path} cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"the registry {path} is not YAML: {reason}") from None
-    rows: dict[str, SourceRow] = {}
-    for number, entry in enumerate(document or [], start=1):
-        try:
-            row = SourceRow.model_validate(entry)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{path}, row {number}, {key}: {first['msg']}") from None
-        if row.id in rows:
-            raise ValueError(f"{path}, row {number}: the id `{row.id}` is used twice")
-        rows[row.id] = row
-    return rows
+    return load_rows(path, SourceRow)

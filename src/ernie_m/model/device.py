@@ -6,10 +6,14 @@ Batches are made on the CPU; the encoder takes them to the device of its weights
 from __future__ import annotations
 
 import os
+import time
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
+
+# Side of the matrices whose product is timed: large enough to be limited by arithmetic.
+MATRIX = {"cpu": 1024, "cuda": 8192}
 
 
 def best_device() -> torch.device:
@@ -40,3 +44,18 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 def device_of(module: nn.Module) -> torch.device:
     """Device of a module's weights."""
     return next(module.parameters()).device
+
+
+def matrix_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
+    """Operations per second of a large matrix product, the best of as many as fit ``seconds``."""
+    size = MATRIX[device.type]
+    left = torch.randn(size, size, device=device).to(dtype)
+    out = torch.empty_like(left)
+    best, started = float("inf"), time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        torch.mm(left, left, out=out)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - before)
+    return 2 * size**3 / best

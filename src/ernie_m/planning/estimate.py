@@ -18,10 +18,9 @@ from ernie_m.config.base import Section
 from ernie_m.config.model import ModelSettings
 from ernie_m.config.pretrain import StageSettings
 from ernie_m.config.root import Config
+from ernie_m.model.flops import forward_flops, training_flops
 
 TABLE = Path(__file__).with_name("throughputs.yaml")
-# Forward; forward and backward.
-_FORWARD, _STEP = 2, 6
 # Parameters in fp32 with Adam's two moments, as the saved training state holds them.
 _STATE_BYTES, _WEIGHT_BYTES = 12, 4
 _SPECIALS = 2
@@ -70,20 +69,6 @@ def parameters(model: ModelSettings, vocabulary: int) -> tuple[int, int]:
     width, ffn = model.width, model.ffn
     layer = 4 * width * (width + 1) + width * ffn + ffn + ffn * width + width + 4 * width
     return model.layers * layer, (vocabulary + model.max_positions + 2) * width
-
-
-def flops_per_token(
-    model: ModelSettings, context: int, vocabulary: int, predicted: float, passes: int
-) -> float:
-    """Multiplications and additions for a token in a row of ``context`` tokens, of which the share
-    ``predicted`` goes through the head over the ``vocabulary``.
-
-    ``passes`` is 2 for forward and 6 for forward and backward (Kaplan et al. 2020, section 2.1).
-    """
-    layers, _ = parameters(model, vocabulary)
-    attention = model.layers * 2 * context * model.width  # scores, and their sum of values
-    head = predicted * (vocabulary + model.width) * model.width
-    return passes * (layers + attention + head)
 
 
 class Estimate:
@@ -171,10 +156,9 @@ class Estimate:
             )
             model = self.config.arm(arm).model
             own = settings.steps * settings.batch_tokens
-            per_token = flops_per_token(
-                model, settings.row_length, self.vocabulary, _predicted(settings), _STEP
-            )
-            tokens, flops = tokens + own, flops + own * per_token
+            length = settings.row_length
+            row = training_flops(model, self.vocabulary, [length], length * _predicted(settings))
+            tokens, flops = tokens + own, flops + own * row / length
             written += sum(parameters(model, self.vocabulary)) * (_WEIGHT_BYTES + _STATE_BYTES)
         width = 4 if self.vocabulary > 65_535 else 2
         return Cost(
@@ -191,8 +175,8 @@ class Estimate:
             own = self.tokens("mono-") * (1 + ratio)
             length = chosen.pretrain.btmlm.row_length
             share = ratio / (1 + ratio)
-            per_token = flops_per_token(chosen.model, length, self.vocabulary, share, _FORWARD)
-            tokens, flops = tokens + own, flops + own * per_token
+            row = forward_flops(chosen.model, self.vocabulary, [length], length * share)
+            tokens, flops = tokens + own, flops + own * row / length
             written += own * share * width
         read = self.tokens("mono-") * width
         return Cost(stage, jobs, read, written, tokens, flops, gpu_hours=self._hours(flops))

@@ -9,8 +9,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ernie_m.model.device import matrix_type
-from ernie_m.model.flops import matrix_peak, training_flops
+from ernie_m.model.device import matrix_peak, matrix_type
+from ernie_m.model.flops import training_flops
 from ernie_m.model.packing import Packed
 from ernie_m.objectives.objectives import OBJECTIVES
 from ernie_m.training.batches import CLASSES
@@ -41,7 +41,8 @@ class Speed:
         self.steps += 1
         self.tokens += int(batch.lengths.sum())
         self.places += batch.ids.numel()
-        self.flops += training_flops(self.shape, batch.lengths, len(batch.scored().where))
+        scored = len(batch.scored().where)
+        self.flops += training_flops(self.shape, self.shape.vocabulary, batch.lengths, scored)
         return passed
 
     def saved(self) -> None:

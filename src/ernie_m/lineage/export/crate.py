@@ -162,9 +162,8 @@ class Crate:
         )
 
     def _package(self, name: str, version: str) -> Entity:
-        page = f"https://pypi.org/project/{name}/"
-        uri = f"{page}{version.partition('+')[0]}/"
-        return self._add(uri, "SoftwareApplication", name=name, version=version, url=page)
+        uri = f"pkg:pypi/{name}@{version.partition('+')[0]}"  # a package URL
+        return self._add(uri, "SoftwareApplication", name=name, version=version, identifier=uri)
 
     def _parameter(self, owner: str, name: str, kind: str) -> Entity:
         identifier = f"#parameter/{owner}/{name}"

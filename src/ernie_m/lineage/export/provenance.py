@@ -21,7 +21,7 @@ NAMESPACES = {
     "code": "urn:ernie-m:code:",
     "fact": "urn:ernie-m:fact:",
     "source": "urn:ernie-m:source:",
-    "pypi": "https://pypi.org/project/",
+    "package": "pkg:pypi/",
 }
 SOURCE = ("version", "licence", "home", "sha256")  # what is said of a published source
 
@@ -38,7 +38,7 @@ def document(pedigree: Pedigree) -> ProvDocument:
     for prefix, uri in NAMESPACES.items():
         made.add_namespace(prefix, uri)
     engine = made.agent(
-        f"pypi:snakemake/{pedigree.version('snakemake')}/", {"prov:type": "prov:SoftwareAgent"}
+        f"package:snakemake@{pedigree.version('snakemake')}", {"prov:type": "prov:SoftwareAgent"}
     )
     for job in pedigree.jobs:
         for _, file in job.files("outputs"):
