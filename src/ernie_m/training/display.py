@@ -54,12 +54,13 @@ class Speed:
         return time.monotonic() - self.save
 
     def figures(self) -> dict[str, float]:
-        """Tokens per second, share of padding in the rows, and the share of the device's measured
-        peak that the model's own arithmetic makes."""
+        """Tokens per second, share of padding in the rows, the model's own operations per second,
+        and their share of the device's peak as measured at the start (low on a busy machine)."""
         seconds = max(self.seconds, 1e-9)
         return {
             "tokens_per_second": self.tokens / seconds,
             "padding_share": 1 - self.tokens / max(self.places, 1),
+            "model_flops_per_second": self.flops / seconds,
             "model_flops_utilisation": self.flops / seconds / self.peak,
         }
 
@@ -94,9 +95,9 @@ class Display:
         losses = " ".join(f"{name} {loss:.3f}" for name, loss in by_objective(means).items())
         seen = speed.figures()
         rate = f"{seen['tokens_per_second']:.0f} tokens/s"
-        share = f"{100 * seen['model_flops_utilisation']:.0f} % of peak"
+        work = f"{seen['model_flops_per_second'] / 1e9:.0f} GFLOP/s"
         if self.bar is not None:
-            self.bar.set_postfix_str(f"{losses}, {rate}, {share}", refresh=False)
+            self.bar.set_postfix_str(f"{losses}, {rate}, {work}", refresh=False)
             self.bar.update(step - self.bar.n)
             return
         left = (self.steps - step) * speed.seconds / max(speed.steps, 1)
@@ -108,7 +109,7 @@ class Display:
             self.steps,
             losses,
             rate,
-            share,
+            work,
             *divmod(int(left), 60),
         )
 

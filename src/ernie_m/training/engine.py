@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.pretrain import OptimiserSettings
 from ernie_m.model.encoder import LanguageModel
-from ernie_m.model.packing import Packed
+from ernie_m.model.packing import Packed, Scored
 from ernie_m.training.losses import LossSums, TokenLosses, objective_counts, step_loss
 from ernie_m.training.processes import Processes
 from ernie_m.training.schedule import adamw
@@ -59,6 +59,8 @@ class Engine:
         self._spread: nn.Module = self._shared()
         self.optimiser = adamw(model, optimiser)
         self.sums = LossSums(processes.device)
+        # Losses of the step under way, which count once its update is made.
+        self._pending: list[tuple[Tensor, Scored]] = []
 
     def _shared(self) -> nn.Module:
         if self.processes.size == 1:
@@ -98,7 +100,7 @@ class Engine:
                 share = step_loss(losses, scored, counts)
                 # Gradients are averaged over processes; the parts have to be added.
                 (share * self.processes.size).backward()
-            self.sums.add(losses, scored)
+            self._pending.append((losses.detach(), scored))
             shares.append(share.detach())
         return torch.stack(shares).sum()
 
@@ -114,7 +116,9 @@ class Engine:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
-        self.optimiser.zero_grad()
+        for losses, scored in self._pending:
+            self.sums.add(losses, scored)
+        self.forget()
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def weights(self) -> dict[str, Tensor]:
@@ -122,8 +126,9 @@ class Engine:
         return cast(dict[str, Tensor], get_model_state_dict(self.model, options=WHOLE))
 
     def forget(self) -> None:
-        """Drop the gradients without an update."""
+        """Drop the gradients and losses of the step under way."""
         self.optimiser.zero_grad()
+        self._pending.clear()
 
     def state(self) -> dict[str, Any]:
         """Weights and optimiser state by parameter name, whole, on the CPU, in the first process;

@@ -99,7 +99,7 @@ class Trainer:
             norm = self.engine.update(wanted.learning_rate * schedule)
         else:
             self.engine.forget()
-            norm = torch.tensor(math.nan)
+            norm = torch.zeros(())
         self.progress.step += 1
         self.progress.tokens += int(batch.lengths.sum())
         self.progress.seconds += self.speed.count(batch)

@@ -84,7 +84,7 @@ class LossSums:
 
     def add(self, losses: Tensor, scored: Scored) -> None:
         """Count a part of a batch."""
-        sums = losses.detach().double()
+        sums = losses.double()
         both = torch.stack([sums, torch.ones_like(sums)])
         self.values.index_add_(1, scored.groups.to(both.device), both)
 
