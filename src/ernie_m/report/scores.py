@@ -157,7 +157,7 @@ class Table:
 
     @property
     def title(self) -> str:
-        """The task's name in words."""
+        """The task's name as papers write it."""
         return readable(self.task)
 
     @property
@@ -222,9 +222,8 @@ class Table:
 
 
 def readable(task: str) -> str:
-    """``Retrieval`` of ``standin_retrieval``: that it is a stand-in is said beside it."""
-    words = task.removeprefix("standin_").replace("_", " ")
-    return words.upper() if len(words) == 2 else words.capitalize()
+    """A task's name as papers write it; one that is no longer in the catalogue as it stands."""
+    return TASKS[task].title if task in TASKS else task
 
 
 def _merge(group: Sequence[Score]) -> Cell:

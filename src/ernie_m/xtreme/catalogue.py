@@ -38,7 +38,8 @@ MAIN_METRIC: dict[str, str] = {
 class Task:
     """One evaluation task.
 
-    ``labels`` are classes (pair) or tags (tagging; of BIO tags ``O`` first). ``languages`` are
+    ``title`` is the name as papers write it; of a stand-in without the word, which is said beside
+    it. ``labels`` are classes (pair) or tags (tagging; of BIO tags ``O`` first). ``languages`` are
     those that a published task is tested in; without them a task is made of the run's own held-out
     rows, in the run's languages. ``standin`` marks a task that only has the shape of an XTREME
     task. ``answers`` is how answers to questions are compared. ``trains_in_all``: there is
@@ -46,6 +47,7 @@ class Task:
     """
 
     name: str
+    title: str
     kind: Kind
     labels: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
@@ -120,6 +122,7 @@ _TATOEBA = tuple(code for code in _PANX if code not in ("en", "ms", "my", "yo"))
 _XTREME = (
     Task(
         "xnli",
+        "XNLI",
         "pair",
         labels=("contradiction", "entailment", "neutral"),
         languages=_codes("ar bg de el en es fr hi ru sw th tr ur vi zh"),
@@ -127,26 +130,33 @@ _XTREME = (
     ),
     Task(
         "pawsx",
+        "PAWS-X",
         "pair",
         labels=("0", "1"),
         languages=_codes("de en es fr ja ko zh"),
         trains_in_all=True,
     ),
-    Task("udpos", "tagging", labels=_UPOS, languages=_UDPOS),
+    Task("udpos", "UD-POS", "tagging", labels=_UPOS, languages=_UDPOS),
     Task(
-        "panx", "tagging", labels=_spans("PER", "ORG", "LOC"), languages=_PANX, trains_in_all=True
+        "panx",
+        "PAN-X",
+        "tagging",
+        labels=_spans("PER", "ORG", "LOC"),
+        languages=_PANX,
+        trains_in_all=True,
     ),
-    Task("xquad", "qa", languages=_XQUAD, answers="squad"),
-    Task("mlqa", "qa", languages=_codes("en es de ar hi vi zh"), answers="mlqa"),
+    Task("xquad", "XQuAD", "qa", languages=_XQUAD, answers="squad"),
+    Task("mlqa", "MLQA", "qa", languages=_codes("en es de ar hi vi zh"), answers="mlqa"),
     Task(
         "tydiqa",
+        "TyDi QA",
         "qa",
         languages=_codes("en ar bn fi id ko ru sw te"),
         answers="squad",
         trains_in_all=True,
     ),
-    Task("bucc2018", "mining", languages=_codes("de fr ru zh")),
-    Task("tatoeba", "retrieval", languages=_TATOEBA),
+    Task("bucc2018", "BUCC", "mining", languages=_codes("de fr ru zh")),
+    Task("tatoeba", "Tatoeba", "retrieval", languages=_TATOEBA),
 )
 XTREME: tuple[str, ...] = tuple(task.name for task in _XTREME)
 
@@ -157,6 +167,7 @@ TASKS: dict[str, Task] = {
         # The paper reports this one besides; it is not of XTREME.
         Task(
             "conll",
+            "CoNLL",
             "tagging",
             labels=_spans("PER", "ORG", "LOC", "MISC"),
             languages=_codes("en nl es de"),
@@ -164,18 +175,22 @@ TASKS: dict[str, Task] = {
         ),
         # Real files, but learnt from a part of them: what is at hand where SQuAD and the English
         # training treebanks are not.
-        Task("standin_xquad", "qa", languages=_XQUAD, standin=True, answers="squad"),
+        Task(
+            "standin_xquad", "Part of XQuAD", "qa", languages=_XQUAD, standin=True, answers="squad"
+        ),
         Task(
             "standin_udpos",
+            "Part of UD-POS",
             "tagging",
             labels=_UPOS,
             languages=_codes("en ar es hi ru th vi zh"),
             standin=True,
         ),
-        Task("standin_retrieval", "retrieval", standin=True),
-        Task("standin_mining", "mining", standin=True),
+        Task("standin_retrieval", "Retrieval", "retrieval", standin=True),
+        Task("standin_mining", "Mining", "mining", standin=True),
         Task(
             "standin_classification",
+            "Classification",
             "pair",
             labels=("belongs", "same_integration", "other_integration"),
             standin=True,
@@ -183,6 +198,7 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "standin_paraphrase",
+            "Paraphrase",
             "pair",
             labels=("different", "same"),
             standin=True,
@@ -190,12 +206,13 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             "standin_tagging",
+            "Tagging",
             "tagging",
             labels=_spans("PRODUCT", "LABEL", "CODE"),
             standin=True,
             trains_in_all=True,
         ),
-        Task("standin_qa", "qa", standin=True, answers="own", trains_in_all=True),
+        Task("standin_qa", "QA", "qa", standin=True, answers="own", trains_in_all=True),
     )
 }
 
