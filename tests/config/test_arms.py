@@ -32,7 +32,7 @@ def test_recipes_name_known_kinds_tasks_and_keys():
         assert recipes.keys() <= kinds | tasks | official, name
         for recipe in recipes.values():
             FinetuneSettings(**{**recipe.finetune, **recipe.all_languages})
-            PredictSettings(**recipe.predict)
+            PredictSettings(**{**recipe.predict, **recipe.deep})
 
 
 def test_published_values(config):
@@ -49,6 +49,17 @@ def test_published_values(config):
     )
     predict = settings_of(xtreme, "xtreme_predict", "standin_mining/ernie_m/btmlm/seed1")
     assert (predict.layer, predict.pooling, predict.neighbours) == (8, "cls", 4)
+    deep = {"layers": 24, "width": 64, "heads": 4, "ffn": 64}
+    large = config(xtreme={"recipe": "xtreme"}, model=deep)
+    layers = [
+        settings_of(one, stage, instance).layer
+        for one in (xtreme, large)
+        for stage, instance in (
+            ("xtreme_predict", "standin_retrieval/ernie_m/btmlm/seed1"),
+            ("xtreme_align", "ernie_m/btmlm/seed1"),
+        )
+    ]
+    assert layers == [8, 8, 14, 14]
     base, large = (config(xtreme={"recipe": f"ernie_m_{x}"}) for x in ("base", "large"))
     tagging = [finetune(one, "standin_tagging") for one in (base, large)]
     assert [t.learning_rate for t in tagging] == [4e-4, 4e-4]

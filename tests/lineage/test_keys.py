@@ -71,6 +71,30 @@ def test_an_arm_has_its_own_keys_where_it_differs(study):
     assert own not in keys_of(node(study.config, "pretrain_btmlm", "ernie_m"), study.chosen)
 
 
+def test_what_a_recipe_sets_is_named_after_the_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    overlay = tmp_path / "recipes.yaml"
+    overlay.write_text(
+        "variants: {other: {xtreme: {recipe: ernie_m_base, finetune: {stride: 9}}}}\n"
+        "xtreme: {recipe: xtreme, per_task: {standin_qa: {epochs: 4}}}\n"
+    )
+    layers = Layers.read(overlay)
+
+    def told(arm, stage="xtreme_finetune"):
+        job = node(layers.config, stage, f"standin_qa/{arm}/btmlm/seed1")
+        return {key["key"]: key for key in explained([job], layers)}
+
+    rate = told("ernie_m")["xtreme.recipe.learning_rate"]
+    assert rate["value"] == 3e-5 and rate["where"] == str(overlay) and rate["default"] == 5e-4
+    other = told("other")
+    assert other["variants.other.xtreme.recipe.learning_rate"]["value"] == 3e-4
+    assert other["variants.other.xtreme.finetune.stride"]["value"] == 9
+    assert other["xtreme.per_task.standin_qa.epochs"]["value"] == 4
+    assert "xtreme.recipe.n_best" in told("ernie_m", "xtreme_predict")
+    job = node(layers.config, "xtreme_finetune", "standin_qa/other/btmlm/seed1")
+    assert "xtreme.finetune.learning_rate" in keys_of(job)  # without the configuration
+
+
 def test_a_key_is_said_with_its_file_its_default_and_the_paper(study):
     job = node(study.config, "pretrain_camlm", "ernie_m")
     told = {key["key"]: key for key in explained([job], study)}

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import cast
 
 from ernie_m.config.base import Section
-from ernie_m.config.root import Config
-from ernie_m.config.xtreme import TaskName, XtremeSettings
+from ernie_m.config.root import Arm, Config
+from ernie_m.config.xtreme import TaskName
 from ernie_m.xtreme.catalogue import TASKS, Training
 
 
@@ -83,11 +83,13 @@ def held_out(config: Config) -> list[str]:
     return [""] if wanted and config.xtreme.tasks else []
 
 
-def _use(own: XtremeSettings, task: TaskName) -> list[Section | str]:
+def _use(arm: Arm, task: TaskName) -> list[Section | str]:
     """What decides how an encoder is trained and used for a task."""
+    own, layers = arm.xtreme, arm.model.layers
     if TASKS[task].trained:
-        return [own.predict_for(task), own.finetune_for(task), own.training_for(task)]
-    return [own.predict_for(task), *([own.align_job()] if own.aligned(task) else [])]
+        return [own.predict_for(task, layers), own.finetune_for(task), own.training_for(task)]
+    aligned = [own.align_job(layers)] if own.aligned(task) else []
+    return [own.predict_for(task, layers), *aligned]
 
 
 def evaluations(config: Config) -> list[str]:
@@ -100,7 +102,7 @@ def evaluations(config: Config) -> list[str]:
         for arm in config.arms
         for stage in config.xtreme.stages
     ]
-    own = {arm: config.arm(arm).xtreme for arm in config.arms}
+    own = {arm: config.arm(arm) for arm in config.arms}
     found = []
     for task in config.xtreme.tasks:
         scored: list[tuple] = []
@@ -108,7 +110,7 @@ def evaluations(config: Config) -> list[str]:
             use = stage, maker, _use(own[arm], task)
             if use not in scored:
                 scored.append(use)
-                drawn = TASKS[task].trained or own[arm].aligned(task)
+                drawn = TASKS[task].trained or own[arm].xtreme.aligned(task)
                 seeds = config.xtreme.seeds[: None if drawn else 1]
                 found += [f"{task}/{arm}/{stage}/seed{seed}" for seed in seeds]
     return found

@@ -15,16 +15,20 @@ from typing import Any, Literal
 
 RecipeName = Literal["own", "xtreme", "ernie_m_base", "ernie_m_large"]
 Keys = Mapping[str, Any]
+# Layers of the large models, XLM-R's and ERNIE-M's; the base models have 12.
+DEEP = 24
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Keys of ``finetune`` and of ``predict``; ``all_languages`` are those of ``finetune`` that
-    differ when the training text is in all languages."""
+    differ when the training text is in all languages, ``deep`` those of ``predict`` that differ for
+    an encoder of :data:`DEEP` layers or more."""
 
     finetune: Keys = field(default_factory=dict)
     all_languages: Keys = field(default_factory=dict)
     predict: Keys = field(default_factory=dict)
+    deep: Keys = field(default_factory=dict)
 
 
 _XTREME: Keys = {
@@ -78,8 +82,10 @@ _ERNIE_M_QA: Keys = {
 }
 _ERNIE_M_ANSWERS: Keys = {"max_answer_tokens": 100, "n_best": 20, "max_context": True}
 
-# XTREME counts layers from the output of the first, as 0: its 7 is hidden state 8 here.
+# XTREME counts layers from the output of the first, as 0: its 7 is hidden state 8 here, and the 13
+# that it takes of XLM-R large is 14.
 _XTREME_VECTORS: Keys = {"layer": 8, "skip_specials": False, "centre": False, "neighbours": 4}
+_XTREME_DEEP: Keys = {"layer": 14}
 
 RECIPES: dict[str, dict[str, Recipe]] = {
     "own": {},
@@ -102,8 +108,10 @@ RECIPES: dict[str, dict[str, Recipe]] = {
             },
             predict={"max_answer_tokens": 30, "n_best": 20, "max_context": True},
         ),
-        "retrieval": Recipe(predict={**_XTREME_VECTORS, "pooling": "mean", "scoring": "cosine"}),
-        "mining": Recipe(predict={**_XTREME_VECTORS, "pooling": "cls"}),
+        "retrieval": Recipe(
+            predict={**_XTREME_VECTORS, "pooling": "mean", "scoring": "cosine"}, deep=_XTREME_DEEP
+        ),
+        "mining": Recipe(predict={**_XTREME_VECTORS, "pooling": "cls"}, deep=_XTREME_DEEP),
     },
     "ernie_m_base": {
         "pair": Recipe(_ERNIE_M_PAIR, {"epochs": 2, "batch_size": 128}),
@@ -129,11 +137,12 @@ def finetune_keys(name: str, kind: str, task: str, all_languages: bool) -> dict[
     return found
 
 
-def predict_keys(name: str, kind: str, task: str) -> dict[str, Any]:
-    """Keys of ``predict`` that recipe ``name`` sets for a task."""
+def predict_keys(name: str, kind: str, task: str, layers: int) -> dict[str, Any]:
+    """Keys of ``predict`` that recipe ``name`` sets for a task and an encoder of ``layers``."""
     found: dict[str, Any] = {}
     for recipe in _recipes(name, kind, task):
         found |= recipe.predict
+        found |= recipe.deep if layers >= DEEP else {}
     return found
 
 

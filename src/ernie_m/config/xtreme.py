@@ -447,14 +447,14 @@ class XtremeSettings(Section):
         own = self.per_task.get(task, TaskFinetuneSettings()).model_dump()
         return FinetuneSettings(**{**self.finetune.model_dump(), **keys, **own})
 
-    def predict_for(self, task: TaskName) -> PredictSettings:
-        """``predict`` with what the recipe changes for ``task``."""
-        keys = predict_keys(self.recipe, TASKS[task].kind, task)
+    def predict_for(self, task: TaskName, layers: int) -> PredictSettings:
+        """``predict`` with what the recipe changes for ``task`` and an encoder of ``layers``."""
+        keys = predict_keys(self.recipe, TASKS[task].kind, task, layers)
         return PredictSettings(**{**self.predict.model_dump(), **keys})
 
-    def align_job(self) -> AlignJob:
+    def align_job(self, layers: int) -> AlignJob:
         """What the stage ``xtreme.align`` gets; vectors as retrieval takes them."""
-        keys = self.predict.model_dump() | predict_keys(self.recipe, "retrieval", "")
+        keys = self.predict.model_dump() | predict_keys(self.recipe, "retrieval", "", layers)
         as_used = {key: keys[key] for key in AlignJob.model_fields if key in keys}
         return AlignJob(**self.align.model_dump(), **as_used)
 

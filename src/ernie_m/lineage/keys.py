@@ -11,6 +11,7 @@ from typing import Any
 
 from ernie_m.config.base import Section, section_of
 from ernie_m.config.load import BASE, read, read_yaml
+from ernie_m.config.recipes import DEEP, finetune_keys, predict_keys
 from ernie_m.config.root import MAIN_ARM, Config
 from ernie_m.errors import UserError
 from ernie_m.lineage.graph import Node
@@ -20,6 +21,7 @@ from ernie_m.xtreme.catalogue import TASKS
 
 REGISTRY = "corpora.registry"
 TASK_ROWS = "xtreme.registry"  # of the published tasks' files
+RECIPE = "xtreme.recipe"
 
 # Stage -> the sections that its settings are taken from (lineage/slices.py does the taking), `""`
 # being the top level; the first one that has a key is its place. `corpora.registry.<row>` stands
@@ -85,17 +87,34 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", inner
 
 
-def _overrides(node: Node, name: str, key: str) -> Iterator[str]:
-    """Keys that would lie over ``key`` for this job, the one with the last word first."""
-    parts = node.instance.split("/")
+def _overrides(node: Node, name: str, key: str, chosen: Mapping[str, Any]) -> Iterator[str]:
+    """Keys that lie over ``key`` for this job, the one with the last word first.
+
+    What a recipe sets has no key of its own, and is named ``xtreme.recipe.<name>``.
+    """
+    task = node.instance.split("/")[0]
     # An arm is the first part of an instance, but behind the task where there is one.
-    arm = next((part for part in parts[:2] if part not in TASKS), MAIN_ARM)
-    above = [key]
+    arm = next((part for part in node.instance.split("/")[:2] if part not in TASKS), MAIN_ARM)
+    with_own = node.stage in WITH_ARM and arm != MAIN_ARM
+    above = [f"variants.{arm}.", ""] if with_own else [""]
     if node.stage == "xtreme_finetune":
-        above.insert(0, f"xtreme.per_task.{parts[0]}.{name}")
-    if node.stage in WITH_ARM and arm != MAIN_ARM:
-        yield from (f"variants.{arm}.{own}" for own in above)
-    yield from above[:-1]
+        of_task = (f"{own}xtreme.per_task.{task}.{name}" for own in above)
+        yield from (own for own in of_task if own in chosen)
+    recipe = next((own for prefix in above if (own := f"{prefix}{RECIPE}") in chosen), None)
+    if recipe and name in _set_by_recipe(node.stage, task, chosen[recipe]):
+        yield f"{recipe}.{name}"
+    yield from (own for prefix in above[:-1] if (own := f"{prefix}{key}") in chosen)
+
+
+def _set_by_recipe(stage: str, task: str, recipe: str) -> Iterable[str]:
+    """Names of the settings that a recipe sets for a stage and task."""
+    if stage == "xtreme_finetune":
+        return finetune_keys(recipe, TASKS[task].kind, task, all_languages=True)
+    if stage in ("xtreme_predict", "xtreme_sweep"):
+        return predict_keys(recipe, TASKS[task].kind, task, layers=DEEP)
+    if stage == "xtreme_align":
+        return predict_keys(recipe, "retrieval", "", layers=DEEP)
+    return ()
 
 
 def _place(node: Node, name: str) -> str:
@@ -112,15 +131,14 @@ def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, An
     """Every key that reached a job, with the value that the job was given.
 
     ``chosen`` are the keys that the configuration sets itself, by dotted key: with it, the keys of
-    a variant or of a task that lie over the general ones are named in their place.
+    a variant, of a task or of a recipe that lie over the general ones are named in their place.
     """
     found: dict[str, Any] = {}
     for name, value in flatten(node.settings):
         if (node.stage, name) in DERIVED:
             continue
         key = _place(node, name)
-        over = (own for own in _overrides(node, name, key) if own in (chosen or ()))
-        found[next(over, key)] = value
+        found[next(_overrides(node, name, key, chosen or {}), key)] = value
     if node.stage in SEEDED:
         found["seed"] = node.record["facts"]["seed"]
     elif node.stage in REPEATED:
@@ -163,6 +181,8 @@ class Layers:
         for registry, file in self.registries.items():
             if key.startswith(f"{registry}."):
                 return file
+        recipe, found, _ = key.partition(f"{RECIPE}.")
+        key = f"{recipe}{RECIPE}" if found else key
         names = (name for name, keys in reversed(self.files) if key in keys)
         return next(names, "default")
 
@@ -207,9 +227,20 @@ def _choices() -> dict[str, tuple[str, str]]:
     return found
 
 
+def _declared(key: str) -> str:
+    """The key that an override (of a variant, a task, a recipe) lies over."""
+    key = re.sub(r"^variants\.\w+\.", "", key)
+    key = re.sub(r"^xtreme\.per_task\.\w+\.", "xtreme.finetune.", key)
+    recipe, _, name = key.rpartition(".")
+    if recipe != RECIPE:
+        return key
+    section = next(own for own in ("xtreme.finetune", "xtreme.predict") if name in _fields(own))
+    return f"{section}.{name}"
+
+
 def _paper(key: str) -> tuple[str, str] | None:
     """The paper's word on a key, or on the group it is in; stage 2 is trained as stage 1."""
-    parts = re.sub(r"^variants\.\w+\.", "", key).split(".")
+    parts = _declared(key).split(".")
     groups = [".".join(parts[:end]) for end in range(len(parts), 1, -1)]
     for group in groups:
         for name in (group, group.replace("pretrain.btmlm", "pretrain.camlm", 1)):
@@ -243,6 +274,6 @@ def _explained(key: str, values: list[Any], layers: Layers | None) -> dict[str, 
         "paper": paper[0] if paper else None,
         "flag": paper[1] if paper else None,
     }
-    if key in _defaults():
-        facts["default"] = _defaults()[key]
+    if _declared(key) in _defaults():
+        facts["default"] = _defaults()[_declared(key)]
     return facts

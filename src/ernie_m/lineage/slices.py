@@ -16,6 +16,7 @@ from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
 from ernie_m.config.pretrain import BacktranslateJob, StageJob
 from ernie_m.config.root import Config
+from ernie_m.config.xtreme import AlignJob, PredictSettings, TaskName
 
 
 def _rules(config: Config, part: type[Section]) -> Section:
@@ -26,6 +27,16 @@ def _rules(config: Config, part: type[Section]) -> Section:
 def _training(config: Config, variant: str, stage: str) -> StageJob:
     own = getattr(config.arm(variant).pretrain, stage)
     return StageJob(**own.model_dump(), hardware=config.hardware)
+
+
+def _predict(config: Config, task: TaskName, variant: str, *_: str) -> PredictSettings:
+    own = config.arm(variant)
+    return own.xtreme.predict_for(task, own.model.layers)
+
+
+def _align(config: Config, variant: str, *_: str) -> AlignJob:
+    own = config.arm(variant)
+    return own.xtreme.align_job(own.model.layers)
 
 
 # Stage -> its settings, from the configuration and the parts of the job's instance.
@@ -53,14 +64,12 @@ SLICES: dict[str, Callable[..., Section]] = {
     "pretrain_btmlm": lambda config, variant: _training(config, variant, "btmlm"),
     "xtreme_download": lambda config, source: config.xtreme.sources()[source],
     "xtreme_prepare": lambda config, task: config.xtreme.prepare_for(task),
-    "xtreme_align": lambda config, variant, *_: config.arm(variant).xtreme.align_job(),
+    "xtreme_align": _align,
     "xtreme_finetune": lambda config, task, variant, *_: config.arm(variant).xtreme.finetune_for(
         task
     ),
-    "xtreme_predict": lambda config, task, variant, *_: config.arm(variant).xtreme.predict_for(
-        task
-    ),
-    "xtreme_sweep": lambda config, task, variant, *_: config.arm(variant).xtreme.predict_for(task),
+    "xtreme_predict": _predict,
+    "xtreme_sweep": _predict,
     "xtreme_score": lambda config, task, *_: config.xtreme.score,
     "xtreme_baseline": lambda config, task: config.xtreme.score,
     "report_build": lambda config: config.report,
