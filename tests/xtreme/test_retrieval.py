@@ -14,7 +14,7 @@ from ernie_m.model.checkpoint import load
 from ernie_m.model.packing import pack, sentences
 from ernie_m.xtreme.files import MiningSentence
 from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.mining import best_threshold, greedy_pairs, mine
+from ernie_m.xtreme.mining import best_threshold, candidates, greedy_pairs, mine
 from ernie_m.xtreme.retrieval import embed, layer_index
 from ernie_m.xtreme.search import margins, nearest, similarities
 
@@ -92,7 +92,8 @@ def test_the_nearest_is_the_best_scored(scoring):
 @given(matrices, st.integers(1, 9))
 @settings(max_examples=40, deadline=None)
 def test_greedy_pairs_are_one_to_one_and_best_first(scores, rows):
-    pairs = greedy_pairs(scores[first : first + rows] for first in range(0, len(scores), rows))
+    blocks = (scores[first : first + rows] for first in range(0, len(scores), rows))
+    pairs = greedy_pairs(candidates(blocks))
     assert pairs == slow_greedy(scores)
     rows, columns = [i for i, _, _ in pairs], [j for _, j, _ in pairs]
     assert len(set(rows)) == len(rows) and len(set(columns)) == len(columns)
@@ -132,8 +133,9 @@ def test_mining_finds_pairs_of_equal_words():
     lines = mined(texts, partners)
 
     def overlap(ours, theirs):
-        for a in ours:
-            yield np.array([[len(set(a.split()) & set(b.split())) / 3 for b in theirs]])
+        return candidates(
+            np.array([[len(set(a.split()) & set(b.split())) / 3 for b in theirs]]) for a in ours
+        )
 
     found = mine(lines, lines, overlap)
     assert {(p.source, p.target) for p in found} == {("de-1", "en-0"), ("de-0", "en-1")}

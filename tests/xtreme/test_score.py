@@ -251,16 +251,21 @@ def test_metrics_are_scoring_s_own():
 # --- baselines -----------------------------------------------------------------------------
 
 
-def test_trigram_overlap_is_jaccard():
+syllables = st.lists(st.sampled_from(["bala", "nko", "rel", "mini"]), min_size=1, max_size=3)
+sentences = st.lists(syllables.map("".join), min_size=1, max_size=3).map(" ".join)
+heaps = st.lists(sentences, min_size=1, max_size=6)
+
+
+@given(heaps, heaps, st.integers(1, 40))
+@settings(max_examples=40, deadline=None)
+def test_the_likest_has_the_highest_jaccard_index_whatever_the_block(texts, others, cells):
     def grams(text):
         return {f" {word} "[i : i + 3] for word in text.split() for i in range(len(word))}
 
-    texts, others = ["balan korel", "minist"], ["balan", "tesor vuru", "korel minist"]
-    found = trivial.jaccard(texts, others)
-    for i, a in enumerate(texts):
-        for j, b in enumerate(others):
-            expected = len(grams(a) & grams(b)) / len(grams(a) | grams(b))
-            assert found[i, j] == pytest.approx(expected)
+    indices = [[len(grams(a) & grams(b)) / len(grams(a) | grams(b)) for b in others] for a in texts]
+    places, values = trivial.likest(*trivial._trigrams(texts, others), cells)
+    assert values.tolist() == [max(row) for row in indices]
+    assert places.tolist() == [row.index(max(row)) for row in indices]
 
 
 def test_the_nearest_string_shares_most():

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from ernie_m.xtreme.catalogue import ENGLISH
 from ernie_m.xtreme.files import Mined, MiningSentence
 
-# English texts and foreign texts in, scores float [n, m] out, by blocks of rows.
-Similarity = Callable[[Sequence[str], Sequence[str]], Iterable[np.ndarray]]
+# Scores of the pairs (English, foreign) that may be taken: each sentence with its best partner.
+Candidates = Mapping[tuple[int, int], float]
+Comparison = Callable[[Sequence[str], Sequence[str]], Candidates]
 # Scores are written with this many digits, and compared with the threshold as written.
 DIGITS = 6
 
 
-def _candidates(blocks: Iterable[np.ndarray]) -> dict[tuple[int, int], float]:
-    """Scores of each row's best column and each column's best row, the first of equals."""
+def candidates(blocks: Iterable[np.ndarray]) -> Candidates:
+    """Scores of each row's best column and each column's best row, the first of equals, from
+    scores float ``[n, m]`` that come by blocks of rows."""
     found: dict[tuple[int, int], float] = {}
     rows, best, done = np.zeros(0, dtype=np.int64), np.zeros(0), 0
     for block in blocks:
@@ -39,13 +41,9 @@ def _places(rows: np.ndarray, columns: np.ndarray) -> Iterable[tuple[int, int]]:
     return zip(rows.tolist(), columns.tolist(), strict=True)
 
 
-def greedy_pairs(blocks: Iterable[np.ndarray]) -> list[tuple[int, int, float]]:
-    """One-to-one pairs (row, column, score), best first, of scores that come by blocks of rows.
-
-    Candidates are each row's best column and each column's best row; a candidate is taken unless
-    a better one took its row or column (XTREME's "max" retrieval).
-    """
-    candidates = _candidates(blocks)
+def greedy_pairs(candidates: Candidates) -> list[tuple[int, int, float]]:
+    """One-to-one pairs (row, column, score), best first: a candidate is taken unless a better one
+    took its row or column (XTREME's "max" retrieval)."""
     used_rows: set[int] = set()
     used_columns: set[int] = set()
     pairs = []
@@ -93,7 +91,7 @@ def _by_text(sentences: Sequence[MiningSentence]) -> dict[str, MiningSentence | 
 
 
 def _pairs(
-    sentences: Sequence[MiningSentence], similarity: Similarity
+    sentences: Sequence[MiningSentence], compare: Comparison
 ) -> list[tuple[MiningSentence, MiningSentence, float]]:
     """Pairs with their scores, best first; texts that stand twice on a side are compared, but in
     no pair (XTREME)."""
@@ -101,23 +99,23 @@ def _pairs(
     ours, theirs = list(english.values()), list(foreign.values())
     return [
         (a, b, round(value, DIGITS))
-        for i, j, value in greedy_pairs(similarity(list(english), list(foreign)))
+        for i, j, value in greedy_pairs(compare(list(english), list(foreign)))
         if (a := ours[i]) and (b := theirs[j])
     ]
 
 
 def mine(
-    dev: Sequence[MiningSentence], test: Sequence[MiningSentence], similarity: Similarity
+    dev: Sequence[MiningSentence], test: Sequence[MiningSentence], compare: Comparison
 ) -> list[Mined]:
     """Pairs of ``test`` that reach the threshold of highest F1 on ``dev``, best first.
 
     ``source`` is the foreign sentence and ``target`` the English one, as in BUCC's gold files.
     """
-    known = [(score, a.partner == b.id) for a, b, score in _pairs(dev, similarity)]
+    known = [(score, a.partner == b.id) for a, b, score in _pairs(dev, compare)]
     gold = sum(sentence.partner is not None for sentence in sides(dev)[0])
     threshold = best_threshold(known, gold)
     return [
         Mined(source=foreign.id, target=english.id, score=score, threshold=threshold)
-        for english, foreign, score in _pairs(test, similarity)
+        for english, foreign, score in _pairs(test, compare)
         if score >= threshold
     ]

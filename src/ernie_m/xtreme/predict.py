@@ -35,7 +35,7 @@ from ernie_m.xtreme.heads import TaskModel
 from ernie_m.xtreme.inference import score
 from ernie_m.xtreme.kinds import kind_of
 from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.mining import Similarity, mine
+from ernie_m.xtreme.mining import Candidates, Comparison, candidates, mine
 from ernie_m.xtreme.questions import Choice
 from ernie_m.xtreme.retrieval import embed, load
 from ernie_m.xtreme.search import margins, nearest
@@ -65,11 +65,11 @@ def _mining(job: Job[PredictSettings]) -> Predictor:
     settings = job.settings
     test, dev = by_language(job.inputs("test")), by_language(job.inputs("dev"))
 
-    def similarity(language: str) -> Similarity:
-        def compare(english: Sequence[str], foreign: Sequence[str]):
+    def comparison(language: str) -> Comparison:
+        def compare(english: Sequence[str], foreign: Sequence[str]) -> Candidates:
             ours = embed(encoder, reader, english, ENGLISH, settings)
             theirs = embed(encoder, reader, foreign, language, settings)
-            return margins(ours, theirs, settings.neighbours)
+            return candidates(margins(ours, theirs, settings.neighbours))
 
         return compare
 
@@ -80,7 +80,7 @@ def _mining(job: Job[PredictSettings]) -> Predictor:
                 "Give the stage the dev-*.jsonl files of the task as `dev`.",
             )
         known, asked = (read_lines(path[language], MiningSentence) for path in (dev, test))
-        return mine(known, asked, similarity(language))
+        return mine(known, asked, comparison(language))
 
     return predict
 

@@ -25,13 +25,17 @@ from ernie_m.xtreme.files import (
     TextPair,
 )
 from ernie_m.xtreme.metrics import Metrics, measure
-from ernie_m.xtreme.mining import mine, sides
+from ernie_m.xtreme.mining import Candidates, mine, sides
 from ernie_m.xtreme.scores import mean
 
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|[。！？]|$)\s*")  # noqa: RUF001
-# Sentences of a heap up to which every two are compared, and pairs that a tree is fitted on:
-# more would take hours, or memory that no job has.
-MOST_COMPARED = 10_000
+# In heaps of more sentences than this, trigrams that more than so large a share of them has are not
+# counted: they say little and are most of the work, hours of it at BUCC's size.
+LARGE_HEAP = 10_000
+RARE_TRIGRAM = 0.01
+# Pairs of sentences that are compared at a time.
+BLOCK_CELLS = 1 << 23
+# Pairs that a tree is fitted on; more would change nothing but the time.
 MOST_FITTED = 20_000
 _SHAPES = (
     (re.compile(r"[A-Z]+"), "X"),
@@ -40,9 +44,14 @@ _SHAPES = (
 )
 
 
-def _trigrams(texts: Sequence[str], others: Sequence[str]) -> tuple[csr_matrix, csr_matrix]:
-    """Which character trigrams each text has (0 or 1), words padded with spaces."""
-    counter = CountVectorizer(analyzer="char_wb", ngram_range=(3, 3), binary=True, dtype=np.float64)
+def _trigrams(
+    texts: Sequence[str], others: Sequence[str], most: float = 1.0
+) -> tuple[csr_matrix, csr_matrix]:
+    """Which character trigrams each text has (0 or 1), words padded with spaces; those that at most
+    the share ``most`` of the texts has."""
+    counter = CountVectorizer(
+        analyzer="char_wb", ngram_range=(3, 3), binary=True, dtype=np.float64, max_df=most
+    )
     both = counter.fit_transform([*texts, *others])
     return both[: len(texts)], both[len(texts) :]
 
@@ -51,25 +60,48 @@ def _sizes(sets: csr_matrix) -> np.ndarray:
     return np.asarray(sets.sum(axis=1)).ravel()
 
 
-def jaccard(texts: Sequence[str], others: Sequence[str]) -> np.ndarray:
-    """Shared character trigrams over all of both, float ``[n, m]``."""
-    ours, theirs = _trigrams(texts, others)
-    shared = (ours @ theirs.T).toarray()
-    return shared / np.maximum(_sizes(ours)[:, None] + _sizes(theirs)[None] - shared, 1)
+def likest(
+    ours: csr_matrix, theirs: csr_matrix, cells: int = BLOCK_CELLS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row of ``theirs`` with the highest Jaccard index, shared trigrams over all of both, with each
+    of ``ours``, int64 ``[n]``, the first of equals; and that index, float ``[n]``.
+
+    By blocks of rows and only where something is shared, so that memory stays bounded.
+    """
+    our_sizes, their_sizes, columns = _sizes(ours), _sizes(theirs), theirs.T.tocsr()
+    rows = max(1, cells // theirs.shape[0])
+    places, values = [], []
+    for first in range(0, ours.shape[0], rows):
+        index = ours[first : first + rows] @ columns
+        sizes = np.repeat(our_sizes[first : first + rows], np.diff(index.indptr))
+        index.data /= sizes + their_sizes[index.indices] - index.data
+        places.append(np.asarray(index.argmax(axis=1)).ravel())
+        values.append(index.max(axis=1).toarray().ravel())
+    return np.concatenate(places), np.concatenate(values)
 
 
 def nearest_string(examples: Sequence[SentencePair]) -> list[Found]:
     """The foreign sentence that shares most trigrams with the English one."""
-    likeness = jaccard([e.english for e in examples], [e.text for e in examples])
+    ours, theirs = _trigrams([e.english for e in examples], [e.text for e in examples])
+    nearest, _ = likest(ours, theirs)
     return [
-        Found(id=e.id, target=examples[int(i)].id)
-        for e, i in zip(examples, likeness.argmax(axis=1), strict=True)
+        Found(id=e.id, target=examples[i].id)
+        for e, i in zip(examples, nearest.tolist(), strict=True)
     ]
 
 
 def mined_strings(dev: Sequence[MiningSentence], test: Sequence[MiningSentence]) -> list[Mined]:
     """Mining with trigram overlap as similarity."""
-    return mine(dev, test, lambda texts, others: [jaccard(texts, others)])
+    most = RARE_TRIGRAM if len(test) > LARGE_HEAP else 1.0
+
+    def compare(texts: Sequence[str], others: Sequence[str]) -> Candidates:
+        ours, theirs = _trigrams(texts, others, most)
+        columns, of_rows = likest(ours, theirs)
+        rows, of_columns = likest(theirs, ours)
+        pairs = [*enumerate(columns.tolist()), *zip(rows.tolist(), range(len(rows)), strict=True)]
+        return dict(zip(pairs, [*of_rows.tolist(), *of_columns.tolist()], strict=True))
+
+    return mine(dev, test, compare)
 
 
 def mining_chance(examples: Sequence[MiningSentence]) -> Metrics:
