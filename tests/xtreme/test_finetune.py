@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ from ernie_m.model.checkpoint import read, save
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.xtreme import finetune, predict
 from ernie_m.xtreme.catalogue import TASKS
-from ernie_m.xtreme.features import Features
+from ernie_m.xtreme.features import PER_TOKEN, Features
 from ernie_m.xtreme.files import EXAMPLE, PREDICTION, read_lines
 from ernie_m.xtreme.finetune import batches, evaluation_steps
+from ernie_m.xtreme.kinds import kind_of
 from ernie_m.xtreme.layout import Reader
 from ernie_m.xtreme.selection import criterion
 from ernie_m.xtreme.tagging import Tagging
@@ -63,9 +64,10 @@ def foretell(examples, model: Path, spm: Path, folder: Path, task: str) -> dict[
 
 @pytest.mark.parametrize("task", TRAINED)
 def test_same_seed_same_bytes_and_predictions_for_all_languages(
-    examples, pretrained, spm, tmp_path, task
+    examples, pretrained, spm, tmp_path, task, monkeypatch
 ):
     first = tune(examples, pretrained, spm, tmp_path / "1", task)
+    monkeypatch.setattr(finetune, "BLOCK_EXAMPLES", 7)  # how many are read at a time is no matter
     again = tune(examples, pretrained, spm, tmp_path / "2", task)
     for name, (path,) in first.items():
         assert path.read_bytes() == again[name][0].read_bytes(), name
@@ -158,6 +160,20 @@ def test_the_last_step_is_kept_where_that_is_the_rule(examples, pretrained, spm,
     assert metrics["rule"] == "last step"
     assert metrics["best_step"] == curve[-1]["step"]
     assert metrics["dev_loss"] == curve[-1]["dev_loss"]
+
+
+@pytest.mark.parametrize("task", TRAINED)
+def test_narrow_features_make_the_same_batches_in_less_memory(examples, tokenizer, shape, task):
+    reader = Reader(tokenizer, shape, 64, "own")
+    kind = kind_of(TASKS[task], reader, SETTINGS, finetune.DEV_CHOICE)
+    lines = read_lines(examples[task]["train-en"], EXAMPLE[TASKS[task].kind])
+    wide = kind.featurise(lines, "en")
+    narrow = wide.narrowed()
+    order = np.random.default_rng(0).permutation(len(wide))
+    ours, theirs = (asdict(features.batch(order)) for features in (narrow, wide))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    sizes = [sum(getattr(f.documents, n).nbytes for n in PER_TOKEN) for f in (narrow, wide)]
+    assert 5 * sizes[0] <= sizes[1]
 
 
 def test_features_of_languages_are_joined_in_order(examples, tokenizer, shape):

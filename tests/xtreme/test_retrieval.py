@@ -12,6 +12,7 @@ from ernie_m.config.xtreme import PredictSettings
 from ernie_m.errors import UserError
 from ernie_m.model.checkpoint import load
 from ernie_m.model.packing import pack, sentences
+from ernie_m.xtreme import retrieval
 from ernie_m.xtreme.files import MiningSentence
 from ernie_m.xtreme.layout import Reader
 from ernie_m.xtreme.mining import best_threshold, candidates, greedy_pairs, mine
@@ -153,11 +154,14 @@ def test_layers_count_from_the_embeddings_or_from_the_end():
 
 @pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("layer", [0, 1, -1])
-def test_mean_pooling_equals_one_sentence_at_a_time(pretrained, tokenizer, skip, layer):
+def test_mean_pooling_equals_one_sentence_at_a_time(
+    pretrained, tokenizer, skip, layer, monkeypatch
+):
     model = load(pretrained)
     reader = Reader(tokenizer, model.shape, 128, "own")
     texts = ["balan korel minist", "tesor", "vuru balan tesor dopist korel", "balan " * 40]
     chosen = PredictSettings(layer=layer, skip_specials=skip, centre=False)
+    monkeypatch.setattr(retrieval, "BLOCK_TEXTS", 3)
     found = embed(model.encoder, reader, texts, "de", chosen)
     for text, vector in zip(texts, found, strict=True):
         (pieces,) = tokenizer.encode([text])

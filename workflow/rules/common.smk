@@ -248,6 +248,11 @@ def scored_model(wildcards):
     return checkpoint(wildcards.variant, wildcards.stage)
 
 
+def room_for(times, beside):
+    """Memory in MB for a job that holds its inputs so many times over."""
+    return lambda wildcards, input: beside + int(times * input.size_mb)
+
+
 def track(verb, *flags):
     """Tell the tracking store what begins or ends; a failure is shown and changes no result."""
     if workflow.touch:

@@ -142,7 +142,7 @@ rule xtreme_finetune:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
+        mem_mb=room_for(4, beside=3000),
         runtime=480,
     params:
         code=code_digest("ernie_m.xtreme.finetune"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -156,13 +156,12 @@ def write_lines(path: Path, lines: Iterable[Line]) -> None:
             handle.write(line.model_dump_json() + "\n")
 
 
-def read_lines(path: Path, form: type[L]) -> list[L]:
+def each_line(path: Path, form: type[L]) -> Iterator[L]:
     """Lines of ``path`` as ``form``; raises :class:`UserError` naming file and line."""
-    found = []
     with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
             try:
-                found.append(form.model_validate_json(line))
+                yield form.model_validate_json(line)
             except ValidationError as error:
                 first = error.errors()[0]
                 where = ".".join(str(part) for part in first["loc"])
@@ -170,4 +169,8 @@ def read_lines(path: Path, form: type[L]) -> list[L]:
                     f"{path}, line {number}{f', `{where}`' if where else ''}: {first['msg']}.",
                     "Make the file again with the stage it belongs to.",
                 ) from None
-    return found
+
+
+def read_lines(path: Path, form: type[L]) -> list[L]:
+    """All of :func:`each_line`."""
+    return list(each_line(path, form))

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from ernie_m.model.device import best_device
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
 from ernie_m.xtreme.features import Features
-from ernie_m.xtreme.files import EXAMPLE, Line, language_of, read_lines
+from ernie_m.xtreme.files import EXAMPLE, Line, each_line, language_of
 from ernie_m.xtreme.heads import TaskModel, loss
 from ernie_m.xtreme.inference import score
 from ernie_m.xtreme.kinds import Kind, kind_of
@@ -39,6 +40,8 @@ from ernie_m.xtreme.selection import criterion, rule
 logger = logging.getLogger(__name__)
 # How answers are chosen while looking for the best step; prediction has its own settings.
 DEV_CHOICE = Choice(longest=100)
+# Training examples that are texts and lists of pieces at a time; the others are arrays already.
+BLOCK_EXAMPLES = 1 << 15
 
 
 def _model(path: Path, task: Task, settings: FinetuneSettings) -> TaskModel:
@@ -51,11 +54,14 @@ def _model(path: Path, task: Task, settings: FinetuneSettings) -> TaskModel:
     return model
 
 
-def _examples(path: Path, task: Task) -> list[Line]:
-    examples = read_lines(path, EXAMPLE[task.kind])
-    if not examples:
+def _examples(path: Path, task: Task) -> Iterator[list[Line]]:
+    """The examples of a file, some at a time; raises :class:`UserError` where there is none."""
+    lines = each_line(path, EXAMPLE[task.kind])
+    if not (block := list(islice(lines, BLOCK_EXAMPLES))):
         raise UserError(f"{path} has no examples.", "Prepare the task's examples again.")
-    return examples
+    while block:
+        yield block
+        block = list(islice(lines, BLOCK_EXAMPLES))
 
 
 @dataclass(frozen=True)
@@ -156,9 +162,14 @@ class Finetuning:
 
 
 def _training(paths: Sequence[Path], task: Task, kind: Kind) -> Features:
-    """Features of all languages, the files one after another."""
+    """Features of all languages, the files one after another, made and kept so that the six million
+    examples of XNLI in 15 languages take a few GB."""
     return Features.join(
-        [kind.featurise(_examples(path, task), language_of(path)) for path in paths]
+        [
+            kind.featurise(examples, language_of(path)).narrowed()
+            for path in paths
+            for examples in _examples(path, task)
+        ]
     )
 
 
@@ -174,7 +185,7 @@ def run(job: Job[FinetuneSettings]) -> None:
         tokenizer, model.encoder.shape, settings.max_tokens, settings.language_embedding
     )
     kind = kind_of(task, reader, settings, DEV_CHOICE)
-    dev = _examples(job.input("dev"), task)
+    dev = [example for block in _examples(job.input("dev"), task) for example in block]
     finetuning = Finetuning(
         task, model, Dev(task, kind, dev, kind.featurise(dev, ENGLISH)), settings, job.seed
     )

@@ -22,6 +22,8 @@ from ernie_m.xtreme.layout import Reader, ragged
 
 Array = np.ndarray
 BATCH_DOCUMENTS = 256
+# Texts that are lists of pieces at a time: BUCC's heaps have half a million.
+BLOCK_TEXTS = 1 << 16
 # Longest sentence (XTREME's limit), where the encoder has the positions.
 SENTENCE_TOKENS = 512
 
@@ -89,15 +91,16 @@ def embed_layers(
 ) -> list[Array]:
     """Unit vectors of ``texts``, float32 ``[n, D]``, of each hidden state; with ``centre``, less
     their mean."""
-    pieces = reader.tokenizer.encode(texts)
-    features = sentence_features(reader, pieces, [language] * len(pieces), settings)
-    size = (len(features), encoder.shape.width)
+    size = (len(texts), encoder.shape.width)
     found = [np.zeros(size, dtype=np.float32) for _ in layers]
-    for order in features.by_length(BATCH_DOCUMENTS):
-        batch = features.batch(order)
-        states = encoder.hidden_states(batch.packed)
-        for vectors, layer in zip(found, layers, strict=True):
-            vectors[order] = pooled(states[layer], batch).cpu().numpy()
+    for first in range(0, len(texts), BLOCK_TEXTS):
+        pieces = reader.tokenizer.encode(texts[first : first + BLOCK_TEXTS])
+        features = sentence_features(reader, pieces, [language] * len(pieces), settings)
+        for order in features.by_length(BATCH_DOCUMENTS):
+            batch = features.batch(order)
+            states = encoder.hidden_states(batch.packed)
+            for vectors, layer in zip(found, layers, strict=True):
+                vectors[first + order] = pooled(states[layer], batch).cpu().numpy()
     return [_unit(vectors, settings.centre) for vectors in found]
 
 
