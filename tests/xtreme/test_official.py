@@ -306,5 +306,14 @@ def test_a_missing_language_is_named(tmp_path):
 def test_folders_without_a_task_are_refused(tmp_path):
     with pytest.raises(UserError, match="There is no folder"):
         official.score_folders(tmp_path / "none", tmp_path)
-    with pytest.raises(UserError, match="No task has a folder in both"):
-        official.score_folders(tmp_path, tmp_path)
+    predictions, labels = tmp_path / "p", tmp_path / "l"
+    labels.mkdir()
+    predictions.mkdir()
+    with pytest.raises(UserError, match="p has no folders of tasks"):
+        official.score_folders(predictions, labels)
+    (predictions / "xnli").mkdir()
+    with pytest.raises(UserError, match=r"xnli is predicted, but there is no folder .*l/xnli"):
+        official.score_folders(predictions, labels)
+    (predictions / "xlni").mkdir()
+    with pytest.raises(UserError, match="p/xlni is the folder of no task"):
+        official.score_folders(predictions, labels)

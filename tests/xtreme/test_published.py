@@ -391,8 +391,8 @@ def test_real_files(tmp_path):
         (
             "udpos",
             "de_gsd-ud-test.conllu",
-            "1\ta\t_\tFOO\t_\t_\t0\t_\t_\t_\n\n",
-            "line 1: the sentence has the tag `FOO`",
+            "# text = a\n1\ta\t_\tX\t_\t_\t0\t_\t_\t_\n2\ta\t_\tFOO\t_\t_\t1\t_\t_\t_\n\n",
+            "line 3: there is no tag `FOO`",
         ),
         (
             "udpos",
@@ -434,7 +434,7 @@ def test_bucc_pairs_must_be_one_to_one_and_of_known_sentences(tmp_path):
 
     for gold, message in (
         ("de-1\ten-1\nde-1\ten-2\n", "line 2: `de-1` is in a second pair"),
-        ("de-9\ten-1\n", "`de-9` of a pair is in neither file"),
+        ("de-1\ten-1\nde-9\ten-9\n", "gold, line 2: the sentence `de-9` of a pair is in neither"),
     ):
         with pytest.raises(UserError, match=message):
             read("bucc2018", made(gold), tmp_path, "test", "de")

@@ -187,20 +187,30 @@ def score_task(task: Task, predictions: Path, labels: Path) -> dict[str, Any]:
 
 
 def score_folders(predictions: Path, labels: Path) -> dict[str, Any]:
-    """Scores of every task that has a folder on both sides, and the means that they allow.
+    """Scores of every task that has a folder of predictions, and the means that they allow.
 
-    Raises :class:`UserError` when there is none.
+    Raises :class:`UserError` when there is none, and for a folder that cannot be scored.
     """
     for folder in (predictions, labels):
         if not folder.is_dir():
             raise UserError(f"There is no folder {folder}.", "Correct its name.")
-    here = [name for name in XTREME if (predictions / name).is_dir() and (labels / name).is_dir()]
+    here = {path.name for path in predictions.iterdir() if path.is_dir()}
     if not here:
         raise UserError(
-            f"No task has a folder in both {predictions} and {labels}.",
-            f"Name the folders that hold {', '.join(XTREME)}.",
+            f"{predictions} has no folders of tasks.",
+            f"Name the folder that holds {', '.join(XTREME)}.",
         )
-    tasks = {name: score_task(TASKS[name], predictions, labels) for name in here}
+    if strange := sorted(here - set(XTREME)):
+        raise UserError(
+            f"{predictions / strange[0]} is the folder of no task of XTREME.",
+            f"The tasks are {', '.join(XTREME)}; call it so, or take it away.",
+        )
+    if unlabelled := [name for name in sorted(here) if not (labels / name).is_dir()]:
+        raise UserError(
+            f"{unlabelled[0]} is predicted, but there is no folder {labels / unlabelled[0]}.",
+            "Add its labels, or take the predictions away.",
+        )
+    tasks = {name: score_task(TASKS[name], predictions, labels) for name in XTREME if name in here}
     return {"tasks": tasks, **benchmark({name: each["score"] for name, each in tasks.items()})}
 
 

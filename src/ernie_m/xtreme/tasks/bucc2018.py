@@ -16,14 +16,14 @@ WANTED = r"\.(training|sample)\.\w+$"
 PARTS = {"dev": "sample", "test": "training"}
 
 
-def _partners(file: File) -> dict[str, str]:
-    """Id of the partner of each sentence that has one."""
-    partners: dict[str, str] = {}
+def _partners(file: File) -> dict[str, tuple[str, int]]:
+    """Id of the partner of each sentence that has one, and the line that says so."""
+    partners: dict[str, tuple[str, int]] = {}
     for number, cells in file.columns(least=2):
         for one, other in (cells[:2], cells[1::-1]):
             if one in partners:
                 raise file.refuse(number, f"`{one}` is in a second pair")
-            partners[one] = other
+            partners[one] = other, number
     return partners
 
 
@@ -31,12 +31,11 @@ def read(upstream: Upstream, split: str, language: str) -> Iterator[Line]:
     """The sentences of both sides, English first."""
     stem = rf"{language}-en\.{PARTS[split]}"
     gold = upstream.only(rf"{stem}\.gold")
-    partners = _partners(gold)
-    waiting = set(partners)
+    waiting = _partners(gold)
     for side in (ENGLISH, language):
         file = upstream.only(rf"{stem}\.{side}")
         for _, (id, text, *_) in file.columns(least=2):
-            waiting.discard(id)
-            yield MiningSentence(id=id, language=side, text=text, partner=partners.get(id))
-    if waiting:
-        raise gold.refuse(1, f"the sentence `{min(waiting)}` of a pair is in neither file")
+            partner, _ = waiting.pop(id, (None, 0))
+            yield MiningSentence(id=id, language=side, text=text, partner=partner)
+    for id, (_, line) in waiting.items():
+        raise gold.refuse(line, f"the sentence `{id}` of a pair is in neither file")

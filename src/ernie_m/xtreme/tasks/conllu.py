@@ -25,9 +25,10 @@ _OTHERS = "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X 
 
 @dataclass
 class Tree:
-    """Words of a sentence by number: form, tag, and the words that govern them, enhanced
+    """Words of a sentence by number: line, form, tag, and the words that govern them, enhanced
     dependencies among them; ``fused`` are first and last word and form of multi-word tokens."""
 
+    lines: dict[int, int] = field(default_factory=dict)
     forms: dict[int, str] = field(default_factory=dict)
     tags: dict[int, str] = field(default_factory=dict)
     heads: dict[int, set[int]] = field(default_factory=dict)
@@ -101,7 +102,7 @@ def _add(tree: Tree, file: File, number: int, cells: list[str]) -> None:
         return
     if int(id) != len(tree.forms) + 1:
         raise file.refuse(number, f"word {id} stands behind word {len(tree.forms)}")
-    tree.forms[int(id)], tree.tags[int(id)] = form, tag
+    tree.lines[int(id)], tree.forms[int(id)], tree.tags[int(id)] = number, form, tag
     tree.heads[int(id)] = _heads(cells[6], cells[8])
 
 
@@ -120,8 +121,9 @@ def sentences(file: File, language: str, tags: tuple[str, ...]) -> Iterator[Tagg
         unknown = words.count(UNKNOWN)
         if unknown and unknown >= len(words) - 1:
             continue
-        if strange := [tag for tag in found if tag not in tags]:
-            raise file.refuse(line, f"the sentence has the tag `{strange[0]}`, not one of UPOS")
+        for word, tag in tree.tags.items():
+            if tag not in tags:
+                raise file.refuse(tree.lines[word], f"there is no tag `{tag}`")
         treebank = file.name.rpartition("/")[2].removesuffix(".conllu")
         yield TaggedSentence(
             id=f"{treebank}-{number:05d}", words=[_cleaned(word) for word in words], tags=found
