@@ -118,6 +118,21 @@ def test_aligned_vectors_are_trained_as_they_are_used(config):
     assert again == {task for task in found.xtreme.tasks if not TASKS[task].trained}
 
 
+def test_retrieval_after_another_task_waits_for_its_fine_tuning(config):
+    arms = {"tuned": {"xtreme": {"retrieval": "finetuned"}}}
+    found = config(xtreme={"seeds": [1, 2], "stages": ["btmlm"]}, variants=arms)
+    again = [job for job in plan.evaluations(found) if "/tuned/" in job]
+    assert again == [
+        f"standin_{task}/tuned/btmlm/seed{seed}"
+        for task in ("retrieval", "mining")
+        for seed in (1, 2)
+    ]
+    # The task itself is the same in both arms, and fine-tuned once.
+    assert plan.scored_as(found, "standin_classification", "tuned", "btmlm") == "ernie_m"
+    with pytest.raises(UserError, match="needs `standin_classification` in `tasks`"):
+        config(xtreme={"tasks": ["standin_retrieval"], "retrieval": "finetuned"})
+
+
 def test_what_is_asked_is_the_same_for_all_arms(config):
     with pytest.raises(UserError, match="`seeds` is the same for all arms"):
         config(variants={"other": {"xtreme": {"seeds": [2]}}})

@@ -5,27 +5,36 @@ import shutil
 
 from tests.workflow.conftest import Repository
 
-OTHER = {
-    "training": "all",
-    "retrieval": "aligned",
-    "align": {"steps": 4, "batch_pairs": 8, "validation_pairs": 20, "evaluations": 2},
+FEW = {"steps": 4, "batch_pairs": 8, "validation_pairs": 20, "evaluations": 2}
+ARMS = {
+    "near": {"xtreme": {"retrieval": "aligned", "align": FEW}},
+    "taught": {"xtreme": {"training": "all", "retrieval": "finetuned"}},
 }
-JOB = "other/btmlm/seed1"
-SCORES = f"results/default/xtreme_score/standin_retrieval/{JOB}/scores.json"
-TUNED = f"results/default/xtreme_finetune/standin_paraphrase/{JOB}/record.json"
+MADE_BY = {
+    "near": "xtreme_align/near/btmlm/seed1",
+    "taught": "xtreme_finetune/standin_classification/taught/btmlm/seed1",
+}
+SCORES = {
+    arm: f"results/default/xtreme_score/standin_retrieval/{arm}/btmlm/seed1/scores.json"
+    for arm in ARMS
+}
 
 
-def test_an_arm_in_all_languages_and_with_aligned_retrieval(tiny, tmp_path):
+def test_aligned_retrieval_and_retrieval_after_a_task_in_all_languages(tiny, tmp_path):
     shutil.copytree(tiny.path, tmp_path / "copy", symlinks=True)
     repository = Repository(tmp_path / "copy")
-    with repository.configured(variants={"other": {"xtreme": OTHER}}):
-        planned = repository.planned("--cores", "2", SCORES, TUNED)
-        anew = ("prepare", "finetune", "align", "predict", "score")
-        assert planned == {f"xtreme_{stage}": 1 for stage in anew}
-        repository.run("snakemake", "--cores", "2", SCORES, TUNED)
-        audit = json.loads(repository.run("ernie-m", "audit", SCORES, "--json").stdout)
-    assert audit["verdict"] == "VERIFIED"
-    assert f"xtreme_align/{JOB}" in {job["job"] for job in audit["jobs"]}
-    record = json.loads((repository.path / TUNED).read_text(encoding="utf-8"))
+    with repository.configured(variants=ARMS):
+        call = ("--cores", "2", *SCORES.values())
+        once, twice = ("prepare", "align", "finetune"), ("predict", "score")
+        expected = {f"xtreme_{s}": 1 for s in once} | {f"xtreme_{s}": 2 for s in twice}
+        assert repository.planned(*call) == expected
+        repository.run("snakemake", *call)
+        for arm, scores in SCORES.items():
+            audit = json.loads(repository.run("ernie-m", "audit", scores, "--json").stdout)
+            assert audit["verdict"] == "VERIFIED"
+            assert MADE_BY[arm] in {job["job"] for job in audit["jobs"]}
+    record = json.loads(
+        (repository.path / f"results/default/{MADE_BY['taught']}/record.json").read_text()
+    )
     read = [file["path"].rpartition("/")[2] for file in record["facts"]["inputs"]["train"]]
     assert read == [f"train-{language}.jsonl" for language in ("en", "de", "ru", "zh")]

@@ -164,6 +164,7 @@ def test_ways_of_fine_tuning_are_branches_of_one_graph(blank):
         "translated": {"xtreme": {"training": "all"}},
         "as_published": {"xtreme": {"recipe": "ernie_m_base"}},
         "aligned": {"xtreme": {"retrieval": "aligned"}},
+        "after": {"xtreme": {"retrieval": "finetuned"}},
     }
     plain = blank.planned("--cores", "1")
     with blank.configured(variants=arms, xtreme={"seeds": [1, 2]}):
@@ -171,10 +172,10 @@ def test_ways_of_fine_tuning_are_branches_of_one_graph(blank):
     assert {s: n for s, n in jobs.items() if s.startswith(("corpora", "tok", "pretrain"))} == {
         s: n for s, n in plain.items() if s.startswith(("corpora", "tok", "pretrain"))
     }
-    # Two seeds, three ways to fine-tune; vectors of each stage with and without alignment.
+    # Two seeds, three ways to fine-tune; vectors of each stage as it is and in two other ways.
     assert jobs["xtreme_finetune"] == 6 * plain["xtreme_finetune"]
     assert jobs["xtreme_align"] == 2 * 3
-    assert jobs["xtreme_sweep"] == 3 + 2 * 3
+    assert jobs["xtreme_sweep"] == 3 + 2 * 3 + 2 * 3
 
 
 def test_an_arm_shares_what_it_has_in_common_with_the_main_one(blank):

@@ -78,6 +78,15 @@ def test_same_seed_same_bytes_and_predictions_for_all_languages(
         assert ids == [json.loads(line)["id"] for line in lines]
 
 
+def test_an_encoder_that_was_fine_tuned_on_pairs_retrieves(examples, pretrained, spm, tmp_path):
+    (tuned,) = tune(examples, pretrained, spm, tmp_path, "standin_classification")["model"]
+    found = [
+        foretell(examples, model, spm, tmp_path / name, "standin_retrieval")["de"].read_text()
+        for name, model in (("tuned", tuned), ("pretrained", pretrained))
+    ]
+    assert found[0] != found[1] and len(found[0].splitlines()) == len(found[1].splitlines())
+
+
 def test_another_seed_another_model(examples, pretrained, spm, tmp_path):
     models = [
         tune(examples, pretrained, spm, tmp_path / str(seed), "standin_qa", seed, epochs=1)

@@ -241,9 +241,12 @@ def predictions(task):
 
 def scored_model(wildcards):
     """What predicts: a fine-tuned model, or the pre-trained one as it is."""
-    if TASKS[wildcards.task].trained:
-        return rules.xtreme_finetune.output.model.format(**wildcards)
-    if CONFIG.arm(wildcards.variant).xtreme.aligned(wildcards.task):
+    own = CONFIG.arm(wildcards.variant).xtreme
+    if tuned := own.finetuned_on(wildcards.task):
+        arm = plan.scored_as(CONFIG, tuned, wildcards.variant, wildcards.stage)
+        changed = {"task": tuned, "variant": arm}
+        return rules.xtreme_finetune.output.model.format(**{**wildcards, **changed})
+    if own.aligned(wildcards.task):
         return rules.xtreme_align.output.model.format(**wildcards)
     return checkpoint(wildcards.variant, wildcards.stage)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import product
 from typing import cast
 
 from ernie_m.config.base import Section
@@ -86,33 +87,35 @@ def held_out(config: Config) -> list[str]:
 def _use(arm: Arm, task: TaskName) -> list[Section | str]:
     """What decides how an encoder is trained and used for a task."""
     own, layers = arm.xtreme, arm.model.layers
-    if TASKS[task].trained:
-        return [own.predict_for(task, layers), own.finetune_for(task), own.training_for(task)]
-    aligned = [own.align_job(layers)] if own.aligned(task) else []
-    return [own.predict_for(task, layers), *aligned]
+    use: list[Section | str] = [own.predict_for(task, layers)]
+    if tuned := own.finetuned_on(task):
+        use += [own.finetune_for(tuned), own.training_for(tuned)]
+    return [*use, own.align_job(layers)] if own.aligned(task) else use
+
+
+def scored_as(config: Config, task: TaskName, arm: str, stage: str) -> str:
+    """The first arm whose encoder after a stage is trained and used for a task in the same way:
+    nothing is scored twice under two names."""
+
+    def use(name: str) -> tuple[str, list[Section | str]]:
+        return made_by(config, name, stage), _use(config.arm(name), task)
+
+    wanted = use(arm)
+    return next(name for name in config.arms if use(name) == wanted)
 
 
 def evaluations(config: Config) -> list[str]:
-    """Every task/arm/stage/seed that is scored; nothing is scored twice under two names.
+    """Every task/arm/stage/seed that is scored.
 
     Tasks that use the encoder as pre-training left it have nothing to repeat with other seeds.
     """
-    encoders = [
-        (arm, stage, made_by(config, arm, stage))
-        for arm in config.arms
-        for stage in config.xtreme.stages
-    ]
-    own = {arm: config.arm(arm) for arm in config.arms}
     found = []
-    for task in config.xtreme.tasks:
-        scored: list[tuple] = []
-        for arm, stage, maker in encoders:
-            use = stage, maker, _use(own[arm], task)
-            if use not in scored:
-                scored.append(use)
-                drawn = TASKS[task].trained or own[arm].xtreme.aligned(task)
-                seeds = config.xtreme.seeds[: None if drawn else 1]
-                found += [f"{task}/{arm}/{stage}/seed{seed}" for seed in seeds]
+    for task, arm, stage in product(config.xtreme.tasks, config.arms, config.xtreme.stages):
+        if scored_as(config, task, arm, stage) == arm:
+            own = config.arm(arm).xtreme
+            drawn = own.finetuned_on(task) or own.aligned(task)
+            seeds = config.xtreme.seeds[: None if drawn else 1]
+            found += [f"{task}/{arm}/{stage}/seed{seed}" for seed in seeds]
     return found
 
 

@@ -43,7 +43,8 @@ class Task:
     those that a published task is tested in; without them a task is made of the run's own held-out
     rows, in the run's languages. ``standin`` marks a task that only has the shape of an XTREME
     task. ``answers`` is how answers to questions are compared. ``trains_in_all``: there is
-    training text in every language of the task, translated or its own.
+    training text in every language of the task, translated or its own. ``after`` is the task that
+    an encoder for retrieval may be fine-tuned on first.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Task:
     standin: bool = False
     answers: Literal["", "own", "squad", "mlqa"] = ""
     trains_in_all: bool = False
+    after: str = ""
 
     @property
     def published(self) -> bool:
@@ -155,8 +157,8 @@ _XTREME = (
         answers="squad",
         trains_in_all=True,
     ),
-    Task("bucc2018", "BUCC", "mining", languages=_codes("de fr ru zh")),
-    Task("tatoeba", "Tatoeba", "retrieval", languages=_TATOEBA),
+    Task("bucc2018", "BUCC", "mining", languages=_codes("de fr ru zh"), after="xnli"),
+    Task("tatoeba", "Tatoeba", "retrieval", languages=_TATOEBA, after="xnli"),
 )
 XTREME: tuple[str, ...] = tuple(task.name for task in _XTREME)
 
@@ -186,8 +188,14 @@ TASKS: dict[str, Task] = {
             languages=_codes("en ar es hi ru th vi zh"),
             standin=True,
         ),
-        Task("standin_retrieval", "Retrieval", "retrieval", standin=True),
-        Task("standin_mining", "Mining", "mining", standin=True),
+        Task(
+            "standin_retrieval",
+            "Retrieval",
+            "retrieval",
+            standin=True,
+            after="standin_classification",
+        ),
+        Task("standin_mining", "Mining", "mining", standin=True, after="standin_classification"),
         Task(
             "standin_classification",
             "Classification",

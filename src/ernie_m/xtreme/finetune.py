@@ -29,7 +29,7 @@ from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
 from ernie_m.xtreme.features import Features
 from ernie_m.xtreme.files import EXAMPLE, Line, each_line, language_of
-from ernie_m.xtreme.heads import TaskModel, loss
+from ernie_m.xtreme.heads import TaskModel, encoder_weights, loss
 from ernie_m.xtreme.inference import score
 from ernie_m.xtreme.kinds import Kind, kind_of
 from ernie_m.xtreme.layout import Reader
@@ -48,9 +48,7 @@ def _model(path: Path, task: Task, settings: FinetuneSettings) -> TaskModel:
     """The pre-trained encoder under a fresh head."""
     weights, shape, _ = checkpoint.read(path)
     model = TaskModel(replace(shape, dropout=settings.dropout), task, settings.dropout)
-    prefix = "encoder."
-    body = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-    checkpoint.fill(model.encoder, body, path)
+    checkpoint.fill(model.encoder, encoder_weights(weights), path)
     return model
 
 

@@ -5,6 +5,8 @@ Axes: N positions that a head reads, D width, n documents.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -78,6 +80,12 @@ class TaskModel(nn.Module):
         """Scores ``[N, outputs]`` at ``batch.where``."""
         x_RLD = self.encoder(batch.packed)
         return self.head(x_RLD.flatten(0, 1)[batch.where.to(x_RLD.device)])
+
+
+def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the encoder, of a pre-trained or a fine-tuned model, under the encoder's names."""
+    prefix = "encoder."
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 def loss(task: Task, scores: Tensor, batch: Batch) -> Tensor:

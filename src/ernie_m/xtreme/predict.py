@@ -1,6 +1,6 @@
 """Predict one task's test examples in every language.
 
-Inputs: ``model`` (fine-tuned; for retrieval and mining a pre-trained or aligned one),
+Inputs: ``model`` (fine-tuned; for retrieval and mining any),
 ``tokenizer``, ``test`` (a file a language), for mining ``dev`` (a file a language, to tune the
 threshold). Output: ``predictions`` (a file a language, named alike).
 """

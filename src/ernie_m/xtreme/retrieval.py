@@ -18,6 +18,7 @@ from ernie_m.model.encoder import Encoder
 from ernie_m.objectives.layout import SINGLE_SPECIALS
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.xtreme.features import Batch, Features
+from ernie_m.xtreme.heads import encoder_weights
 from ernie_m.xtreme.layout import Reader, ragged
 
 Array = np.ndarray
@@ -29,11 +30,14 @@ SENTENCE_TOKENS = 512
 
 
 def load(model: Path, tokenizer: Path, settings: PredictSettings) -> tuple[Encoder, Reader]:
-    """The encoder of a checkpoint, and what lays texts out for it; raises :class:`UserError`."""
-    own = checkpoint.load(model).to(best_device())
-    longest = min(SENTENCE_TOKENS, own.shape.max_positions - POSITION_OFFSET)
-    reader = Reader(Tokenizer(tokenizer), own.shape, longest, settings.language_embedding)
-    return own.encoder, reader
+    """The encoder of a pre-trained or fine-tuned model, and what lays texts out for it; raises
+    :class:`UserError`."""
+    weights, shape, _ = checkpoint.read(model)
+    encoder = Encoder(shape).eval()
+    checkpoint.fill(encoder, encoder_weights(weights), model)
+    longest = min(SENTENCE_TOKENS, shape.max_positions - POSITION_OFFSET)
+    reader = Reader(Tokenizer(tokenizer), shape, longest, settings.language_embedding)
+    return encoder.to(best_device()), reader
 
 
 def layer_index(layer: int, layers: int) -> int:
