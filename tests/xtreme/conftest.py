@@ -121,6 +121,12 @@ def run_stage(
     return outputs
 
 
+def trained_files(folder: Path) -> dict[str, list[Path]]:
+    """What a fine-tuning writes."""
+    names = {"model": "model.safetensors", "curves": "curves.jsonl", "metrics": "metrics.json"}
+    return {name: [folder / file] for name, file in names.items()}
+
+
 def make_examples(
     rows: list[Path],
     folder: Path,

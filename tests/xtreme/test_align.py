@@ -18,7 +18,7 @@ from ernie_m.xtreme import align, predict, sweep
 from ernie_m.xtreme.align import Matcher, Pairs, batches
 from ernie_m.xtreme.layout import Reader
 
-from .conftest import WORDS, _translate, run_stage
+from .conftest import WORDS, _translate, run_stage, trained_files
 
 JOB = AlignJob(
     layer=0,  # a dictionary of thirty words is learnt by the embeddings alone
@@ -57,12 +57,7 @@ def shards(tokenizer, tmp_path_factory):
 
 def aligned(pretrained, spm, shards, folder, seed=1, **changed):
     inputs = {"model": [pretrained], "tokenizer": [spm], **shards}
-    outputs = {
-        "model": [folder / "model.safetensors"],
-        "curves": [folder / "curves.jsonl"],
-        "metrics": [folder / "metrics.json"],
-    }
-    settings = JOB.model_copy(update=changed)
+    settings, outputs = JOB.model_copy(update=changed), trained_files(folder)
     return run_stage(align, f"ernie_m/btmlm/seed{seed}", settings, inputs, outputs, seed)
 
 

@@ -24,7 +24,7 @@ from ernie_m.xtreme.layout import Reader
 from ernie_m.xtreme.selection import criterion
 from ernie_m.xtreme.tagging import Tagging
 
-from .conftest import LANGUAGES, MADE, make_examples, run_stage
+from .conftest import LANGUAGES, MADE, make_examples, run_stage, trained_files
 
 SETTINGS = FinetuneSettings(
     epochs=2, evaluations=2, max_tokens=128, stride=16, learning_rate=2e-3, dropout=0.0
@@ -39,12 +39,7 @@ def tune(examples, model: Path, spm: Path, folder: Path, task: str, seed: int = 
         "train": [examples[task]["train-en"]],
         "dev": [examples[task]["dev-en"]],
     }
-    outputs = {
-        "model": [folder / "model.safetensors"],
-        "curves": [folder / "curves.jsonl"],
-        "metrics": [folder / "metrics.json"],
-    }
-    settings = SETTINGS.model_copy(update=changed)
+    settings, outputs = SETTINGS.model_copy(update=changed), trained_files(folder)
     return run_stage(finetune, f"{task}/ernie_m/camlm/seed{seed}", settings, inputs, outputs, seed)
 
 

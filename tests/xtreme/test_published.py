@@ -416,7 +416,9 @@ def test_broken_files_are_named_with_the_line(tmp_path, task, name, text, messag
 
 def test_a_language_without_a_file_is_named(tmp_path):
     files = plain(tmp_path, {"xquad.de.json": squad_file(*PARAGRAPHS)})
-    with pytest.raises(UserError, match=r"No files of xquad\.de\.json are called xquad\.el\.json"):
+    with pytest.raises(
+        UserError, match=r"No file is called xquad\.el\.json.* among xquad\.de\.json"
+    ):
         read("xquad", files, tmp_path, "test", "el")
 
 
@@ -455,7 +457,7 @@ def test_links_in_archives_are_not_followed(tmp_path):
         link = tarfile.TarInfo("x-final/de/test_2k.tsv")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
-    with pytest.raises(UserError, match="No files"):
+    with pytest.raises(UserError, match="No file is called"):
         read("pawsx", [path], tmp_path, "test", "de")
 
 

@@ -19,15 +19,14 @@ def rows(file: File) -> Iterator[Row]:
         document = json.loads("\n".join(line for _, line in file.lines()))
     except json.JSONDecodeError as error:
         raise file.refuse(error.lineno, f"it is not JSON ({error.msg})") from None
-    id = "the first question"
+    after = "the first question"
     try:
         for article in document["data"]:
             for paragraph in article["paragraphs"]:
                 for qa in paragraph["qas"]:
-                    id = qa["id"]
                     answers = qa["answers"]
                     yield {
-                        "id": id,
+                        "id": qa["id"],
                         "question": qa["question"],
                         "context": paragraph["context"],
                         "answers": {
@@ -35,9 +34,11 @@ def rows(file: File) -> Iterator[Row]:
                             "answer_start": [answer["answer_start"] for answer in answers],
                         },
                     }
+                    after = f"what follows question {qa['id']}"
     except (KeyError, TypeError) as error:
+        missing = f"there is no {error}" if isinstance(error, KeyError) else error
         raise UserError(
-            f"{file.name}: after {id} it is not of SQuAD's form ({error}).", AGAIN
+            f"{file.name}: {after} is not of SQuAD's form ({missing}).", AGAIN
         ) from None
 
 

@@ -98,9 +98,11 @@ class Upstream:
         found = self.all(pattern)
         if len(found) != 1:
             readable = pattern.replace("\\", "")
+            among = ", ".join(path.name for path in self.paths[:4])
+            among += " and others" if len(self.paths) > 4 else ""
+            called = f"{len(found)} files are" if found else "No file is"
             raise UserError(
-                f"{len(found) or 'No'} files of {', '.join(path.name for path in self.paths[:4])}"
-                f"{' ...' if len(self.paths) > 4 else ''} are called {readable}.",
+                f"{called} called {readable}, where one is needed, among {among}.",
                 "Compare the source's files with its row in the registry of sources.",
             )
         return found[0]
