@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
@@ -250,8 +251,13 @@ def test_a_submission_has_every_language_and_scores_as_the_pipeline_does(tmp_pat
     out = tmp_path / "out"
     assert submission.main([str(run), "--seed", "2", "--output", str(out)]) == 0
     assert "pawsx (1 of 9 tasks)" in capsys.readouterr().out
-    found = official.score_folders(out / "predictions", out / "labels")
+    with zipfile.ZipFile(out / "predictions.zip") as archive:
+        archive.extractall(tmp_path / "sent")
+    found = official.score_folders(tmp_path / "sent", out / "labels")
     assert found["tasks"][name]["score"] == pytest.approx(200 / 3, abs=1e-3)
+    before = (out / "predictions.zip").read_bytes()
+    submission.main([str(run), "--seed", "2", "--output", str(out)])
+    assert (out / "predictions.zip").read_bytes() == before
     with pytest.raises(UserError, match="no predictions of ernie_m/btmlm with seed 1"):
         submission.main([str(run), "--output", str(out)])
     (folders[1] / "predictions-ko.jsonl").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from ernie_m.xtreme.official import file_name, written, written_labels
 
 DESCRIPTION = """\
 Write the predictions of one model for XTREME's tasks in the layout of its leaderboard, to
-<output>/predictions/<task>/test-<language>.tsv (for questions .json), and the labels beside them to
-<output>/labels/. Stand-ins are left out. Whatever is written can be scored by `ernie-m score`."""
+<output>/predictions/<task>/test-<language>.tsv (for questions .json), the same as an archive to
+<output>/predictions.zip, and the labels to <output>/labels/. Stand-ins are left out. Whatever is
+written can be scored by `ernie-m score`."""
 
 EXAMPLES = """\
 examples:
@@ -24,9 +26,10 @@ examples:
 
 
 def _model(run: Path, task: Task, arm: str, stage: str, seed: int) -> Path | None:
-    """Folder of a task's predictions; tasks that are not trained are run with one seed only."""
+    """Folder of a task's predictions; a pre-trained encoder makes them with one seed only."""
     folder = run / "xtreme_predict" / task.name / arm / stage
-    found = [folder / f"seed{seed}"] if task.trained else sorted(folder.glob("seed*"))
+    others = [] if task.trained else sorted(folder.glob("seed*"))
+    found = [folder / f"seed{seed}", *others]
     return next((path for path in found if path.is_dir()), None)
 
 
@@ -67,6 +70,19 @@ def _put(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def pack(output: Path, tasks: Sequence[str]) -> Path:
+    """Put the predictions of ``tasks`` into one archive, whose bytes follow from them alone."""
+    archive = output / "predictions.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for task in (TASKS[name] for name in tasks):
+            for language in task.languages:
+                name = file_name(task, language)
+                entry = zipfile.ZipInfo(name)  # of a date that is always the same
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                packed.writestr(entry, (output / "predictions" / name).read_bytes())
+    return archive
+
+
 def main(arguments: Sequence[str]) -> int:
     """Write the files and say which tasks they are of; raises :class:`UserError`."""
     parser = argparse.ArgumentParser(
@@ -82,5 +98,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     given = parser.parse_args(arguments)
     done = write(given.run, given.arm, given.stage, given.seed, given.output)
-    print(f"{given.output}: {', '.join(done)} ({len(done)} of {len(XTREME)} tasks)")
+    archive = pack(given.output, done)
+    print(f"{archive}: {', '.join(done)} ({len(done)} of {len(XTREME)} tasks)")
     return 0
