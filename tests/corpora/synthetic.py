@@ -118,7 +118,7 @@ def clean_rows(rows: Path, folder: Path, language: str, **settings: Any) -> Path
     path = folder / "clean" / language / "rows.parquet"
     run_stage(
         clean.run,
-        CleanSettings(**{"language_id": False, **settings}),
+        CleanSettings(**{"language_identifier": "none", **settings}),
         {"rows": [rows]},
         {"rows": [path], "stats": [path.with_name("stats.json")]},
         language,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ernie_m.config.corpora import CleanSettings
-from ernie_m.corpora.clean import fault
+from ernie_m.corpora.clean import Line, fault
 from ernie_m.corpora.drops import EXAMPLES, Drops
 from ernie_m.corpora.languages import LANGUAGES
 from ernie_m.corpora.tables import read_table, write_table
@@ -36,17 +36,26 @@ LONG_GERMAN = "Das Gerät war nicht erreichbar, weil das Passwort vor Kurzem ge�
         ("de", LONG_ENGLISH, "another language"),
         ("en", LONG_ENGLISH, None),
         ("en", LONG_GERMAN, "another language"),
-        ("yi", "א גוטן טאָג, ווי גייט עס אײַך הײַנט אין דער פֿרי", None),  # not identified
+        ("wo", "Nit ki ñëwoon na ci néeg bi te waxul kenn dara ci li xewoon", None),  # not known
     ],
 )
-def test_reasons(language, text, reason):
-    assert fault(text.strip(), LANGUAGES[language], CleanSettings()) == reason
+@pytest.mark.parametrize("identifier", ["py3langid", "fasttext"])
+def test_reasons(language, text, reason, identifier):
+    settings = CleanSettings(language_identifier=identifier)
+    assert fault(Line(text.strip(), LANGUAGES[language]), settings) == reason
+
+
+def test_a_language_that_only_one_identifier_knows():
+    line = Line("א גוטן טאָג, ווי גייט עס אײַך הײַנט אין דער פֿרי", LANGUAGES["yi"])
+    for identifier in ("py3langid", "fasttext"):
+        assert fault(line, CleanSettings(language_identifier=identifier)) is None
+    assert "yi" in LANGUAGES["yi"].labels and LANGUAGES["yi"].identified == {"fasttext"}
 
 
 def test_switches():
-    loose = CleanSettings(language_id=False, min_script_share=0.0, min_chars=1)
+    loose = CleanSettings(language_identifier="none", min_script_share=0.0, min_chars=1)
     for text in (LONG_ENGLISH, "Bang & Olufsen", "V"):
-        assert fault(text, LANGUAGES["ru"], loose) is None
+        assert fault(Line(text, LANGUAGES["ru"]), loose) is None
 
 
 def rows_file(path, texts):

@@ -23,7 +23,7 @@ from tests.corpora.synthetic import run_stage
 
 HEADS = ["bad", "fel", "gor", "hin", "jup", "kom", "lat"]
 WORDS = [head + tail for head in HEADS for tail in ("el", "on", "ar", "is", "und")]
-RULES = {"language_id": False, "min_chars": 10, "valid_share": 0.1}
+RULES = {"language_identifier": "none", "min_chars": 10, "valid_share": 0.1}
 
 
 def sentence(draw, words=9):

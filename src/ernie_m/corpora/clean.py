@@ -9,53 +9,65 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 from ernie_m.config.corpora import CleanSettings
 from ernie_m.corpora.drops import Drops
-from ernie_m.corpora.language_id import identify
+from ernie_m.corpora.language_id import identifier
 from ernie_m.corpora.languages import LANGUAGES, Language
 from ernie_m.corpora.tables import read_table, write_table
-from ernie_m.corpora.text import normalise, prose, script
+from ernie_m.corpora.text import Letters, normalise, prose
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
 
 
-def script_share(text: str, scripts: frozenset[str]) -> float | None:
-    """Share of the letters of ``text`` that are in ``scripts``; None when it has no letters."""
-    letters = [character for character in text if character.isalpha()]
-    if not letters:
-        return None
-    return sum(script(letter) in scripts for letter in letters) / len(letters)
+@dataclass(frozen=True)
+class Line:
+    """A text in normal form, and what filters ask of it."""
+
+    text: str
+    language: Language
+
+    @cached_property
+    def words(self) -> str:
+        """The text without what belongs to no language."""
+        return prose(self.text)
+
+    @cached_property
+    def letters(self) -> Letters:
+        """What the words are written in."""
+        return Letters.of(self.words, self.language.scripts)
 
 
-def fault(text: str, language: Language, settings: CleanSettings) -> str | None:
-    """Why a normalised row is dropped, or None when it stays."""
-    if len(text) < settings.min_chars:
+def fault(line: Line, settings: CleanSettings) -> str | None:
+    """Why a row is dropped, or None when it stays."""
+    if len(line.text) < settings.min_chars:
         return "too short"
-    if len(text) > settings.max_chars:
+    if len(line.text) > settings.max_chars:
         return "too long"
-    if "\N{REPLACEMENT CHARACTER}" in text:
+    if "\N{REPLACEMENT CHARACTER}" in line.text:
         return "broken encoding"
-    words = prose(text)
-    share = script_share(words, language.scripts)
+    share = line.letters.script_share
     if share is None:
         return "no letters"
     if share < settings.min_script_share:
         return "another script"
-    if _another_language(words, language, settings):
+    if _another_language(line, settings):
         return "another language"
     return None
 
 
-def _another_language(words: str, language: Language, settings: CleanSettings) -> bool:
-    if not settings.language_id or not language.labels:
+def _another_language(line: Line, settings: CleanSettings) -> bool:
+    # An identifier that does not know the language takes it for another.
+    if settings.language_identifier not in line.language.identified:
         return False
-    if len(words) < settings.language_id_min_chars:
+    if len(line.words) < settings.language_id_min_chars:
         return False
-    label, confidence = identify(words)
-    return label not in language.labels and confidence >= settings.language_id_min_confidence
+    label, confidence = identifier(settings.language_identifier)(line.words)
+    return label not in line.language.labels and confidence >= settings.language_id_min_confidence
 
 
 def _judge(language: str, settings: CleanSettings) -> Callable[[str], tuple[str, str | None]]:
@@ -66,7 +78,7 @@ def _judge(language: str, settings: CleanSettings) -> Callable[[str], tuple[str,
     def judge(raw: str) -> tuple[str, str | None]:
         if raw not in known:
             text = normalise(raw)
-            known[raw] = text, fault(text, LANGUAGES[language], settings)
+            known[raw] = text, fault(Line(text, LANGUAGES[language]), settings)
         return known[raw]
 
     return judge

@@ -8,7 +8,6 @@ at a time.
 from __future__ import annotations
 
 import logging
-import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from ernie_m.config.corpora import FilterSettings
-from ernie_m.corpora.clean import fault
+from ernie_m.corpora.clean import Line, fault
 from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.drops import Drops
 from ernie_m.corpora.duplicates import BANDS, band_hashes
@@ -27,7 +26,7 @@ from ernie_m.corpora.hashing import hash64
 from ernie_m.corpora.held_out import HeldOut
 from ernie_m.corpora.languages import LANGUAGES
 from ernie_m.corpora.streams import ArrowWriter, Block, columns_of, shard_blocks
-from ernie_m.corpora.text import comparable, normalise, numbers_agree, prose
+from ernie_m.corpora.text import comparable, normalise, numbers_agree
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
@@ -39,34 +38,29 @@ _WEIGHT = {"zh": 3, "zh_hant": 3, "ja": 3, "ko": 2}
 _SLACK = 10
 
 
-def letter_share(text: str) -> float:
-    """Share of letters and combining marks among the characters that are no spaces."""
-    written = [character for character in text if not character.isspace()]
-    # Vowel signs of Indic scripts are marks.
-    letters = sum(one.isalpha() or unicodedata.category(one)[0] == "M" for one in written)
-    return letters / max(len(written), 1)
-
-
-def repetition(language: str, text: str) -> float:
+def repetition(line: Line) -> float:
     """Share of words (characters where words are not spaced) that stood in the text before; 0 for
     texts too short to tell."""
-    units = text.split() if LANGUAGES[language].spaced else [one for one in text if one.isalpha()]
-    if len(units) < MIN_UNITS:
+    if line.language.spaced:
+        words = line.words.split()
+        return 1 - len(set(words)) / len(words) if len(words) >= MIN_UNITS else 0.0
+    letters = list(filter(str.isalpha, line.words))
+    if len(letters) < MIN_UNITS:
         return 0.0
-    if not LANGUAGES[language].spaced:  # characters repeat in any text, three in a row do not
-        units = ["".join(units[i : i + 3]) for i in range(len(units) - 2)]
-    return 1 - len(set(units)) / len(units)
+    # Characters repeat in any text, three in a row do not.
+    triples = set(zip(letters, letters[1:], letters[2:], strict=False))
+    return 1 - len(triples) / (len(letters) - 2)
 
 
 def side_fault(text: str, language: str, settings: FilterSettings) -> str | None:
     """Why one text in normal form is dropped, or None."""
-    reason = fault(text, LANGUAGES[language], settings)
+    line = Line(text, LANGUAGES[language])
+    reason = fault(line, settings)
     if reason:
         return reason
-    words = prose(text)
-    if letter_share(words) < settings.min_letter_share:
+    if line.letters.letter_share < settings.min_letter_share:
         return "few letters"
-    if repetition(language, words) > settings.max_repetition:
+    if repetition(line) > settings.max_repetition:
         return "repeats itself"
     return None
 
@@ -130,19 +124,26 @@ class Shard:
         """One block of rows that stay, and their fingerprints."""
         positions = np.array(kept["position"], dtype=np.uint64)
         self.rows.write(kept)
-        texts = zip(*(kept[name] for name in self.columns[2:]), strict=True)
-        lines = [hash64(*(comparable(text) or text for text in row)) for row in texts]
+        texts = [kept[name] for name in self.columns[2:]]
+        keys = [[comparable(text) for text in column] for column in texts]
+        # A text without a letter or number is known by itself.
+        known = (
+            [key or text for key, text in zip(*both, strict=True)]
+            for both in zip(keys, texts, strict=True)
+        )
+        lines = [hash64(*row) for row in zip(*known, strict=True)]
         write_fingerprints(self.lines, np.array(lines, dtype=np.uint64), positions)
         if len(self.languages) == 1 and self.settings.near_duplicates:
-            self._add_documents(kept, positions)
+            self._add_documents(kept["group"], keys[0], positions)
 
-    def _add_documents(self, kept: dict[str, list], positions: np.ndarray) -> None:
+    def _add_documents(
+        self, groups: Sequence[str], keys: Sequence[str], positions: np.ndarray
+    ) -> None:
         """Fingerprints of documents, each known by the position of its first row that stays."""
         firsts, sets = [], []
-        for _, rows in groupby(range(len(positions)), key=lambda row: kept["group"][row]):
+        for _, rows in groupby(range(len(groups)), key=groups.__getitem__):
             numbers = list(rows)
-            texts = (kept["text"][row] for row in numbers)
-            shingles = document_shingles(self.languages[0], texts)
+            shingles = document_shingles(self.languages[0], (keys[row] for row in numbers))
             if shingles:  # shorter documents are left to the comparison of rows
                 firsts.append(positions[numbers[0]])
                 sets.append(shingles)

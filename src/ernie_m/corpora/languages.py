@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Language:
-    """``scripts``: first words of Unicode character names. ``labels``: language-identification
-    answers taken as this language; empty where the identifier does not know it. ``spaced``: words
-    are separated by spaces."""
+    """``scripts``: first words of Unicode character names. ``labels``: answers of language
+    identification that are taken as this language. ``identified``: the identifiers that know it.
+    ``spaced``: words are separated by spaces."""
 
     scripts: frozenset[str]
     labels: frozenset[str]
+    identified: frozenset[str]
     spaced: bool = True
 
 
@@ -58,31 +59,42 @@ _WRITTEN = {
 # Second script of languages that are written in two.
 _ALSO = {"az": "CYRILLIC", "ku": "LATIN", "sr": "LATIN", "uz": "CYRILLIC"}
 
-# Languages that an identifier confuses on short lines: each answer stands for the whole set.
+# Languages that an identifier confuses on short lines, or tells apart where CC-100 does not: each
+# answer stands for the whole set.
 _CONFUSED = (
-    "an ca es ext gl oc pt",
+    "an ast ca es ext gl mwl oc pt",
     "da fo nn no sv",
-    "bs hr sl sr",
+    "bs hr sh sl sr",
     "cs sk",
-    "id jv ms",
-    "hi mr ne sa",
+    "id jv min ms su",
+    "dty gom hi mai mr ne new sa",
     "ja wuu yue zh zh_hant",
-    "af fy nl",
-    "az crh tk tr uz",
-    "be ru uk",
+    "af fy li nl vls",
+    "az azb crh tk tr uz",
+    "be rue ru uk",
     "bg mk",
     "ar ary arz",
     "kk ky ba tt",
-    "as bn",
+    "as bn bpy",
     "xh zu",
+    "als bar de nds",
+    "en sco",
+    "eml it lmo nap pms sc scn vec",
+    "ckb diq ku",
+    "fa mzn",
+    "pnb ur",
+    "ceb tl war",
+    "bxr mn xal",
+    "ka xmf",
 )
 
-# What py3langid does not know, even under another code; neither does it know languages in letters
-# or encodings that are not their own.
-_NOT_IDENTIFIED = {
-    *("sd", "su", "wo", "yi"),
-    *("bn_rom", "hi_rom", "my_zaw", "ta_rom", "te_rom", "ur_rom"),
+# What an identifier does not know, even under another code.
+_UNKNOWN_TO = {
+    "py3langid": {"sd", "su", "wo", "yi"},
+    "fasttext": {"ha", "om", "wo", "xh"},
 }
+# None knows languages in letters or encodings that are not their own.
+_UNKNOWN_TO_ALL = {"bn_rom", "hi_rom", "my_zaw", "ta_rom", "te_rom", "ur_rom"}
 
 _UNSPACED = {"ja", "km", "lo", "my", "my_zaw", "th", "zh", "zh_hant"}
 
@@ -99,7 +111,12 @@ def _table() -> dict[str, Language]:
         labels = {code}.union(*(set(row.split()) for row in _CONFUSED if code in row.split()))
         table[code] = Language(
             scripts=frozenset(written),
-            labels=frozenset() if code in _NOT_IDENTIFIED else frozenset(labels),
+            labels=frozenset(labels),
+            identified=frozenset(
+                name
+                for name, unknown in _UNKNOWN_TO.items()
+                if code not in unknown | _UNKNOWN_TO_ALL
+            ),
             spaced=code not in _UNSPACED,
         )
     return dict(sorted(table.items()))

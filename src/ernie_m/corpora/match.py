@@ -21,6 +21,7 @@ from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.duplicates import jaccard
 from ernie_m.corpora.fingerprints import firsts, parts
 from ernie_m.corpora.streams import ArrowWriter
+from ernie_m.corpora.text import comparable
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Documents:
         first = last = int(np.searchsorted(positions, np.uint64(position)))
         while last < len(groups) and groups[last] == groups[first]:
             last += 1
-        return document_shingles(self._language, texts[first:last])
+        return document_shingles(self._language, map(comparable, texts[first:last]))
 
 
 def repeated_rows(paths: Sequence[Path], target: Path) -> int:

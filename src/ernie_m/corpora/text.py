@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 
 # Invisible, yet part of the spelling: Persian and Indic scripts join and split letters with these.
@@ -16,6 +17,8 @@ _BOLD = re.compile(r"\*\*(.+?)\*\*")
 _CODE = re.compile(r"`+([^`]+)`+")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
 _DIGITS = re.compile(r"\d+")
+# One of these stands in whatever the patterns of mark-up and addresses find.
+_SIGNS = ("{", "`", "](", "**", "://", "www.")
 
 # From here on numbers are written in digits in all languages.
 _AS_A_WORD = 10
@@ -68,6 +71,8 @@ def strip_markup(text: str) -> str:
 
 def prose(text: str) -> str:
     """Text without what belongs to no language: placeholders, code spans, web addresses."""
+    if not any(sign in text for sign in _SIGNS):  # as nearly all of the web
+        return " ".join(text.split())
     for pattern in (_PLACEHOLDER, _CODE, _ADDRESS):
         text = pattern.sub(" ", text)
     return strip_markup(text)
@@ -103,3 +108,56 @@ def script(character: str) -> str:
     name = unicodedata.name(unicodedata.normalize("NFKC", character)[0], "UNKNOWN")
     first = re.split(r"[ -]", name, maxsplit=1)[0]
     return "CJK" if first == "IDEOGRAPHIC" else first
+
+
+class _Kinds(dict[int, str | None]):
+    """Code point -> its kind, in one letter: `o` letter of one of the scripts, `l` other letter,
+    `m` combining mark, `.` anything else; spaces go."""
+
+    def __init__(self, scripts: frozenset[str]) -> None:
+        super().__init__()
+        self._scripts = scripts
+
+    def __missing__(self, point: int) -> str | None:
+        character = chr(point)
+        kind: str | None = "."
+        if character.isspace():
+            kind = None
+        elif character.isalpha():
+            kind = "o" if script(character) in self._scripts else "l"
+        elif unicodedata.category(character)[0] == "M":
+            kind = "m"
+        self[point] = kind
+        return kind
+
+
+_kinds = cache(_Kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """What a text is written in: letters of some ``scripts``, ``other`` letters, combining
+    ``marks``, and all ``written`` characters, which are those that are no spaces."""
+
+    own: int
+    other: int
+    marks: int
+    written: int
+
+    @classmethod
+    def of(cls, text: str, scripts: frozenset[str]) -> Letters:
+        """Count them."""
+        kinds = text.translate(_kinds(scripts))
+        return cls(kinds.count("o"), kinds.count("l"), kinds.count("m"), len(kinds))
+
+    @property
+    def script_share(self) -> float | None:
+        """Share of the letters that are of the scripts; None when there are no letters."""
+        letters = self.own + self.other
+        return self.own / letters if letters else None
+
+    @property
+    def letter_share(self) -> float:
+        """Share of letters and marks, which vowel signs of Indic scripts are, in what is
+        written."""
+        return (self.own + self.other + self.marks) / max(self.written, 1)

