@@ -41,6 +41,8 @@ class Tokenizer:
             raise UserError(
                 f"{path} is not a SentencePiece model.", "Make it with tokenizer.train."
             ) from None
+        # Id of each of SentencePiece's pieces.
+        self._ids = [UNK] * _OWN_SPECIALS + list(range(SPECIALS, len(self._model) + 1))
 
     @cached_property
     def sha256(self) -> str:
@@ -63,7 +65,8 @@ class Tokenizer:
         for start in range(0, len(texts), BLOCK):
             block = list(texts[start : start + BLOCK])
             encoded += self._model.encode(block, num_threads=threads)
-        return [[self._to_id(piece) for piece in pieces] for pieces in encoded]
+        ids = self._ids
+        return [[ids[piece] for piece in pieces] for pieces in encoded]
 
     def encode_with_offsets(
         self, texts: Sequence[str], threads: int = 1
@@ -79,7 +82,7 @@ class Tokenizer:
             block = list(texts[start : start + BLOCK])
             found = self._model.encode(block, out_type="offset_mapping", num_threads=threads)
             for text, pieces in zip(block, found, strict=True):
-                ids = [self._to_id(piece) for piece in pieces["ids"]]
+                ids = [self._ids[piece] for piece in pieces["ids"]]
                 spans = [_without_space(text, first, last) for first, last in pieces["offsets"]]
                 encoded.append((ids, spans))
         return encoded
@@ -103,10 +106,6 @@ class Tokenizer:
         text gives (special ones) get the smallest of the pieces'."""
         scores = [self._model.get_score(piece) for piece in range(_OWN_SPECIALS, len(self._model))]
         return [min(scores)] * SPECIALS + scores + [min(scores)]
-
-    @staticmethod
-    def _to_id(piece: int) -> int:
-        return piece + 1 if piece >= _OWN_SPECIALS else UNK
 
 
 def _without_space(text: str, start: int, end: int) -> Span:

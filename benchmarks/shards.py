@@ -1,0 +1,345 @@
+"""From packed web text to packed shards through the real rules: memory, faults, shards, a kill.
+
+    python -m benchmarks.shards                     2 GB, some 40 minutes on two cores
+    python -m benchmarks.shards --megabytes 40      the same in small
+
+Makes text in the shape of CC-100 in six languages, and pairs, out of the default run's text, with
+faults in known numbers (benchmarks/web.py). Snakemake takes it to packed shards three times: a
+tenth of it; all of it in one shard a language; all of it in four, killed with -9 in the middle and
+started again. Shown are the peak memory of each stage's jobs against the size of the text, the
+faults planted and counted, and whether shards and kill changed what was packed. Writes its section
+of docs/benchmarks.md; the last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks import web
+from benchmarks.document import machine, table, write_section
+from ernie_m.tokenizer.shards import read_shard
+
+logger = logging.getLogger("bench-shards")
+LANGUAGES = ("en", "de", "ru", "bg", "el", "zh")
+PAIR = "en-de"
+STAGES = (
+    *("corpora_extract", "corpora_filter", "corpora_match", "corpora_select"),
+    "tokenizer_pack",
+)
+LIMIT_MIB = 1536
+LINKED = ("Snakefile", "workflow", "profiles", "src", "envs")
+
+
+@dataclass
+class Web:
+    """The files of one size: registry rows, bytes of text, and what should become of it."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    size: int = 0
+    planted: dict[str, Counter[str]] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)
+
+    def add(self, corpus: str, path: Path, source: web.Page | web.Pairs, size: int) -> None:
+        """Write one corpus."""
+        written = web.write(path, source, size)
+        languages = corpus.split("-")[1:]
+        self.rows.append(
+            {
+                "id": corpus,
+                "path": str(path),
+                "version": "1",
+                "filename": path.name,
+                "licence": "Apache-2.0",
+                "format": "cc100" if len(languages) == 1 else "bitext",
+                "languages": languages,
+                "text_bytes": written,
+                "home": "https://www.home-assistant.io",
+            }
+        )
+        self.size += written
+        self.planted[corpus], self.kept[corpus] = source.planted, source.kept
+
+
+def make_web(folder: Path, results: Path, size: int) -> Web:
+    """Text of about ``size`` bytes, an equal part in each language and half a part of pairs."""
+    folder.mkdir()
+    made, part = Web(), round(size / (len(LANGUAGES) + 0.5))
+    for code, page in web.pages(results / "corpora_split", LANGUAGES).items():
+        made.add(f"mono-{code}", folder / f"{code}.txt.xz", page, part)
+    pairs = web.pairs(results / "corpora_split", *PAIR.split("-"))
+    made.add(f"parallel-{PAIR}", folder / f"{PAIR}.tsv.xz", pairs, part // 2)
+    return made
+
+
+class Run:
+    """One run of the rules, in a folder that has the repository's."""
+
+    def __init__(self, folder: Path, name: str, text: Web, tokenizer: Path, shards: int) -> None:
+        self.folder, self.name, self.text = folder, name, text
+        self.results = folder / "results" / name
+        ready = {
+            **text.rows[0],
+            "id": "pieces",
+            "path": str(tokenizer),
+            "filename": "spm.model",
+            "format": "sentencepiece",
+            "languages": list(LANGUAGES),
+        }
+        largest = max(row["text_bytes"] for row in text.rows)
+        config = {
+            "run": name,
+            "corpora": {
+                "registry": f"{name}-corpora.yaml",
+                "datasets": [row["id"] for row in [*text.rows, ready]],
+                "languages": list(LANGUAGES),
+                "pairs": [PAIR],
+                "clean": {"min_chars": 10, "min_script_share": 0.5},
+                "shards": {"shard_bytes": -(-largest // shards)},
+            },
+            "tokenizer": {"encode": {"max_tokens": 510}},
+            "xtreme": {"tasks": []},
+        }
+        # A download is known by its name, and the tenth is not the whole.
+        rows = [row | {"id": f"{name}-{row['id']}"} for row in [*text.rows, ready]]
+        config["corpora"]["datasets"] = [row["id"] for row in rows]
+        (folder / f"{name}-corpora.yaml").write_text(yaml.safe_dump(rows))
+        (folder / "config" / f"{name}.yaml").write_text(yaml.safe_dump(config))
+
+    def start(self) -> subprocess.Popen:
+        """Snakemake, in a process group of its own."""
+        command = ["snakemake", "--cores", str(os.cpu_count()), "tokenizer"]
+        with (self.folder / f"{self.name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [*command, "--configfile", f"config/{self.name}.yaml"],
+                cwd=self.folder,
+                env=os.environ
+                | {
+                    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+                    "PYTHONPATH": str(self.folder / "src"),
+                },
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def finish(self) -> float:
+        """Run to the end; returns seconds."""
+        started = time.monotonic()
+        if self.start().wait():
+            raise SystemExit((self.folder / f"{self.name}.log").read_text()[-3000:])
+        return time.monotonic() - started
+
+    def kill(self, when: Callable[[], bool]) -> int:
+        """Start, kill the whole group with -9 as soon as ``when`` holds; returns how many jobs had
+        ended."""
+        process = self.start()
+        while not when():
+            if process.poll() is not None:
+                raise SystemExit("the run ended before it could be killed")
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return len(self.records())
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records of all jobs."""
+        return [json.loads(path.read_text()) for path in self.results.rglob("record.json")]
+
+    def costs(self) -> dict[str, dict[str, float]]:
+        """By stage: CPU seconds, peak memory in MiB of a job, bytes written."""
+        found: dict[str, dict[str, float]] = {}
+        for record in self.records():
+            own = found.setdefault(
+                record["stage"], {"cpu_seconds": 0, "peak_mib": 0, "bytes_written": 0}
+            )
+            own["cpu_seconds"] += record["run"]["cpu_seconds"]
+            own["peak_mib"] = max(own["peak_mib"], record["run"]["memory_mb"] * 1e6 / 2**20)
+            files = [file for files in record["facts"]["outputs"].values() for file in files]
+            own["bytes_written"] += sum(file["bytes"] for file in files)
+        return {stage: found[stage] for stage in STAGES}
+
+    def dropped(self, corpus: str) -> Counter[str]:
+        """Rows that were dropped, by reason."""
+        return self._stats(corpus, lambda stats: stats["dropped"])
+
+    def kept(self, corpus: str) -> int:
+        """Rows that were selected."""
+        return sum(self._stats(corpus, lambda stats: stats.get("rows", {})).values())
+
+    def _stats(self, corpus: str, part: Callable[[dict], dict[str, int]]) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for stage in ("corpora_filter", "corpora_select"):
+            for path in self.results.glob(f"{stage}/{corpus}/*/stats.json"):
+                counts.update(part(json.loads(path.read_text())))
+        return counts
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of what the packed files of each corpus hold, its shards in order."""
+        return {
+            f"{corpus}/{part}": self._digest(corpus, part)
+            for corpus in self.text.planted
+            for part in ("train", "valid")
+        }
+
+    def _digest(self, corpus: str, part: str) -> str:
+        paths = (self.results / "tokenizer_pack" / corpus).glob(f"*/{part}.safetensors")
+        sums = [hashlib.sha256() for _ in range(5)]
+        for path in sorted(paths, key=lambda path: int(path.parent.name)):
+            shard = read_shard(path)
+            arrays = [shard.keys]
+            for side in shard.sides:
+                arrays += [side.lengths, side.tokens]
+            for own, values in zip(sums, arrays, strict=False):
+                own.update(np.ascontiguousarray(values).data)
+        return hashlib.sha256(b"".join(own.digest() for own in sums)).hexdigest()
+
+
+def halfway(run: Run) -> bool:
+    """Whether half of the shards are filtered."""
+    done = len(list(run.results.glob("corpora_filter/*/*/record.json")))
+    return done >= 2 * len(run.text.planted)
+
+
+def check(run: Run) -> dict[str, dict[str, list[int]]]:
+    """Planted and counted, by corpus and reason; ``kept`` is what is left."""
+    found = {}
+    for corpus, planted in run.text.planted.items():
+        dropped = run.dropped(corpus)
+        reasons = sorted(planted | dropped)
+        found[corpus] = {reason: [planted[reason], dropped[reason]] for reason in reasons}
+        found[corpus]["kept"] = [run.text.kept[corpus], run.kept(corpus)]
+    return found
+
+
+def prepare(folder: Path) -> None:
+    """What the rules need of the repository."""
+    for name in LINKED:
+        (folder / name).symlink_to(Path(name).resolve())
+    shutil.copytree("config", folder / "config")
+
+
+def measure(folder: Path, results: Path, size: int) -> dict[str, Any]:
+    """All three runs."""
+    prepare(folder)
+    tokenizer = results / "tokenizer_train/spm.model"
+    tenth = Run(folder, "tenth", make_web(folder / "tenth", results, size // 10), tokenizer, 1)
+    logger.info("a tenth: %.0f s", tenth.finish())
+    text = make_web(folder / "whole", results, size)
+    logger.info("%d bytes of text", text.size)
+    four = Run(folder, "four", text, tokenizer, 4)
+    ended = four.kill(lambda: halfway(four))
+    logger.info("killed after %d jobs", ended)
+    seconds = {"rest after the kill": four.finish()}
+    logger.info("four shards: %s", seconds)
+    one = Run(folder, "one", text, tokenizer, 1)
+    seconds["one shard"] = one.finish()
+    digests = {run.name: run.digests() for run in (one, four)}
+    return {
+        "bytes": {"tenth": tenth.text.size, "whole": text.size},
+        "costs": {run.name: run.costs() for run in (tenth, one, four)},
+        "faults": {run.name: check(run) for run in (tenth, one, four)},
+        "ended_before_kill": ended,
+        "jobs": len(four.records()),
+        "seconds": seconds,
+        "same_content": digests["one"] == digests["four"],
+        "digests": digests,
+    }
+
+
+def section(found: dict[str, Any]) -> str:
+    """The section of docs/benchmarks.md."""
+    costs, sizes = found["costs"], found["bytes"]
+    rows = [
+        [
+            stage.replace("_", ".", 1),
+            f"{sizes['whole'] / costs['one'][stage]['cpu_seconds'] / 1e6:.1f}",
+            f"{costs['one'][stage]['bytes_written'] / sizes['whole']:.2f}",
+            *(f"{costs[name][stage]['peak_mib']:,.0f}" for name in ("tenth", "one", "four")),
+        ]
+        for stage in STAGES
+    ]
+    header = [
+        *("stage", "MB of text per CPU second", "bytes written a byte of text"),
+        f"peak MiB, {sizes['tenth'] / 1e9:.1f} GB",
+        f"{sizes['whole'] / 1e9:.1f} GB in one shard",
+        "in four shards",
+    ]
+    faults: dict[str, Counter[str]] = {"planted": Counter(), "counted": Counter()}
+    for corpus in found["faults"]["four"].values():
+        for reason, (planted, counted) in corpus.items():
+            faults["planted"][reason] += planted
+            faults["counted"][reason] += counted
+    lines = [
+        [reason, *(f"{faults[name][reason]:,}" for name in faults)]
+        for reason in sorted(faults["planted"] | faults["counted"])
+    ]
+    exact = all(
+        planted == counted
+        for run in found["faults"].values()
+        for corpus in run.values()
+        for planted, counted in corpus.values()
+    )
+    peak = max(cost["peak_mib"] for run in costs.values() for cost in run.values())
+    return "\n\n".join(
+        [
+            f"By `make bench-shards` on {machine()}: {sizes['whole'] / 1e9:.2f} GB of text in the "
+            f"shape of CC-100, in {len(LANGUAGES)} languages and a corpus of pairs, from `.txt.xz` "
+            "to packed shards by Snakemake. Peaks are those of the largest job of a stage.",
+            table(header, rows),
+            f"The largest peak is {peak:,.0f} MiB. The run in four shards was killed with -9 after "
+            f"{found['ended_before_kill']} of {found['jobs']} jobs and started again; what it "
+            f"packed is {'the same as' if found['same_content'] else 'NOT the same as'} that of "
+            "the run in one shard a language, which was not killed, by SHA-256 of keys, lengths "
+            "and tokens.",
+            f"Faults, in all corpora together; planted and counted are "
+            f"{'equal' if exact else 'NOT equal'} in each corpus of each run:",
+            table(["reason", "planted", "counted"], lines),
+        ]
+    )
+
+
+def main() -> None:
+    """Measure, write the section, print one line of JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--megabytes", type=float, default=2000, help="size of the text (2000)")
+    parser.add_argument("--results", type=Path, default=Path("results/default"), help="a run")
+    parser.add_argument("--folder", type=Path, help="where to work (a temporary folder)")
+    parser.add_argument("--no-section", action="store_true", help="leave docs/ as it is")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    results = given.results.resolve()
+    if not (results / "tokenizer_train/spm.model").is_file():
+        raise SystemExit(f"{results} has no text: run `snakemake --cores all tokenizer` first.")
+    if given.folder:
+        given.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-shards-", dir=given.folder) as name:
+        found = measure(Path(name), results, round(given.megabytes * 1e6))
+    text = section(found)
+    print(text)
+    if not given.no_section:
+        write_section("shards", text)
+    print(json.dumps(found, sort_keys=True))
+
+
+if __name__ == "__main__":
+    main()
