@@ -11,7 +11,8 @@ INSTALLED := .venv/installed
 PY_FILES := src tests benchmarks
 SMK_FILES := Snakefile workflow/rules
 
-.PHONY: help install reproduce test format check lint types lock clean bench-engine
+.PHONY: help install reproduce test format check lint types lock clean \
+  bench-engine bench-corpora bench-shards
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,6 +44,12 @@ types: $(INSTALLED) ## check types
 
 bench-engine: $(INSTALLED) ## measure the training engine beside Hugging Face's Trainer
 	$(BIN)/python -m benchmarks.engine
+
+bench-corpora: $(INSTALLED) ## measure cleaning and tokenization beside other libraries
+	$(BIN)/python -m benchmarks.corpora
+
+bench-shards: $(INSTALLED) ## take 2 GB of text to packed shards, with planted faults and a kill
+	$(BIN)/python -m benchmarks.shards
 
 lock: ## resolve the dependencies of pyproject.toml anew and pin them in requirements.txt
 	rm -rf work/lock && $(PYTHON) -m venv work/lock

@@ -66,7 +66,8 @@ class Page:
         self._short = [
             text
             for text in pool
-            if len(text) <= 110 and repetition(Line(" ".join([text] * 8), LANGUAGES[language])) > 0.7
+            if len(text) <= 110
+            and repetition(Line(" ".join([text] * 8), LANGUAGES[language])) > 0.7
         ]
         self._earlier: list[list[str]] = []  # some documents, to be repeated
         self._faults: dict[str, Callable[[], bytes]] = {

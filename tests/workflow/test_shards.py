@@ -62,6 +62,8 @@ def shards(tmp_path_factory):
     rows.append(row("opus", path, "moses", ["en", "de"], 60_001))
     (repository.path / "own.yaml").write_text(yaml.safe_dump(rows))
     (repository.path / "config/shards.yaml").write_text(yaml.safe_dump(CONFIG))
+    repository.git("add", ".")
+    repository.git("commit", "-q", "-m", "shards")
     repository.run("snakemake", "--cores", "2", "tokenizer", "--configfile", "config/shards.yaml")
     return repository
 
@@ -92,6 +94,17 @@ def test_the_shards_are_what_training_reads(shards):
         assert len(shard) == facts["sentences"]
         found[path.parts[-3]] += facts["tokens"]
     assert all(tokens > 1000 for tokens in found.values())
+
+
+def test_what_was_packed_is_verified_back_to_the_download(shards):
+    packed = "results/shards/tokenizer_pack/mono-de/1/train.safetensors"
+    done = shards.run("ernie-m", "audit", packed, "--json")
+    found = json.loads(done.stdout)
+    assert found["verdict"] == "VERIFIED" and found["findings"] == []
+    assert {job["stage"] for job in found["jobs"]} == {
+        *("corpora_download", "corpora_extract", "corpora_filter", "corpora_match"),
+        *("corpora_select", "tokenizer_train", "tokenizer_pack"),
+    }
 
 
 def test_another_number_of_shards_gives_the_same_text(shards):

@@ -139,14 +139,16 @@ def ready_vocabulary():
 
 
 def vocabulary_text():
-    """The text that a vocabulary is made of, or cut down to; none is read for a ready one."""
+    """The text in memory that a vocabulary is made of, or cut down to."""
+    return [f"<results>/corpora_split/{corpus}-train.parquet" for corpus in CORPORA]
+
+
+def vocabulary_shards():
+    """The same of text in shards; none is read for a vocabulary that is taken as it is."""
     adopted = CONFIG.init and not CONFIG.tokenizer.train.trim
-    if STREAMS and (VOCABULARIES or adopted):
+    if VOCABULARIES or adopted:
         return []
-    in_memory = [
-        f"<results>/corpora_split/{corpus}-train.parquet" for corpus in CORPORA
-    ]
-    return in_memory + files("corpora_select", "train.parquet")
+    return files("corpora_select", "train.parquet")
 
 
 def encoded(part):

@@ -7,6 +7,7 @@ rule tokenizer_train:
     and from training text only."""
     input:
         text=vocabulary_text(),
+        shards=vocabulary_shards(),
         source=source(),
         ready=ready_vocabulary(),
     output:
@@ -30,7 +31,7 @@ rule tokenizer_train:
     shell:
         command(
             "ernie_m.tokenizer.train",
-            inputs="text source ready",
+            inputs="text shards source ready",
             outputs="model stats",
             seed=True,
         )
