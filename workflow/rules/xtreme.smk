@@ -104,7 +104,7 @@ rule xtreme_align:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=room_for(4, beside=4000),
         runtime=480,
     params:
         code=code_digest("ernie_m.xtreme.align"),
@@ -187,7 +187,7 @@ for task in CONFIG.xtreme.tasks:
             "../../envs/ernie-m.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
+            mem_mb=room_for(4, beside=2000),
             runtime=120,
         params:
             code=code_digest("ernie_m.xtreme.predict"),
@@ -219,7 +219,7 @@ rule xtreme_sweep:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=room_for(4, beside=2000),
         runtime=60,
     params:
         code=code_digest("ernie_m.xtreme.sweep"),
@@ -288,8 +288,8 @@ rule xtreme_baseline:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=20,
+        mem_mb=room_for(12, beside=500),
+        runtime=240,
     params:
         code=code_digest("ernie_m.xtreme.baseline"),
         settings=settings("xtreme_baseline", "{task}"),
