@@ -1,6 +1,7 @@
 """The encoder: XLM-R's shape, reading through the stream table.
 
-Tensor axes: R rows, L tokens in a row, D width, H heads, N scored tokens, V vocabulary.
+Tensor axes: R rows, L tokens in a row, Q of them that are asked for, D width, N scored tokens,
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -57,11 +58,13 @@ class Attention(nn.Module):
         self.value = nn.Linear(shape.width, shape.width)
         self.out = nn.Linear(shape.width, shape.width)
 
-    def forward(self, x_RLD: Tensor, mask: Mask) -> Tensor:
+    def forward(self, x_RQD: Tensor, x_RLD: Tensor, mask: Mask) -> Tensor:
+        """What the Q tokens read of the L tokens."""
+
         def heads(y_RLD: Tensor) -> Tensor:
             return y_RLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-        q, k, v = heads(self.query(x_RLD)), heads(self.key(x_RLD)), heads(self.value(x_RLD))
+        q, k, v = heads(self.query(x_RQD)), heads(self.key(x_RLD)), heads(self.value(x_RLD))
         if isinstance(mask, BlockMask):
             read = cast(Tensor, flex_attention(q, k, v, block_mask=mask))
         else:
@@ -82,9 +85,11 @@ class Layer(nn.Module):
         self.ffn_norm = nn.LayerNorm(shape.width, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, x_RLD: Tensor, mask: Mask) -> Tensor:
-        x_RLD = self.attention_norm(x_RLD + self.dropout(self.attention(x_RLD, mask)))
-        return self.ffn_norm(x_RLD + self.dropout(self.ffn_out(F.gelu(self.ffn_in(x_RLD)))))
+    def forward(self, x_RLD: Tensor, mask: Mask, where_RQ: Tensor | None = None) -> Tensor:
+        """Output at every token, or at places ``where_RQ`` of each row, whose masks are given."""
+        x_RQD = x_RLD if where_RQ is None else x_RLD.take_along_dim(where_RQ.unsqueeze(2), 1)
+        x_RQD = self.attention_norm(x_RQD + self.dropout(self.attention(x_RQD, x_RLD, mask)))
+        return self.ffn_norm(x_RQD + self.dropout(self.ffn_out(F.gelu(self.ffn_in(x_RQD)))))
 
 
 class Encoder(nn.Module):
@@ -117,6 +122,19 @@ class Encoder(nn.Module):
     def forward(self, batch: Packed) -> Tensor:
         """Output ``[R, L, D]`` of the last layer."""
         return self.hidden_states(batch)[-1]
+
+    def at(self, batch: Packed, where_RQ: Tensor) -> Tensor:
+        """Output ``[R, Q, D]`` of the last layer at places ``where_RQ`` of each row, for inference.
+
+        In the last layer the other tokens are only read: they get keys and values, nothing else.
+        """
+        batch, where_RQ = batch.to(device_of(self)), where_RQ.to(device_of(self))
+        mask_RLL = allowed(batch.documents, batch.streams, batch.tables)
+        x_RLD = self.embeddings(batch)
+        for layer in self.layers[:-1]:
+            x_RLD = layer(x_RLD, mask_RLL.unsqueeze(1))
+        mask_RQL = mask_RLL.take_along_dim(where_RQ.unsqueeze(2), 1)
+        return cast(Tensor, self.layers[-1](x_RLD, mask_RQL.unsqueeze(1), where_RQ))
 
 
 class MaskedLMHead(nn.Module):

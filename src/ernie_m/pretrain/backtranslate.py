@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from ernie_m.config.pretrain import BacktranslateJob
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.model.checkpoint import load
-from ernie_m.model.device import best_device
+from ernie_m.model.device import best_device, device_of
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import NOT_SCORED, pack
 from ernie_m.objectives.layout import FIRST_PIECE, PAIR_SPECIALS
@@ -31,11 +32,12 @@ from ernie_m.training.pseudo import Pseudo, write_pseudo
 logger = logging.getLogger(__name__)
 Array = np.ndarray
 
-# Rows of one pass. Every pass has the same shape for a given row length, and a sentence has a row
-# of its own, so that its arithmetic does not depend on its neighbours, to the last bit.
-ROWS = 32
+# Tokens of one pass, about. Every pass has the same shape for a given row length, and a sentence
+# has a row of its own, so that its arithmetic does not depend on its neighbours, to the last bit.
+# On a CPU more would only add empty rows at the end of each length.
+PASS_TOKENS = {"cpu": 384, "cuda": 4096}
 # Fine steps where sentences are: on interface text they halve the padding of powers of two.
-ROW_LENGTHS = (*range(8, 64, 4), *range(64, 128, 16), *range(128, 513, 64))
+ROW_LENGTHS = (*range(6, 24), *range(24, 64, 4), *range(64, 128, 16), *range(128, 513, 64))
 
 
 def mix(keys: Array, salt: int) -> Array:
@@ -85,7 +87,7 @@ def choose_targets(
     return index, table[language[index], draw.astype(np.int64)]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate(
     model: LanguageModel, source: Ragged, language: Array, target: Array, ratio: float
 ) -> Ragged:
@@ -98,12 +100,17 @@ def generate(
     tokens = np.zeros(offsets[-1], dtype=np.int64)
     bucket = np.searchsorted(ROW_LENGTHS, total)
     done, said = 0, time.monotonic()
+    pass_tokens = PASS_TOKENS[device_of(model).type]
     for number, row_length in enumerate(ROW_LENGTHS):
-        most = most_placeholders(row_length, ratio)
+        shape = Shape(
+            rows=max(1, pass_tokens // row_length),
+            tokens=row_length,
+            asked=most_placeholders(row_length, ratio),
+        )
         members = np.flatnonzero(bucket == number)
-        for start in range(0, len(members), ROWS):
-            index = members[start : start + ROWS]
-            found = _fill(model, source, counts, (language, target), index, (row_length, most))
+        for start in range(0, len(members), shape.rows):
+            index = members[start : start + shape.rows]
+            found = _fill(model, source, counts, (language, target), index, shape)
             where = np.repeat(offsets[index], counts[index])
             within = np.arange(len(found)) - np.repeat(
                 np.cumsum(counts[index]) - counts[index], counts[index]
@@ -121,17 +128,25 @@ def most_placeholders(row_length: int, ratio: float) -> int:
     return max(1, int(ratio * (row_length - PAIR_SPECIALS + 0.5) / (1 + ratio) + 0.5))
 
 
+@dataclass(frozen=True)
+class Shape:
+    """Of a pass: rows, tokens of a row, and how many of these go through the head."""
+
+    rows: int
+    tokens: int
+    asked: int
+
+
 def _fill(
     model: LanguageModel,
     source: Ragged,
     counts: Array,
     languages: tuple[Array, Array],
     index: Array,
-    shape: tuple[int, int],
+    shape: Shape,
 ) -> Array:
-    """The likeliest pieces of the sentences ``index``, special tokens left out, laid end to end.
-    ``shape``: tokens of a row, and how many of them pass the head."""
-    padded = np.concatenate([index, np.repeat(index[-1:], ROWS - len(index))])
+    """The likeliest pieces of the sentences ``index``, special tokens left out, laid end to end."""
+    padded = np.concatenate([index, np.repeat(index[-1:], shape.rows - len(index))])
     documents = placeholders(
         source.take(padded),
         counts[padded],
@@ -139,15 +154,13 @@ def _fill(
         model.shape.vocabulary - 1,
         model.shape.pair_positions,
     )
-    row_length, most = shape
-    batch = pack(documents, row_length, one_per_row=True)
+    batch = pack(documents, shape.tokens, one_per_row=True)
     asked = batch.labels != NOT_SCORED
     # Placeholders first, then whatever fills the row's part of a product of fixed size.
-    where = asked.int().argsort(dim=1, descending=True, stable=True)[:, :most]
-    hidden = model.encoder(batch)
-    taken = hidden.gather(1, where.to(hidden.device).unsqueeze(2).expand(-1, -1, hidden.shape[2]))
-    scores = model.head(taken.flatten(0, 1), model.encoder.embeddings.word.weight)
-    best = scores[:, FIRST_PIECE:-1].argmax(dim=1).cpu().view(ROWS, most) + FIRST_PIECE
+    where = asked.int().argsort(dim=1, descending=True, stable=True)[:, : shape.asked]
+    hidden = model.encoder.at(batch, where).flatten(0, 1)
+    scores = model.head(hidden, model.encoder.embeddings.word.weight)
+    best = scores[:, FIRST_PIECE:-1].argmax(dim=1).cpu().view(where.shape) + FIRST_PIECE
     return best[: len(index)][asked.gather(1, where)[: len(index)]].numpy()
 
 
