@@ -91,12 +91,12 @@ class Text:
         def ragged(found: list[list[int]]) -> Ragged:
             return Ragged.of(found, self.vocabulary)
 
-        one = np.zeros((len(self.mono), 2), dtype=np.int64)
-        two = np.tile(np.array([0, 1]), (len(self.source), 1))
         half = (LONGEST - 4) // 2
         sides = [ragged([ids[:half] for ids in side]) for side in (self.source, self.target)]
-        mono = Texts(ragged(self.mono), None, one, np.array([len(one)]), ("en",))
-        pairs = Texts(sides[0], sides[1], two, np.array([len(two)]), ("en-de",))
+        mono = Texts(
+            ragged(self.mono), None, np.array([[0, 0]]), np.array([len(self.mono)]), ("en",)
+        )
+        pairs = Texts(*sides, np.array([[0, 1]]), np.array([len(self.source)]), ("en-de",))
         return {"mmlm": mono, "tlm": pairs, "camlm": pairs}
 
 

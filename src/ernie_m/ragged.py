@@ -1,18 +1,40 @@
-"""Sequences of unequal length laid end to end."""
+"""Sequences of unequal length: end to end in one array, or in the files where they lie."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
 Array = np.ndarray
 
 
+def spans(first: Array, lengths: Array) -> Array:
+    """``first[i]``, ``first[i] + 1``, ... for ``lengths[i]`` places of each sequence ``i``."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))
+
+
+class Sequences(Protocol):
+    """``n`` sequences of tokens, wherever they lie."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Array: ...
+
+    def lengths_of(self, order: Array) -> Array:
+        """Tokens of the sequences numbered by ``order``, int64."""
+
+    def take(self, order: Array) -> Ragged:
+        """The sequences numbered by ``order``, in that order, as int64 in memory."""
+
+
 @dataclass(frozen=True)
 class Ragged:
-    """``n`` sequences: ``tokens`` integer ``[N]``, ``offsets`` int64 ``[n + 1]``."""
+    """``n`` sequences end to end: ``tokens`` integer ``[N]``, ``offsets`` int64 ``[n + 1]``."""
 
     tokens: Array
     offsets: Array
@@ -38,19 +60,15 @@ class Ragged:
         flat = (token for sequence in sequences for token in sequence)
         return cls(np.fromiter(flat, dtype=kind, count=int(offsets[-1])), offsets)
 
+    def lengths_of(self, order: Array) -> Array:
+        """Tokens of the sequences numbered by ``order``, int64."""
+        return self.offsets[order + 1] - self.offsets[order]
+
     def take(self, order: Array) -> Ragged:
         """The sequences numbered by ``order``, in that order, as int64."""
-        lengths = self.lengths[order]
+        lengths = self.lengths_of(order)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        index = np.repeat(self.offsets[order] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Ragged(self.tokens[index].astype(np.int64), offsets)
-
-    def cut(self, longest: int) -> Ragged:
-        """The same sequences, each cut to its first ``longest`` tokens."""
-        lengths = np.minimum(self.lengths, longest)
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        index = np.repeat(self.offsets[:-1] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Ragged(self.tokens[index], offsets)
+        return Ragged(self.tokens[spans(self.offsets[order], lengths)].astype(np.int64), offsets)
 
     @staticmethod
     def join(parts: Sequence[Ragged]) -> Ragged:
@@ -59,3 +77,74 @@ class Ragged:
         offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
         tokens = [part.tokens for part in parts] or [np.zeros(0, dtype=np.int64)]
         return Ragged(np.concatenate(tokens), np.concatenate([*offsets, starts[-1:]]))
+
+
+@dataclass(frozen=True)
+class Chained:
+    """Sequences of all ``parts``, in order, each cut to its first ``longest`` tokens.
+
+    They stay where they lie, as a rule in memory maps; only what is taken is read.
+    """
+
+    parts: tuple[Ragged, ...]
+    longest: int
+
+    @cached_property
+    def starts(self) -> Array:
+        """Number of the first sequence of each part, and of all sequences, int64 ``[p + 1]``."""
+        return np.cumsum([0, *map(len, self.parts)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, index: int) -> Array:
+        part = int(self._part(np.asarray(index)))
+        return self.parts[part][index - int(self.starts[part])][: self.longest]
+
+    def _part(self, order: Array) -> Array:
+        return np.searchsorted(self.starts, order, side="right") - 1
+
+    def _places(self, order: Array) -> list[tuple[Ragged, Array, Array]]:
+        """Each part that is asked for, the places in ``order`` that ask, and numbers within it."""
+        part = self._part(order)
+        asked = ((number, np.flatnonzero(part == number)) for number in np.unique(part))
+        return [(self.parts[n], where, order[where] - self.starts[n]) for n, where in asked]
+
+    def lengths_of(self, order: Array) -> Array:
+        """Tokens of the sequences numbered by ``order``, int64."""
+        lengths = np.zeros(len(order), dtype=np.int64)
+        for part, where, own in self._places(order):
+            lengths[where] = np.minimum(part.lengths_of(own), self.longest)
+        return lengths
+
+    def take(self, order: Array) -> Ragged:
+        """The sequences numbered by ``order``, in that order, as int64 in memory."""
+        lengths = self.lengths_of(order)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        tokens = np.empty(offsets[-1], dtype=np.int64)
+        for part, where, own in self._places(order):
+            found = part.tokens[spans(part.offsets[own], lengths[where])]
+            tokens[spans(offsets[where], lengths[where])] = found
+        return Ragged(tokens, offsets)
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Those of other sequences that ``index`` numbers, int64 ``[n]``, in its order."""
+
+    sequences: Sequences
+    index: Array
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, index: int) -> Array:
+        return self.sequences[int(self.index[index])]
+
+    def lengths_of(self, order: Array) -> Array:
+        """Tokens of the sequences numbered by ``order``, int64."""
+        return self.sequences.lengths_of(self.index[order])
+
+    def take(self, order: Array) -> Ragged:
+        """The sequences numbered by ``order``, in that order, as int64 in memory."""
+        return self.sequences.take(self.index[order])

@@ -115,8 +115,8 @@ def test_pseudo_tokens_find_their_sentences(model_file: Path, tmp_path: Path, jo
     files = sorted(tmp_path.glob("g-*/.partial-pseudo"))
     paired = corpora.pseudo_texts(text, files, LANGUAGES, 20)
     assert paired.sizes.tolist() == text.sizes.tolist()
-    for i, key in enumerate(text.keys.tolist()):
-        assert (int(paired.languages[i, 1]), paired.target[i].tolist()) == made[key]
+    for i, key in enumerate(np.concatenate(text.keys).tolist()):
+        assert (int(paired.spoken[i]), paired.target[i].tolist()) == made[key]
 
 
 def test_a_damaged_file_of_pseudo_tokens_is_refused(tmp_path: Path) -> None:

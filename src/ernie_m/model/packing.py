@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ernie_m.model.attention import Stream, Table
+from ernie_m.ragged import spans
 
 PAD_ID = 1
 NOT_SCORED = -100
@@ -52,7 +53,7 @@ class Documents:
         """The documents numbered by ``order``, in that order."""
         starts = np.cumsum(self.lengths) - self.lengths
         lengths = self.lengths[order]
-        index = _tokens(starts[order], lengths)
+        index = spans(starts[order], lengths)
         per_token = ("ids", "labels", "streams", "positions", "languages")
         per_document = ("lengths", "table", "group")
         return replace(
@@ -149,13 +150,7 @@ class Packed:
 
     def flat_index(self) -> Array:
         """Index of every token of every document, in order, into the rows laid end to end."""
-        return _tokens(self.rows * self.ids.shape[1] + self.starts, self.lengths)
-
-
-def _tokens(first: Array, lengths: Array) -> Array:
-    """``first[i]``, ``first[i] + 1``, ... for ``lengths[i]`` tokens of each document ``i``."""
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))
+        return spans(self.rows * self.ids.shape[1] + self.starts, self.lengths)
 
 
 def _place(lengths: Array, row_length: int) -> tuple[Array, Array]:
@@ -185,7 +180,7 @@ def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Pa
         rows, starts = _place(documents.lengths, row_length)
     count = int(rows[-1]) + 1
     within = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    index = _tokens(rows * row_length + starts, documents.lengths)
+    index = spans(rows * row_length + starts, documents.lengths)
 
     def scatter(values: Array, fill: int) -> Tensor:
         out = np.full(count * row_length, fill, dtype=np.int64)

@@ -27,6 +27,7 @@ from ernie_m.objectives.layout import FIRST_PIECE, PAIR_SPECIALS
 from ernie_m.objectives.objectives import placeholders
 from ernie_m.ragged import Ragged
 from ernie_m.training import corpora
+from ernie_m.training.batches import class_of
 from ernie_m.training.pseudo import Pseudo, write_pseudo
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,17 @@ def targets_of(languages: Sequence[str], settings: BacktranslateJob) -> list[lis
         [row for row, target in enumerate(languages) if allowed(source, target)]
         for source in languages
     ]
+
+
+def chunk_of(text: corpora.Sentences, chunk: int, chunks: int) -> tuple[Array, Array]:
+    """Numbers and keys of the sentences of one chunk, in the order of the keys."""
+    mine = [np.flatnonzero(mix(keys, 0) % np.uint64(chunks) == chunk) for keys in text.keys]
+    numbers = np.concatenate(
+        [n + first for n, first in zip(mine, text.tokens.starts, strict=False)]
+    )
+    keys = np.concatenate([keys[n] for n, keys in zip(mine, text.keys, strict=True)])
+    order = np.argsort(keys, kind="stable")
+    return numbers[order], keys[order]
 
 
 def choose_targets(
@@ -174,17 +186,14 @@ def run(job: Job[BacktranslateJob]) -> None:
     room = min(ROW_LENGTHS[-1], model.shape.max_positions - 2) - PAIR_SPECIALS - 1
     shards = corpora.read_shards(job.inputs("shards"), 1, model.shape.tokenizer)
     text = corpora.monolingual(shards, languages, int(room / (1 + settings.placeholder_ratio)))
-    index, target = choose_targets(
-        text.keys, text.language, targets_of(languages, settings), job.seed
-    )
-    mine = mix(text.keys[index], 0) % np.uint64(settings.chunks) == chunk
-    index, target = index[mine], target[mine]
-    order = np.argsort(text.keys[index], kind="stable")
-    index, target = index[order], target[order]
-    source = text.tokens.take(index)
-    tokens = generate(model, source, text.language[index], target, settings.placeholder_ratio)
-    write_pseudo(job.output("pseudo"), Pseudo(text.keys[index], target, tokens))
-    directions = np.stack([text.language[index], target], axis=1)
+    numbers, keys = chunk_of(text, chunk, settings.chunks)
+    language = class_of(text.sizes, numbers)
+    index, target = choose_targets(keys, language, targets_of(languages, settings), job.seed)
+    keys, language = keys[index], language[index]
+    source = text.tokens.take(numbers[index])
+    tokens = generate(model, source, language, target, settings.placeholder_ratio)
+    write_pseudo(job.output("pseudo"), Pseudo(keys, target, tokens))
+    directions = np.stack([language, target], axis=1)
     pairs, counts = np.unique(directions, axis=0, return_counts=True)
     names = [f"{languages[a]}-{languages[b]}" for a, b in pairs]
     job.write_json(

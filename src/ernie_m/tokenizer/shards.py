@@ -19,13 +19,11 @@ from safetensors.numpy import save
 
 from ernie_m.corpora.hashing import hash64
 from ernie_m.errors import UserError
+from ernie_m.mapped import map_arrays
 from ernie_m.ragged import Ragged
 
 SCHEMA = 1
 SIDES = {"mono": ("",), "parallel": ("source_", "target_")}
-_TYPES = {"U16": np.uint16, "U32": np.uint32, "U64": np.uint64, "I64": np.int64}
-_LENGTH_BYTES = 8
-_MAX_HEADER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def _consistent(shard: Shard, side: Ragged) -> bool:
         len(offsets) == len(shard) + 1
         and offsets[0] == 0
         and offsets[-1] == len(side.tokens)
-        and (np.diff(offsets) >= 0).all()
+        and (offsets[1:] >= offsets[:-1]).all()
     )
 
 
@@ -111,23 +109,15 @@ def _damaged(path: Path, reason: str) -> UserError:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Facts and arrays of a safetensors file: a length, a JSON header, then the arrays' bytes.
-
-    Read by hand because the library copies arrays, and a corpus may be larger than memory.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(_LENGTH_BYTES), "little")
-        if not 2 <= length <= min(_MAX_HEADER, size - _LENGTH_BYTES):
-            raise _damaged(path, "it has no header")
-        start = _LENGTH_BYTES + length
-        try:
-            header = json.loads(handle.read(length))
-            facts = json.loads(header.pop("__metadata__")["ernie_m"])
-            _check_facts(facts)
-            arrays = {name: _map(path, start, size, entry) for name, entry in header.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _damaged(path, f"its header is not understood ({error})") from None
+    try:
+        metadata, arrays = map_arrays(path)
+    except ValueError as error:
+        raise _damaged(path, str(error)) from None
+    try:
+        facts = json.loads(metadata["ernie_m"])
+        _check_facts(facts)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, f"its header is not understood ({error})") from None
     return facts, arrays
 
 
@@ -138,14 +128,3 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
         raise ValueError("languages do not fit the kind")
     if not isinstance(facts["tokenizer"], str):
         raise ValueError("no tokenizer")
-
-
-def _map(path: Path, start: int, size: int, entry: Mapping[str, Any]) -> np.ndarray:
-    kind = np.dtype(_TYPES[entry["dtype"]])
-    (length,) = entry["shape"]
-    first, last = entry["data_offsets"]
-    if last - first != length * kind.itemsize or first < 0 or start + last > size:
-        raise ValueError("the file is cut off")
-    if length == 0:
-        return np.empty(0, dtype=kind)
-    return np.memmap(path, dtype=kind, mode="r", offset=start + first, shape=(length,))

@@ -6,6 +6,7 @@ nothing changes with shards, workers or a resume.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +16,7 @@ from ernie_m.model.packing import Documents, Packed, pack
 from ernie_m.objectives import objectives
 from ernie_m.objectives.layout import PAIR_SPECIALS, SINGLE_SPECIALS
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
-from ernie_m.ragged import Ragged
+from ernie_m.ragged import Ragged, Sequences
 
 Array = np.ndarray
 
@@ -23,33 +24,56 @@ Array = np.ndarray
 DRAW_MARGIN, DRAW_EXTRA = 1.3, 16
 # A group is `objective index * CLASSES + class`.
 CLASSES = 1000
+# Sentences that are looked at together where all of a corpus are: some 100 MiB of tokens at most.
+BLOCK = 2**14
+
+
+def class_of(sizes: Array, index: Array) -> Array:
+    """Class of each sentence numbered by ``index``, classes of ``sizes`` laid one after another."""
+    return np.searchsorted(np.cumsum(sizes), index, side="right")
 
 
 @dataclass(frozen=True)
 class Texts:
     """Sentences of one objective, classes (a language or a pair) laid one after another.
 
-    ``target`` is None for monolingual text. ``languages`` int64 ``[n, 2]`` gives the language row
-    of each side; ``sizes`` int64 ``[c]`` the sentences of each class; ``names`` their names.
+    ``target`` is None for monolingual text. ``languages`` int64 ``[c, 2]`` gives the language row
+    of each side of a class, ``sizes`` int64 ``[c]`` its sentences, ``names`` its name. Where the
+    targets of a class are not of one language, ``spoken`` ``[n]`` gives the row of each.
     """
 
-    source: Ragged
-    target: Ragged | None
+    source: Sequences
+    target: Sequences | None
     languages: Array
     sizes: Array
     names: tuple[str, ...]
+    spoken: Array | None = None
 
-    @cached_property
-    def lengths(self) -> Array:
-        """Tokens of each document once laid out, int64 ``[n]``."""
+    def lengths_of(self, index: Array) -> Array:
+        """Tokens of each document numbered by ``index`` once laid out, int64."""
         if self.target is None:
-            return self.source.lengths + SINGLE_SPECIALS
-        return self.source.lengths + self.target.lengths + PAIR_SPECIALS
+            return self.source.lengths_of(index) + SINGLE_SPECIALS
+        return self.source.lengths_of(index) + self.target.lengths_of(index) + PAIR_SPECIALS
+
+    def languages_of(self, index: Array) -> tuple[Array, Array]:
+        """Language rows of either side of the sentences numbered by ``index``, int64 each."""
+        source, target = self.languages[class_of(self.sizes, index)].T
+        return source, target if self.spoken is None else self.spoken[index].astype(np.int64)
+
+    def blocks(self, number: int) -> Iterator[Array]:
+        """Numbers of the sentences of class ``number``, as many at a time as fit any memory."""
+        last = int(self.sizes[: number + 1].sum())
+        for first in range(last - int(self.sizes[number]), last, BLOCK):
+            yield np.arange(first, min(first + BLOCK, last))
 
     @cached_property
-    def classes(self) -> Array:
-        """Class of each sentence, int64 ``[n]``."""
-        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+    def mean_lengths(self) -> Array:
+        """Mean tokens of a document by class, float64 ``[c]``; 0 for an empty class."""
+        totals = [
+            sum(int(self.lengths_of(block).sum()) for block in self.blocks(number))
+            for number in range(len(self.sizes))
+        ]
+        return np.array(totals, dtype=np.float64) / np.maximum(self.sizes, 1)
 
 
 def smoothed(sizes: Array, alpha: float) -> Array:
@@ -87,20 +111,15 @@ class Sampler:
     def _draw(self, objective: str, budget: int, step: int) -> Documents:
         texts = self.texts[objective]
         rng = np.random.default_rng([self.seed, OBJECTIVES.index(objective), step])
-        lengths = texts.lengths
         probability = smoothed(texts.sizes, self.alpha)
-        mean = float(probability @ _class_means(lengths, texts.sizes))
+        mean = float(probability @ texts.mean_lengths)
         count = int(budget / mean * DRAW_MARGIN) + DRAW_EXTRA
         chosen = rng.choice(len(texts.sizes), size=count, p=probability)
         first = np.cumsum(texts.sizes) - texts.sizes
         index = first[chosen] + np.floor(rng.random(count) * texts.sizes[chosen]).astype(np.int64)
-        fits = np.cumsum(lengths[index]) <= max(budget, int(lengths[index[0]]))
+        lengths = texts.lengths_of(index)
+        fits = np.cumsum(lengths) <= max(budget, int(lengths[0]))
         return document_batch(objective, texts, index[fits], self.masking, rng)
-
-
-def _class_means(lengths: Array, sizes: Array) -> Array:
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    return np.bincount(owner, lengths, minlength=len(sizes)) / np.maximum(sizes, 1)
 
 
 def document_batch(
@@ -110,10 +129,10 @@ def document_batch(
 
     Pairs are laid out in either order, drawn by coin, as the sibling code stores both.
     """
-    owner = texts.classes[index]
+    owner = class_of(texts.sizes, index)
     group = OBJECTIVES.index(objective) * CLASSES + owner
     source = texts.source.take(index)
-    language, other = texts.languages[index].T
+    language, other = texts.languages_of(index)
     if texts.target is None:
         return objectives.mmlm(source, language, group, masking, rng)
     target = texts.target.take(index)

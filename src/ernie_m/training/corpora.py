@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ernie_m.errors import UserError
-from ernie_m.ragged import Ragged
+from ernie_m.ragged import Chained, Picked
 from ernie_m.tokenizer.shards import Shard, read_shard
-from ernie_m.training.batches import Texts
+from ernie_m.training.batches import Texts, class_of
 from ernie_m.training.pseudo import read_pseudo
 
 Array = np.ndarray
@@ -21,13 +21,12 @@ Array = np.ndarray
 class Sentences:
     """Monolingual text of all languages in the order of the model's language rows.
 
-    ``keys`` uint64 ``[n]`` names each sentence; ``language`` int64 ``[n]`` is its row; ``sizes``
-    int64 ``[c]``.
+    ``keys`` has uint64 ``[m]`` for each shard, the names of its sentences; ``sizes`` int64 ``[c]``
+    the sentences of each language.
     """
 
-    tokens: Ragged
-    keys: Array
-    language: Array
+    tokens: Chained
+    keys: tuple[Array, ...]
     sizes: Array
 
 
@@ -40,8 +39,8 @@ def read_shards(paths: Sequence[Path], sides: int, tokenizer: str) -> list[Shard
     return [shard for shard in shards if len(shard.sides) == sides]
 
 
-def _side(shards: Sequence[Shard], side: int, longest: int) -> Ragged:
-    return Ragged.join([shard.sides[side] for shard in shards]).cut(longest)
+def _side(shards: Sequence[Shard], side: int, longest: int) -> Chained:
+    return Chained(tuple(shard.sides[side] for shard in shards), longest)
 
 
 def _by_name(shards: Sequence[Shard], names: Sequence[str]) -> tuple[list[Shard], Array]:
@@ -58,16 +57,19 @@ def monolingual(shards: Sequence[Shard], languages: Sequence[str], longest: int)
         raise UserError("There is no monolingual text.", "Check `corpora.split.mono_share`.")
     return Sentences(
         tokens=_side(ordered, 0, longest),
-        keys=np.concatenate([shard.keys for shard in ordered]),
-        language=np.repeat(np.arange(len(sizes)), sizes),
+        keys=tuple(shard.keys for shard in ordered),
         sizes=sizes,
     )
 
 
 def mono_texts(sentences: Sentences, languages: Sequence[str]) -> Texts:
     """What MMLM draws from."""
-    both = np.stack([sentences.language, sentences.language], axis=1)
-    return Texts(sentences.tokens, None, both, sentences.sizes, tuple(languages))
+    return Texts(sentences.tokens, None, _alone(languages), sentences.sizes, tuple(languages))
+
+
+def _alone(languages: Sequence[str]) -> Array:
+    rows = np.arange(len(languages))
+    return np.stack([rows, rows], axis=1)
 
 
 def parallel_texts(shards: Sequence[Shard], languages: Sequence[str], longest: int) -> Texts:
@@ -80,7 +82,7 @@ def parallel_texts(shards: Sequence[Shard], languages: Sequence[str], longest: i
     return Texts(
         source=_side(ordered, 0, longest),
         target=_side(ordered, 1, longest),
-        languages=np.repeat(np.array(rows, dtype=np.int64), sizes, axis=0),
+        languages=np.array(rows, dtype=np.int64),
         sizes=sizes,
         names=tuple(names),
     )
@@ -96,35 +98,41 @@ def pseudo_texts(
     """
     files = [read_pseudo(path) for path in pseudo]
     keys = np.concatenate([file.keys for file in files])
-    tokens = Ragged.join([file.tokens for file in files])
-    target = np.concatenate([file.language for file in files])
-    order = np.argsort(keys, kind="stable")
-    slot = np.minimum(np.searchsorted(keys[order], sentences.keys), max(len(keys) - 1, 0))
-    found = keys[order][slot] == sentences.keys
-    if not found.any():
+    here, there = _matches(np.concatenate(sentences.keys), keys)
+    if not len(here):
         raise UserError(
             "No sentence of these shards has pseudo tokens.",
             "Run pretrain_backtranslate again for the present shards.",
         )
-    here, there = np.flatnonzero(found), order[slot[found]]
+    tokens = Chained(tuple(file.tokens for file in files), longest)
+    spoken = np.concatenate([file.language for file in files]).astype(np.int16)
     return Texts(
-        source=sentences.tokens.take(here),
-        target=tokens.take(there).cut(longest),
-        languages=np.stack([sentences.language[here], target[there]], axis=1),
-        sizes=np.bincount(sentences.language[here], minlength=len(languages)),
+        source=Picked(sentences.tokens, here),
+        target=Picked(tokens, there),
+        languages=_alone(languages),
+        sizes=np.bincount(class_of(sentences.sizes, here), minlength=len(languages)),
         names=tuple(languages),
+        spoken=spoken[there],
     )
+
+
+def _matches(wanted: Array, keys: Array) -> tuple[Array, Array]:
+    """Where those of ``wanted`` that are among ``keys`` are, and where each is among ``keys``."""
+    here = np.flatnonzero(np.isin(wanted, keys))
+    order = np.argsort(keys, kind="stable")
+    return here, order[np.searchsorted(keys, wanted[here], sorter=order)]
 
 
 def unigram_counts(texts: Sequence[Texts], languages: int, vocabulary: int) -> Array:
     """Training tokens by language and piece, ``[languages, vocabulary]``.
 
-    Pseudo tokens are a model's, not text; only the first side of such texts should be given.
+    Pseudo tokens are a model's, not text; only texts whose sides are real should be given.
     """
     counts = np.zeros((languages, vocabulary), dtype=np.int64)
     for text in texts:
-        for side, tokens in enumerate([text.source, text.target]):
-            if tokens is not None:
-                owner = np.repeat(text.languages[:, side], tokens.lengths)
-                np.add.at(counts, (owner, tokens.tokens.astype(np.int64)), 1)
+        for number, rows in enumerate(text.languages):
+            for row, side in zip(rows, (text.source, text.target), strict=True):
+                if side is not None:
+                    for block in text.blocks(number):
+                        counts[row] += np.bincount(side.take(block).tokens, minlength=vocabulary)
     return counts

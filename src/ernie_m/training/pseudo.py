@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from ernie_m.errors import UserError
+from ernie_m.mapped import map_arrays
 from ernie_m.ragged import Ragged
 
 Array = np.ndarray
@@ -40,12 +40,13 @@ def write_pseudo(path: Path, pseudo: Pseudo) -> None:
 
 
 def read_pseudo(path: Path) -> Pseudo:
-    """Read a chunk; raises :class:`UserError` when it is damaged."""
+    """A chunk whose arrays are read-only memory maps; raises :class:`UserError` when it is
+    damaged."""
     try:
-        arrays = load_file(path)
+        _, arrays = map_arrays(path)
         tokens = Ragged(arrays["tokens"], arrays["offsets"])
         return Pseudo(arrays["keys"], arrays["language"], tokens)
-    except (SafetensorError, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError) as error:
         raise UserError(
             f"{path} is not a whole file of pseudo tokens: {error}.",
             "Delete it and run pretrain_backtranslate again.",

@@ -1,0 +1,73 @@
+"""Text is read from memory maps, and is the same as if it lay in one array."""
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ernie_m.ragged import Chained, Picked, Ragged
+from ernie_m.tokenizer.shards import Shard, write_shard
+from ernie_m.training import corpora
+
+PARTS = st.lists(st.lists(st.lists(st.integers(0, 99), max_size=6)), min_size=1, max_size=4)
+SHA = "t" * 64
+
+
+@given(PARTS, st.integers(0, 7), st.data())
+def test_chained_parts_equal_joined_ones(
+    parts: list[list[list[int]]], longest: int, data: st.DataObject
+) -> None:
+    whole = [sequence[:longest] for part in parts for sequence in part]
+    chained = Chained(tuple(Ragged.of(part, 100) for part in parts), longest)
+    assert [chained[i].tolist() for i in range(len(chained))] == whole
+    numbers = st.lists(st.integers(0, len(whole) - 1)) if whole else st.just([])
+    order = np.array(data.draw(numbers), dtype=np.int64)
+    taken = chained.take(order)
+    assert [taken[i].tolist() for i in range(len(taken))] == [whole[i] for i in order]
+    assert chained.lengths_of(order).tolist() == taken.lengths.tolist()
+    picked, half = Picked(chained, order), np.arange(0, len(order), 2)
+    assert picked.take(half).tokens.tolist() == chained.take(order[half]).tokens.tolist()
+    assert picked.lengths_of(half).tolist() == chained.lengths_of(order[half]).tolist()
+
+
+def shards(folder: Path, languages: tuple[str, ...], length: int) -> list[Path]:
+    """Two shards of 500 sentences of ``length`` tokens each."""
+    paths = [folder / f"{'-'.join(languages)}-{length}-{k}.safetensors" for k in range(2)]
+    for number, path in enumerate(paths):
+        rng = np.random.default_rng(number)
+        offsets = np.arange(501) * length
+        sides = tuple(
+            Ragged(rng.integers(4, 100, offsets[-1]).astype(np.uint16), offsets) for _ in languages
+        )
+        write_shard(path, Shard(languages, SHA, np.arange(500, dtype=np.uint64), sides))
+    return paths
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
+    def opened(length: int) -> int:
+        """Peak of bytes allocated while shards are opened and a hundred sentences are taken."""
+        paths = [*shards(tmp_path, ("en",), length), *shards(tmp_path, ("en", "de"), length)]
+        tracemalloc.start()
+        mono, pairs = (corpora.read_shards(paths, sides, SHA) for sides in (1, 2))
+        texts = corpora.mono_texts(corpora.monolingual(mono, ["en", "de"], 20), ["en", "de"])
+        both = corpora.parallel_texts(pairs, ["en", "de"], 20)
+        for text in (texts, both):
+            assert text.source.take(np.arange(0, 1000, 10)).lengths.tolist() == [20] * 100
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    opened(30)  # what is imported or compiled on the way
+    assert opened(3000) < opened(30) + 20_000  # six thousand kilobytes more in the files
+
+
+def test_words_are_counted_within_the_cut(tmp_path: Path) -> None:
+    paths = shards(tmp_path, ("en", "de"), 9)
+    text = corpora.parallel_texts(corpora.read_shards(paths, 2, SHA), ["de", "en"], 4)
+    counts = corpora.unigram_counts([text], 2, 100)
+    assert text.target is not None
+    for row, side in ((1, text.source), (0, text.target)):
+        tokens = np.concatenate([side[i] for i in range(len(side))])
+        assert counts[row].tolist() == np.bincount(tokens, minlength=100).tolist()
