@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ernie_m.config.model import ModelSettings
+from ernie_m.config.pretrain import OptimiserSettings, Shares, StageJob
 from ernie_m.job import Job
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import save
@@ -24,6 +25,21 @@ VOCABULARY, TOKENIZER = 80, "t" * 64
 def _sentences(count: int, rng: np.random.Generator) -> Ragged:
     texts = [rng.integers(4, VOCABULARY - 1, rng.integers(1, 12)).tolist() for _ in range(count)]
     return Ragged.of(texts, VOCABULARY)
+
+
+def stage_job(**changes: Any) -> StageJob:
+    """Settings of a training of seconds, but for ``changes``."""
+    values = {
+        "objectives": Shares(mmlm=1, tlm=0, camlm=1),
+        "steps": 24,
+        "batch_tokens": 128,
+        "row_length": 32,
+        "evaluate_every": 8,
+        "evaluate_sentences": 10,
+        "checkpoint_every": 5,
+        "optimiser": OptimiserSettings(learning_rate=3e-3, warmup_steps=4),
+    }
+    return StageJob(**{**values, **changes})
 
 
 def write_corpus(folder: Path, shards: int) -> dict[str, list[Path]]:

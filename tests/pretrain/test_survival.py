@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from ernie_m.config.hardware import HardwareSettings
-from ernie_m.config.pretrain import OptimiserSettings, Shares, StageJob
 from ernie_m.job import Job
 from ernie_m.training.stage import train_stage
-from tests.pretrain.conftest import write_corpus
+from tests.pretrain.conftest import stage_job, write_corpus
 
 KILLS = 20
 # A server that has imported torch and nothing else, so that a run starts in milliseconds.
@@ -24,15 +23,10 @@ SERVER.set_forkserver_preload(["ernie_m.training.stage", "tests.pretrain.conftes
 
 
 def job(folder: Path, corpus: dict[str, list[Path]], model: Path, **hardware: Any) -> Job[Any]:
-    settings = StageJob(
-        objectives=Shares(mmlm=1, tlm=0, camlm=1),
+    settings = stage_job(
         steps=400,
-        batch_tokens=128,
-        row_length=32,
         evaluate_every=100,
-        evaluate_sentences=10,
         checkpoint_every=4,
-        optimiser=OptimiserSettings(learning_rate=3e-3, warmup_steps=4),
         hardware=HardwareSettings(num_threads=1, **hardware),
     )
     folder.mkdir(exist_ok=True)

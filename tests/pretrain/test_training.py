@@ -9,30 +9,15 @@ import pytest
 from safetensors.numpy import load_file
 from safetensors.torch import load as load_tensors
 
-from ernie_m.config.pretrain import OptimiserSettings, Shares, StageJob
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.training import stage
 from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
 from ernie_m.training.stage import train_stage
-from tests.pretrain.conftest import write_corpus
+from tests.pretrain.conftest import stage_job, write_corpus
 
 OUTPUTS = ["model", "curves", "metrics"]
-
-
-def settings(**changes: Any) -> StageJob:
-    values = {
-        "objectives": Shares(mmlm=1, tlm=0, camlm=1),
-        "steps": 24,
-        "batch_tokens": 128,
-        "row_length": 32,
-        "evaluate_every": 8,
-        "evaluate_sentences": 10,
-        "checkpoint_every": 5,
-        "optimiser": OptimiserSettings(learning_rate=3e-3, warmup_steps=4),
-    }
-    return StageJob(**{**values, **changes})
 
 
 class Killed(BaseException):
@@ -50,7 +35,7 @@ def train(
     inputs = {"init": model, "train": corpus["train"], "valid": corpus["valid"]}
     made = job(
         "ernie_m.pretrain.camlm",
-        settings(**changes),
+        stage_job(**changes),
         inputs,
         OUTPUTS,
         folder=folder,
@@ -200,6 +185,6 @@ def test_masking_takes_ids_and_positions_from_the_checkpoint(model_file: Path) -
     from ernie_m.model.checkpoint import load
 
     shape = load(model_file).shape
-    masking = stage.masking_for(shape, settings().masking)
+    masking = stage.masking_for(shape, stage_job().masking)
     assert masking.mask_id == shape.vocabulary - 1
     assert masking.pair_positions == "reset"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ernie_m.config.hardware import HardwareSettings
-from ernie_m.config.pretrain import OptimiserSettings, Shares, StageJob
+from ernie_m.config.pretrain import OptimiserSettings, Shares
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save
 from ernie_m.model.encoder import LanguageModel
@@ -23,7 +23,7 @@ from ernie_m.training.batches import Sampler
 from ernie_m.training.engine import Engine
 from ernie_m.training.losses import TokenLosses
 from ernie_m.training.processes import Processes
-from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, write_corpus
+from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, stage_job, write_corpus
 
 CPU = torch.device("cpu")
 SHAPE = Architecture(VOCABULARY, 2, 16, 2, 32, 66, 0.0, 0.0, True, "reset", LANGUAGES, TOKENIZER)
@@ -147,15 +147,12 @@ def trained(
     """Curve and model of a short training by the stage's own command line."""
     folder.mkdir(parents=True)
     save(folder / "init.safetensors", model(), SHAPE, {"stage": "initialise"})
-    job = StageJob(
+    job = stage_job(
         objectives=Shares(mmlm=1, tlm=1, camlm=1),
         steps=8,
         batch_tokens=256,
-        row_length=32,
         evaluate_every=4,
-        evaluate_sentences=10,
         checkpoint_every=3,
-        optimiser=OptimiserSettings(learning_rate=3e-3, warmup_steps=4),
         hardware=HardwareSettings(num_threads=1, **hardware),
     )
     command = [sys.executable, "-m", "ernie_m.pretrain.camlm", "--settings", job.model_dump_json()]
