@@ -6,6 +6,9 @@ and of `XLMRobertaForMaskedLM` in its `Trainer` at the same size on the same sen
 inference; scaling. Writes its section of docs/benchmarks.md and ends with one line of JSON.
 
     make bench-engine
+
+With ``--large`` it measures instead what a training step of the large model holds in memory, on the
+CPU: some minutes and 15 GB.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import json
 import logging
 import multiprocessing
+import resource
 import statistics
 import subprocess
 import sys
@@ -49,7 +53,7 @@ from ernie_m.model.flops import training_flops
 from ernie_m.model.packing import pack
 from ernie_m.model.packing import sentences as documents_of
 from ernie_m.model.start import initialise
-from ernie_m.objectives.layout import BOS_ID, EOS_ID, PAD_ID, PAIR_SPECIALS
+from ernie_m.objectives.layout import BOS_ID, EOS_ID, FIRST_PIECE, PAD_ID, PAIR_SPECIALS
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.pretrain.backtranslate import generate
 from ernie_m.ragged import Ragged
@@ -153,7 +157,7 @@ def their_model(size: str, vocabulary: int) -> XLMRobertaForMaskedLM:
     return XLMRobertaForMaskedLM(config)
 
 
-def sampler(text: Text, objective: str, tokens: int, row: int = 128) -> Sampler:
+def sampler(text: Text | Noise, objective: str, tokens: int, row: int = 128) -> Sampler:
     """Batches of one objective."""
     masking = Masking(
         mask_id=text.vocabulary - 1,
@@ -178,7 +182,9 @@ def wait(device: torch.device) -> None:
 class Ours:
     """Our engine on one objective, measured step by step."""
 
-    def __init__(self, text: Text, size: str, objective: str, tokens: int, **hardware: Any) -> None:
+    def __init__(
+        self, text: Text | Noise, size: str, objective: str, tokens: int, **hardware: Any
+    ) -> None:
         self.sampler = sampler(text, objective, tokens, hardware.pop("row", 128))
         self.device = best_device()
         settings = HardwareSettings(num_threads=torch.get_num_threads(), **hardware)
@@ -417,6 +423,41 @@ def on_gpu(text: Text, device: torch.device) -> list[list[str]]:
     return rows
 
 
+class Noise:
+    """Sentences of random ids as long as rows of 512, by the vocabulary of XLM-R."""
+
+    vocabulary = 250_002
+
+    def texts(self) -> dict[str, Texts]:
+        """What MMLM draws from."""
+        ids = np.random.default_rng(1).integers(FIRST_PIECE, self.vocabulary - 1, (64, 510))
+        ragged = Ragged(ids.ravel(), np.arange(65) * 510)
+        return {"mmlm": Texts(ragged, None, np.array([[0, 0]]), np.array([64]), ("en",))}
+
+
+def memory_of_large() -> dict[str, float]:
+    """Peak in GiB of two steps of large, each of two passes of a row of 512 tokens; the second has
+    everything at once: weights, both moments, gradients and what a pass leaves."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ours = Ours(Noise(), "large", "mmlm", 1024, row=512, forward_tokens=512, recompute=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    parameters = sum(weight.numel() for weight in ours.engine.model.parameters())
+    return {"peak": peak / 2**20, "state": 16 * parameters / 2**30, "parameters": parameters / 1e6}
+
+
+def report_of_large(found: dict[str, float]) -> str:
+    """The section of the document."""
+    return (
+        f"By `python -m benchmarks.engine --large` on {machine()}, torch {torch.__version__}, "
+        "float32: a training step of 24 layers, width 1024 and 250,002 pieces "
+        f"({found['parameters']:.0f} million parameters), rows of 512 tokens, one a pass "
+        "(`forward_tokens: 512`), with `recompute: true`, reaches a peak of "
+        f"**{found['peak']:.1f} GiB** of resident memory; {found['state']:.1f} of these are "
+        "weights, gradients and the moments of AdamW. It was measured on the CPU: a GPU adds its "
+        "context, and with bfloat16 a copy of the weights in 16 bits."
+    )
+
+
 def measure(text: Text, small: Text, steps: int, times: int) -> tuple[dict[str, float], list]:
     """Everything but the GPU: figures by name, and the rows of scaling."""
     tokens = round(BATCH * float(np.mean([len(ids) + 2 for ids in text.mono])))
@@ -482,9 +523,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30, help="steps of a measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turns")
     parser.add_argument("--dry", action="store_true", help="leave docs/benchmarks.md as it is")
+    parser.add_argument("--large", action="store_true", help="memory of the large model instead")
     args = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logger.setLevel(logging.INFO)
+    if args.large:
+        found = memory_of_large()
+        if not args.dry:
+            write_section("large", report_of_large(found))
+        print(json.dumps({name: round(value, 4) for name, value in found.items()}))
+        return
     if not args.split.is_dir():
         sys.exit(f"error: {args.split} is not there.\n  -> Run `make reproduce` first.")
     with tempfile.TemporaryDirectory() as folder:
