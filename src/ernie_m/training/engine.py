@@ -26,7 +26,7 @@ from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import Packed, Scored
 from ernie_m.training.losses import LossSums, TokenLosses, objective_counts, step_loss
 from ernie_m.training.processes import Processes
-from ernie_m.training.schedule import adamw
+from ernie_m.training.schedule import adamw, update
 
 # Everything in one piece, as one process without sharding would have it.
 WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -112,13 +112,12 @@ class Engine:
 
     def update(self, rate: float) -> Tensor:
         """Clip, step at learning rate ``rate``, forget the gradients; the norm before clipping."""
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.optimiser.step()
+        norm = update(self.model, self.optimiser, self.clip_norm)
         for losses, scored in self._pending:
             self.sums.add(losses, scored)
-        self.forget()
+        self._pending.clear()
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def weights(self) -> dict[str, Tensor]:

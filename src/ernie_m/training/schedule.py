@@ -1,8 +1,8 @@
-"""Optimiser and learning-rate schedule."""
+"""Optimiser, learning-rate schedule and update, of pre-training and fine-tuning alike."""
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 
 from ernie_m.config.pretrain import OptimiserSettings
@@ -29,3 +29,12 @@ def adamw(model: nn.Module, settings: OptimiserSettings) -> AdamW:
         eps=settings.eps,
         fused=True,
     )
+
+
+def update(model: nn.Module, adam: AdamW, clip_norm: float) -> Tensor:
+    """Clip the gradients to ``clip_norm``, take the step and forget them; their norm before
+    clipping."""
+    norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    adam.step()
+    adam.zero_grad()
+    return norm

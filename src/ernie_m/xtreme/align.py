@@ -32,6 +32,7 @@ from ernie_m.model.encoder import Encoder, LanguageModel
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.batches import Texts
 from ernie_m.training.corpora import parallel_texts, read_shards
+from ernie_m.training.schedule import update
 from ernie_m.xtreme.layout import Reader
 from ernie_m.xtreme.optimiser import optimiser, rate, set_rate
 from ernie_m.xtreme.retrieval import layer_index, pooled, sentence_features
@@ -167,10 +168,8 @@ def train(
                 "Lower `xtreme.align.learning_rate`.",
             )
         losses.append(value.item())
-        adam.zero_grad()
         value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        adam.step()
+        update(model, adam, settings.clip_norm)
         if step == settings.steps or step in looks:
             reached = accuracy(model, valid, settings.validation_pairs)
             curve.append(

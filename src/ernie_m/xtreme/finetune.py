@@ -26,6 +26,7 @@ from ernie_m.job import Job, main
 from ernie_m.model import checkpoint
 from ernie_m.model.device import best_device
 from ernie_m.tokenizer.vocabulary import Tokenizer
+from ernie_m.training.schedule import update
 from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
 from ernie_m.xtreme.features import Features
 from ernie_m.xtreme.files import EXAMPLE, Line, each_line, language_of
@@ -120,10 +121,8 @@ class Finetuning:
             batch = features.batch(order)
             value = loss(self.task, self.model(batch), batch)
             losses.append(self._finite(value, step))
-            adam.zero_grad()
             value.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
-            adam.step()
+            update(self.model, adam, settings.clip_norm)
             if step + 1 in looks:
                 self._look(step + 1, float(np.mean(losses)), now)
                 losses = []
