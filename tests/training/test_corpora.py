@@ -4,12 +4,13 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ernie_m.ragged import Chained, Picked, Ragged
 from ernie_m.tokenizer.shards import Shard, write_shard
-from ernie_m.training import corpora
+from ernie_m.training import batches, corpora
 
 PARTS = st.lists(st.lists(st.lists(st.integers(0, 99), max_size=6)), min_size=1, max_size=4)
 SHA = "t" * 64
@@ -63,11 +64,18 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
     assert opened(3000) < opened(30) + 20_000  # six thousand kilobytes more in the files
 
 
-def test_words_are_counted_within_the_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("counted", [1_000_000, 100])
+def test_words_are_counted_within_the_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int
+) -> None:
+    monkeypatch.setattr(corpora, "COUNTED", counted)
+    monkeypatch.setattr(batches, "BLOCK", 64)
     paths = shards(tmp_path, ("en", "de"), 9)
     text = corpora.parallel_texts(corpora.read_shards(paths, 2, SHA), ["de", "en"], 4)
     counts = corpora.unigram_counts([text], 2, 100)
     assert text.target is not None
     for row, side in ((1, text.source), (0, text.target)):
-        tokens = np.concatenate([side[i] for i in range(len(side))])
+        tokens = np.concatenate(
+            [side[i] for i in range(0, len(side), max(1, len(side) // counted))]
+        )
         assert counts[row].tolist() == np.bincount(tokens, minlength=100).tolist()

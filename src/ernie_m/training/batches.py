@@ -60,11 +60,12 @@ class Texts:
         source, target = self.languages[class_of(self.sizes, index)].T
         return source, target if self.spoken is None else self.spoken[index].astype(np.int64)
 
-    def blocks(self, number: int) -> Iterator[Array]:
-        """Numbers of the sentences of class ``number``, as many at a time as fit any memory."""
+    def blocks(self, number: int, every: int = 1) -> Iterator[Array]:
+        """Numbers of every ``every``-th sentence of class ``number``, as many at a time as fit any
+        memory."""
         last = int(self.sizes[: number + 1].sum())
-        for first in range(last - int(self.sizes[number]), last, BLOCK):
-            yield np.arange(first, min(first + BLOCK, last))
+        for first in range(last - int(self.sizes[number]), last, BLOCK * every):
+            yield np.arange(first, min(first + BLOCK * every, last), every)
 
     @cached_property
     def mean_lengths(self) -> Array:

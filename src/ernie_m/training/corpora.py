@@ -15,6 +15,8 @@ from ernie_m.training.batches import Texts, class_of
 from ernie_m.training.pseudo import read_pseudo
 
 Array = np.ndarray
+# Sentences of a class that word frequencies are counted in: more change none of their digits shown.
+COUNTED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -124,15 +126,16 @@ def _matches(wanted: Array, keys: Array) -> tuple[Array, Array]:
 
 
 def unigram_counts(texts: Sequence[Texts], languages: int, vocabulary: int) -> Array:
-    """Training tokens by language and piece, ``[languages, vocabulary]``.
+    """Training tokens by language and piece, ``[languages, vocabulary]``, of at most
+    ``COUNTED`` sentences of each class, evenly spread.
 
     Pseudo tokens are a model's, not text; only texts whose sides are real should be given.
     """
     counts = np.zeros((languages, vocabulary), dtype=np.int64)
     for text in texts:
-        for number, rows in enumerate(text.languages):
-            for row, side in zip(rows, (text.source, text.target), strict=True):
-                if side is not None:
-                    for block in text.blocks(number):
+        for number, (size, rows) in enumerate(zip(text.sizes, text.languages, strict=True)):
+            for block in text.blocks(number, every=max(1, -(-int(size) // COUNTED))):
+                for row, side in zip(rows, (text.source, text.target), strict=True):
+                    if side is not None:
                         counts[row] += np.bincount(side.take(block).tokens, minlength=vocabulary)
     return counts

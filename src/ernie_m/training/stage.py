@@ -132,7 +132,6 @@ def _train_and_write(job: Job[StageJob], engine: Engine) -> None:
     tracked = live.attach(job.stage, job.instance)
     trainer, train = _trainer(job, engine, tracked.log)
     shape = engine.model.shape
-    unigram = _unigram(trainer.validation, train, shape)
     with exclusive(trainer.state.folder.with_suffix(".lock")):
         resumed = trainer.run()
     tracked.close()
@@ -148,6 +147,8 @@ def _train_and_write(job: Job[StageJob], engine: Engine) -> None:
     weights = engine.weights()
     save_weights(job.output("model"), weights, shape, {"stage": stage, "steps": str(done.step)})
     _write_curve(job.output("curves"), done.curve)
+    # Counting words takes a while where text is large: other processes must not wait for it.
+    unigram = _unigram(trainer.validation, train, shape)
     metrics = {
         "steps": done.step,
         "tokens": done.tokens,
