@@ -25,7 +25,7 @@ from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import NOT_SCORED, pack
 from ernie_m.objectives.layout import FIRST_PIECE, PAIR_SPECIALS
 from ernie_m.objectives.objectives import placeholders
-from ernie_m.ragged import Ragged
+from ernie_m.ragged import Picked, Ragged, Sequences
 from ernie_m.training import corpora
 from ernie_m.training.batches import class_of
 from ernie_m.training.pseudo import Pseudo, write_pseudo
@@ -101,13 +101,14 @@ def choose_targets(
 
 @torch.inference_mode()
 def generate(
-    model: LanguageModel, source: Ragged, language: Array, target: Array, ratio: float
+    model: LanguageModel, source: Sequences, language: Array, target: Array, ratio: float
 ) -> Ragged:
     """Pseudo tokens of each sentence: ``max(1, round(ratio * length))`` pieces, the likeliest at
     each placeholder, special tokens never. ``language`` and ``target`` are rows, int64 ``[n]``.
     """
-    counts = np.maximum(1, np.round(ratio * source.lengths).astype(np.int64))
-    total = source.lengths + counts + PAIR_SPECIALS
+    lengths = source.lengths_of(np.arange(len(source)))
+    counts = np.maximum(1, np.round(ratio * lengths).astype(np.int64))
+    total = lengths + counts + PAIR_SPECIALS
     offsets = np.concatenate([[0], np.cumsum(counts)])
     tokens = np.zeros(offsets[-1], dtype=np.int64)
     bucket = np.searchsorted(ROW_LENGTHS, total)
@@ -151,7 +152,7 @@ class Shape:
 
 def _fill(
     model: LanguageModel,
-    source: Ragged,
+    source: Sequences,
     counts: Array,
     languages: tuple[Array, Array],
     index: Array,
@@ -190,7 +191,7 @@ def run(job: Job[BacktranslateJob]) -> None:
     language = class_of(text.sizes, numbers)
     index, target = choose_targets(keys, language, targets_of(languages, settings), job.seed)
     keys, language = keys[index], language[index]
-    source = text.tokens.take(numbers[index])
+    source = Picked(text.tokens, numbers[index])
     tokens = generate(model, source, language, target, settings.placeholder_ratio)
     write_pseudo(job.output("pseudo"), Pseudo(keys, target, tokens))
     directions = np.stack([language, target], axis=1)
@@ -200,7 +201,7 @@ def run(job: Job[BacktranslateJob]) -> None:
         "stats",
         {
             "sentences": len(index),
-            "source_tokens": len(source.tokens),
+            "source_tokens": int(source.lengths_of(np.arange(len(source))).sum()),
             "pseudo_tokens": len(tokens.tokens),
             "directions": dict(zip(names, counts.tolist(), strict=True)),
         },
