@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
 from ernie_m.config.pretrain import OptimiserSettings, Shares, StageJob
 from ernie_m.job import Job
@@ -38,6 +39,7 @@ def stage_job(**changes: Any) -> StageJob:
         "evaluate_sentences": 10,
         "checkpoint_every": 5,
         "optimiser": OptimiserSettings(learning_rate=3e-3, warmup_steps=4),
+        "hardware": HardwareSettings(num_threads=1),
     }
     return StageJob(**{**values, **changes})
 
