@@ -1,14 +1,14 @@
 """From packed web text to packed shards through the real rules: memory, faults, shards, a kill.
 
-    python -m benchmarks.shards                     2 GB, some 40 minutes on two cores
+    make bench-shards                               2 GB, some 30 minutes on two free cores
     python -m benchmarks.shards --megabytes 40      the same in small
 
 Makes text in the shape of CC-100 in six languages, and pairs, out of the default run's text, with
-faults in known numbers (benchmarks/web.py). Snakemake takes it to packed shards three times: a
-tenth of it; all of it in one shard a language; all of it in four, killed with -9 in the middle and
-started again. Shown are the peak memory of each stage's jobs against the size of the text, the
-faults planted and counted, and whether shards and kill changed what was packed. Writes its section
-of docs/benchmarks.md; the last line is JSON.
+faults in known numbers (benchmarks/web.py). Snakemake takes it to packed shards: a tenth of it in
+one shard a language; the tenth, and all of it, in four, killed with -9 in the middle and started
+again; with `--one`, all of it in one shard a language too. Shown are the peak memory of each
+stage's jobs against the size of the text, the faults planted and counted, and whether shards and
+kill changed what was packed. Writes its section of docs/benchmarks.md; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ LINKED = ("Snakefile", "workflow", "profiles", "src", "envs")
 class Web:
     """The files of one size: registry rows, bytes of text, and what should become of it."""
 
+    name: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     size: int = 0
     planted: dict[str, Counter[str]] = field(default_factory=dict)
@@ -61,54 +62,57 @@ class Web:
         """Write one corpus."""
         written = web.write(path, source, size)
         languages = corpus.split("-")[1:]
-        self.rows.append(
-            {
-                "id": corpus,
-                "path": str(path),
-                "version": "1",
-                "filename": path.name,
-                "licence": "Apache-2.0",
-                "format": "cc100" if len(languages) == 1 else "bitext",
-                "languages": languages,
-                "text_bytes": written,
-                "home": "https://www.home-assistant.io",
-            }
-        )
+        form = "cc100" if len(languages) == 1 else "bitext"
+        self._row(corpus, path, form, languages, text_bytes=written)
         self.size += written
         self.planted[corpus], self.kept[corpus] = source.planted, source.kept
 
+    def add_vocabulary(self, path: Path) -> None:
+        """A ready SentencePiece model."""
+        self._row("pieces", path, "sentencepiece", LANGUAGES)
 
-def make_web(folder: Path, results: Path, size: int) -> Web:
+    def _row(
+        self, name: str, path: Path, form: str, languages: Sequence[str], **sizes: int
+    ) -> None:
+        facts = {
+            # A download is known by its name, and the tenth is not the whole.
+            "id": f"{self.name}-{name}",
+            "path": str(path),
+            "version": "1",
+            "filename": path.name,
+            "licence": "Apache-2.0",
+            "format": form,
+            "languages": list(languages),
+            "home": "https://www.home-assistant.io",
+        }
+        self.rows.append(facts | sizes)
+
+
+def make_web(folder: Path, name: str, results: Path, size: int) -> Web:
     """Text of about ``size`` bytes, an equal part in each language and half a part of pairs."""
+    made, part = Web(name), round(size / (len(LANGUAGES) + 0.5))
+    folder = folder / name
     folder.mkdir()
-    made, part = Web(), round(size / (len(LANGUAGES) + 0.5))
     for code, page in web.pages(results / "corpora_split", LANGUAGES).items():
         made.add(f"mono-{code}", folder / f"{code}.txt.xz", page, part)
     pairs = web.pairs(results / "corpora_split", *PAIR.split("-"))
     made.add(f"parallel-{PAIR}", folder / f"{PAIR}.tsv.xz", pairs, part // 2)
+    made.add_vocabulary(results / "tokenizer_train/spm.model")
     return made
 
 
 class Run:
     """One run of the rules, in a folder that has the repository's."""
 
-    def __init__(self, folder: Path, name: str, text: Web, tokenizer: Path, shards: int) -> None:
+    def __init__(self, folder: Path, name: str, text: Web, shards: int) -> None:
         self.folder, self.name, self.text = folder, name, text
         self.results = folder / "results" / name
-        ready = {
-            **text.rows[0],
-            "id": "pieces",
-            "path": str(tokenizer),
-            "filename": "spm.model",
-            "format": "sentencepiece",
-            "languages": list(LANGUAGES),
-        }
-        largest = max(row["text_bytes"] for row in text.rows)
+        largest = max(row.get("text_bytes", 0) for row in text.rows)
         config = {
             "run": name,
             "corpora": {
-                "registry": f"{name}-corpora.yaml",
-                "datasets": [row["id"] for row in [*text.rows, ready]],
+                "registry": f"{text.name}.yaml",
+                "datasets": [row["id"] for row in text.rows],
                 "languages": list(LANGUAGES),
                 "pairs": [PAIR],
                 "clean": {"min_chars": 10, "min_script_share": 0.5},
@@ -117,10 +121,7 @@ class Run:
             "tokenizer": {"encode": {"max_tokens": 510}},
             "xtreme": {"tasks": []},
         }
-        # A download is known by its name, and the tenth is not the whole.
-        rows = [row | {"id": f"{name}-{row['id']}"} for row in [*text.rows, ready]]
-        config["corpora"]["datasets"] = [row["id"] for row in rows]
-        (folder / f"{name}-corpora.yaml").write_text(yaml.safe_dump(rows))
+        (folder / f"{text.name}.yaml").write_text(yaml.safe_dump(text.rows))
         (folder / "config" / f"{name}.yaml").write_text(yaml.safe_dump(config))
 
     def start(self) -> subprocess.Popen:
@@ -147,11 +148,12 @@ class Run:
             raise SystemExit((self.folder / f"{self.name}.log").read_text()[-3000:])
         return time.monotonic() - started
 
-    def kill(self, when: Callable[[], bool]) -> int:
-        """Start, kill the whole group with -9 as soon as ``when`` holds; returns how many jobs had
-        ended."""
+    def kill(self) -> int:
+        """Start, and kill the whole group with -9 once half of the shards are filtered; returns how
+        many jobs had ended."""
         process = self.start()
-        while not when():
+        half = 2 * len(self.text.planted)
+        while len(list(self.results.glob("corpora_filter/*/*/record.json"))) < half:
             if process.poll() is not None:
                 raise SystemExit("the run ended before it could be killed")
             time.sleep(0.2)
@@ -212,12 +214,6 @@ class Run:
         return hashlib.sha256(b"".join(own.digest() for own in sums)).hexdigest()
 
 
-def halfway(run: Run) -> bool:
-    """Whether half of the shards are filtered."""
-    done = len(list(run.results.glob("corpora_filter/*/*/record.json")))
-    return done >= 2 * len(run.text.planted)
-
-
 def check(run: Run) -> dict[str, dict[str, list[int]]]:
     """Planted and counted, by corpus and reason; ``kept`` is what is left."""
     found = {}
@@ -236,84 +232,116 @@ def prepare(folder: Path) -> None:
     shutil.copytree("config", folder / "config")
 
 
-def measure(folder: Path, results: Path, size: int) -> dict[str, Any]:
-    """All three runs."""
+def measure(folder: Path, results: Path, size: int, one: bool) -> dict[str, Any]:
+    """All runs; ``one`` asks for the one of all text in one shard a language."""
     prepare(folder)
-    tokenizer = results / "tokenizer_train/spm.model"
-    tenth = Run(folder, "tenth", make_web(folder / "tenth", results, size // 10), tokenizer, 1)
-    logger.info("a tenth: %.0f s", tenth.finish())
-    text = make_web(folder / "whole", results, size)
-    logger.info("%d bytes of text", text.size)
-    four = Run(folder, "four", text, tokenizer, 4)
-    ended = four.kill(lambda: halfway(four))
-    logger.info("killed after %d jobs", ended)
-    seconds = {"rest after the kill": four.finish()}
-    logger.info("four shards: %s", seconds)
-    one = Run(folder, "one", text, tokenizer, 1)
-    seconds["one shard"] = one.finish()
-    digests = {run.name: run.digests() for run in (one, four)}
+    tenth, whole = (
+        make_web(folder, *given)
+        for given in (("tenth", results, size // 10), ("whole", results, size))
+    )
+    runs = [Run(folder, "tenth", tenth, 1), Run(folder, "tenth_four", tenth, 4)]
+    runs += [Run(folder, "whole_four", whole, 4)]
+    runs += [Run(folder, "whole", whole, 1)] if one else []
+    killed = {}
+    for run in runs:
+        killed[run.name] = run.kill() if run.name.endswith("_four") else None
+        logger.info("%s: %.0f s", run.name, run.finish())
+    return summary(runs, killed)
+
+
+def summary(runs: Sequence[Run], killed: Mapping[str, int | None]) -> dict[str, Any]:
+    """What was seen in finished runs, by run."""
     return {
-        "bytes": {"tenth": tenth.text.size, "whole": text.size},
-        "costs": {run.name: run.costs() for run in (tenth, one, four)},
-        "faults": {run.name: check(run) for run in (tenth, one, four)},
-        "ended_before_kill": ended,
-        "jobs": len(four.records()),
-        "seconds": seconds,
-        "same_content": digests["one"] == digests["four"],
-        "digests": digests,
+        run.name: {
+            "bytes": run.text.size,
+            "costs": run.costs(),
+            "faults": check(run),
+            "jobs": len(run.records()),
+            "jobs_before_kill": killed[run.name],
+            "digests": run.digests(),
+        }
+        for run in runs
     }
 
 
 def section(found: dict[str, Any]) -> str:
     """The section of docs/benchmarks.md."""
-    costs, sizes = found["costs"], found["bytes"]
+    large = found["whole_four"]
     rows = [
         [
             stage.replace("_", ".", 1),
-            f"{sizes['whole'] / costs['one'][stage]['cpu_seconds'] / 1e6:.1f}",
-            f"{costs['one'][stage]['bytes_written'] / sizes['whole']:.2f}",
-            *(f"{costs[name][stage]['peak_mib']:,.0f}" for name in ("tenth", "one", "four")),
+            f"{large['bytes'] / large['costs'][stage]['cpu_seconds'] / 1e6:.1f}",
+            f"{large['costs'][stage]['bytes_written'] / large['bytes']:.3f}",
+            *(f"{run['costs'][stage]['peak_mib']:,.0f}" for run in found.values()),
         ]
         for stage in STAGES
     ]
-    header = [
-        *("stage", "MB of text per CPU second", "bytes written a byte of text"),
-        f"peak MiB, {sizes['tenth'] / 1e9:.1f} GB",
-        f"{sizes['whole'] / 1e9:.1f} GB in one shard",
-        "in four shards",
-    ]
-    faults: dict[str, Counter[str]] = {"planted": Counter(), "counted": Counter()}
-    for corpus in found["faults"]["four"].values():
-        for reason, (planted, counted) in corpus.items():
-            faults["planted"][reason] += planted
-            faults["counted"][reason] += counted
-    lines = [
-        [reason, *(f"{faults[name][reason]:,}" for name in faults)]
-        for reason in sorted(faults["planted"] | faults["counted"])
-    ]
-    exact = all(
-        planted == counted
-        for run in found["faults"].values()
-        for corpus in run.values()
-        for planted, counted in corpus.values()
-    )
-    peak = max(cost["peak_mib"] for run in costs.values() for cost in run.values())
+    shards = {name: "four shards" if name.endswith("_four") else "one shard" for name in found}
+    sizes = [f"{_size(found, name)}, {shards[name]}" for name in found]
+    header = ["stage", "MB of text per CPU second", "bytes written a byte", *sizes]
+    peak = max(cost["peak_mib"] for run in found.values() for cost in run["costs"].values())
     return "\n\n".join(
         [
-            f"By `make bench-shards` on {machine()}: {sizes['whole'] / 1e9:.2f} GB of text in the "
+            f"By `make bench-shards` on {machine()}: {large['bytes'] / 1e9:.2f} GB of text in the "
             f"shape of CC-100, in {len(LANGUAGES)} languages and a corpus of pairs, from `.txt.xz` "
-            "to packed shards by Snakemake. Peaks are those of the largest job of a stage.",
+            "to packed shards by Snakemake. The right-hand columns are the peak memory in MiB of "
+            "the largest job of a stage.",
             table(header, rows),
-            f"The largest peak is {peak:,.0f} MiB. The run in four shards was killed with -9 after "
-            f"{found['ended_before_kill']} of {found['jobs']} jobs and started again; what it "
-            f"packed is {'the same as' if found['same_content'] else 'NOT the same as'} that of "
-            "the run in one shard a language, which was not killed, by SHA-256 of keys, lengths "
-            "and tokens.",
-            f"Faults, in all corpora together; planted and counted are "
-            f"{'equal' if exact else 'NOT equal'} in each corpus of each run:",
-            table(["reason", "planted", "counted"], lines),
+            f"The largest peak is {peak:,.0f} MiB. {_kills(found)} {_same(found)}",
+            f"Faults in the {large['bytes'] / 1e9:.2f} GB, in all corpora together; planted and "
+            f"counted are {'equal' if exact(found) else 'NOT equal'} in each corpus of each run:",
+            _faults(large),
         ]
     )
+
+
+def exact(found: dict[str, Any]) -> bool:
+    """Whether everything planted was counted, and nothing else."""
+    return all(
+        planted == counted
+        for run in found.values()
+        for corpus in run["faults"].values()
+        for planted, counted in corpus.values()
+    )
+
+
+def _size(found: dict[str, Any], name: str) -> str:
+    return f"{found[name]['bytes'] / 1e9:.1f} GB"
+
+
+def _kills(found: dict[str, Any]) -> str:
+    killed = [
+        f"{run['jobs_before_kill']} of {run['jobs']} jobs ({_size(found, name)})"
+        for name, run in found.items()
+        if run["jobs_before_kill"] is not None
+    ]
+    return (
+        f"Runs in four shards were killed with -9 after {' and '.join(killed)}, and started again."
+    )
+
+
+def _same(found: dict[str, Any]) -> str:
+    said = []
+    for name in ("tenth", "whole"):
+        if name in found:
+            same = found[name]["digests"] == found[f"{name}_four"]["digests"]
+            said.append(
+                f"What was packed of the {_size(found, name)} in four shards with a "
+                f"kill is {'the same as' if same else 'NOT the same as'} in one shard without, by "
+                "SHA-256 of keys, lengths and tokens."
+            )
+    return " ".join(said)
+
+
+def _faults(run: dict[str, Any]) -> str:
+    planted: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
+    for corpus in run["faults"].values():
+        for reason, (one, other) in corpus.items():
+            planted[reason] += one
+            counted[reason] += other
+    lines = [[reason, f"{planted[reason]:,}", f"{counted[reason]:,}"] for reason in sorted(planted)]
+    return table(["reason", "planted", "counted"], lines)
 
 
 def main() -> None:
@@ -324,6 +352,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=2000, help="size of the text (2000)")
     parser.add_argument("--results", type=Path, default=Path("results/default"), help="a run")
     parser.add_argument("--folder", type=Path, help="where to work (a temporary folder)")
+    parser.add_argument("--one", action="store_true", help="all text in one shard too")
     parser.add_argument("--no-section", action="store_true", help="leave docs/ as it is")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -333,7 +362,7 @@ def main() -> None:
     if given.folder:
         given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-shards-", dir=given.folder) as name:
-        found = measure(Path(name), results, round(given.megabytes * 1e6))
+        found = measure(Path(name), results, round(given.megabytes * 1e6), given.one)
     text = section(found)
     print(text)
     if not given.no_section:

@@ -194,6 +194,14 @@ def write(path: Path, source: Page | Pairs, size: int) -> int:
     return written
 
 
+def once(split: Path, code: str) -> list[str]:
+    """Paragraphs of five sentences in which every sentence of a language stands once."""
+    (texts,) = read_table(split / f"rows-train-{code}.parquet", ["text"])
+    shuffled = sorted(set(texts))
+    random.Random(code).shuffle(shuffled)
+    return [" ".join(shuffled[at : at + 5]) for at in range(0, len(shuffled), 5)]
+
+
 def pages(split: Path, languages: Sequence[str], seed: int = 1) -> dict[str, Page]:
     """The pages of each language, from the tables ``rows-train-*`` of a finished run."""
     pools = {code: sentences(split / f"rows-train-{code}.parquet", code) for code in languages}

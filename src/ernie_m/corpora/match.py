@@ -8,9 +8,7 @@ later one is dropped. Neither depends on how the corpus is divided into shards.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,6 @@ import pyarrow as pa
 
 from ernie_m.config.corpora import MatchRules
 from ernie_m.corpora.documents import document_shingles
-from ernie_m.corpora.duplicates import jaccard
 from ernie_m.corpora.fingerprints import firsts, parts
 from ernie_m.corpora.streams import ArrowWriter
 from ernie_m.corpora.text import comparable
@@ -28,40 +25,59 @@ logger = logging.getLogger(__name__)
 
 Array = np.ndarray
 SCHEMA = pa.schema([("position", pa.uint64())])
-# Blocks, documents and verdicts that are remembered, since likenesses come in families.
-_BLOCKS, _DOCUMENTS, _VERDICTS = 16, 4_000, 500_000
+# Pairs of documents that are compared at once. For them every block is read once at most, and
+# shingles of twice as many documents are in memory, some kilobytes each.
+PAIRS = 20_000
 
 
 class Documents:
-    """The shingles of any document of a corpus, by the position of its first row."""
+    """The shingles of any documents of a corpus, by the position of their first row."""
 
     def __init__(self, paths: Sequence[Path], language: str) -> None:
         self._language = language
-        self._places: list[tuple[int, Path, int]] = []  # first position of each block that has rows
+        places: list[tuple[int, Path, int]] = []  # first position of each block that has rows
         for path in paths:
             with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
                 for index in range(file.num_record_batches):
                     positions = file.get_batch(index).column(0)
                     if len(positions):
-                        self._places.append((positions[0].as_py(), path, index))
-        self._places.sort(key=lambda place: place[0])
-        self._block = lru_cache(_BLOCKS)(self._read)
-        self.shingles = lru_cache(_DOCUMENTS)(self._shingles)
+                        places.append((positions[0].as_py(), path, index))
+        self._places = sorted(places, key=lambda place: place[0])
+        self._firsts = np.array([place[0] for place in self._places], dtype=np.uint64)
 
-    def _read(self, number: int) -> tuple[Array, list[str], list[str]]:
+    def shingles(self, positions: Array) -> dict[int, Array]:
+        """64-bit hashes of each document's shingles, sorted; ``positions`` are sorted. The hashes
+        are this process's own."""
+        found: dict[int, Array] = {}
+        blocks = np.searchsorted(self._firsts, positions, side="right") - 1
+        for number in np.unique(blocks).tolist():
+            found |= self._of_block(number, positions[blocks == number])
+        return found
+
+    def _of_block(self, number: int, wanted: Array) -> dict[int, Array]:
         _, path, index = self._places[number]
         with pa.OSFile(str(path), "rb") as source, pa.ipc.open_file(source) as file:
             batch = file.get_batch(index)
-            positions = batch.column("position").to_numpy(zero_copy_only=False).copy()
-            return positions, batch.column("group").to_pylist(), batch.column("text").to_pylist()
+            positions = batch.column("position").to_numpy(zero_copy_only=False)
+            groups, texts = (batch.column(name).to_pylist() for name in ("group", "text"))
+        starts = np.searchsorted(positions, wanted).tolist()
+        return {
+            position: self._hashes(groups, texts, start)
+            for position, start in zip(wanted.tolist(), starts, strict=True)
+        }
 
-    def _shingles(self, position: int) -> set[str]:
-        number = bisect_right(self._places, position, key=lambda place: place[0]) - 1
-        positions, groups, texts = self._block(number)
-        first = last = int(np.searchsorted(positions, np.uint64(position)))
+    def _hashes(self, groups: Sequence[str], texts: Sequence[str], first: int) -> Array:
+        last = first
         while last < len(groups) and groups[last] == groups[first]:
             last += 1
-        return document_shingles(self._language, map(comparable, texts[first:last]))
+        own = document_shingles(self._language, map(comparable, texts[first:last]))
+        return np.unique(np.fromiter(map(hash, own), dtype=np.int64, count=len(own)))
+
+
+def similarity(one: Array, other: Array) -> float:
+    """Jaccard similarity of two sets, given as sorted arrays without repetitions."""
+    shared = len(np.intersect1d(one, other, assume_unique=True))
+    return shared / max(len(one) + len(other) - shared, 1)
 
 
 def repeated_rows(paths: Sequence[Path], target: Path) -> int:
@@ -81,18 +97,21 @@ def repeated_documents(
     """Write the positions of documents that nearly repeat an earlier one; returns their number,
     where a document that several bands have found counts several times."""
 
-    @lru_cache(_VERDICTS)
-    def alike(one: int, other: int) -> bool:
-        return jaccard(documents.shingles(one), documents.shingles(other)) >= threshold
-
     count = 0
     with ArrowWriter(target, SCHEMA) as writer:
         for fingerprints, positions in parts(paths):
             first = firsts(fingerprints, positions)
             later = first != positions
-            # In the order of positions, because documents that lie together are read together.
             pairs = np.unique(np.stack([first[later], positions[later]], axis=1), axis=0)
-            found = {other for one, other in pairs.tolist() if alike(one, other)}
+            found: set[int] = set()
+            for start in range(0, len(pairs), PAIRS):
+                some = pairs[start : start + PAIRS]
+                known = documents.shingles(np.unique(some))
+                found.update(
+                    other
+                    for one, other in some.tolist()
+                    if similarity(known[one], known[other]) >= threshold
+                )
             writer.write({"position": np.array(sorted(found), dtype=np.uint64)})
             count += len(found)
     return count
