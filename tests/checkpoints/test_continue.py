@@ -5,17 +5,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 from transformers import XLMRobertaForMaskedLM
 
 from ernie_m.config.load import read
 from ernie_m.corpora.tables import write_table
 from ernie_m.errors import UserError
+from ernie_m.job import Job
 from ernie_m.lineage.slices import settings_of
+from ernie_m.model.attention import Table
 from ernie_m.model.checkpoint import load
 from ernie_m.pretrain import backtranslate, initialise
 from ernie_m.tokenizer import encode, train
 from ernie_m.tokenizer.vocabulary import Tokenizer
-from ernie_m.training.stage import train_stage
+from ernie_m.training.losses import TokenLosses
+from ernie_m.training.stage import sampler_of, texts_of, train_stage
 from tests.corpora.synthetic import run_stage
 
 from .conftest import padded, states, text
@@ -28,7 +32,8 @@ PAIRS = ("en-de", "en-ru")
 def config(tmp_path_factory):
     """config/tiny.yaml in the shape of the source, with fewer languages."""
     overlay = tmp_path_factory.mktemp("config") / "mine.yaml"
-    shape = {"width": 32, "heads": 4, "ffn": 64, "max_positions": 130, "dropout": 0.0}
+    shape = {"width": 32, "heads": 4, "ffn": 64, "max_positions": 130}
+    shape |= {"dropout": 0.0, "pair_positions": "continuous"}
     corpora = {"languages": list(LANGUAGES), "pairs": list(PAIRS)}
     overlay.write_text(json.dumps({"model": shape, "corpora": corpora}))
     return read("config/tiny.yaml", overlay)
@@ -104,6 +109,32 @@ def test_step_0_is_the_source(started, source, folder) -> None:
         torch.testing.assert_close(
             found[number, : len(ids)], hidden[-1][number], rtol=0.0, atol=1e-5
         )
+
+
+def test_the_loss_of_step_0_is_the_source_s(config, started, shards, source) -> None:
+    """On the first batch of stage 1, where XLM-R's classes can read it: no streams."""
+    model, settings = load(started).eval(), settings_of(config, "pretrain_camlm", "ernie_m")
+    paths = {name: list(map(Path, files)) for name, files in shards.items()}
+    job = Job("ernie_m.pretrain.camlm", "ernie_m", settings, 1, 1, paths, {})
+    batch = sampler_of(job, model.shape, texts_of(job, model.shape, "train")).batch(0)
+    scored = batch.scored()
+    whole = Tokenizer(source / "sentencepiece.bpe.model")
+    names = [whole.piece(row) for row in range(whole.size)]
+    own = Tokenizer(started.with_name("spm.model"))
+    kept = torch.tensor([names.index(own.piece(row)) for row in range(own.size)])
+    oracle = XLMRobertaForMaskedLM.from_pretrained(source).eval()
+    theirs = torch.full(batch.ids.shape, float("nan"))
+    with torch.no_grad():
+        ours = TokenLosses(model)(batch, scored)
+        for row, start, length in zip(batch.rows, batch.starts, batch.lengths, strict=True):
+            place = (row, slice(start, start + length))
+            if batch.tables[row, start] in (Table.ONE_SENTENCE, Table.EVERYTHING):
+                logits = oracle(kept[batch.ids[place]].unsqueeze(0)).logits[0, :, kept]
+                theirs[place] = cross_entropy(logits, batch.labels[place], reduction="none")
+    found = theirs.flatten()[scored.where]
+    both = found.isfinite()
+    assert both.sum() > 100
+    torch.testing.assert_close(ours[both], found[both], rtol=0.0, atol=1e-5)
 
 
 def test_both_stages_train_on_from_it(config, started, shards, folder, monkeypatch) -> None:

@@ -112,6 +112,19 @@ def test_every_record_is_in_the_file_for_git_as_it_is(run):
     assert all(json.loads(line) in records for line in lines)
 
 
+def test_a_run_that_starts_from_a_checkpoint_says_so(run):
+    alone = write(run)["report"]
+    path = Path("results/default/pretrain_initialise/ernie_m/record.json")
+    record = json.loads(path.read_text())
+    source = {"path": "xlmr/model.safetensors", "sha256": "ab" * 32, "bytes": 1}
+    record["facts"]["inputs"]["source"] = [source]
+    path.write_text(json.dumps(record))
+    page = write(run)["report"]
+    assert "xlmr/model.safetensors, sha256 abababababab;" in page and "xlmr" not in alone
+    assert "Random weights" in alone and "Random weights" not in page
+    check_page(page)
+
+
 def test_losses_go_on_from_stage_to_stage(run):
     rows = list(csv.DictReader(write(run)["losses"].splitlines()))
     assert [row["stage"] for row in rows] == ["camlm"] * 31 + ["btmlm"] * 31

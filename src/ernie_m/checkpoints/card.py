@@ -72,7 +72,15 @@ def _front(subject: Subject, evidence: Evidence) -> list[str]:
     ]
 
 
-def _about(subject: Subject) -> list[str]:
+def _start(evidence: Evidence) -> list[str]:
+    if evidence.start is None:
+        return []
+    path, sha256 = evidence.start["path"], evidence.start["sha256"]
+    words = f"Pre-training went on from `{path}` (sha256 `{sha256}`)"
+    return ["", f"{words}, whose scores are called untrained below."]
+
+
+def _about(subject: Subject, evidence: Evidence) -> list[str]:
     shape = subject.shape
     made = f"`{subject.stage}` ({subject.instance})" if subject.stage else "an unknown job"
     what = f"fine-tuned on {subject.task.name}" if subject.task else "pre-trained"
@@ -84,6 +92,7 @@ def _about(subject: Subject) -> list[str]:
         f"{shape.vocabulary:,} pieces, {subject.parameters:,} parameters.",
         "",
         f"Exported from `{subject.origin}` (sha256 `{subject.sha256}`), made by {made}.",
+        *_start(evidence),
     ]
 
 
@@ -151,7 +160,7 @@ def _scores(subject: Subject, evidence: Evidence) -> list[str]:
         name = table.task + (" (stand-in)" if table.standin else "")
         rows.append([name, table.metric_name, *cells, _verdict(own.value, *others)])
     if not rows:
-        return ["It was not evaluated, or its scores were not at hand."]
+        return ["No average is at hand: it was not evaluated, or on too few examples."]
     head = ["task", "metric", "this", "untrained", "best baseline", "verdict"]
     return [
         "Means over languages, in percent. The verdict asks for more than "
@@ -242,7 +251,7 @@ def card(subject: Subject, evidence: Evidence) -> str:
         ],
         "Citation": ["```bibtex", PAPER, "```"],
     }
-    lines = [*_front(subject, evidence), "", *_about(subject)]
+    lines = [*_front(subject, evidence), "", *_about(subject, evidence)]
     for title, content in sections.items():
         lines += ["", f"## {title}", "", *content]
     return "\n".join(lines) + "\n"

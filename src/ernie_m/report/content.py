@@ -13,7 +13,13 @@ from typing import Any
 from markupsafe import Markup
 
 from ernie_m.report import figures, graph, training
-from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES, Choice
+from ernie_m.report.deviations import (
+    DEVIATIONS,
+    FROM_CHECKPOINT,
+    FROM_NOTHING,
+    OPEN_CHOICES,
+    Choice,
+)
 from ernie_m.report.evidence import SHARED, Evidence, Record
 from ernie_m.report.scores import MAIN_ARM, STAGES, Table, readable
 
@@ -54,6 +60,7 @@ def summary(
             evidence.paths("tokenizer_train", "stats"),
         ),
         ("Encoder", _encoder(shape, trained), trained[-1].paths[:1] if trained else []),
+        ("Start", _start(evidence), []),
     ]
     for stage in trained:
         settings = stage.record["facts"]["settings"]
@@ -70,6 +77,13 @@ def _encoder(shape: dict[str, Any], trained: list[training.Trained]) -> str:
     size = trained[-1].metrics.get("parameters") if trained else None
     words = f"{shape['layers']} layers, width {shape['width']}, {shape['heads']} heads"
     return words + (f", {count(size)} parameters" if size else "")
+
+
+def _start(evidence: Evidence) -> str:
+    if evidence.start is None:
+        return ""
+    name, digest = evidence.start["path"], evidence.start["sha256"][:12]
+    return f"{name}, sha256 {digest}; “untrained” below means as these weights came"
 
 
 def circumstances(evidence: Evidence) -> list[tuple[str, str]]:
@@ -342,7 +356,9 @@ def sources(evidence: Evidence) -> list[dict[str, Any]]:
 
 def choices(evidence: Evidence) -> list[dict[str, Any]]:
     """Deviations and open choices with the values that this run used."""
-    groups = (("Deviations", DEVIATIONS), ("What the paper leaves open", OPEN_CHOICES))
+    started = {FROM_NOTHING: FROM_CHECKPOINT} if evidence.start else {}
+    deviations = [started.get(choice, choice) for choice in DEVIATIONS]
+    groups = (("Deviations", deviations), ("What the paper leaves open", OPEN_CHOICES))
     return [
         {"name": name, "rows": [(choice, _values(evidence, choice)) for choice in group]}
         for name, group in groups

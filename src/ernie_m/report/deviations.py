@@ -20,6 +20,21 @@ class Choice:
     settings: tuple[tuple[str, str], ...] = ()
 
 
+FROM_NOTHING = Choice(
+    "Starting point",
+    "The weights of XLM-R, and its vocabulary of 250,002 pieces.",
+    "Random weights and a vocabulary of its own, both made from this text.",
+    (("tokenizer_train", "vocabulary_size"),),
+)
+# In its place where `init` names a checkpoint.
+FROM_CHECKPOINT = Choice(
+    FROM_NOTHING.topic,
+    FROM_NOTHING.paper,
+    "The weights and the vocabulary of the checkpoint that is named under Run; with `trim`, the "
+    "pieces that this text uses.",
+    (("tokenizer_train", "trim"),),
+)
+
 DEVIATIONS: tuple[Choice, ...] = (
     Choice(
         "Text",
@@ -29,12 +44,7 @@ DEVIATIONS: tuple[Choice, ...] = (
         "Its keys make it parallel; parallel and monolingual parts share no meaning.",
         (("corpora_split", "languages"), ("corpora_split", "mono_share")),
     ),
-    Choice(
-        "Starting point",
-        "The weights of XLM-R, and its vocabulary of 250,002 pieces.",
-        "Random weights and a vocabulary of its own, both made from this text.",
-        (("tokenizer_train", "vocabulary_size"),),
-    ),
+    FROM_NOTHING,
     Choice(
         "Size",
         "Base: 12 layers of width 768; large: 24 of 1,024.",

@@ -130,6 +130,14 @@ class Evidence:
         return ""
 
     @cached_property
+    def start(self) -> dict[str, Any] | None:
+        """The weights of others that pre-training starts from, as their reader recorded them."""
+        for record in self.jobs("pretrain_initialise"):
+            for file in record["facts"]["inputs"].get("source", []):
+                return file
+        return None
+
+    @cached_property
     def edges(self) -> set[tuple[str, str]]:
         """Which stage reads files of which: (maker, reader)."""
         return {
