@@ -17,7 +17,7 @@ STAGES = MILESTONE.keys()  # those of the default run
 def node(config, stage, instance):
     """A job as far as its keys are concerned."""
     settings = settings_of(config, stage, instance).model_dump(mode="json")
-    facts = {"settings": settings, "seed": seed_of(config, stage, instance)}
+    facts = {"settings": settings, "seed": seed_of(config, stage, instance), "inputs": {}}
     return Node("", {"stage": stage, "instance": instance, "facts": facts})
 
 

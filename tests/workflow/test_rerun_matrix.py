@@ -147,6 +147,14 @@ def test_impact_of_a_line_is_what_a_dry_run_plans(tiny, monkeypatch, path, expec
     assert foretold(tiny, monkeypatch, path) == expected
 
 
+def test_a_checkpoint_to_start_from(tiny, monkeypatch, tmp_path):
+    for name in ("config.json", "model.safetensors", "sentencepiece.bpe.model"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    with tiny.configured(init=str(tmp_path)):
+        assert set(tiny.planned()) == FROM_TOKENIZER
+    assert foretold(tiny, monkeypatch, "init") == FROM_TOKENIZER
+
+
 def test_only_the_arm_that_changed_is_trained_anew(tiny):
     config = yaml.safe_load((tiny.path / "config/config.yaml").read_text(encoding="utf-8"))
     variant = config["variants"]["mmlm_tlm"]

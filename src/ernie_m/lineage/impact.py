@@ -19,11 +19,11 @@ from ernie_m.lineage.audit import add_configuration, layers_for
 from ernie_m.lineage.digest import SOURCE, code_facts
 from ernie_m.lineage.graph import Graph, Node, read_graph
 from ernie_m.lineage.keys import Layers, keys_of
+from ernie_m.lineage.slices import SLICES
 
 NUMBERS = ("scores", "metrics")  # outputs whose JSON files hold numbers
 DECIDES = (
     "run",
-    "init",
     "variants",
     "corpora.datasets",
     "xtreme.tasks",
@@ -122,7 +122,8 @@ def _text(what: str, direct: int, nodes: Sequence[Node], full: bool) -> Iterator
     stages: dict[str, list[str]] = {}
     for node in nodes:
         stages.setdefault(node.stage, []).append(node.instance)
-    for stage, instances in stages.items():
+    for stage in (stage for stage in SLICES if stage in stages):
+        instances = sorted(stages[stage])
         most = len(instances) if full else 3
         yield f"  {stage:<24} {len(instances):>3}   {words.few(instances, most)}".rstrip()
     yield ""

@@ -60,6 +60,8 @@ WITH_ARM = frozenset(
         *("xtreme_align", "xtreme_finetune", "xtreme_predict", "xtreme_sweep"),
     }
 )
+# Stages that read the files of the checkpoint that `init` names.
+STARTING = frozenset({"tokenizer_train", "pretrain_initialise"})
 # Settings that are no key: the shards of a corpus follow from its rows of the registry, and what
 # an export is of is in the name of its job.
 DERIVED = {
@@ -139,11 +141,19 @@ def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, An
             continue
         key = _place(node, name)
         found[next(_overrides(node, name, key, chosen or {}), key)] = value
+    if node.stage in STARTING:
+        found["init"] = _init(node)
     if node.stage in SEEDED:
         found["seed"] = node.record["facts"]["seed"]
     elif node.stage in REPEATED:
         found["xtreme.seeds"] = node.record["facts"]["seed"]
     return found
+
+
+def _init(node: Node) -> str:
+    """The folder whose files a job started from, empty when it started from nothing."""
+    files = node.record["facts"]["inputs"].get("source", [])
+    return str(Path(files[0]["path"]).parent) if files else ""
 
 
 @dataclass(frozen=True)
