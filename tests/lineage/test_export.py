@@ -11,10 +11,12 @@ from openlineage.client.event_v2 import RunState
 from prov.model import ProvDocument, ProvGeneration, ProvUsage
 
 from ernie_m import cli
+from ernie_m.config.load import read
+from ernie_m.lineage.digest import file_sha256
 from ernie_m.lineage.export import events
 from ernie_m.lineage.export.command import pedigree
 
-from .conftest import CLEAN, ROOT, ROWS, STATS, WHEEL
+from .conftest import CLEAN, ROOT, ROWS, STATS, WHEEL, finish
 from .crates import graph, issues
 
 PREFIXES = """
@@ -92,6 +94,35 @@ def test_what_the_crate_names_is_there(metadata):
         assert Path(entity["@id"]).is_file(), entity["@id"]
     known = {entity["@id"] for entity in metadata["@graph"]}
     assert len(known) == len(metadata["@graph"])
+
+
+def test_a_checkpoint_from_elsewhere_is_described(sources, tmp_path_factory):
+    """It need not lie in the crate, so it stands there by its digest."""
+    weights = Path("xlmr/model.safetensors")
+    weights.parent.mkdir()
+    weights.write_text("weights")
+    made = "results/tiny/tokenizer_train/spm.model"
+    inputs = {"text": [CLEAN], "source": [weights]}
+    finish(read("config/tiny.yaml"), "ernie_m.tokenizer.train", "", inputs, {"model": [made]})
+    assert cli.main(["export", "ro-crate", made, "--out", "ro-crate-metadata.json"]) == 0
+    entities = {
+        e["@id"]: e for e in json.loads(Path("ro-crate-metadata.json").read_text())["@graph"]
+    }
+    name = f"#elsewhere/{file_sha256(weights)}"
+    assert entities[name]["name"] == str(weights)
+    for action in ("#job/tokenizer_train", "#run"):
+        assert {"@id": name} in entities[action]["object"]
+    assert set(referred(entities)) <= entities.keys()
+    assert issues(sources, "workflow-run-crate", tmp_path_factory.mktemp("c") / "cache") == []
+
+
+def referred(entities):
+    """What the entities of a crate refer to within it."""
+    for entity in entities.values():
+        for values in entity.values():
+            for value in values if isinstance(values, list) else [values]:
+                if isinstance(value, dict) and not value["@id"].startswith("http"):
+                    yield value["@id"]
 
 
 # The profile's competency questions, by their numbers. The first, which container images were

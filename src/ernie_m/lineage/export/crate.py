@@ -16,6 +16,7 @@ from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
 from ernie_m.lineage.export.facts import Job, Pedigree, media_type
+from ernie_m.lineage.graph import made_here
 
 VERSION = "1.1"  # of RO-Crate, that the run profiles 0.5 stand on
 RUN_TERMS = "https://w3id.org/ro/terms/workflow-run#"
@@ -267,9 +268,28 @@ class Crate:
             sha256=row.get("sha256") or [],
         )
 
+    def _elsewhere(self, job: Job, name: str, file: dict[str, Any]) -> Entity:
+        """A file that no job made, which need not lie in the crate: a checkpoint to start from."""
+        own = self._parameter(f"{job.stage}/inputs", name, "File")
+        outer = self._parameter("workflow/inputs", name, "File")
+        identifier = f"#elsewhere/{file['sha256']}"
+        about = {"name": file["path"], "sha256": file["sha256"], "contentSize": str(file["bytes"])}
+        found = self._give(identifier, "CreativeWork", outer, **about)
+        if own not in found["exampleOfWork"]:
+            found.append_to("exampleOfWork", own)
+        self._connect(outer, own, self.crate.get(f"{SNAKEFILE}#{job.stage}"))
+        return found
+
     def _job(self, job: Job) -> Entity:
         values = [{"@id": _value_id(key, _plain(value))} for key, value in job.parameters.items()]
-        read = [{"@id": file["path"]} for _, file in job.files("inputs")]
+        read = [
+            {
+                "@id": file["path"]
+                if made_here(file["path"])
+                else self._elsewhere(job, name, file).id
+            }
+            for name, file in job.files("inputs")
+        ]
         if job.source:
             read.append({"@id": self._source(job.source).id})
         action = self._add(
