@@ -197,6 +197,11 @@ def test_two_seeds_differ_in_their_fine_tuning_and_nothing_else(scored, capsys):
     }
     assert found["configuration"] == {"xtreme.seeds": [1, 2]}
     assert found["code"] == [] and found["data"] == {} and found["same"] == 6
+    lines = shown(capsys, "diff", "xtreme/qa/de@run=tiny,seed=1", "xtreme/qa/de@run=tiny,seed=2")
+    said = " ".join(lines.split())
+    assert (
+        "explains xtreme.seeds 1 -> 2: xtreme_finetune/standin_qa/ernie_m/btmlm/seed1 -> " in said
+    )
 
 
 def test_same_job_with_other_bytes_is_called_unrepeatable(scored, tmp_path):

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from ernie_m.lineage.account import chain_at
+from ernie_m.lineage.claim import claim
 from ernie_m.lineage.graph import read_graph
 from ernie_m.lineage.impact import impact
 from ernie_m.lineage.keys import keys_of, layers_of
-from ernie_m.lineage.locate import Cell, locate
+from ernie_m.lineage.locate import Cell, Place, locate
 
 CELL = "xtreme/retrieval/de/accuracy"
 
@@ -48,6 +49,25 @@ def test_every_number_has_an_audit_and_every_audit_ends_at_the_download(graph):
     for path in (path for path in graph.makers if path.endswith(("scores.json", "metrics.json"))):
         chain = chain_at(locate(path, Cell()))
         assert chain.nodes[-1].stage == "corpora_download", path
+
+
+def test_every_number_has_a_meaning(graph):
+    told = 0
+    for path in (path for path in graph.makers if path.endswith(("scores.json", "metrics.json"))):
+        for keys in numbers(json.loads(Path(path).read_text(encoding="utf-8"))):
+            found = claim(graph, Place(Path(), path, keys))
+            assert " " in found["meaning"], (path, keys)
+            told += 1
+    assert told > 300
+
+
+def numbers(document, above=()):
+    """Keys of every number; how many examples a score is of, is said with the score."""
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from numbers(value, (*above, key))
+        elif isinstance(value, int | float) and key not in ("n", "averaged", "standin"):
+            yield (*above, key)
 
 
 def test_an_mlflow_run_leads_to_what_its_job_made(tiny):

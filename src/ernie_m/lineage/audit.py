@@ -40,6 +40,8 @@ def _claim(claim: dict[str, Any]) -> Iterator[str]:
     if "split" not in claim:
         number = f" = {claim['value']}" if claim.get("value") is not None else ""
         yield claim["what"] + number
+        if "meaning" in claim:
+            yield claim["meaning"]
         if "sha256" in claim:
             yield f"sha256 {claim['sha256']}, {words.size(claim['bytes'])}"
         return
@@ -65,9 +67,9 @@ def _verdict(chain: Chain, full: bool) -> Iterator[str]:
     here = sum(digest is not None for digest in chain.hashed.values())
     jobs = words.plural(len(chain.nodes), "job")
     yield f"{chain.verdict.name}: {jobs}, {words.plural(here, 'file')} hashed."
-    if chain.offence:
-        yield f"first: {words.finding(chain.offence)}"
-        rest = [finding for finding in chain.findings if finding is not chain.offence]
+    if offence := chain.offence:
+        yield f"first: {words.finding(offence)}"
+        rest = [finding for finding in chain.findings if finding is not offence]
         told = [words.finding(finding) for finding in rest] if full else words.alike(rest)
         yield from (f"also {line}" for line in (told if full else told[:SHOWN]))
         if len(told) > SHOWN and not full:

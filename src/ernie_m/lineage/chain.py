@@ -57,7 +57,8 @@ class Chain:
     def offence(self) -> Finding | None:
         """The first finding of the worst kind, from the sources on: what lies behind the rest."""
         order = {node.job: place for place, node in enumerate(self.nodes)}
-        worst = [finding for finding in self.findings if finding.verdict == self.verdict]
+        verdict = self.verdict
+        worst = [finding for finding in self.findings if finding.verdict == verdict]
         return max(worst, key=lambda finding: order.get(finding.job, -1), default=None)
 
     def sha256(self, path: str) -> str | None:

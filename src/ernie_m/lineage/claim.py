@@ -13,18 +13,38 @@ from ernie_m.errors import UserError
 from ernie_m.lineage.graph import Graph, Node
 from ernie_m.lineage.locate import STANDIN, Place, maker
 from ernie_m.lineage.published import PUBLISHED
+from ernie_m.xtreme.catalogue import TASKS
 
 MEANINGS = {
     ("retrieval", "accuracy"): "sentences whose nearest neighbour is their translation, in percent",
     ("mining", "f1"): "F1 of the pairs found among all sentences, threshold from the dev split",
+    ("mining", "precision"): "pairs found that are translations, in percent",
+    ("mining", "recall"): "translations that were found, in percent",
     ("pair", "accuracy"): "pairs with the right class, in percent",
-    ("tagging", "f1"): "F1 of whole entities (seqeval)",
+    ("tagging", "f1"): "F1 of whole spans of tags (seqeval), in percent",
+    ("tagging", "precision"): "spans found that are right, in percent",
+    ("tagging", "recall"): "right spans that were found, in percent",
     ("qa", "f1"): "mean F1 of the words of answer and reference, in percent",
     ("qa", "exact_match"): "answers that are the reference after normalisation, in percent",
 }
 MEANS = {
     "average": "mean over languages",
     "transfer": "mean over languages other than English",
+}
+HELD_OUT = "cross-entropy of held-out text, in nats a predicted token,"
+# Of a number in another file, by the first of its keys.
+MEASURES = {
+    "valid": f"{HELD_OUT} after the last step",
+    "valid_loss": f"{HELD_OUT} after a stage, mean over languages or pairs",
+    "unigram": "cross-entropy of the same tokens by how often their language has each, in nats",
+    "steps": "optimiser steps",
+    "tokens": "tokens that were trained on",
+    "skipped": "steps left out, because loss or gradient was no number",
+    "parameters": "numbers that are trained",
+    "best_step": "the step whose weights were kept",
+    "dev_criterion": "what the step was chosen by, on English dev examples, between 0 and 1",
+    "dev_loss": "loss on English dev examples at that step",
+    **{task: "average over languages of the task's metric, in percent" for task in TASKS},
 }
 SCORES = "report_build/scores.csv"  # kept in git, so that numbers are at hand without the data
 
@@ -44,6 +64,8 @@ def claim(graph: Graph, place: Place) -> dict[str, Any]:
         document = _document(graph.base / place.path)
         found["what"] = f"{'/'.join(place.keys)} in {place.path}"
         found["value"] = _follow(document, place.keys, place.path) if document else None
+        if place.keys[0] in MEASURES:
+            found["meaning"] = MEASURES[place.keys[0]]
     return found
 
 

@@ -54,8 +54,9 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """The job, or both of them."""
-        return self.a.job if self.a.job == self.b.job else f"{self.a.job} / {self.b.job}"
+        """The job; of two jobs the first, with what the second has instead of its last part."""
+        same = self.a.job == self.b.job
+        return self.a.job if same else f"{self.a.job} -> {self.b.job.rpartition('/')[2]}"
 
     @property
     def own(self) -> bool:
@@ -235,7 +236,17 @@ def _why(step: dict[str, Any]) -> str:
     return "; ".join(told) or "another job on the same inputs"
 
 
+def _alike(steps: Sequence[dict[str, Any]], full: bool) -> list[str]:
+    """Why steps differ of themselves, and which do for the same reason."""
+    reasons: dict[str, list[str]] = {}
+    for step in steps:
+        reasons.setdefault(_why(step), []).append(step["job"])
+    return [f"{reason}: {words.jobs(own, full)}" for reason, own in reasons.items()]
+
+
 def _numbers(found: dict[str, Any]) -> Iterator[str]:
+    if not found["numbers"]:
+        yield "neither side has any: files are not here, or no language has enough examples"
     for name, (before, after) in found["numbers"].items():
         shown = [ABSENT if value is None else f"{value:.4f}" for value in (before, after)]
         apart = "" if None in (before, after) else f"  {after - before:+.4f}"
@@ -253,23 +264,17 @@ def _text(found: dict[str, Any], full: bool) -> Iterator[str]:
     roles: dict[str, list[dict[str, Any]]] = {}
     for step in reversed(found["steps"]):  # sources first
         roles.setdefault(step["role"], []).append(step)
-    explains = [f"{step['job']}: {_why(step)}" for step in roles.get("explains", [])]
-    explains += [
-        f"only {name}: {words.few(found[f'only_{name.lower()}'], 6)}"
-        for name in "AB"
-        if found[f"only_{name.lower()}"]
-    ]
+    explains = _alike(roles.get("explains", []), full)
+    only = {name: list(reversed(found[f"only_{name.lower()}"])) for name in "AB"}
+    explains += [f"only {name}: {words.jobs(own, full)}" for name, own in only.items() if own]
     for step in roles.get("unrepeatable", []):
         other = "; ".join(_changed(step["circumstances"])) or "nothing that was recorded"
         explains.append(f"{step['job']}: same inputs, settings, seed and code; differs in {other}")
     none = "nothing: the jobs and their bytes are the same, only what is measured may differ"
     yield from words.section("explains", explains or [none])
     follows = [step["job"] for step in roles.get("follows", [])]
-    yield from words.section(
-        "follows", [words.few(follows, len(follows) if full else 4)] if follows else []
-    )
-    idle = [f"{step['job']}: {_why(step)}; same bytes" for step in roles.get("idle", [])]
-    yield from words.section("idle", idle if full else idle[:6])
+    yield from words.section("follows", [words.jobs(follows, full)] if follows else [])
+    yield from words.section("idle", _alike(roles.get("idle", []), full))
     yield from words.plain("same", [words.plural(found["same"], "job")])
     yield from words.section("keys", list(_changed(found["configuration"])) or ["the same"])
     yield from words.section(

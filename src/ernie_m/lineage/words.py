@@ -65,6 +65,17 @@ def few(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(own[:most]) + (f" and {len(own) - most} more" if len(own) > most else "")
 
 
+def jobs(names: Iterable[str], full: bool = False) -> str:
+    """Jobs by name; with ``full`` each, otherwise several of one stage as their number."""
+    stages: dict[str, list[str]] = {}
+    for name in names:
+        stages.setdefault(name.partition("/")[0], []).append(name)
+    return ", ".join(
+        ", ".join(sorted(own)) if full or len(own) == 1 else f"{stage} ({len(own)} jobs)"
+        for stage, own in stages.items()
+    )
+
+
 def section(name: str, lines: Iterable[str]) -> Iterator[str]:
     """Lines under a name in the margin, wrapped; nothing for no lines."""
     for index, line in enumerate(lines):
