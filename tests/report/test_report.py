@@ -345,12 +345,29 @@ def test_the_picture_follows_the_records(run):
     assert ("tokenizer_train", "xtreme_predict") not in kept  # the longer way says it
     depth = graph.layers(evidence.edges)
     assert all(depth[maker] < depth[reader] for maker, reader in evidence.edges)
-    stages = {stage for edge in evidence.edges for stage in edge}
-    picture = str(graph.picture(evidence.edges, {}))
+    drawn_apart(evidence.edges)
+
+
+SWEPT = {("pretrain_btmlm", "xtreme_sweep"), ("xtreme_prepare", "xtreme_sweep")}
+TOLD = {(f"xtreme_{stage}", "report_build") for stage in ("sweep", "score", "baseline")}
+
+
+@pytest.mark.parametrize(
+    "more", [SWEPT | TOLD, {("pretrain_btmlm", f"other_{n}") for n in range(5)}]
+)
+def test_a_crowded_picture_is_whole(run, more):
+    drawn_apart(Evidence.read(run.inputs["records"], []).edges | more)
+
+
+def drawn_apart(edges):
+    """Every stage is a box inside the picture, and none lies over another."""
+    stages = {stage for edge in edges for stage in edge}
+    picture = str(graph.picture(edges, {}))
     assert all(f">{stage}</text>" in picture for stage in stages)
+    whole = float(re.search(r'viewBox="0 0 ([\d.]+) ', picture)[1])
     boxes = re.findall(r'<rect x="([\d.-]+)" y="([\d.]+)" width="(\d+)"', picture)
     spans = sorted((float(y), float(x), float(x) + float(width)) for x, y, width in boxes)
-    assert all(left >= 0 and right <= graph.WIDTH for _, left, right in spans)
+    assert all(left >= 0 and right <= whole for _, left, right in spans)
     for (y, _, right), (next_y, left, _) in pairwise(spans):
         assert y != next_y or right <= left
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise, permutations
 
@@ -12,6 +13,7 @@ from ernie_m.report.svg import Drawing
 Edge = tuple[str, str]
 WIDTH, NODE_WIDTH, NODE_HEIGHT, LAYER, LANE = 380, 156, 36, 62, 26
 SWEEPS, MOST_TRIED = 24, 6
+ABREAST = 2  # stages beside each other that a phone still shows legibly
 ARROW = (
     '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"'
     ' orient="auto"><path d="M0 1L7 4L0 7z" class="arrow-head"/></marker></defs>'
@@ -69,6 +71,23 @@ def in_order(edges: set[Edge], stages: Iterable[str]) -> list[str]:
     return sorted(stages, key=lambda stage: (depth.get(stage, 0), stage))
 
 
+def _eased(depth: dict[str, int], edges: set[Edge]) -> dict[str, int]:
+    """Depths with stages lifted out of rows that are too full, where their makers allow it; the one
+    with the most makers first, whose arrows become shorter."""
+    eased = dict(depth)
+    for row in range(max(depth.values(), default=0), 0, -1):
+        rows = Counter(eased.values())
+        makers = {stage: [m for m, r in edges if r == stage] for stage in sorted(eased)}
+        free = [
+            stage
+            for stage, own in makers.items()
+            if eased[stage] == row and all(eased[maker] < row - 1 for maker in own)
+        ]
+        if free and rows[row] > ABREAST > rows[row - 1]:
+            eased[max(free, key=lambda stage: len(makers[stage]))] -= 1
+    return eased
+
+
 def _routes(edges: set[Edge], depth: dict[str, int]) -> list[list[str]]:
     """Each edge as a chain with one point a layer; points between have made-up names."""
     routes = []
@@ -106,7 +125,7 @@ def _untangle(rows: list[list[str]], steps: list[list[tuple[str, str]]]) -> None
             order.update({point: index for index, point in enumerate(rows[k])})
 
 
-def _spread(row: list[str], wanted: dict[str, float]) -> dict[str, float]:
+def _spread(row: list[str], wanted: dict[str, float], width: float) -> dict[str, float]:
     """Centres in the order of ``row``, near the wanted ones, without overlap, inside the width.
 
     Halfway between pushing everything right and pushing everything left.
@@ -115,7 +134,7 @@ def _spread(row: list[str], wanted: dict[str, float]) -> dict[str, float]:
     for point in row:
         rightward[point] = max(wanted[point], edge + _width(point) / 2)
         edge = rightward[point] + _width(point) / 2
-    leftward, edge = {}, float(WIDTH)
+    leftward, edge = {}, width
     for point in reversed(row):
         leftward[point] = min(wanted[point], edge - _width(point) / 2)
         edge = leftward[point] - _width(point) / 2
@@ -124,7 +143,7 @@ def _spread(row: list[str], wanted: dict[str, float]) -> dict[str, float]:
         rest -= _width(point)
         half = _width(point) / 2
         middle = (rightward[point] + leftward[point]) / 2
-        placed[point] = min(max(middle, edge + half), WIDTH - rest - half)
+        placed[point] = min(max(middle, edge + half), width - rest - half)
         edge = placed[point] + half
     return placed
 
@@ -134,14 +153,16 @@ def _pull(one: str, other: str) -> float:
     return (1.0, 3.0, 8.0)[("@" in one) + ("@" in other)]
 
 
-def _places(rows: list[list[str]], steps: list[list[tuple[str, str]]]) -> dict[str, float]:
+def _places(
+    rows: list[list[str]], steps: list[list[tuple[str, str]]], width: float
+) -> dict[str, float]:
     """Horizontal centre of every point: each drifts to the middle of its neighbours."""
     pulls: dict[str, list[tuple[str, float]]] = {}
     for above, under in (step for between in steps for step in between):
         pulls.setdefault(above, []).append((under, _pull(above, under)))
         pulls.setdefault(under, []).append((above, _pull(above, under)))
     place = {
-        point: WIDTH * (index + 0.5) / len(row) for row in rows for index, point in enumerate(row)
+        point: width * (index + 0.5) / len(row) for row in rows for index, point in enumerate(row)
     }
     for sweep in range(SWEEPS):
         for row in rows if sweep % 2 == 0 else rows[::-1]:
@@ -150,7 +171,7 @@ def _places(rows: list[list[str]], steps: list[list[tuple[str, str]]]) -> dict[s
                 / sum(pull for _, pull in pulls[point])
                 for point in row
             }
-            place.update(_spread(row, wanted))
+            place.update(_spread(row, wanted, width))
     return place
 
 
@@ -170,7 +191,7 @@ def picture(edges: set[Edge], notes: dict[str, str]) -> Markup:
     An arrow is left out where a longer way says the same.
     """
     kept = reduced(edges)
-    depth = layers(kept)
+    depth = _eased(layers(kept), kept)
     routes = _routes(kept, depth)
     rows: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for stage in sorted(depth):
@@ -183,9 +204,10 @@ def picture(edges: set[Edge], notes: dict[str, str]) -> Markup:
         for index, step in enumerate(pairwise(route), start=depth[route[0]]):
             steps[index].append(step)
     _untangle(rows, steps)
-    place = _places(rows, steps)
+    width = max([WIDTH, *(sum(map(_width, row)) for row in rows)])
+    place = _places(rows, steps, width)
     _straighten(rows, routes, place)
-    drawing = Drawing(WIDTH, max(1, len(rows)) * LAYER - (LAYER - NODE_HEIGHT) + 8, "Pipeline")
+    drawing = Drawing(width, max(1, len(rows)) * LAYER - (LAYER - NODE_HEIGHT) + 8, "Pipeline")
     drawing.parts.append(ARROW)
 
     def top(row: int) -> float:
