@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from ernie_m.config.base import Section
 
 # The same loader as `yaml.safe_load`'s, ten times as fast where libyaml is there.
-_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Row(Section):
@@ -39,7 +39,7 @@ def load_rows(path: Path, kind: type[R]) -> dict[str, R]:
 def _parsed(text: str, path: Path, kind: type[Row]) -> dict[str, Row]:
     """Rows of a registry's text; remembered, because every job of a plan asks for its own."""
     rows: dict[str, Row] = {}
-    for number, entry in enumerate(yaml.load(text, _SafeLoader) or [], start=1):
+    for number, entry in enumerate(yaml.load(text, YamlLoader) or [], start=1):
         try:
             row = kind.model_validate(entry)
         except ValidationError as error:

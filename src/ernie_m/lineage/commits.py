@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from ernie_m.config.load import BASE
+from ernie_m.config.registry import YamlLoader
 from ernie_m.errors import UserError
 from ernie_m.lineage import words
 from ernie_m.lineage.digest import bytes_digest, code_facts
@@ -40,8 +41,8 @@ def _file(ref: str, path: str) -> bytes:
 def _settings(ref: str) -> dict[str, Any]:
     """Keys of the default configuration, and of the registry's rows."""
     try:
-        config = yaml.safe_load(_file(ref, BASE.as_posix())) or {}
-        rows = yaml.safe_load(_file(ref, REGISTRY)) or []
+        config = yaml.load(_file(ref, BASE.as_posix()), YamlLoader) or {}
+        rows = yaml.load(_file(ref, REGISTRY), YamlLoader) or []
     except yaml.YAMLError as error:
         raise UserError(f"The configuration in {ref} is not YAML: {error}.", "") from None
     registry = {f"corpora.registry.{row['id']}": row for row in rows}
@@ -50,7 +51,7 @@ def _settings(ref: str) -> dict[str, Any]:
 
 def _data(ref: str) -> dict[str, Any]:
     """Digest of every output in dvc.lock."""
-    lock = yaml.safe_load(_file(ref, LOCK)) or {}
+    lock = yaml.load(_file(ref, LOCK), YamlLoader) or {}
     stages = lock.get("stages", {}).values()
     return {out["path"]: out.get("md5") for stage in stages for out in stage.get("outs", [])}
 

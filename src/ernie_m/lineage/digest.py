@@ -6,6 +6,7 @@ import ast
 import hashlib
 import io
 import tokenize
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -74,12 +75,20 @@ def _counted(module: str) -> bool:
     return parts[0] == PACKAGE and (len(parts) == 1 or parts[1] not in NOT_COUNTED)
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements in a tree; expressions, most of it, can hold no import."""
+    for inner in ast.iter_child_nodes(node):
+        if not isinstance(inner, ast.expr):
+            yield inner
+            yield from _statements(inner)
+
+
 @cache
 def _imports(module: str, path: Path) -> set[str]:
     """Names of modules that ``module`` imports anywhere in its text, parents included."""
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
