@@ -14,6 +14,7 @@ from ernie_m.config.xtreme import FinetuneSettings, PredictSettings, XtremeSetti
 from ernie_m.errors import UserError
 from ernie_m.model.checkpoint import read, save
 from ernie_m.model.encoder import LanguageModel
+from ernie_m.model.packing import pack
 from ernie_m.xtreme import finetune, predict
 from ernie_m.xtreme.catalogue import TASKS
 from ernie_m.xtreme.features import PER_TOKEN, Features
@@ -176,6 +177,9 @@ def test_narrow_features_make_the_same_batches_in_less_memory(examples, tokenize
     order = np.random.default_rng(0).permutation(len(wide))
     ours, theirs = (asdict(features.batch(order)) for features in (narrow, wide))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    width = theirs["packed"]["ids"].shape[1]
+    assert torch.equal(pack(wide.documents.take(order), width).ids, ours["packed"]["ids"])
+    assert torch.equal(torch.from_numpy(wide.targets.take(order).tokens), ours["targets"])
     sizes = [sum(getattr(f.documents, n).nbytes for n in PER_TOKEN) for f in (narrow, wide)]
     assert 5 * sizes[0] <= sizes[1]
 
