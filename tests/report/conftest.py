@@ -26,6 +26,31 @@ TASKS = {
 }
 UNITS = {"zh", "ja"}
 WHEEL = "results/corpora_download/interface/interface.whl"
+SOURCE = {
+    "id": "interface",
+    "package": "interface",
+    "url": None,
+    "path": None,
+    "version": "1.0",
+    "filename": "interface.whl",
+    "bytes": 67_607_712,
+    "licence": "Apache-2.0",
+    "format": "homeassistant",
+    "languages": LANGUAGES,
+    "home": "https://example.org/interface",
+    "note": "Interface text, translated by people.",
+}
+SHAPE = {
+    "layers": 3,
+    "width": 128,
+    "heads": 4,
+    "ffn": 512,
+    "dropout": 0.0,
+    "attention_dropout": 0.0,
+    "pair_positions": "reset",
+    "language_embeddings": True,
+    "languages": LANGUAGES,
+}
 
 
 class Run:
@@ -118,53 +143,53 @@ class Run:
 
 
 def _corpora(run):
-    row = {
-        "id": "interface",
-        "package": "interface",
-        "url": None,
-        "path": None,
-        "version": "1.0",
-        "filename": "interface.whl",
-        "sha256": hashlib.sha256(b"wheel").hexdigest(),
-        "bytes": 67_607_712,
-        "licence": "Apache-2.0",
-        "format": "homeassistant",
-        "languages": LANGUAGES,
-        "home": "https://example.org/interface",
-        "note": "Interface text, translated by people.",
-    }
+    row = SOURCE | {"sha256": hashlib.sha256(b"wheel").hexdigest()}
     wheel = run.job("corpora_download", "interface", settings=row, file={"interface.whl": "wheel"})
-    clean = []
-    for place, code in enumerate(LANGUAGES):
-        rows = run.job(
-            "corpora_extract",
-            f"interface/{code}",
-            inputs=wheel["file"],
-            rows={"rows.parquet": code},
-        )
-        read = 63_036 - 4_700 * place
-        dropped = {"too short": 300 + 9 * place, "another script": 40 * place, "no letters": 210}
-        dropped |= {"another language": 25 + place} if place else {}
-        examples = {
+    clean = [_clean(run, wheel["file"], place) for place in range(len(LANGUAGES))]
+    split = run.job(
+        "corpora_split",
+        inputs=clean,
+        settings={"languages": LANGUAGES, "pairs": PAIRS, "mono_share": 0.5, "valid_share": 0.03},
+        mono={f"mono-{code}-train.parquet": code for code in LANGUAGES},
+        parallel={f"parallel-{pair}-train.parquet": pair for pair in PAIRS},
+        rows={f"rows-test-{code}.parquet": f"rows {code}" for code in LANGUAGES},
+        stats={"stats.json": _division()},
+        seconds=21.0,
+    )
+    run.give("stats", split["stats"])
+    return split
+
+
+def _clean(run, wheel, place):
+    """The cleaned rows of the language at a place."""
+    code = LANGUAGES[place]
+    name = f"interface/{code}"
+    rows = run.job("corpora_extract", name, inputs=wheel, rows={"rows.parquet": code})
+    read = 63_036 - 4_700 * place
+    dropped = {"too short": 300 + 9 * place, "another script": 40 * place, "no letters": 210}
+    dropped |= {"another language": 25 + place} if place else {}
+    stats = {
+        "language": code,
+        "rows_in": read,
+        "rows_out": read - sum(dropped.values()),
+        "dropped": dropped,
+        "examples": {
             reason: [{"id": f"interface:a:{code}", "text": f"x {reason}"}] for reason in dropped
-        }
-        made = run.job(
-            "corpora_clean",
-            code,
-            inputs=rows["rows"],
-            rows={"rows.parquet": f"clean {code}"},
-            stats={
-                "stats.json": {
-                    "language": code,
-                    "rows_in": read,
-                    "rows_out": read - sum(dropped.values()),
-                    "dropped": dropped,
-                    "examples": examples,
-                }
-            },
-        )
-        clean += made["rows"]
-        run.give("stats", made["stats"])
+        },
+    }
+    made = run.job(
+        "corpora_clean",
+        code,
+        inputs=rows["rows"],
+        rows={"rows.parquet": f"clean {code}"},
+        stats={"stats.json": stats},
+    )
+    run.give("stats", made["stats"])
+    return made["rows"][0]
+
+
+def _division():
+    """What the split counts."""
     languages = {
         code: {
             "rows": {"train": 41_000 - 3000 * p, "valid": 1400 - 100 * p, "test": 4800 - 400 * p},
@@ -197,25 +222,9 @@ def _corpora(run):
         }
         for p, pair in enumerate(PAIRS)
     }
-    split = run.job(
-        "corpora_split",
-        inputs=clean,
-        settings={"languages": LANGUAGES, "pairs": PAIRS, "mono_share": 0.5, "valid_share": 0.03},
-        mono={f"mono-{code}-train.parquet": code for code in LANGUAGES},
-        parallel={f"parallel-{pair}-train.parquet": pair for pair in PAIRS},
-        rows={f"rows-test-{code}.parquet": f"rows {code}" for code in LANGUAGES},
-        stats={
-            "stats.json": {
-                "groups": {"train": 1100, "valid": 40, "test": 130},
-                "meanings": {"train": 39_000, "valid": 1300, "parallel": 20_000, "mono": 19_000},
-                "languages": languages,
-                "pairs": pairs,
-            }
-        },
-        seconds=21.0,
-    )
-    run.give("stats", split["stats"])
-    return split
+    meanings = {"train": 39_000, "valid": 1300, "parallel": 20_000, "mono": 19_000}
+    groups = {"train": 1100, "valid": 40, "test": 130}
+    return {"groups": groups, "meanings": meanings, "languages": languages, "pairs": pairs}
 
 
 def _tokenizer(run, split):
@@ -335,24 +344,42 @@ def _train(run, stage, arm, objectives, inputs, starts, ends, shares, steps):
     return made["model"]
 
 
+def _generate(run, inputs):
+    """The pseudo tokens of two chunks."""
+    pseudo = []
+    for chunk in range(2):
+        made = run.job(
+            "pretrain_backtranslate",
+            f"ernie_m/{chunk}",
+            inputs=inputs,
+            settings={
+                "chunks": 2,
+                "placeholder_ratio": 0.15,
+                "directions": "seen",
+                "target_languages": [],
+                "languages": LANGUAGES,
+            },
+            pseudo={"pseudo.safetensors": f"pseudo {chunk}"},
+            stats={
+                "stats.json": {
+                    "sentences": 30_000,
+                    "source_tokens": 400_000,
+                    "pseudo_tokens": 61_000,
+                }
+            },
+        )
+        run.give("stats", made["stats"])
+        pseudo += made["pseudo"]
+    return pseudo
+
+
 def _pretrain(run, spm, shards, variant):
-    shape = {
-        "layers": 3,
-        "width": 128,
-        "heads": 4,
-        "ffn": 512,
-        "dropout": 0.0,
-        "attention_dropout": 0.0,
-        "pair_positions": "reset",
-        "language_embeddings": True,
-        "languages": LANGUAGES,
-    }
     models = {}
     init = run.job(
         "pretrain_initialise",
         "ernie_m",
         inputs=spm,
-        settings=shape,
+        settings=SHAPE,
         model={"model.safetensors": "0"},
     )
     models["ernie_m", "initialise"] = init["model"]
@@ -373,30 +400,7 @@ def _pretrain(run, spm, shards, variant):
             shares,
             6000,
         )
-    pseudo = []
-    for chunk in range(2):
-        made = run.job(
-            "pretrain_backtranslate",
-            f"ernie_m/{chunk}",
-            inputs=[*models["ernie_m", "camlm"], *shards],
-            settings={
-                "chunks": 2,
-                "placeholder_ratio": 0.15,
-                "directions": "seen",
-                "target_languages": [],
-                "languages": LANGUAGES,
-            },
-            pseudo={"pseudo.safetensors": f"pseudo {chunk}"},
-            stats={
-                "stats.json": {
-                    "sentences": 30_000,
-                    "source_tokens": 400_000,
-                    "pseudo_tokens": 61_000,
-                }
-            },
-        )
-        run.give("stats", made["stats"])
-        pseudo += made["pseudo"]
+    pseudo = _generate(run, [*models["ernie_m", "camlm"], *shards])
     models["ernie_m", "btmlm"] = _train(
         run,
         "pretrain_btmlm",
