@@ -24,8 +24,6 @@ TASKS = {
     "standin_tagging": ("tagging", "f1", (0.32, 0.41, 0.44), {"copied_name": 0.37}),
     "standin_qa": ("qa", "f1", (0.28, 0.30, 0.33), {"first_sentence": 0.24, "word_overlap": 0.35}),
 }
-UNITS = {"zh", "ja"}
-WHEEL = "results/corpora_download/interface/interface.whl"
 SOURCE = {
     "id": "interface",
     "package": "interface",
