@@ -8,7 +8,7 @@ inference; scaling. Writes its section of docs/benchmarks.md and ends with one l
     make bench-engine
 
 With ``--large`` it measures instead what a training step of the large model holds in memory, on the
-CPU: some minutes and 15 GB.
+CPU: some minutes and 12 GB.
 """
 
 from __future__ import annotations
