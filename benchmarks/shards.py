@@ -323,7 +323,7 @@ def _kills(found: dict[str, Any]) -> str:
 def _same(found: dict[str, Any]) -> str:
     said = []
     for name in ("tenth", "whole"):
-        if name in found:
+        if {name, f"{name}_four"} <= found.keys():
             same = found[name]["digests"] == found[f"{name}_four"]["digests"]
             said.append(
                 f"What was packed of the {_size(found, name)} in four shards with a "
