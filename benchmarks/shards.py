@@ -271,7 +271,7 @@ def section(found: dict[str, Any]) -> str:
         [
             stage.replace("_", ".", 1),
             f"{large['bytes'] / large['costs'][stage]['cpu_seconds'] / 1e6:.1f}",
-            f"{large['costs'][stage]['bytes_written'] / large['bytes']:.3f}",
+            f"{large['costs'][stage]['bytes_written'] / large['bytes']:.2g}",
             *(f"{run['costs'][stage]['peak_mib']:,.0f}" for run in found.values()),
         ]
         for stage in STAGES
