@@ -22,10 +22,12 @@ from ernie_m.config.xtreme import PredictSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.report import build, graph
+from ernie_m.report.comparison import groups
 from ernie_m.report.content import duration, prose, size
 from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.figures import Curve, losses
+from ernie_m.report.scores import read_scores, tables
 from ernie_m.report.svg import apart, ticks
 
 FOLDER = Path("results/default/report_build")
@@ -177,6 +179,59 @@ def test_seeds_are_averaged_with_their_deviation(make_run):
     assert 'id="variants"' not in written["report"]
     seeds = {row["seed"] for row in csv.DictReader(written["scores"].splitlines())}
     assert seeds == {"", "1", "2", "3"}
+
+
+def test_published_scores_stand_beside_the_same_task(make_run):
+    means = (0.30, 0.40, 0.50)
+    tasks = {"pawsx": ("classification", "accuracy", means, {"majority": 0.45})}
+    page = write(make_run(seeds=(1, 2), tasks=tasks))["report"]
+    own = json.loads(
+        Path("results/default/xtreme_score/pawsx/ernie_m/btmlm/seed1/scores.json").read_text()
+    )
+    second = json.loads(
+        Path("results/default/xtreme_score/pawsx/ernie_m/btmlm/seed2/scores.json").read_text()
+    )
+    rows = {
+        re.sub("<.*?>", "", head): re.sub("<.*?>", " ", cells).split()
+        for head, cells in re.findall(r"<tr[^>]*><th>(.*?)</th>(.*?)</tr>", page, re.DOTALL)
+    }
+    # The average and that without English, then their gap and the languages in the run's order.
+    assert rows["ERNIE-M large, trained on English"][:5] == ["89.5", "88.5", "7.5", "96.0", "91.9"]
+    german = (own["languages"]["de"]["accuracy"] + second["languages"]["de"]["accuracy"]) / 2
+    assert f"{german - 91.9:+.1f}" in rows["BTMLM less ERNIE-M large"]
+    assert sum("less" in name for name in rows) == 1, "others were trained on other text"
+    assert "Stand-in tasks" not in page
+
+
+def test_a_stand_in_is_beside_nothing_published(run):
+    page = write(run)["report"]
+    assert "ERNIE-M large" not in page and "XTREME by group" not in page
+
+
+def test_groups_of_xtreme_are_means_of_whole_groups_only(make_run):
+    means = (0.30, 0.40, 0.50)
+    tasks = {
+        "xnli": ("classification", "accuracy", means, {"majority": 0.33}),
+        "pawsx": ("classification", "accuracy", means, {"majority": 0.45}),
+        "udpos": ("tagging", "f1", means, {"word_list": 0.2}),
+    }
+    make_run(tasks=tasks)
+    run = make_run(name="other", tasks=tasks)
+    evidence = Evidence.read(run.inputs["records"], run.inputs["scores"])
+    rows = read_scores(evidence)
+    found = groups(tables(rows, {}, []))
+    assert found.keys() == {"initialise", "camlm", "btmlm"}
+    assert all(means.keys() == {"classification"} for means in found.values())
+    averages = [
+        row.value
+        for row in rows
+        if row.language == "average"
+        and row.stage == "btmlm"
+        and row.variant == "ernie_m"
+        and row.task in ("xnli", "pawsx")
+    ]
+    assert found["btmlm"]["classification"] == pytest.approx(sum(averages) / 2)
+    assert "XTREME by group" in write(run)["report"]
 
 
 def test_variants_stand_beside_the_main_arm(run):
@@ -392,5 +447,5 @@ def test_a_curve_enters_from_above():
 
 def test_languages_keep_their_order(run):
     page = write(run)["report"]
-    heads = re.findall(r"<th>without en</th>((?:<th>\w\w</th>)+)", page)
+    heads = re.findall(r"<th>without en</th><th>gap</th>((?:<th>\w\w</th>)+)", page)
     assert "".join(f"<th>{code}</th>" for code in run.languages) in heads

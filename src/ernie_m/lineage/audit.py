@@ -59,8 +59,9 @@ def _claim(claim: dict[str, Any]) -> Iterator[str]:
         yield f"seeds {values}; mean {claim['mean']}, deviation {claim['deviation']}"
     elif seeds:
         yield "one seed, so no deviation"
-    figures = ", ".join(f"{size} {value}" for size, value in claim["paper"]["figures"].items())
-    yield f"paper: {figures + '; ' if figures else ''}{claim['paper']['remark']}"
+    for label, value in claim["paper"]["figures"].items():
+        yield f"paper: {value} ({label})"
+    yield f"paper: {claim['paper']['remark']}"
 
 
 def _verdict(chain: Chain, full: bool) -> Iterator[str]:

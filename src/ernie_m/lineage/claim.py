@@ -12,8 +12,8 @@ from typing import Any
 from ernie_m.errors import UserError
 from ernie_m.lineage.graph import Graph, Node
 from ernie_m.lineage.locate import STANDIN, Place, maker
-from ernie_m.lineage.published import PUBLISHED
 from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.xtreme.published import PUBLISHED
 
 MEANINGS = {
     ("retrieval", "accuracy"): "sentences whose nearest neighbour is their translation, in percent",
@@ -184,7 +184,7 @@ def _published(task: str, language: str, metric: str, standin: bool) -> dict[str
     """The paper's figures for the same task, language and metric, or why there are none."""
     if standin:
         return {"figures": {}, "remark": "not comparable: a stand-in, not a task of the paper"}
-    own = PUBLISHED.get((task, metric), {})
-    figures = {name: row[language] for name, row in own.items() if language in row}
-    remark = "English training; compare only with an encoder of the same size"
+    own = [row for row in PUBLISHED.get((task, metric), ()) if row.ours and language in row.scores]
+    figures = {row.label: row.scores[language] for row in own}
+    remark = "compare only with an encoder of the same size that was trained the same way"
     return {"figures": figures, "remark": remark if figures else "the paper has no such figure"}

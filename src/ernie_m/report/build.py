@@ -32,7 +32,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ernie_m.config.report import ReportSettings
 from ernie_m.job import Job, main
-from ernie_m.report import content, figures, lineage, scores, training
+from ernie_m.report import comparison, content, figures, lineage, scores, training
 from ernie_m.report.evidence import Evidence, normal
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,8 @@ def _context(
         "taught_in": content.taught_in(evidence),
         "layers": content.layers(evidence),
         "categories": content.by_category(tables, metrics),
+        "groups": content.groups(tables),
+        "compared": lambda table: comparison.compared(evidence, table),
         "standin": any(table.standin for table in tables),
         "variants": content.variants(evidence, main_tables),
         "losses": training.loss_figures(

@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ernie_m.report import figures, graph, training
+from ernie_m.report import comparison, figures, graph, training
 from ernie_m.report.deviations import (
     DEVIATIONS,
     FROM_CHECKPOINT,
@@ -22,6 +22,7 @@ from ernie_m.report.deviations import (
 )
 from ernie_m.report.evidence import SHARED, Evidence, Record
 from ernie_m.report.scores import MAIN_ARM, STAGES, Table, readable
+from ernie_m.xtreme.published import LEADERBOARD
 
 CATEGORIES = {
     "retrieval": "Sentence retrieval",
@@ -206,13 +207,23 @@ def layers(evidence: Evidence) -> list[dict[str, Any]]:
 
 def taught_in(evidence: Evidence) -> str:
     """The languages of the main arm's fine-tuning, in words."""
-    languages = {
-        Path(file["path"]).stem.rpartition("-")[2]
-        for record in evidence.jobs("xtreme_finetune")
-        if record["instance"].split("/")[1] == MAIN_ARM
-        for file in record["facts"]["inputs"].get("train", [])
-    }
-    return "all languages" if len(languages) > 1 else "English alone"
+    return "all languages" if len(comparison.taught_in(evidence)) > 1 else "English alone"
+
+
+def groups(tables: list[Table]) -> Markup | None:
+    """XTREME's means by group as a figure, None where no group is whole."""
+    means = comparison.groups(tables)
+    if not means:
+        return None
+    names = {key: CATEGORIES.get(key, "All nine tasks") for key in LEADERBOARD}
+    present = [key for key in names if any(key in own for own in means.values())]
+
+    def named(own: dict[str, float]) -> dict[str, float]:
+        return {names[key]: own[key] for key in present if key in own}
+
+    series = {stage: named(own) for stage, own in means.items()}
+    title = "XTREME: means by group of tasks"
+    return figures.dots(title, "percent", list(named(LEADERBOARD)), series, named(LEADERBOARD))
 
 
 def _mixture(stage: training.Trained) -> str:

@@ -173,22 +173,35 @@ def by_language(
     objective: str, names: Sequence[str], finals: dict[str, Values], unigram: Values
 ) -> Markup:
     """Validation loss of each language or pair after each stage, beside its unigram level."""
+    return dots(f"{objective.upper()}: loss by language", "nats", names, finals, unigram, digits=3)
+
+
+def dots(
+    title: str,
+    unit: str,
+    names: Sequence[str],
+    series: dict[str, Values],
+    marks: Values,
+    digits: int = 1,
+) -> Markup:
+    """A line for each name, with a dot for each stage of ``series`` and an upright mark."""
     row = 20
-    drawing = Drawing(PANEL[0], 34 + row * len(names), f"{objective.upper()}: loss by language")
-    every = [*unigram.values(), *(loss for values in finals.values() for loss in values.values())]
+    drawing = Drawing(PANEL[0], 34 + row * len(names), title)
+    every = [*marks.values(), *(value for values in series.values() for value in values.values())]
     spare = 0.06 * ((max(every) - min(every)) or 1)
     span = (min(every) - spare, max(every) + spare)
-    axes = Axes(drawing, span, (0, 1), (6, 20, 28, 58))
-    axes.x_numbers("nats")
+    room = max(58, 22 + 5.6 * max(map(len, names)))
+    axes = Axes(drawing, span, (0, 1), (6, 20, 28, room))
+    axes.x_numbers(unit)
     for place, name in enumerate(names):
         y = axes.top + row * (place + 0.5)
         drawing.line((axes.left, y), (axes.right, y), "grid")
         drawing.text((axes.left - 8, y + 4), name, "label", "end")
-        if name in unigram:
-            x = axes.at_x(unigram[name])
+        if name in marks:
+            x = axes.at_x(marks[name])
             drawing.line((x, y - 6), (x, y + 6), "tick-mark")
-        for stage, values in finals.items():
+        for stage, values in series.items():
             if name in values:
-                tip = f"{name} after {stage}: {values[name]:.3f} nats"
+                tip = f"{name} after {stage}: {values[name]:.{digits}f} {unit}"
                 drawing.circle((axes.at_x(values[name]), y), 4.5, f"dot tone-{stage}", tip)
     return drawing.render()

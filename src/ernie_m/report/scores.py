@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from ernie_m.report.evidence import Evidence
-from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.xtreme.catalogue import ENGLISH, TASKS
 
 MAIN_ARM = "ernie_m"
 BASELINE = "baseline"
@@ -143,6 +143,14 @@ class Row:
         """The mean over languages other than English."""
         return self.cells.get(TRANSFER)
 
+    @property
+    def gap(self) -> Cell | None:
+        """English less the mean over the other languages."""
+        english, others = self.cells.get(ENGLISH), self.transfer
+        if english is None or others is None:
+            return None
+        return Cell(english.value - others.value, None, english.places + others.places, None)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -181,7 +189,7 @@ class Table:
     @property
     def with_english(self) -> bool:
         """Whether English is among the languages, so that the two means differ."""
-        return "en" in self.languages
+        return ENGLISH in self.languages
 
     @property
     def averages(self) -> list[str]:

@@ -1,0 +1,90 @@
+"""A run's scores beside published ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ernie_m.report.evidence import Evidence, Record
+from ernie_m.report.scores import MAIN_ARM, STAGES, TRANSFER, Cell, Row, Table
+from ernie_m.xtreme.catalogue import TASKS, XTREME
+from ernie_m.xtreme.published import PUBLISHED, Published
+from ernie_m.xtreme.scores import benchmark, task_score
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A published row; ``differences`` is the run's last stage less it, by language, where both
+    were made the same way, with the deviation over the run's seeds."""
+
+    row: Published
+    differences: dict[str, Cell]
+
+
+def compared(evidence: Evidence, table: Table) -> list[Compared]:
+    """The published rows for a table, none for a stand-in."""
+    own = table.stages[-1] if table.stages else None
+    setting = None if table.standin else _setting(evidence, table.task)
+    return [
+        Compared(row, _less(own, row) if own and row.ours and row.setting == setting else {})
+        for row in PUBLISHED.get((table.task, table.metric), ())
+    ]
+
+
+def _less(own: Row, published: Published) -> dict[str, Cell]:
+    scores = dict(published.scores)
+    if published.transfer is not None:
+        scores[TRANSFER] = published.transfer
+    return {
+        name: Cell(cell.value - scores[name], cell.spread, cell.places, cell.n)
+        for name, cell in own.cells.items()
+        if name in scores
+    }
+
+
+def _setting(evidence: Evidence, task: str) -> str | None:
+    """How the main arm's models were made for a task, as :data:`ernie_m.xtreme.published.SETTINGS`
+    has it; None where no job tells."""
+    own = [job for job in evidence.jobs("xtreme_predict") if _of(job, task)]
+    if not own:
+        return None
+    (model,) = own[-1]["facts"]["inputs"]["model"]
+    maker = evidence.makers.get(model["path"])
+    if maker and maker.stage == "xtreme_align":
+        return "aligned"
+    if not TASKS[task].trained:
+        return "finetuned" if maker and maker.stage == "xtreme_finetune" else "pretrained"
+    return "all" if len(taught_in(evidence, task)) > 1 else "english"
+
+
+def _of(job: Record, task: str | None) -> bool:
+    """Whether a job is one of the main arm, and of a task if one is given."""
+    name, arm, *_ = job["instance"].split("/")
+    return arm == MAIN_ARM and task in (None, name)
+
+
+def taught_in(evidence: Evidence, task: str | None = None) -> set[str]:
+    """The languages of the main arm's fine-tuning, for all tasks or for one."""
+    return {
+        Path(file["path"]).stem.rpartition("-")[2]
+        for job in evidence.jobs("xtreme_finetune")
+        if _of(job, task)
+        for file in job["facts"]["inputs"].get("train", [])
+    }
+
+
+def groups(tables: list[Table]) -> dict[str, dict[str, float]]:
+    """XTREME's means of the main arm by step of pre-training: of each group whose tasks are all
+    there, and ``overall`` where all nine are."""
+    averages: dict[str, dict[str, dict[str, float]]] = {stage: {} for stage in STAGES}
+    for table in tables:
+        for row in table.stages:
+            if table.task in XTREME and row.average:
+                own = averages[row.stage].setdefault(table.task, {})
+                own[table.metric] = row.average.value
+    found = {}
+    for stage, tasks in averages.items():
+        means = benchmark({name: task_score(TASKS[name], own) for name, own in tasks.items()})
+        overall = {"overall": means["overall"]} if "overall" in means else {}
+        found[stage] = means["groups"] | overall
+    return {stage: means for stage, means in found.items() if means}
