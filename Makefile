@@ -23,7 +23,7 @@ reproduce: $(INSTALLED) ## run the default pipeline, from download to report
 	$(BIN)/snakemake --cores all
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --no-loadscope-reorder
 
 format: $(INSTALLED) ## rewrite Python and Snakemake files in the house style
 	$(BIN)/ruff format $(PY_FILES)

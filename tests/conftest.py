@@ -1,12 +1,20 @@
-"""How the suite is spread over processes."""
+"""How the suite is spread over processes (`pytest -n auto --no-loadscope-reorder`)."""
 
-import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+class ByFolder(LoadScopeScheduling):
+    """A folder's tests stay in one process, for they share costly fixtures."""
+
+    def _split_scope(self, nodeid):
+        return nodeid.partition("::")[0].rpartition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Instead of one of the schedulers that `--dist` names."""
+    return ByFolder(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """A folder's tests stay in one process, for they share costly fixtures; those of the workflow,
-    which take the longest, begin."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+    """Tests of the workflow, which take the longest, begin."""
     items.sort(key=lambda item: item.path.parent.name != "workflow")
