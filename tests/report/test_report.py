@@ -201,6 +201,7 @@ def test_published_scores_stand_beside_the_same_task(make_run):
     assert f"{german - 91.9:+.1f}" in rows["BTMLM less ERNIE-M large"]
     assert sum("less" in name for name in rows) == 1, "others were trained on other text"
     assert "Stand-in tasks" not in page
+    assert page.count("<th>XLM-R large, trained on English</th>") == 1, "once, not for variants too"
 
 
 def test_a_stand_in_is_beside_nothing_published(run):
