@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001 - letters of other scripts are what this is about
 
 import re
+import sys
 import unicodedata
 from importlib.metadata import distribution
 
@@ -55,6 +56,31 @@ def test_normal_form(raw, clean):
 @given(st.text())
 def test_comparing_what_is_compared_changes_nothing(text):
     assert comparable(comparable(text)) == comparable(text)
+
+
+def _obviously(text, kept, folded):
+    """What is left when characters are looked at one by one."""
+    return " ".join("".join(map(kept, folded(text))).split())
+
+
+def _visible(character):
+    if character.isspace():
+        return " "
+    gone = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co")
+    return "" if gone and character not in "\u200c\u200d" else character
+
+
+def test_every_character_is_normalised_and_compared_by_its_category():
+    for character in map(chr, range(sys.maxunicode + 1)):
+        text = f"a{character}b c"
+        shown = _obviously(text, _visible, str)
+        assert normalise(text) == unicodedata.normalize("NFC", shown)
+        key = _obviously(
+            text,
+            lambda one: one if unicodedata.category(one)[0] in "LMN" else " ",
+            lambda whole: unicodedata.normalize("NFKC", whole).casefold(),
+        )
+        assert comparable(text) == key
 
 
 def test_marks_go_and_words_and_placeholders_stay():
