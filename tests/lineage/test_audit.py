@@ -332,3 +332,60 @@ def test_a_record_tells_what_was_true_when_the_job_began(results):
     write_record(job, Path(ROWS).with_name("record.json"), opening)
     content, _ = record(ROWS)
     assert content["facts"]["inputs"]["file"][0]["sha256"] == before
+
+
+HASHES = "results/paper_base/corpora_held_out/hashes.arrow"
+SHARD = "results/paper_base/corpora_filter/mono-de/{}"
+TRAIN = "results/paper_base/corpora_select/mono-de/0/train.parquet"
+
+
+@pytest.fixture
+def in_shards(results):
+    """Two filtered shards of a corpus and what is selected of one, compared with tested text or
+    not."""
+    config = read("config/paper_base.yaml")
+
+    def make(compared):
+        held_out = [HASHES] if compared else []
+        if compared:
+            tested = {"examples": [CLEAN]}  # any file that a job has made
+            finish(config, "ernie_m.corpora.held_out", "", tested, {"hashes": held_out})
+        for shard, count in enumerate((1200, 34)):
+            stats = Path(SHARD.format(shard), "stats.json")
+            stats.parent.mkdir(parents=True)
+            dropped = {"evaluation text": count, "too short": 7} if compared else {"too short": 7}
+            stats.write_text(json.dumps({"rows_in": 9000, "dropped": dropped}))
+            finish(
+                config,
+                "ernie_m.corpora.filter",
+                f"mono-de/{shard}",
+                {"held_out": held_out},
+                {"rows": [f"{stats.parent}/rows.arrow"], "stats": [stats]},
+            )
+        kept = [f"{SHARD.format(shard)}/rows.arrow" for shard in range(2)]
+        finish(config, "ernie_m.corpora.select", "mono-de/0", {"kept": kept}, {"train": [TRAIN]})
+
+    return make
+
+
+def test_tested_text_dropped_in_shards_is_summed(in_shards, capsys):
+    in_shards(compared=True)
+    cli.main(["audit", TRAIN, "--run", "paper_base"])
+    assert (
+        "rows kept out of training as repeating tested ones: 1,234 evaluation text"
+        in capsys.readouterr().out
+    )
+
+
+def test_a_shard_without_its_statistics_makes_the_sum_unknown(in_shards, capsys):
+    in_shards(compared=True)
+    Path(SHARD.format(1), "stats.json").unlink()
+    cli.main(["audit", TRAIN, "--run", "paper_base"])
+    text = capsys.readouterr().out
+    assert "the statistics of the text are not here" in text and "evaluation text" not in text
+
+
+def test_text_in_shards_that_was_never_compared_is_said_to_be_so(in_shards, capsys):
+    in_shards(compared=False)
+    cli.main(["audit", TRAIN, "--run", "paper_base"])
+    assert "the training text was not compared with tested text" in capsys.readouterr().out

@@ -18,6 +18,9 @@ from ernie_m.lineage.locate import Place, history, maker
 from ernie_m.lineage.slices import REPEATED, SEEDED
 
 MARKS = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
+# The stages that keep tested text out of training, and the reasons under which they count it.
+DIVIDING = ("corpora_split", "corpora_filter")
+REPEATING = ("held out", "nearly held out", "evaluation text")
 CHOOSING = ("xtreme_predict", "xtreme_score", "xtreme_sweep", "xtreme_baseline", "report_build")
 
 
@@ -168,12 +171,7 @@ def circumstances(nodes: Iterable[Node]) -> dict[str, list[str]]:
 
 def seen_text(chain: Chain) -> dict[str, Any]:
     """Whether what is tested was seen before: text in training, test files in choosing a model."""
-    split = next((node for node in readable(chain) if node.stage == "corpora_split"), None)
-    path = (
-        next((path for path in split.recorded if path.endswith("stats.json")), "") if split else ""
-    )
-    here = path and (chain.graph.base / path).is_file()
-    stats = json.loads((chain.graph.base / path).read_text("utf-8")) if here else None
+    stages = {node.stage for node in readable(chain)}
     readers = {
         node.job
         for node in readable(chain)
@@ -181,24 +179,36 @@ def seen_text(chain: Chain) -> dict[str, Any]:
         if name == "test" and files
     }
     return {
-        "dropped": dict(_dropped(stats)) if stats else None,
+        # Text in shards is compared with the tests only where their hashes were gathered.
+        "compared": "corpora_filter" not in stages or "corpora_held_out" in stages,
+        "dropped": _dropped(chain),
         "test_readers": sorted({job.split("/")[0] for job in readers}),
         "test_in_choice": sorted(job for job in readers if job.split("/")[0] not in CHOOSING),
     }
 
 
-def _dropped(stats: dict[str, Any]) -> dict[str, int]:
-    """How many sentences of training text were dropped for being (nearly) held-out ones."""
+def _dropped(chain: Chain) -> dict[str, int] | None:
+    """How many rows of training text were dropped for repeating tested ones, by reason; None
+    unless the statistics of all jobs that drop them are here."""
+    paths = [
+        chain.graph.base / path
+        for node in readable(chain)
+        if node.stage in DIVIDING
+        for path in node.recorded
+        if path.endswith("stats.json")
+    ]
+    if not paths or not all(path.is_file() for path in paths):
+        return None
     found: dict[str, int] = {}
-    waiting = [stats]
+    waiting = [json.loads(path.read_text("utf-8")) for path in paths]
     while waiting:
         for key, value in waiting.pop().items():
             if key == "dropped":
-                for reason in (name for name in value if "held out" in name):
+                for reason in (name for name in value if name in REPEATING):
                     found[reason] = found.get(reason, 0) + value[reason]
             elif isinstance(value, dict):
                 waiting.append(value)
-    return found
+    return dict(sorted(found.items()))
 
 
 def repeats(nodes: list[Node]) -> dict[str, Any]:

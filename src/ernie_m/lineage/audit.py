@@ -173,11 +173,13 @@ def _circumstances(facts: dict[str, list[str]], full: bool) -> Iterator[str]:
 
 
 def _seen(facts: dict[str, Any]) -> Iterator[str]:
-    if facts["dropped"] is not None:
-        told = ", ".join(f"{count} {reason}" for reason, count in facts["dropped"].items())
-        yield f"sentences kept out of training as repeating tested ones: {told or 'none'}"
+    if not facts["compared"]:
+        yield "the training text was not compared with tested text"
+    elif facts["dropped"] is not None:
+        told = ", ".join(f"{count:,} {reason}" for reason, count in facts["dropped"].items())
+        yield f"rows kept out of training as repeating tested ones: {told or 'none'}"
     else:
-        yield "the division of the text is not here, so its counts are not"
+        yield "the statistics of the text are not here, so their counts are not"
     if facts["test_in_choice"]:
         yield f"test files were read by {', '.join(facts['test_in_choice'])}, which choose a model"
     elif facts["test_readers"]:
