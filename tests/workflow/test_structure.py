@@ -154,8 +154,8 @@ def test_every_shipped_configuration_can_be_planned(blank, overlay):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
     config = read(ROOT / "config" / overlay, base=ROOT / "config/config.yaml")
-    wanted = {stage for stage, names in plan.jobs(config).items() if names}
-    assert jobs.keys() == wanted | {"report_build", "checkpoints_export"}
+    wanted = {stage: len(names) for stage, names in plan.jobs(config).items() if names}
+    assert jobs == wanted | {"report_build": 1, "checkpoints_export": 1}
 
 
 def test_ways_of_fine_tuning_are_branches_of_one_graph(blank):

@@ -41,7 +41,7 @@ rule pretrain_camlm:
     the sentence in the other language alone, which forces the languages into one space. Stage 2
     needs that space, or its pseudo-translations would be noise."""
     input:
-        init="<results>/pretrain_initialise/{variant}/model.safetensors",
+        init=lambda wildcards: checkpoint(wildcards.variant, "initialise"),
         train=encoded("train"),
         valid=encoded("valid"),
     output:
