@@ -281,14 +281,14 @@ def tokenization(corpus: Corpus, texts: list[str], model: Path, times: int) -> d
                 )
 
     runs = {
-        "ours": lambda: ours.encode(texts),
+        "ours": lambda: ours.encode_ragged(texts),
         "tokenizers": lambda: hf(texts, fresh.pop().encode_batch),
         "tokenizers, fast": lambda: hf(texts, fresh.pop().encode_batch_fast),
         "our stage": packed,
         "datasets.map": mapped,
     }
     measured = rounds(runs, times)
-    if measured["ours"][1] != measured["tokenizers"][1]:
+    if [ids.tolist() for ids in measured["ours"][1]] != measured["tokenizers"][1]:
         logger.warning("%s: the ids differ", corpus.code)
     twice = {"our stage", "datasets.map"}
     return {name: size * (1 + (name in twice)) / seconds for name, (seconds, _) in measured.items()}

@@ -18,6 +18,11 @@ def spans(first: Array, lengths: Array) -> Array:
     return np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))
 
 
+def smallest_type(values: int) -> np.dtype:
+    """The smallest unsigned type of 16 bits or more that holds ``values`` different tokens."""
+    return np.dtype(np.uint16 if values <= np.iinfo(np.uint16).max else np.uint32)
+
+
 class Sequences(Protocol):
     """``n`` sequences of tokens, wherever they lie."""
 
@@ -52,13 +57,11 @@ class Ragged:
 
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]], values: int) -> Ragged:
-        """``sequences`` in the smallest unsigned type of 16 bits or more that holds ``values``
-        different tokens."""
-        kind = np.uint16 if values <= np.iinfo(np.uint16).max else np.uint32
+        """``sequences`` in the smallest type that holds ``values`` different tokens."""
         offsets = np.zeros(len(sequences) + 1, dtype=np.int64)
         np.cumsum([len(sequence) for sequence in sequences], out=offsets[1:])
         flat = (token for sequence in sequences for token in sequence)
-        return cls(np.fromiter(flat, dtype=kind, count=int(offsets[-1])), offsets)
+        return cls(np.fromiter(flat, smallest_type(values), int(offsets[-1])), offsets)
 
     def lengths_of(self, order: Array) -> Array:
         """Tokens of the sequences numbered by ``order``, int64."""
@@ -69,6 +72,12 @@ class Ragged:
         lengths = self.lengths_of(order)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         return Ragged(self.tokens[spans(self.offsets[order], lengths)].astype(np.int64), offsets)
+
+    def cut(self, longest: int) -> Ragged:
+        """Each sequence's first ``longest`` tokens."""
+        lengths = np.minimum(self.lengths, longest)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return Ragged(self.tokens[spans(self.offsets[:-1], lengths)], offsets)
 
     @staticmethod
     def join(parts: Sequence[Ragged]) -> Ragged:

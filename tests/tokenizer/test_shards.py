@@ -74,6 +74,13 @@ def test_token_types_follow_the_vocabulary():
     assert Ragged.of([[1]], 65_536).tokens.dtype == np.uint32
 
 
+@given(st.lists(st.lists(st.integers(0, 9), max_size=9)), st.integers(1, 8))
+def test_sequences_are_cut(sequences, longest):
+    found = Ragged.of(sequences, 10).cut(longest)
+    assert [ids.tolist() for ids in found] == [ids[:longest] for ids in sequences]
+    assert found.tokens.dtype == np.uint16
+
+
 def test_arrays_are_memory_maps(tmp_path):
     write_shard(tmp_path / "x", shard_of([[1, 2], [3]]))
     shard = read_shard(tmp_path / "x")

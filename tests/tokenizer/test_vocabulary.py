@@ -1,5 +1,6 @@
 """XLM-R's id layout, and offsets into the text as it was written."""
 
+import numpy as np
 import pytest
 import sentencepiece
 from hypothesis import given
@@ -39,6 +40,10 @@ def test_blocks_and_threads_change_nothing(tokenizer, monkeypatch):
     monkeypatch.setattr("ernie_m.tokenizer.vocabulary.BLOCK", 7)
     assert tokenizer.encode(texts, threads=3) == whole
     assert [ids for ids, _ in tokenizer.encode_with_offsets(texts, threads=3)] == whole
+    arrays = tokenizer.encode_ragged(texts, threads=3)
+    assert [ids.tolist() for ids in arrays] == whole
+    assert arrays.tokens.dtype == np.uint16
+    assert len(tokenizer.encode_ragged([])) == len(tokenizer.encode([])) == 0
 
 
 SIGNS = st.text(st.sampled_from("bakeli 设备шабо  ﬁ①Ｈé…½\u0301가ㅎ\u3000☃"), max_size=30)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ernie_m.corpora.languages import units
+from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.vocabulary import UNK
 
 
@@ -15,13 +16,13 @@ class Account:
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, int]] = {}
 
-    def add(self, language: str, texts: Sequence[str], encoded: list[list[int]], cut: int) -> None:
-        """Count one encoded column, of which ``cut`` sentences are longer than allowed."""
+    def add(self, language: str, texts: Sequence[str], encoded: Ragged, longest: int) -> None:
+        """Count one encoded column, of which sentences of more than ``longest`` tokens are cut."""
         found = {
             "sentences": len(texts),
-            "sentences_cut": cut,
-            "tokens": sum(len(ids) for ids in encoded),
-            "unknown": sum(ids.count(UNK) for ids in encoded),
+            "sentences_cut": int((encoded.lengths > longest).sum()),
+            "tokens": len(encoded.tokens),
+            "unknown": int((encoded.tokens == UNK).sum()),
             "units": sum(units(language, text) for text in texts),
         }
         own = self._counts.setdefault(language, dict.fromkeys(found, 0))

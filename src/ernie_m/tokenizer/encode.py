@@ -28,9 +28,9 @@ def encode_table(
     ids, *columns = read_table(path, names)
     sides = []
     for language, texts in zip(languages, columns, strict=True):
-        encoded = tokenizer.encode(texts, threads)
-        account.add(language, texts, encoded, sum(len(ids) > max_tokens for ids in encoded))
-        sides.append(Ragged.of([ids[:max_tokens] for ids in encoded], tokenizer.size))
+        encoded = tokenizer.encode_ragged(texts, threads)
+        account.add(language, texts, encoded, max_tokens)
+        sides.append(encoded.cut(max_tokens))
     return Shard(tuple(languages), tokenizer.sha256, sentence_keys(ids), tuple(sides))
 
 

@@ -9,9 +9,11 @@ pair stand alone and are cut.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
+
+import numpy as np
 
 from ernie_m.config.tokenizer import EncodeSettings
 from ernie_m.corpora.streams import columns_of, shard_blocks
@@ -24,41 +26,42 @@ from ernie_m.tokenizer.writer import ShardWriter
 
 logger = logging.getLogger(__name__)
 
-Ids = list[int]
 
-
-def join(paragraphs: Sequence[Ids], longest: int) -> Iterator[tuple[int, Ids]]:
-    """Sequences of one document: (number of its first paragraph, ids)."""
-    first, ids = 0, list[int]()
-    for number, paragraph in enumerate(paragraphs):
-        if ids and len(ids) + len(paragraph) > longest:
-            yield first, ids
-            ids = []
-        if not ids:
+def join(paragraphs: Iterable[int], longest: int) -> Iterator[tuple[int, int]]:
+    """Sequences of one document whose ``paragraphs`` have so many tokens: (number of its first
+    paragraph, tokens)."""
+    first = held = 0
+    for number, length in enumerate(paragraphs):
+        if held and held + length > longest:
+            yield first, held
+            held = 0
+        if not held:
             first = number
-        ids = ids + paragraph
-        while len(ids) > longest:
-            yield first, ids[:longest]
-            ids = ids[longest:]
-    if ids:
-        yield first, ids
+        held += length
+        while held > longest:
+            yield first, longest
+            held -= longest
+    if held:
+        yield first, held
 
 
 def _documents(
-    content: dict[str, list[str]], encoded: Sequence[Ids], longest: int
-) -> tuple[list[str], list[Ids]]:
+    content: dict[str, list[str]], encoded: Ragged, longest: int
+) -> tuple[list[str], Ragged]:
     """Names (the first paragraph's id, and for further pieces of it their number) and sequences."""
     names: list[str] = []
-    sequences: list[Ids] = []
-    for _, rows in groupby(range(len(encoded)), key=lambda row: content["group"][row]):
+    lengths = encoded.lengths.tolist()
+    ends = [0]
+    for _, rows in groupby(range(len(encoded)), key=content["group"].__getitem__):
         numbers = list(rows)
         last, piece = -1, 0
-        for first, ids in join([encoded[row] for row in numbers], longest):
+        for first, tokens in join((lengths[row] for row in numbers), longest):
             piece = piece + 1 if first == last else 0
             last = first
             names.append(content["id"][numbers[first]] + (f"#{piece}" if piece else ""))
-            sequences.append(ids)
-    return names, sequences
+            ends.append(ends[-1] + tokens)
+    # Paragraphs lie end to end already: only where a sequence ends is new.
+    return names, Ragged(encoded.tokens, np.array(ends, dtype=np.int64))
 
 
 def _pack(
@@ -73,17 +76,14 @@ def _pack(
         for block in shard_blocks([rows], 0, 1):
             content = block.read()
             columns = [content[name] for name in columns_of(corpus)[2:]]
-            sides = []
-            for language, texts in zip(languages, columns, strict=True):
-                encoded = tokenizer.encode(texts, job.threads)
-                account.add(language, texts, encoded, sum(len(ids) > longest for ids in encoded))
-                sides.append(encoded)
-            names = content["id"]
+            sides = [tokenizer.encode_ragged(texts, job.threads) for texts in columns]
+            for language, texts, encoded in zip(languages, columns, sides, strict=True):
+                account.add(language, texts, encoded, longest)
             if len(languages) == 1:
                 names, sequences = _documents(content, sides[0], longest)
-                sides = [sequences]
-            cut = [[ids[:longest] for ids in side] for side in sides]
-            writer.add(sentence_keys(names), [Ragged.of(side, tokenizer.size) for side in cut])
+                writer.add(sentence_keys(names), [sequences])
+            else:
+                writer.add(sentence_keys(content["id"]), [side.cut(longest) for side in sides])
         return {"sentences": writer.sentences, "tokens": writer.tokens}
 
 

@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import sentencepiece
 
 from ernie_m.errors import UserError
 from ernie_m.lineage.digest import file_sha256
+from ernie_m.ragged import Ragged, smallest_type
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPECIALS = 4
@@ -42,7 +44,8 @@ class Tokenizer:
                 f"{path} is not a SentencePiece model.", "Make it with tokenizer.train."
             ) from None
         # Id of each of SentencePiece's pieces.
-        self._ids = [UNK] * _OWN_SPECIALS + list(range(SPECIALS, len(self._model) + 1))
+        ids = [UNK] * _OWN_SPECIALS + list(range(SPECIALS, len(self._model) + 1))
+        self._ids = np.array(ids, dtype=smallest_type(self.size))
 
     @cached_property
     def sha256(self) -> str:
@@ -59,14 +62,21 @@ class Tokenizer:
         """Number of ids, special ones included: rows of the embedding table."""
         return len(self._model) + 2
 
-    def encode(self, texts: Sequence[str], threads: int = 1) -> list[list[int]]:
-        """Ids of each text without ``<s>`` and ``</s>``."""
-        encoded: list[list[int]] = []
+    def _pieces(self, texts: Sequence[str], threads: int) -> Iterator[np.ndarray]:
+        """Numbers of SentencePiece's pieces, int32, of each text."""
         for start in range(0, len(texts), BLOCK):
             block = list(texts[start : start + BLOCK])
-            encoded += self._model.encode(block, num_threads=threads)
-        ids = self._ids
-        return [[ids[piece] for piece in pieces] for pieces in encoded]
+            yield from self._model.encode(block, return_type="numpy", num_threads=threads)
+
+    def encode(self, texts: Sequence[str], threads: int = 1) -> list[list[int]]:
+        """Ids of each text without ``<s>`` and ``</s>``."""
+        return [self._ids[pieces].tolist() for pieces in self._pieces(texts, threads)]
+
+    def encode_ragged(self, texts: Sequence[str], threads: int = 1) -> Ragged:
+        """The same in arrays, in the smallest type that holds the ids."""
+        pieces = list(self._pieces(texts, threads))
+        offsets = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
+        return Ragged(self._ids[np.concatenate(pieces or [np.zeros(0, np.int32)])], offsets)
 
     def encode_with_offsets(
         self, texts: Sequence[str], threads: int = 1
@@ -82,7 +92,7 @@ class Tokenizer:
             block = list(texts[start : start + BLOCK])
             found = self._model.encode(block, out_type="offset_mapping", num_threads=threads)
             for text, pieces in zip(block, found, strict=True):
-                ids = [self._ids[piece] for piece in pieces["ids"]]
+                ids = self._ids[pieces["ids"]].tolist()
                 spans = [_without_space(text, first, last) for first, last in pieces["offsets"]]
                 encoded.append((ids, spans))
         return encoded
