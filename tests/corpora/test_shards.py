@@ -129,6 +129,9 @@ def through(tmp_path, rows_files, shards, corpus="mono-de", **rules):
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(streams, "BLOCK_ROWS", 25)
+    monkeypatch.setattr(streams, "GROUP_BLOCKS", 2)
+    monkeypatch.setattr(fingerprints, "BATCH_ENTRIES", 60)
+    monkeypatch.setattr(match, "PAIRS", 3)
     monkeypatch.setattr(match, "parts", lambda paths: fingerprints.parts(paths, 40))
 
 
@@ -201,37 +204,60 @@ def test_pairs(tmp_path):
     assert counts == {row[2]: 1 for row in PAIR_ROWS if row[2]}
 
 
-@given(st.lists(st.integers(1, 9)), st.integers(1, 12))
-def test_blocks_keep_documents_whole_and_shards_keep_all_blocks(tmp_path_factory, sizes, shards):
+@given(st.lists(st.integers(1, 6)), st.integers(1, 12), st.integers(1, 4))
+def test_blocks_keep_documents_whole_and_shards_keep_all_blocks(
+    tmp_path_factory, sizes, shards, group_blocks
+):
     path = tmp_path_factory.mktemp("blocks") / "rows.parquet"
-    before, streams.BLOCK_ROWS = streams.BLOCK_ROWS, 5
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams, "BLOCK_ROWS", 5)
+        patch.setattr(streams, "GROUP_BLOCKS", group_blocks)
         corpus_file(path, [[f"text {n}"] * n for n in sizes])
-    finally:
-        streams.BLOCK_ROWS = before
-    blocks = [block for k in range(shards) for block in shard_blocks([path], k, shards)]
-    contents = [block.read() for block in blocks]
-    ids = [name for content in contents for name in content["id"]]
+        blocks = [block for k in range(shards) for block in shard_blocks([path], k, shards)]
+        whole = list(shard_blocks([path], 0, 1))
+    assert blocks == whole
+    ids = [name for block in blocks for name in block.columns["id"]]
     assert len(ids) == sum(sizes)
-    starts = np.cumsum([0, *(len(content["id"]) for content in contents)])
+    starts = np.cumsum([0, *map(len, blocks)])
     assert [block.position for block in blocks] == starts[: len(blocks)].tolist()
-    groups = [set(content["group"]) for content in contents]
+    groups = [set(block.columns["group"]) for block in blocks]
     assert sum(map(len, groups)) == len(sizes)
+    assert parquet.ParquetFile(path).num_row_groups == -(-len(blocks) // group_blocks)
 
 
-@given(st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=20), max_size=5), st.integers(1, 7))
+@pytest.mark.parametrize(
+    ("limit", "rows"),
+    [("BLOCK_ROWS", [["short"] * 1000]), ("BLOCK_CHARACTERS", [["x" * 50] * 3] * 40)],
+    ids=["a document without end", "long rows"],
+)
+def test_a_block_has_its_limit_whatever_the_documents(tmp_path, monkeypatch, limit, rows):
+    monkeypatch.setattr(streams, limit, 100)
+    corpus_file(tmp_path / "rows.parquet", rows)
+    blocks = list(shard_blocks([tmp_path / "rows.parquet"], 0, 1))
+    assert sum(map(len, blocks)) == sum(map(len, rows))
+    assert max(map(len, blocks)) == (200 if limit == "BLOCK_ROWS" else 3)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=20), max_size=5),
+    st.integers(1, 7),
+    st.integers(1, 30),
+)
 @settings(deadline=None)
-def test_parts_hold_everything_once_in_order(tmp_path_factory, batches, entries):
+def test_parts_hold_everything_once_in_order(tmp_path_factory, batches, entries, gathered):
     path = tmp_path_factory.mktemp("parts") / "lines.arrow"
     position = 0
     expected = []
-    with streams.ArrowWriter(path, fingerprints.SCHEMA) as writer:
-        for batch in batches:
-            positions = np.arange(position, position + len(batch), dtype=np.uint64)
-            values = np.array(batch, dtype=np.uint64)
-            fingerprints.write_fingerprints(writer, values, positions)
-            expected += zip(batch, positions.tolist(), strict=True)
-            position += len(batch)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprints, "BATCH_ENTRIES", gathered)
+        with fingerprints.FingerprintWriter(path) as writer:
+            for batch in batches:
+                positions = np.arange(position, position + len(batch), dtype=np.uint64)
+                writer.add(np.array(batch, dtype=np.uint64), positions)
+                expected += zip(batch, positions.tolist(), strict=True)
+                position += len(batch)
+    # Small batches would make parts times batches grow with the square of the corpus.
+    assert len(list(streams.read_batches(path))) <= position // gathered + 1
     found = []
     for values, positions in fingerprints.parts([path], entries):
         firsts = fingerprints.firsts(values, positions)

@@ -21,7 +21,7 @@ from ernie_m.corpora.clean import Line, fault
 from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.drops import Drops
 from ernie_m.corpora.duplicates import BANDS, band_hashes
-from ernie_m.corpora.fingerprints import SCHEMA, write_fingerprints
+from ernie_m.corpora.fingerprints import FingerprintWriter
 from ernie_m.corpora.hashing import hash64
 from ernie_m.corpora.held_out import HeldOut
 from ernie_m.corpora.languages import LANGUAGES
@@ -109,15 +109,15 @@ class Shard:
         self.columns = columns_of(corpus)
         self.settings = settings
         fields = [("position", pa.uint64()), *((name, pa.large_string()) for name in self.columns)]
-        schemas = (pa.schema(fields), SCHEMA, SCHEMA)
-        self._writers = [ArrowWriter(*each) for each in zip(paths, schemas, strict=True)]
-        self.rows, self.lines, self.documents = self._writers
+        rows, lines, documents = paths
+        self.rows = ArrowWriter(rows, pa.schema(fields))
+        self.lines, self.documents = FingerprintWriter(lines), FingerprintWriter(documents)
 
     def __enter__(self) -> Shard:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        for writer in self._writers:
+        for writer in (self.rows, self.lines, self.documents):
             writer.__exit__(*error)
 
     def add(self, kept: dict[str, list]) -> None:
@@ -132,7 +132,7 @@ class Shard:
             for both in zip(keys, texts, strict=True)
         )
         lines = [hash64(*row) for row in zip(*known, strict=True)]
-        write_fingerprints(self.lines, np.array(lines, dtype=np.uint64), positions)
+        self.lines.add(np.array(lines, dtype=np.uint64), positions)
         if len(self.languages) == 1 and self.settings.near_duplicates:
             self._add_documents(kept["group"], keys[0], positions)
 
@@ -151,14 +151,14 @@ class Shard:
             # The band's number is part of the fingerprint, or bands would be mixed up.
             bands = band_hashes(sets) + np.arange(BANDS, dtype=np.uint64)
             owners = np.repeat(np.array(firsts, dtype=np.uint64), BANDS)
-            write_fingerprints(self.documents, bands.reshape(-1), owners)
+            self.documents.add(bands.reshape(-1), owners)
 
 
 def _sift(
     block: Block, columns: Sequence[str], judge: Callable, drops: Drops
 ) -> tuple[int, dict[str, list]]:
     """How many rows a block has, and those that stay, in normal form."""
-    content = block.read()
+    content = block.columns
     kept: dict[str, list] = {"position": [], **{name: [] for name in columns}}
     rows = zip(*(content[name] for name in columns), strict=True)
     for offset, (name, group, *raw) in enumerate(rows):
@@ -170,7 +170,7 @@ def _sift(
         values = (block.position + offset, name, group, *texts)
         for column, value in zip(kept.values(), values, strict=True):
             column.append(value)
-    return len(content["id"]), kept
+    return len(block), kept
 
 
 def run(job: Job[FilterSettings]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +20,33 @@ Array = np.ndarray
 
 # Entries of a part, of 16 bytes each; sorting takes twice as much again.
 PART_ENTRIES = 4_000_000
+# Entries of a batch. Each is looked into once a part: batches of single blocks would be many.
+BATCH_ENTRIES = 1_000_000
 _SPAN = 1 << 64
 SCHEMA = pa.schema([("fingerprint", pa.uint64()), ("position", pa.uint64())])
+
+
+class FingerprintWriter(ArrowWriter):
+    """A file of entries, gathered to batches of ``BATCH_ENTRIES`` or somewhat more."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, SCHEMA)
+        self._waiting: list[tuple[Array, Array]] = []
+
+    def __exit__(self, *error: Any) -> None:
+        self._flush()
+        super().__exit__(*error)
+
+    def add(self, fingerprints: Array, positions: Array) -> None:
+        """Take in some entries, uint64 ``[n]`` each."""
+        self._waiting.append((fingerprints, positions))
+        if sum(len(one) for one, _ in self._waiting) >= BATCH_ENTRIES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            write_fingerprints(self, *map(np.concatenate, zip(*self._waiting, strict=True)))
+            self._waiting.clear()
 
 
 def write_fingerprints(writer: ArrowWriter, fingerprints: Array, positions: Array) -> None:

@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 
 Array = np.ndarray
 SCHEMA = pa.schema([("position", pa.uint64())])
-# Pairs of documents that are compared at once. For them every block is read once at most, and
-# shingles of twice as many documents are in memory, some kilobytes each.
-PAIRS = 20_000
+# Pairs of documents that are compared at once: shingles of twice as many documents are in memory,
+# some kilobytes each.
+PAIRS = 2_000
 
 
 class Documents:
@@ -56,21 +56,21 @@ class Documents:
 
     def _of_block(self, number: int, wanted: Array) -> dict[int, Array]:
         _, path, index = self._places[number]
-        with pa.OSFile(str(path), "rb") as source, pa.ipc.open_file(source) as file:
+        # Mapped, because of a block of thousands of rows a few documents are asked for.
+        with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
             batch = file.get_batch(index)
-            positions = batch.column("position").to_numpy(zero_copy_only=False)
-            groups, texts = (batch.column(name).to_pylist() for name in ("group", "text"))
-        starts = np.searchsorted(positions, wanted).tolist()
-        return {
-            position: self._hashes(groups, texts, start)
-            for position, start in zip(wanted.tolist(), starts, strict=True)
-        }
+            starts = np.searchsorted(batch.column("position").to_numpy(), wanted).tolist()
+            return {
+                position: self._hashes(batch, start)
+                for position, start in zip(wanted.tolist(), starts, strict=True)
+            }
 
-    def _hashes(self, groups: Sequence[str], texts: Sequence[str], first: int) -> Array:
-        last = first
+    def _hashes(self, batch: pa.RecordBatch, first: int) -> Array:
+        groups, last = batch.column("group"), first + 1
         while last < len(groups) and groups[last] == groups[first]:
             last += 1
-        own = document_shingles(self._language, map(comparable, texts[first:last]))
+        texts = batch.column("text")[first:last].to_pylist()
+        own = document_shingles(self._language, map(comparable, texts))
         return np.unique(np.fromiter(map(hash, own), dtype=np.int64, count=len(own)))
 
 
@@ -94,27 +94,31 @@ def repeated_rows(paths: Sequence[Path], target: Path) -> int:
 def repeated_documents(
     paths: Sequence[Path], documents: Documents, threshold: float, target: Path
 ) -> int:
-    """Write the positions of documents that nearly repeat an earlier one; returns their number,
-    where a document that several bands have found counts several times."""
-
-    count = 0
+    """Write the positions of documents that nearly repeat an earlier one; returns their number."""
+    found = np.zeros(0, dtype=np.uint64)  # so far: nearly all share bands in several parts
     with ArrowWriter(target, SCHEMA) as writer:
         for fingerprints, positions in parts(paths):
             first = firsts(fingerprints, positions)
             later = first != positions
             pairs = np.unique(np.stack([first[later], positions[later]], axis=1), axis=0)
-            found: set[int] = set()
-            for start in range(0, len(pairs), PAIRS):
-                some = pairs[start : start + PAIRS]
-                known = documents.shingles(np.unique(some))
-                found.update(
-                    other
-                    for one, other in some.tolist()
-                    if similarity(known[one], known[other]) >= threshold
-                )
-            writer.write({"position": np.array(sorted(found), dtype=np.uint64)})
-            count += len(found)
-    return count
+            new = _alike(pairs[~np.isin(pairs[:, 1], found)], documents, threshold)
+            writer.write({"position": new})
+            found = np.union1d(found, new)
+    return len(found)
+
+
+def _alike(pairs: Array, documents: Documents, threshold: float) -> Array:
+    """Of ``pairs`` of positions ``[n, 2]`` the later ones that repeat the earlier, sorted."""
+    alike: set[int] = set()
+    for start in range(0, len(pairs), PAIRS):
+        some = pairs[start : start + PAIRS]
+        known = documents.shingles(np.unique(some))
+        alike.update(
+            other
+            for one, other in some.tolist()
+            if similarity(known[one], known[other]) >= threshold
+        )
+    return np.array(sorted(alike), dtype=np.uint64)
 
 
 def run(job: Job[MatchRules]) -> None:
@@ -128,7 +132,7 @@ def run(job: Job[MatchRules]) -> None:
     found = repeated_documents(
         near, documents, settings.near_duplicate_threshold, job.output("alike")
     )
-    logger.info("%s: %d rows repeated, %d bands of documents", job.instance, rows, found)
+    logger.info("%s: %d rows repeated, %d documents nearly", job.instance, rows, found)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def run(job: Job[SelectRules]) -> None:
                 place = unit_interval(job.seed, "valid", row[1])
                 found["valid" if place < job.settings.valid_share else "train"].append(row)
             for part, rows in found.items():
-                writer.write(part, rows)
+                writer.write(part, [writer.table(rows)] if rows else [])
                 sizes["rows"][part] += len(rows)
                 sizes["characters"][part] += sum(len(text) for row in rows for text in row[2:])
     job.write_json("stats", {"rows_in": read, **sizes, **drops.facts()})

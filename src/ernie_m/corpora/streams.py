@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,14 @@ import pyarrow.parquet as pq
 
 from ernie_m.errors import UserError
 
-# Rows of a block at least; a block ends where a document ends. Two to five megabytes of text.
-BLOCK_ROWS = 10_000
+# Rows of a block, two to five megabytes of text, or its characters where rows are long. A block
+# ends with the document in which it comes to one of these, or at twice as much: a file that does
+# not say where documents end is a single one.
+BLOCK_ROWS, BLOCK_CHARACTERS = 10_000, 4_000_000
+# Blocks of a row group. Of each group Parquet holds seven kilobytes of facts in memory: a gigabyte
+# for the largest languages of CC-100, if each block were a group.
+GROUP_BLOCKS = 16
+_READ_ROWS = 1_000
 
 MONO = ("id", "group", "text")
 PAIR = ("id", "group", "source", "target")
@@ -49,50 +57,55 @@ class PartsWriter:
         for writer in self._writers.values():
             writer.close()
 
-    def write(self, part: str, rows: Sequence[Sequence[str]]) -> None:
-        """One block of rows, values by column; none leave no row group."""
-        if rows:
-            arrays = [pa.array(values, pa.large_string()) for values in zip(*rows, strict=True)]
-            table = pa.table(arrays, schema=self._schema)
-            self._writers[part].write_table(table, row_group_size=len(rows))
+    def table(self, rows: Sequence[Sequence[str]]) -> pa.Table:
+        """Rows, values by column, in the form that is written."""
+        arrays = [pa.array(values, pa.large_string()) for values in zip(*rows, strict=True)]
+        return pa.table(arrays, schema=self._schema)
+
+    def write(self, part: str, tables: Sequence[pa.Table]) -> None:
+        """One row group; no tables leave none."""
+        if tables:
+            table = pa.concat_tables(tables)
+            self._writers[part].write_table(table, row_group_size=len(table))
 
 
 def write_blocks(
     path: Path, rows: Iterable[Sequence[str]], columns: Sequence[str], languages: Sequence[str]
 ) -> int:
-    """Write ``rows`` (values by column, the second of them the document) as Parquet, one row group
-    a block; returns their number."""
+    """Write ``rows`` (values by column, the second of them the document) as Parquet, in blocks of
+    which ``GROUP_BLOCKS`` make a row group; returns their number."""
     count = 0
     with PartsWriter({"": path}, columns, languages) as writer:
-        for block in _blocks(rows):
-            writer.write("", block)
-            count += len(block)
+        blocks = (writer.table(block) for block in _blocks(rows))
+        while group := list(islice(blocks, GROUP_BLOCKS)):
+            writer.write("", group)
+            count += sum(map(len, group))
     return count
 
 
 def _blocks(rows: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
     block: list[Sequence[str]] = []
+    characters = 0
     for row in rows:
-        if len(block) >= BLOCK_ROWS and row[1] != block[-1][1]:
+        fullness = max(len(block) / BLOCK_ROWS, characters / BLOCK_CHARACTERS)
+        if fullness >= 2 or (fullness >= 1 and row[1] != block[-1][1]):
             yield block
-            block = []
+            block, characters = [], 0
         block.append(row)
+        characters += sum(map(len, row))
     if block:
         yield block
 
 
 @dataclass(frozen=True)
 class Block:
-    """One row group of one dataset's rows: where it is, and the position of its first row."""
+    """Rows that are in memory together: values by column name, and the position of the first."""
 
-    path: Path
-    index: int
     position: int
+    columns: dict[str, list[str]]
 
-    def read(self) -> dict[str, list[str]]:
-        """Values by column name."""
-        with _opened(self.path) as file:
-            return file.read_row_group(self.index).to_pydict()
+    def __len__(self) -> int:
+        return len(self.columns["id"])
 
 
 def _opened(path: Path) -> pq.ParquetFile:
@@ -105,16 +118,34 @@ def _opened(path: Path) -> pq.ParquetFile:
         ) from None
 
 
-def shard_blocks(paths: Sequence[Path], shard: int, shards: int) -> list[Block]:
-    """The blocks of one of ``shards`` equal parts of a corpus, in order."""
-    blocks, position = [], 0
+def shard_blocks(paths: Sequence[Path], shard: int, shards: int) -> Iterator[Block]:
+    """The blocks of one of ``shards`` equal parts of a corpus, in order: some of its row groups,
+    each divided as it was when it was written."""
+    groups, position = [], 0
     for path in paths:
         with _opened(path) as file:
             for index in range(file.num_row_groups):
-                blocks.append(Block(path, index, position))
+                groups.append((path, index, position))
                 position += file.metadata.row_group(index).num_rows
-    first, last = (len(blocks) * edge // shards for edge in (shard, shard + 1))
-    return blocks[first:last]
+    first, last = (len(groups) * edge // shards for edge in (shard, shard + 1))
+    for path, own in groupby(groups[first:last], key=itemgetter(0)):
+        with _opened(path) as file:  # once: it tells of all its row groups, which takes time
+            for _, index, start in own:
+                for columns in _group_blocks(file, index):
+                    block = Block(start, columns)
+                    yield block
+                    start += len(block)
+
+
+def _group_blocks(file: pq.ParquetFile, index: int) -> Iterator[dict[str, list[str]]]:
+    names = file.schema_arrow.names
+    rows = (
+        row
+        for batch in file.iter_batches(_READ_ROWS, row_groups=[index])
+        for row in zip(*batch.to_pydict().values(), strict=True)
+    )
+    for block in _blocks(rows):
+        yield dict(zip(names, map(list, zip(*block, strict=True)), strict=True))
 
 
 class ArrowWriter:

@@ -74,7 +74,7 @@ def _pack(
         # An empty file has its arrays too.
         writer.add(sentence_keys([]), [Ragged.of([], tokenizer.size) for _ in languages])
         for block in shard_blocks([rows], 0, 1):
-            content = block.read()
+            content = block.columns
             columns = [content[name] for name in columns_of(corpus)[2:]]
             sides = [tokenizer.encode_ragged(texts, job.threads) for texts in columns]
             for language, texts, encoded in zip(languages, columns, sides, strict=True):
