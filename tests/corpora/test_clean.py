@@ -8,7 +8,7 @@ import pytest
 
 from ernie_m.config.corpora import CleanSettings
 from ernie_m.corpora.clean import Line, fault
-from ernie_m.corpora.drops import EXAMPLES, Drops
+from ernie_m.corpora.drops import EXAMPLE_CHARACTERS, EXAMPLES, Drops
 from ernie_m.corpora.languages import LANGUAGES
 from ernie_m.corpora.tables import read_table, write_table
 from ernie_m.errors import UserError
@@ -97,3 +97,10 @@ def test_examples_do_not_depend_on_the_order_of_drops():
         forward.add("reason", id=str(number))
         backward.add("reason", id=str(39 - number))
     assert forward.facts() == backward.facts()
+
+
+def test_examples_of_endless_texts_are_cut():
+    drops = Drops()
+    drops.add("too long", id="a", text="x" * 1_000_000)
+    (example,) = drops.facts()["examples"]["too long"]
+    assert example == {"id": "a", "text": "x" * EXAMPLE_CHARACTERS}

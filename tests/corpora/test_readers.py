@@ -189,6 +189,35 @@ def test_an_archive_that_is_cut_off_is_refused(tmp_path, write):
         read(path, "moses", ["en", "fr"])
 
 
+def test_a_tar_that_ends_within_a_member_is_refused(tmp_path):
+    path = tarred(tmp_path / "whole", {"a.en": "line\n" * 9999, "a.fr": "ligne\n" * 9999})
+    cut = tmp_path / "original"
+    cut.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:20_000]))
+    with pytest.raises(UserError, match="not a whole tar archive"):
+        read(cut, "moses", ["en"])
+
+
+@pytest.mark.parametrize(("place", "value"), [(8, 1), (10, 99)], ids=["encrypted", "unknown"])
+def test_a_member_that_cannot_be_unpacked_is_refused(tmp_path, place, value):
+    path = zipped(tmp_path / "original", OPUS)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = value  # flags, method of the first member
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"member MultiUN\.en-fr\.en cannot be unpacked"):
+        read(path, "moses", ["en", "fr"])
+
+
+def test_a_member_that_lies_about_its_size_is_refused_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "FREE_BYTES", 1000)
+    path = zipped(tmp_path / "original", {"a.en": " \n" * 1_000_000})
+    content = bytearray(path.read_bytes())
+    start = content.index(b"PK\x01\x02") + 20  # compressed size, as the list of members has it
+    content[start : start + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="unpacks to more than 200 times"):
+        read(path, "moses", ["en"])
+
+
 def test_broken_utf8_is_kept_to_be_counted(tmp_path):
     path = tmp_path / "original"
     path.write_bytes(lzma.compress(b"good\nbro\xffken\n"))
@@ -249,6 +278,16 @@ def test_tmx(tmp_path):
 def test_what_is_no_tmx_is_refused(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         read(packed(tmp_path / "original", text), "tmx", ["en", "de"])
+
+
+@pytest.mark.parametrize("text", ["word " * 90_000, "<hi>" * 90_000, f'<ph x="{"y" * 450_000}"/>'])
+def test_a_unit_without_end_is_refused(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(streams, "MAX_LINE_BYTES", 200_000)
+    long = TMX.replace("Zwei", text)
+    with pytest.raises(UserError, match="a unit is longer than 200,000 bytes"):
+        read(packed(tmp_path / "original", long), "tmx", ["en", "de"])
+    many = TMX.replace("<body>", "<body>" + TMX.splitlines()[6] * 5000)
+    assert len(read(packed(tmp_path / "original", many), "tmx", ["en", "de"])) == 2
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -15,6 +15,7 @@ from ernie_m.corpora import filter as filter_stage
 from ernie_m.corpora import fingerprints, held_out, match, select, streams
 from ernie_m.corpora.streams import MONO, PAIR, shard_blocks, write_blocks
 from ernie_m.corpora.tables import write_table
+from ernie_m.errors import UserError
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer import pack, train
 from ernie_m.tokenizer.shards import Shard, read_shard, write_shard
@@ -180,6 +181,12 @@ def test_whole_documents_are_held_out(tmp_path, small_blocks):
     assert learnt and valid and learnt.isdisjoint(valid)
 
 
+def test_a_corpus_that_loses_all_its_rows_is_named(tmp_path):
+    rows = corpus_file(tmp_path / "rows.parquet", [["Это предложение на другом языке."]] * 9)
+    with pytest.raises(UserError, match="`mono-de` has no rows left after its filters"):
+        through(tmp_path, [rows], 3)
+
+
 WORDY = "und der länger ist als vier davon, was ein Mensch so nicht übersetzt hätte."
 PAIR_ROWS = [
     ("The weather is fine today in town.", "Das Wetter ist heute schön in der Stadt.", None),
@@ -287,6 +294,15 @@ def test_the_streaming_writer_makes_the_same_bytes(tmp_path_factory, languages, 
             writer.add(keys[done : done + len(block)], own)
             done += len(block)
     assert (folder / "streamed").read_bytes() == (folder / "whole").read_bytes()
+
+
+def test_what_a_killed_writer_left_is_cleared_away(tmp_path):
+    for content in ([1, 2, 3], [4]):
+        writer = ShardWriter(tmp_path / "shard", ("de",), "digest")
+        writer.add(np.zeros(1, dtype=np.uint64), [Ragged.of([content], 400)])
+    writer.__exit__(None)
+    assert read_shard(tmp_path / "shard").sides[0].tokens.tolist() == [4]
+    assert [path.name for path in tmp_path.iterdir()] == ["shard"]
 
 
 @given(st.lists(st.integers(0, 30), max_size=8), st.integers(1, 20))

@@ -20,7 +20,8 @@ rule corpora_download:
     threads: 1
     resources:
         mem_mb=500,
-        runtime=60,
+        # CC-100 in English has 80 GB, and unpacks to 300: hours.
+        runtime=1440,
     params:
         code=code_digest("ernie_m.corpora.download"),
         settings=settings("corpora_download", "{dataset}"),
@@ -46,7 +47,7 @@ rule corpora_extract:
     threads: 1
     resources:
         mem_mb=1000,
-        runtime=30,
+        runtime=1440,
     params:
         code=code_digest("ernie_m.corpora.extract"),
         settings=settings("corpora_extract", "{dataset}/{language}"),

@@ -8,6 +8,8 @@ from typing import Any
 from ernie_m.corpora.hashing import hash64
 
 EXAMPLES = 5
+# Of a text that is shown; those that were dropped as too long may have megabytes.
+EXAMPLE_CHARACTERS = 2_000
 
 
 class Drops:
@@ -23,7 +25,8 @@ class Drops:
         held = self._examples[reason]
         place = hash64(*example.values())
         if len(held) < EXAMPLES or place < held[-1][0]:
-            held.append((place, example))
+            shown = {name: text[:EXAMPLE_CHARACTERS] for name, text in example.items()}
+            held.append((place, shown))
             held.sort(key=lambda entry: entry[0])
             del held[EXAMPLES:]
 

@@ -17,8 +17,9 @@ import pyarrow as pa
 from ernie_m.config.corpora import MatchRules
 from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.fingerprints import firsts, parts
-from ernie_m.corpora.streams import ArrowWriter
+from ernie_m.corpora.streams import ArrowWriter, read_batches
 from ernie_m.corpora.text import comparable
+from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
@@ -127,6 +128,12 @@ def run(job: Job[MatchRules]) -> None:
     settings = job.settings
     lines = job.inputs("lines") if settings.exact_duplicates else []
     near = job.inputs("documents") if settings.near_duplicates else []
+    if not any(batch.num_rows for path in job.inputs("rows") for batch in read_batches(path)):
+        raise UserError(
+            f"The corpus `{job.instance}` has no rows left after its filters.",
+            "Look into the statistics of corpora_filter; loosen `corpora.clean` or "
+            "`corpora.shards`, or take its language or pair out of `corpora`.",
+        )
     rows = repeated_rows(lines, job.output("repeated"))
     documents = Documents(job.inputs("rows") if near else [], language)
     found = repeated_documents(

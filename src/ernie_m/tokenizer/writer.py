@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,9 @@ class ShardWriter:
     def __init__(self, path: Path, languages: Sequence[str], tokenizer: str) -> None:
         self._path, self._languages, self._tokenizer = path, list(languages), tokenizer
         self._kind = "mono" if len(languages) == 1 else "parallel"
-        self._folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".shard-")
+        self._folder = path.with_name(f".arrays-{path.name}")
+        shutil.rmtree(self._folder, ignore_errors=True)  # of a job that was killed
+        self._folder.mkdir()
         self._ends = [0] * len(languages)
         self._arrays: dict[str, tuple[np.dtype, Path]] = {}
         self.sentences = 0
@@ -41,7 +42,7 @@ class ShardWriter:
     def __exit__(self, kind: Any, *_: Any) -> None:
         if kind is None:
             self.close()
-        self._folder.cleanup()
+        shutil.rmtree(self._folder)
 
     @property
     def tokens(self) -> int:
@@ -60,7 +61,7 @@ class ShardWriter:
         self.sentences += len(keys)
 
     def _append(self, name: str, values: np.ndarray) -> None:
-        path = Path(self._folder.name, name)
+        path = self._folder / name
         self._arrays[name] = values.dtype, path
         with path.open("ab") as handle:
             handle.write(np.ascontiguousarray(values).tobytes())

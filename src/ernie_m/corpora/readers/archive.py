@@ -46,29 +46,40 @@ def member_stream(path: Path, ending: str) -> Iterator[IO[bytes]]:
     if zipfile.is_zipfile(path):
         with opened(path) as archive:
             name = _only(path, ending, archive.namelist())
-            packed = archive.getinfo(name).compress_size
-            with archive.open(name) as member:
+            # What the archive says of its member may be a lie.
+            packed = min(archive.getinfo(name).compress_size, path.stat().st_size)
+            with _member(archive, name) as member:
                 yield bounded(member, packed, f"{path}, member {name}")
     else:
-        with unpacked(path) as stream:
-            yield _tar_member(path, stream, ending)
+        try:
+            with unpacked(path) as stream:
+                yield _tar_member(path, stream, ending)
+        except tarfile.TarError as error:  # at its head, or where the member is cut off
+            raise _not_whole(path, error) from None
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    try:
+        return archive.open(name)
+    except RuntimeError as error:  # encrypted, or packed by a method that is not known
+        raise UserError(
+            f"{archive.filename}: member {name} cannot be unpacked ({error}).",
+            "Do not use this file; fetch the one that the registry names.",
+        ) from None
 
 
 def _tar_member(path: Path, stream: IO[bytes], ending: str) -> IO[bytes]:
     """A tar archive has no list of members, so the first that fits is taken; a second one would be
     seen only at the end of the archive."""
     names = []
-    try:
-        archive = tarfile.open(fileobj=stream, mode="r|")  # noqa: SIM115 - read by the caller
-        for member in archive:
-            _check_name(path, member.name)
-            names.append(member.name)
-            if member.isreg() and member.name.endswith(ending):
-                found = archive.extractfile(member)
-                assert found is not None
-                return found
-    except tarfile.TarError as error:
-        raise _not_whole(path, error) from None
+    archive = tarfile.open(fileobj=stream, mode="r|")  # noqa: SIM115 - read by the caller
+    for member in archive:
+        _check_name(path, member.name)
+        names.append(member.name)
+        if member.isreg() and member.name.endswith(ending):
+            found = archive.extractfile(member)
+            assert found is not None
+            return found
     raise _missing(path, ending, names)
 
 
@@ -89,7 +100,7 @@ def _missing(path: Path, ending: str, names: list[str]) -> UserError:
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     """One member's bytes, never more than ``MAX_MEMBER_BYTES`` whatever its header says."""
-    with archive.open(name) as member:
+    with _member(archive, name) as member:
         content = member.read(MAX_MEMBER_BYTES + 1)
     if len(content) > MAX_MEMBER_BYTES:
         raise UserError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-from ernie_m.corpora.readers.streams import unpacked
+from ernie_m.corpora.readers import streams
 from ernie_m.errors import UserError
 
 _BLOCK = 1 << 16
@@ -73,16 +73,22 @@ def read(path: Path, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str,
     :class:`UserError` for what is no TMX."""
     units = _Units()
     parser = _parser(units)
-    with unpacked(path) as stream:
+    since = 0  # bytes since a unit ended: the parser holds what is between
+    with streams.unpacked(path) as stream:
         while True:
             block = stream.read(_BLOCK)
+            since += len(block)
             try:
+                if since > streams.MAX_LINE_BYTES:
+                    raise ValueError(f"a unit is longer than {streams.MAX_LINE_BYTES:,} bytes")
                 parser.Parse(block, not block)
             except (expat.ExpatError, ValueError) as error:
                 raise UserError(
                     f"{path} is not a TMX file that can be read: {error}.",
                     "Fetch it again, or correct `format` in the registry row.",
                 ) from None
+            if units.finished:
+                since = 0
             for unit in units.finished:
                 if all(code in unit for code in languages):
                     yield "", tuple(unit[code] for code in languages)
