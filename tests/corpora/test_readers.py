@@ -305,6 +305,43 @@ def test_gettext_catalogue(tmp_path, compiled):
     assert read(path, "gettext", ["en", "de"]) == [("", ("Open", "Öffnen"))]
 
 
+def compiled(**messages):
+    catalogue = polib.MOFile()
+    catalogue.metadata = {"Content-Type": "text/plain; charset=utf-8"}
+    for english, translation in messages.items():
+        catalogue.append(polib.POEntry(msgid=english, msgstr=translation))
+    return catalogue.to_binary()
+
+
+def test_catalogues_of_a_wheel(tmp_path):
+    """A language may have several, and names that begin like it; sources stand beside them."""
+    members = {
+        "app/conf/locale/zh_Hans/LC_MESSAGES/django.mo": compiled(Open="打开"),
+        "app/conf/locale/zh_Hans/LC_MESSAGES/django.po": b"no catalogue",
+        "app/conf/locale/zh_Hant/LC_MESSAGES/django.mo": compiled(Open="開啟"),
+        "app/admin/locale/zh_CN/LC_MESSAGES/django.mo": compiled(Close="关闭"),
+        "app/admin/locale/de/LC_MESSAGES/django.mo": compiled(Close="Schließen"),
+        "locale/de/LC_MESSAGES/app.mo": compiled(Save="Speichern"),
+        "app/locale/nde/LC_MESSAGES/app.mo": compiled(Save="?"),
+    }
+    path = zipped(tmp_path / "original", members)
+    assert read(path, "gettext", ["en", "zh"]) == [("", ("Open", "打开")), ("", ("Close", "关闭"))]
+    assert read(path, "gettext", ["zh_hant", "en"]) == [("", ("開啟", "Open"))]
+    assert [pair for _, pair in read(path, "gettext", ["en", "de"])] == [
+        ("Close", "Schließen"),
+        ("Save", "Speichern"),
+    ]
+    with pytest.raises(UserError, match="holds no text in language `en-fr`"):
+        extracted(tmp_path, path, "gettext", "app/en-fr", languages=("en", "fr"))
+
+
+def test_a_member_that_is_no_catalogue_is_named(tmp_path):
+    name = "locale/de/LC_MESSAGES/app.mo"
+    path = zipped(tmp_path / "original", {name: compiled(Save="Speichern")[:40]})
+    with pytest.raises(UserError, match=f"member {name} is not a gettext catalogue"):
+        read(path, "gettext", ["en", "de"])
+
+
 def test_what_is_no_catalogue_is_refused(tmp_path):
     path = tmp_path / "original"
     path.write_bytes(b"\xde\x12\x04\x95 cut")

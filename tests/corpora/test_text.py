@@ -89,9 +89,33 @@ def test_marks_go_and_words_and_placeholders_stay():
     assert prose("Set `mode` to {value} at https://x.y/z now") == "Set to at now"
 
 
-@given(st.one_of(MARKED, st.text()))
+PLACEHOLDERS = re.compile(
+    r"\{[^{}\s]*\}"
+    r"|%(\(\w+\)|\d+\$)?[-#0+]*\d*(\.\d+)?(ll|l|)[dfirsuxX](?![a-z0-9_]|[A-Z])"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("登录 %(formatted_site_title)s", "登录"),
+        ("%sも参照", "も参照"),
+        ("%1$s of %2$.1f MB, %d%%", "of MB, %%"),
+        ("100% sure, 5 % des Textes, 50%ige", "100% sure, 5 % des Textes, 50%ige"),
+        ("%Y%m%d_%H.mp4", "%Y%m%d_%H.mp4"),
+    ],
+)
+def test_placeholders_of_printf_belong_to_no_language(text, left):
+    assert prose(text) == left
+
+
+def test_numbers_in_placeholders_are_none():
+    assert numbers_agree("%1$s of %12$s", "%12$s")
+
+
+@given(st.one_of(MARKED, st.text(), st.text(alphabet="%(a)$.1lsd {}é")))
 def test_prose_is_what_the_patterns_leave(text):
-    plain = re.sub(r"\{[^{}\s]*\}", " ", text)
+    plain = PLACEHOLDERS.sub(" ", text)
     plain = re.sub(r"`+([^`]+)`+", " ", plain)
     plain = re.sub(r"(?:https?://|www\.)\S+", " ", plain)
     assert prose(text) == strip_markup(plain)

@@ -11,14 +11,18 @@ from functools import cache
 # Invisible, yet part of the spelling: Persian and Indic scripts join and split letters with these.
 _JOINERS = {0x200C, 0x200D}
 
-_PLACEHOLDER = re.compile(r"\{[^{}\s]*\}")
+# {name}, and printf's %s, %(name)s, %1$.2f in messages of applications; no space flag, or "5 % des"
+# would be one. A sign of a script without spaces may follow.
+_PLACEHOLDER = re.compile(
+    r"\{[^{}\s]*\}|%(?:\(\w+\)|\d+\$)?[-#0+]*\d*(?:\.\d+)?l{0,2}[sdifruxX](?![A-Za-z0-9_])"
+)
 _LINK = re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 _CODE = re.compile(r"`+([^`]+)`+")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
 _DIGITS = re.compile(r"\d+")
-# One of these stands in whatever the patterns of mark-up and addresses find.
-_SIGNS = ("{", "`", "](", "**", "://", "www.")
+# One of these stands in whatever the patterns of placeholders, mark-up and addresses find.
+_SIGNS = ("{", "%", "`", "](", "**", "://", "www.")
 
 # From here on numbers are written in digits in all languages.
 _AS_A_WORD = 10

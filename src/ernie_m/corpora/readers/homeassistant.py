@@ -18,7 +18,7 @@ from ernie_m.errors import UserError
 _MEMBER = re.compile(r"homeassistant/components/([^/]+)/translations/([^/]+)\.json")
 
 # Where upstream's file name is not our language code.
-_UPSTREAM = {"zh": "zh-Hans"}
+_UPSTREAM = {"no": "nb", "zh": "zh-Hans", "zh_hant": "zh-Hant"}
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
