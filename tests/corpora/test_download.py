@@ -224,8 +224,16 @@ def test_what_came_first_is_trusted_and_then_demanded(server, tmp_path):
     line = (tmp_path / "own.sha256").read_text()
     assert line == f"{hashlib.sha256(CONTENT).hexdigest()}  results/corpora_download/own/original\n"
     server.content = CONTENT[:-1]
-    with pytest.raises(UserError, match=r"when it was first fetched .* it was"):
+    with pytest.raises(UserError, match=r"when it was first fetched .* it was") as raised:
         get(tmp_path, **unpinned)
+    assert "take its line out of" in raised.value.fix
+
+
+@pytest.mark.parametrize("about", [30_000, 4_000])
+def test_an_error_page_is_not_trusted_as_the_first_download(server, tmp_path, about):
+    with pytest.raises(UserError, match=f"10,000 bytes, the registry says about {about:,}"):
+        get(tmp_path, url=server.url, sha256=None, bytes=None, about_bytes=about)
+    assert not (tmp_path / "own.sha256").exists()
 
 
 def test_the_record_says_that_the_first_use_was_trusted(server, tmp_path, monkeypatch):

@@ -65,7 +65,10 @@ class DatasetRow(Row):
         None, gt=0, description="Size in bytes where it is known exactly; another is refused."
     )
     about_bytes: int | None = Field(
-        None, gt=0, description="Size in bytes as upstream rounds it; for plans only."
+        None,
+        gt=0,
+        description="Size in bytes as upstream rounds it; for plans, and a first download "
+        "that is trusted may have half or twice as much at most.",
     )
     text_bytes: int | None = Field(
         None,

@@ -117,17 +117,29 @@ def verify(row: DatasetRow, path: Path, trusted: Path) -> str:
     digest = file_sha256(path)
     known = row.sha256 or trusted_sha256(row.id, trusted)
     if known is None:
+        _check_plausible(row, size)
         trust(row.id, digest, trusted)
         return "first use"
     if digest != known:
-        says = (
-            "the registry says" if row.sha256 else f"when it was first fetched ({trusted}) it was"
-        )
+        says, fix = "the registry says", ""
+        if not row.sha256:
+            says = f"when it was first fetched ({trusted}) it was"
+            fix = f" If the first one was wrong, take its line out of {trusted}."
         raise UserError(
             f"Dataset `{row.id}`: {row.filename} has SHA-256 {digest}, {says} {known}.",
-            "Do not use the file; compare the registry row with what upstream publishes.",
+            "Do not use the file; compare the registry row with what upstream publishes." + fix,
         )
     return "registry" if row.sha256 else "earlier use"
+
+
+def _check_plausible(row: DatasetRow, size: int) -> None:
+    """An error page, or a beginning, is not to be trusted as what came first."""
+    if row.about_bytes and not row.about_bytes / 2 <= size <= row.about_bytes * 2:
+        raise UserError(
+            f"Dataset `{row.id}`: {row.filename} has {size:,} bytes, the registry says about "
+            f"{row.about_bytes:,}: it is cut off or another file.",
+            f"Look what {row.home} offers, and correct the registry row if it has changed.",
+        )
 
 
 def _ways(row: DatasetRow, target: Path, parts: Path, timeout: float) -> Iterator[Callable]:
