@@ -23,9 +23,9 @@ from ernie_m.errors import UserError
 # ends with the document in which it comes to one of these, or at twice as much: a file that does
 # not say where documents end is a single one.
 BLOCK_ROWS, BLOCK_CHARACTERS = 10_000, 4_000_000
-# Blocks of a row group. Of each group Parquet holds seven kilobytes of facts in memory: a gigabyte
-# for the largest languages of CC-100, if each block were a group.
-GROUP_BLOCKS = 16
+# Blocks of a row group, by which shards are divided. Of each group Parquet holds seven kilobytes of
+# facts in memory: a gigabyte for the largest languages of CC-100, if each block were a group.
+GROUP_BLOCKS = 4
 _READ_ROWS = 1_000
 
 MONO = ("id", "group", "text")
