@@ -1,14 +1,14 @@
 """From packed web text to packed shards through the real rules: memory, faults, shards, a kill.
 
-    make bench-shards                               2 GB, some 30 minutes on two free cores
+    make bench-shards                               2 GB, some 30 minutes on two cores
     python -m benchmarks.shards --megabytes 40      the same in small
 
 Makes text in the shape of CC-100 in six languages, and pairs, out of the default run's text, with
-faults in known numbers (benchmarks/web.py). Snakemake takes it to packed shards: a tenth of it in
-one shard a language; the tenth, and all of it, in four, killed with -9 in the middle and started
-again; with `--one`, all of it in one shard a language too. Shown are the peak memory of each
-stage's jobs against the size of the text, the faults planted and counted, and whether shards and
-kill changed what was packed. Writes its section of docs/benchmarks.md; the last line is JSON.
+faults in known numbers (benchmarks/web.py). Snakemake takes a tenth of it, and all of it, to packed
+shards: in one shard a language; and in four, killed with -9 in the middle and started again. Shown
+are the peak memory of each stage's jobs against the size of the text, the faults planted and
+counted, and whether shards and kill changed what was packed. Writes its section of
+docs/benchmarks.md; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -232,16 +232,15 @@ def prepare(folder: Path) -> None:
     shutil.copytree("config", folder / "config")
 
 
-def measure(folder: Path, results: Path, size: int, one: bool) -> dict[str, Any]:
-    """All runs; ``one`` asks for the one of all text in one shard a language."""
+def measure(folder: Path, results: Path, size: int) -> dict[str, Any]:
+    """All runs."""
     prepare(folder)
     tenth, whole = (
         make_web(folder, *given)
         for given in (("tenth", results, size // 10), ("whole", results, size))
     )
     runs = [Run(folder, "tenth", tenth, 1), Run(folder, "tenth_four", tenth, 4)]
-    runs += [Run(folder, "whole_four", whole, 4)]
-    runs += [Run(folder, "whole", whole, 1)] if one else []
+    runs += [Run(folder, "whole", whole, 1), Run(folder, "whole_four", whole, 4)]
     killed = {}
     for run in runs:
         killed[run.name] = run.kill() if run.name.endswith("_four") else None
@@ -323,13 +322,12 @@ def _kills(found: dict[str, Any]) -> str:
 def _same(found: dict[str, Any]) -> str:
     said = []
     for name in ("tenth", "whole"):
-        if {name, f"{name}_four"} <= found.keys():
-            same = found[name]["digests"] == found[f"{name}_four"]["digests"]
-            said.append(
-                f"What was packed of the {_size(found, name)} in four shards with a "
-                f"kill is {'the same as' if same else 'NOT the same as'} in one shard without, by "
-                "SHA-256 of keys, lengths and tokens."
-            )
+        same = found[name]["digests"] == found[f"{name}_four"]["digests"]
+        said.append(
+            f"What was packed of the {_size(found, name)} in four shards with a kill is "
+            f"{'the same as' if same else 'NOT the same as'} in one shard without, by SHA-256 of "
+            "keys, lengths and tokens."
+        )
     return " ".join(said)
 
 
@@ -352,7 +350,6 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=2000, help="size of the text (2000)")
     parser.add_argument("--results", type=Path, default=Path("results/default"), help="a run")
     parser.add_argument("--folder", type=Path, help="where to work (a temporary folder)")
-    parser.add_argument("--one", action="store_true", help="all text in one shard too")
     parser.add_argument("--no-section", action="store_true", help="leave docs/ as it is")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -362,7 +359,7 @@ def main() -> None:
     if given.folder:
         given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-shards-", dir=given.folder) as name:
-        found = measure(Path(name), results, round(given.megabytes * 1e6), given.one)
+        found = measure(Path(name), results, round(given.megabytes * 1e6))
     text = section(found)
     print(text)
     if not given.no_section:
