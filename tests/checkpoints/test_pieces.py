@@ -21,7 +21,7 @@ def lines_of(languages, seed=0):
 
 def trimmed(source, tmp_path) -> Tokenizer:
     path = tmp_path / "trimmed.model"
-    path.write_bytes(pieces.adopted(source, lines_of(CHOSEN), 1))
+    path.write_bytes(pieces.adopted(source, [lines_of([code]) for code in CHOSEN], 1))
     return Tokenizer(path)
 
 

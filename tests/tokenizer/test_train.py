@@ -3,16 +3,23 @@
 import itertools
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentencepiece import SentencePieceProcessor
 
-from ernie_m.config.tokenizer import TrainSettings
+from ernie_m.checkpoints import pieces
+from ernie_m.config.tokenizer import QuotaSettings, SampleSettings, TrainSettings
 from ernie_m.corpora.streams import MONO, PAIR, write_blocks
 from ernie_m.errors import UserError
-from ernie_m.tokenizer import train
-from ernie_m.tokenizer.sample import draw, row_counts
-from ernie_m.tokenizer.train import quotas, read_lines, sample
+from ernie_m.tokenizer import drawing, train
+from ernie_m.tokenizer import quotas as quota_stage
+from ernie_m.tokenizer import sample as sample_stage
+from ernie_m.tokenizer.drawing import Smallest, place, places, row_counts
+from ernie_m.tokenizer.quotas import quotas
+from ernie_m.tokenizer.train import read_lines, sample
 from tests.corpora.synthetic import run_stage
 from tests.tokenizer.conftest import SMALL, texts, train_model
 
@@ -21,19 +28,24 @@ SIZES = st.dictionaries(
 )
 
 
-@given(SIZES, st.floats(0, 1), st.integers(1, 10**6))
+@given(SIZES, st.floats(0, 1), st.integers(100, 10**6))
 def test_quotas_add_up(sizes, alpha, total):
-    drawn = quotas(sizes, alpha, total)
-    assert sum(drawn.values()) == total
+    drawn = quotas(sizes, QuotaSettings(alpha=alpha, sample_lines=total))
+    assert sum(drawn.values()) == min(total, sum(sizes.values()))
     ordered = sorted(sizes, key=lambda code: sizes[code])
     assert all(drawn[a] <= drawn[b] + 1 for a, b in itertools.pairwise(ordered))
 
 
 def test_alpha_is_the_temperature():
     sizes = {"big": 9000, "small": 1000}
-    assert quotas(sizes, 1.0, 1000) == {"big": 900, "small": 100}
-    assert quotas(sizes, 0.0, 1000) == {"big": 500, "small": 500}
-    assert 100 < quotas(sizes, 0.3, 1000)["small"] < 500
+    drawn = [quotas(sizes, QuotaSettings(alpha=a, sample_lines=1000)) for a in (1.0, 0.0, 0.3)]
+    assert drawn[:2] == [{"big": 900, "small": 100}, {"big": 500, "small": 500}]
+    assert 100 < drawn[2]["small"] < 500
+
+
+def test_without_text_there_are_no_quotas():
+    with pytest.raises(UserError, match="no text to train a vocabulary on"):
+        quotas({"de": 0}, QuotaSettings())
 
 
 def test_samples_are_seeded_and_go_round_when_short():
@@ -69,42 +81,125 @@ def test_too_large_a_vocabulary_is_explained(corpora, tmp_path):
 
 
 def shards_of(folder, rows, cuts):
-    """Rows of mono-de and parallel-en-de in several files, as corpora.select leaves them."""
+    """Rows of mono-de and parallel-en-de in several shards, as corpora.select leaves them."""
     edges = [0, *sorted(cuts), len(rows)]
     paths = []
     for number, (start, end) in enumerate(itertools.pairwise(edges)):
         own = [(f"o:{k}", f"o:{k}", *rows[k]) for k in range(start, end)]
-        paths += [folder / f"mono-{number}.parquet", folder / f"pairs-{number}.parquet"]
-        write_blocks(paths[-2], [row[:3] for row in own], MONO, ["de"])
-        write_blocks(paths[-1], own, PAIR, ["en", "de"])
+        for corpus, columns in (("mono-de", MONO), ("parallel-en-de", PAIR)):
+            path = folder / corpus / str(number) / "train.parquet"
+            path.parent.mkdir(parents=True)
+            languages = corpus.split("-")[1:]
+            write_blocks(path, [row[: len(columns)] for row in own], columns, languages)
+            stats = {"languages": languages, "rows": {"train": len(own)}}
+            path.with_name("stats.json").write_text(json.dumps(stats))
+            paths.append(path)
     return paths
 
 
-@given(
-    st.lists(st.tuples(st.text("abc", min_size=1), st.text("xy", min_size=1)), min_size=1),
-    st.data(),
-)
+ROWS = st.lists(st.tuples(st.text("abcé", min_size=1), st.text("xyж", min_size=1)), min_size=1)
+
+
+@given(st.lists(st.text()), st.integers(0, 10**9), st.integers(0, 3))
+@settings(deadline=None)
+def test_places_of_many_lines_are_those_of_each(lines, seed, start):
+    array = pa.array(["", *lines], pa.large_string())[start:]
+    assert places(seed, array).tolist() == [place(seed, line) for line in array.to_pylist()]
+
+
+@given(ROWS, st.data())
 @settings(deadline=None, max_examples=40)
-def test_a_streamed_sample_is_that_of_all_lines(tmp_path_factory, rows, data):
+def test_samples_of_shards_together_hold_that_of_all_lines(tmp_path_factory, rows, data):
     cuts = data.draw(st.lists(st.integers(0, len(rows)), max_size=3))
     paths = shards_of(tmp_path_factory.mktemp("shards"), rows, cuts)
     together = read_lines(paths)
     assert row_counts(paths) == {"de": 2 * len(rows), "en": len(rows)}
     counts = {code: data.draw(st.integers(0, 2 * len(rows))) for code in together}
-    drawn = draw(paths, counts, seed=1)
+    samples = [path.with_name("lines.parquet") for path in paths]
+    for path, target in zip(paths, samples, strict=True):
+        drawing.write_sample(target, drawing.draw(drawing.shard_lines([path]), counts, seed=1))
+    drawn = drawing.draw(drawing.sample_lines(samples), counts, seed=1)
+    assert drawn == drawing.draw(drawing.shard_lines(paths), counts, seed=1)
     for code, lines in together.items():
         assert drawn[code] == list(sample(lines, min(counts[code], len(lines)), 1))
         # What is drawn from the sample, from the start again when it is short, is the same too.
         assert list(sample(drawn[code], len(drawn[code]), 1)) == drawn[code]
 
 
-def test_shards_and_text_in_memory_give_the_same_model(tmp_path):
+@given(st.lists(st.lists(st.integers(0, 300), max_size=60)), st.integers(0, 40))
+@settings(deadline=None)
+def test_what_is_kept_does_not_grow_with_the_text(blocks, count):
+    slack, kept = 8, Smallest(count, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "_SLACK", slack)
+        kept = Smallest(count, seed=1)
+        for block in blocks:
+            kept.add(pa.array([str(number) for number in block], pa.large_string()))
+            assert len(kept._lines) <= count + max(count // 4, slack)
+    every = {str(number) for block in blocks for number in block}
+    assert kept.lines() == sorted(every, key=lambda line: place(1, line))[:count]
+
+
+def trained(folder, wanted, **inputs):
+    """The bytes of a vocabulary, and its statistics."""
+    outputs = {"model": [folder / "spm.model"], "stats": [folder / "stats.json"]}
+    run_stage(train.run, wanted, inputs, outputs)
+    return outputs["model"][0].read_bytes(), json.loads(outputs["stats"][0].read_text())
+
+
+def sampled(paths, folder, wanted):
+    """What tokenizer.train is given of text in shards."""
+    known = {"quotas": [folder / "quotas.json"]}
+    chosen = QuotaSettings(alpha=wanted.alpha, sample_lines=wanted.sample_lines)
+    stats = [path.with_name("stats.json") for path in paths]
+    run_stage(quota_stage.run, chosen, {"stats": stats}, known)
+    lines = []
+    for path in paths:
+        instance = "/".join(path.parts[-3:-1])
+        lines.append(folder / "sample" / instance / "lines.parquet")
+        inputs, outputs = {"text": [path], **known}, {"lines": [lines[-1]]}
+        run_stage(sample_stage.run, SampleSettings(), inputs, outputs, instance)
+    return {"samples": lines, **known}
+
+
+@pytest.mark.parametrize("cuts", [[], [100, 150], [0, 10, 290]], ids=len)
+def test_shards_and_text_in_memory_give_the_same_model(tmp_path, cuts):
+    """For every number of shards; also of the lines that many rows have each counts once."""
     rows = list(zip(texts("ru", 300), texts("zh", 300), strict=True))
-    paths = shards_of(tmp_path, rows, [100, 150])
-    made = {}
-    for name in ("text", "shards"):
-        made[name] = tmp_path / name / "spm.model"
-        outputs = {"model": [made[name]], "stats": [made[name].with_name("stats.json")]}
-        wanted = TrainSettings(vocabulary_size=150, num_threads=1, alpha=0.0, sample_lines=300)
-        run_stage(train.run, wanted, {name: paths}, outputs)
-    assert made["text"].read_bytes() == made["shards"].read_bytes()
+    paths = shards_of(tmp_path, rows, cuts)
+    wanted = TrainSettings(vocabulary_size=150, num_threads=1, sample_lines=250)
+    given = sampled(paths, tmp_path, wanted)
+    model, stats = trained(tmp_path / "shards", wanted, **given)
+    # What one job makes that has all lines and is told of as many rows as there are.
+    lines, sizes = read_lines(paths), row_counts(paths)
+    drawn = quotas(sizes, wanted)
+    text = [line for code, own in lines.items() for line in sample(own, drawn[code], 1)]
+    assert model == train._train(text, wanted)
+    assert {code: own["lines"] for code, own in stats["languages"].items()} == sizes
+    held = [pq.read_table(path).num_rows for path in given["samples"]]
+    assert max(held) <= 250 and sum(held) < sum(sizes.values())
+
+
+def test_a_vocabulary_is_cut_down_to_shards_as_to_text_in_memory(tmp_path, model, monkeypatch):
+    """Only a block of lines at a time is encoded; bytes and statistics do not show it."""
+    monkeypatch.setattr(train, "MEASURED_LINES", 40)
+    # Each line once, because of text in shards it is rows that are counted.
+    rows = list(zip(*(sorted(set(texts(code, 300))) for code in ("en", "ru")), strict=False))
+    paths = [path for path in shards_of(tmp_path, rows, [50]) if "parallel" in path.parts[-3]]
+    source = tmp_path / "source" / "sentencepiece.bpe.model"
+    source.parent.mkdir()
+    source.write_bytes(model.read_bytes())
+    found = {
+        name: trained(tmp_path / name, TrainSettings(num_threads=1), source=[source], **inputs)
+        for name, inputs in {
+            "memory": {"text": paths},
+            "shards": {"text": [], "shards": paths},
+        }.items()
+    }
+    assert found["shards"] == found["memory"]
+    whole = pieces.read_proto(source)
+    every = [line for lines in read_lines(paths).values() for line in lines]
+    ids = SentencePieceProcessor(model_proto=whole.SerializeToString()).encode(every)
+    kept = pieces.trim(whole, {piece for line in ids for piece in line})
+    assert found["shards"][0] == kept.SerializeToString(deterministic=True)
+    assert len(kept.pieces) < len(whole.pieces)

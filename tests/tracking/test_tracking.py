@@ -296,7 +296,8 @@ def test_tags_tell_jobs_apart(opened, results, monkeypatch):
 
 
 def test_every_stage_with_several_jobs_says_what_its_instances_are():
-    single = {"corpora_held_out", "corpora_split", "tokenizer_train", "report_build"}
+    single = {"corpora_held_out", "corpora_split", "report_build"}
+    single |= {"tokenizer_quotas", "tokenizer_train"}
     several = set(SLICES) - single
     assert several == describe.PARTS.keys()
 

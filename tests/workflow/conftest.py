@@ -32,7 +32,7 @@ ARMS_ONLY = {"xtreme_align"}
 # Those of documents and pairs, which are processed in shards; the default text is neither.
 SHARDED = {
     *("corpora_held_out", "corpora_filter", "corpora_match", "corpora_select"),
-    "tokenizer_pack",
+    *("tokenizer_quotas", "tokenizer_sample", "tokenizer_pack"),
 }
 
 

@@ -9,6 +9,10 @@ import pyarrow.parquet as parquet
 import pytest
 import yaml
 
+from ernie_m.config.tokenizer import TrainSettings
+from ernie_m.tokenizer import train
+from ernie_m.tokenizer.drawing import row_counts
+from ernie_m.tokenizer.quotas import quotas
 from ernie_m.tokenizer.shards import read_shard
 
 from .conftest import copy_of_repository
@@ -23,7 +27,7 @@ CONFIG = {
         "pairs": ["en-de"],
         "shards": {"language_identifier": "none", "shard_bytes": 60_000, "valid_share": 0.1},
     },
-    "tokenizer": {"train": {"vocabulary_size": 300, "num_threads": 1}},
+    "tokenizer": {"train": {"vocabulary_size": 300, "sample_lines": 900, "num_threads": 1}},
     "xtreme": {"tasks": []},
 }
 
@@ -84,6 +88,20 @@ def test_all_text_arrives_once(shards):
     assert folders == {"0", "1"}
 
 
+def test_the_vocabulary_is_the_one_of_all_text_together(shards):
+    """As if one job had drawn its lines."""
+    results = shards.path / "results/shards"
+    paths = sorted(results.glob("corpora_select/*/*/train.parquet"))
+    wanted = TrainSettings(**CONFIG["tokenizer"]["train"])
+    lines, sizes = train.read_lines(paths), row_counts(paths)
+    drawn = quotas(sizes, wanted)
+    text = [line for code, own in lines.items() for line in train.sample(own, drawn[code], 1)]
+    assert len(text) == 900 < sum(sizes.values())
+    model = results / "tokenizer_train/spm.model"
+    assert model.read_bytes() == train._train(text, wanted)
+    assert len(list(results.glob("tokenizer_sample/*/*/lines.parquet"))) == len(paths) == 6
+
+
 def test_the_shards_are_what_training_reads(shards):
     paths = sorted(shards.path.glob("results/shards/tokenizer_pack/*/*/train.safetensors"))
     assert len(paths) == 6
@@ -103,7 +121,8 @@ def test_what_was_packed_is_verified_back_to_the_download(shards):
     assert found["verdict"] == "VERIFIED" and found["findings"] == []
     assert {job["stage"] for job in found["jobs"]} == {
         *("corpora_download", "corpora_extract", "corpora_filter", "corpora_match"),
-        *("corpora_select", "tokenizer_train", "tokenizer_pack"),
+        *("corpora_select", "tokenizer_quotas", "tokenizer_sample"),
+        *("tokenizer_train", "tokenizer_pack"),
     }
 
 

@@ -158,6 +158,16 @@ def test_every_shipped_configuration_can_be_planned(blank, overlay):
     assert jobs == wanted | {"report_build": 1, "checkpoints_export": 1}
 
 
+def test_the_paper_s_corpora_can_have_a_vocabulary_of_their_own(blank, tmp_path):
+    """Drawn by a job a shard, each of which reads its shard and one small file."""
+    files = [ROOT / "config/paper_base.yaml", tmp_path / "own.yaml"]
+    datasets = [name for name in read(files[0]).corpora.datasets if name != "xlmr-vocabulary"]
+    files[1].write_text(yaml.safe_dump({"corpora": {"datasets": datasets}}))
+    jobs = blank.planned("--cores", "1", "tokenizer", "--configfile", *map(str, files))
+    assert jobs["tokenizer_quotas"] == jobs["tokenizer_train"] == 1
+    assert jobs["tokenizer_sample"] == jobs["tokenizer_pack"] == jobs["corpora_select"] > 300
+
+
 def test_ways_of_fine_tuning_are_branches_of_one_graph(blank):
     """In all languages, after another recipe, for retrieval: each costs what it does anew."""
     arms = {

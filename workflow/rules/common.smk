@@ -144,11 +144,9 @@ def vocabulary_text():
 
 
 def vocabulary_shards():
-    """The same of text in shards; none is read for a vocabulary that is taken as it is."""
-    adopted = CONFIG.init and not CONFIG.tokenizer.train.trim
-    if VOCABULARIES or adopted:
-        return []
-    return files("corpora_select", "train.parquet")
+    """The text in shards that a checkpoint's vocabulary is cut down to."""
+    trimmed = CONFIG.init and CONFIG.tokenizer.train.trim
+    return files("corpora_select", "train.parquet") if trimmed else []
 
 
 def encoded(part):

@@ -1,4 +1,65 @@
-# Pieces: train SentencePiece -> encode shards.
+# Pieces: train SentencePiece -> encode shards. Where the text is in shards, quotas -> sample first.
+
+
+rule tokenizer_quotas:
+    """How many lines a language gives to the vocabulary depends on how many all have, which no
+    shard knows. Counting them is one small job, so that the many that draw read its result and not
+    the statistics of every shard."""
+    input:
+        stats=files("corpora_select", "stats.json"),
+    output:
+        quotas="<results>/tokenizer_quotas/quotas.json",
+        record="<results>/tokenizer_quotas/record.json",
+    log:
+        "<logs>/tokenizer_quotas.log",
+    benchmark:
+        "<benchmarks>/tokenizer_quotas.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        code=code_digest("ernie_m.tokenizer.quotas"),
+        settings=settings("tokenizer_quotas"),
+    shell:
+        command("ernie_m.tokenizer.quotas", inputs="stats", outputs="quotas")
+
+
+rule tokenizer_sample:
+    """A vocabulary is trained on a few lines in a thousand, but to find them all have to be read.
+    That is shared out: each shard leaves the lines that can be among those drawn of all text, which
+    are so few that one job can choose between them."""
+    input:
+        text="<results>/corpora_select/{corpus}/{shard}/train.parquet",
+        quotas=rules.tokenizer_quotas.output.quotas,
+    output:
+        lines="<results>/tokenizer_sample/{corpus}/{shard}/lines.parquet",
+        record="<results>/tokenizer_sample/{corpus}/{shard}/record.json",
+    log:
+        "<logs>/tokenizer_sample/{corpus}/{shard}.log",
+    benchmark:
+        "<benchmarks>/tokenizer_sample/{corpus}/{shard}.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        # 2 kB a line.
+        mem_mb=500 + CONFIG.tokenizer.train.sample_lines // 500,
+        runtime=120,
+    params:
+        code=code_digest("ernie_m.tokenizer.sample"),
+        settings=settings("tokenizer_sample", "{corpus}/{shard}"),
+        seed=seed("tokenizer_sample", "{corpus}/{shard}"),
+    shell:
+        command(
+            "ernie_m.tokenizer.sample",
+            "{wildcards.corpus}/{wildcards.shard}",
+            inputs="text quotas",
+            outputs="lines",
+            seed=True,
+        )
 
 
 rule tokenizer_train:
@@ -7,6 +68,8 @@ rule tokenizer_train:
     and from training text only."""
     input:
         text=vocabulary_text(),
+        samples=files("tokenizer_sample", "lines.parquet"),
+        quotas=files("tokenizer_quotas", "quotas.json"),
         shards=vocabulary_shards(),
         source=source(),
         ready=ready_vocabulary(),
@@ -31,7 +94,7 @@ rule tokenizer_train:
     shell:
         command(
             "ernie_m.tokenizer.train",
-            inputs="text shards source ready",
+            inputs="text samples quotas shards source ready",
             outputs="model stats",
             seed=True,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -185,15 +186,23 @@ def rows(pieces: Sequence[str], theirs: Sequence[str], path: Path) -> list[int]:
     return [index[piece] for piece in pieces]
 
 
-def adopted(folder: Path, text: Iterable[str] | None, threads: int) -> bytes:
-    """The SentencePiece model of the checkpoint in ``folder``; given ``text``, only the pieces
-    that it uses. Raises :class:`UserError`."""
+def used(proto: ModelProto, text: Iterable[Sequence[str]], threads: int) -> set[int]:
+    """Numbers of the pieces that the lines of ``text`` use, block by block: only the numbers and
+    one block are in memory."""
+    processor = SentencePieceProcessor(model_proto=proto.SerializeToString(deterministic=True))
+    found: set[int] = set()
+    for lines in text:
+        found.update(chain.from_iterable(processor.encode(list(lines), num_threads=threads)))
+    return found
+
+
+def adopted(folder: Path, text: Iterable[Sequence[str]] | None, threads: int) -> bytes:
+    """The SentencePiece model of the checkpoint in ``folder``; given ``text``, blocks of lines,
+    only the pieces that it uses. Raises :class:`UserError`."""
     path = vocabulary_in(folder)
     if text is None and path.suffix != ".json":
         return path.read_bytes()
     proto = read_proto(path)
     if text is not None:
-        whole = SentencePieceProcessor(model_proto=proto.SerializeToString(deterministic=True))
-        found = whole.encode(list(text), num_threads=threads)
-        proto = trim(proto, {piece for line in found for piece in line})
+        proto = trim(proto, used(proto, text, threads))
     return proto.SerializeToString(deterministic=True)

@@ -61,6 +61,12 @@ def shards(config: Config) -> list[str]:
     ]
 
 
+def sampled(config: Config) -> list[str]:
+    """The shards of which lines are drawn to train a vocabulary; none where one is taken."""
+    ready = any(row.content == "vocabulary" for row in config.corpora.rows().values())
+    return [] if config.init or ready else shards(config)
+
+
 def extracts(config: Config) -> list[str]:
     """What is read out of the downloads: ``{dataset}/de``, and ``{dataset}/en-de`` for pairs."""
     streams = config.corpora.streams()
@@ -160,6 +166,8 @@ def jobs(config: Config) -> dict[str, list[str]]:
         "corpora_filter": shards(config),
         "corpora_match": streams,
         "corpora_select": shards(config),
+        "tokenizer_quotas": [""] if sampled(config) else [],
+        "tokenizer_sample": sampled(config),
         "tokenizer_train": [""],
         "tokenizer_encode": corpora(config),
         "tokenizer_pack": shards(config),

@@ -7,7 +7,30 @@ from pydantic import Field
 from ernie_m.config.base import Section
 
 
-class TrainSettings(Section):
+class QuotaSettings(Section):
+    """How much of each language a vocabulary is trained on."""
+
+    alpha: float = Field(
+        0.3,
+        ge=0.0,
+        le=1.0,
+        description="Exponent of the language sampling p ~ n^alpha (XLM-R, section 3.1); less "
+        "favours languages with little text.",
+    )
+    sample_lines: int = Field(
+        200_000,
+        ge=100,
+        le=100_000_000,
+        description="Lines that the model is trained on, at most as many as there are; more cost "
+        "memory and time.",
+    )
+
+
+class SampleSettings(Section):
+    """Nothing: how much is drawn follows from the quotas."""
+
+
+class TrainSettings(QuotaSettings):
     """The SentencePiece unigram model."""
 
     vocabulary_size: int = Field(
@@ -23,20 +46,6 @@ class TrainSettings(Section):
         le=1.0,
         description="Share of all characters that are kept; rarer ones become `<unk>`. 0.9995, the "
         "tool's own default, leaves 1.9 % of Chinese pieces unknown; 0.9999 0.2 %.",
-    )
-    alpha: float = Field(
-        0.3,
-        ge=0.0,
-        le=1.0,
-        description="Exponent of the language sampling p ~ n^alpha (XLM-R, section 3.1); less "
-        "favours languages with little text.",
-    )
-    sample_lines: int = Field(
-        200_000,
-        ge=100,
-        le=100_000_000,
-        description="Lines that the model is trained on, at most as many as there are; more cost "
-        "memory and time.",
     )
     byte_fallback: bool = Field(
         False,

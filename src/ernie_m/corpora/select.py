@@ -61,11 +61,11 @@ def _kept(
 def run(job: Job[SelectRules]) -> None:
     """Write train.parquet, valid.parquet and stats.json; instance ``{corpus}/{shard}``."""
     corpus, _ = job.instance.rsplit("/", 1)
-    columns, drops = columns_of(corpus), Drops()
+    columns, languages, drops = columns_of(corpus), corpus.split("-")[1:], Drops()
     read = 0
     sizes = {"rows": {"train": 0, "valid": 0}, "characters": {"train": 0, "valid": 0}}
     targets = {part: job.output(part) for part in ("train", "valid")}
-    with PartsWriter(targets, columns, corpus.split("-")[1:]) as writer:
+    with PartsWriter(targets, columns, languages) as writer:
         for batch in read_batches(job.input("kept")):
             read += batch.num_rows
             reasons = _reasons(batch, job.input("repeated"), job.input("alike"))
@@ -77,7 +77,8 @@ def run(job: Job[SelectRules]) -> None:
                 writer.write(part, [writer.table(rows)] if rows else [])
                 sizes["rows"][part] += len(rows)
                 sizes["characters"][part] += sum(len(text) for row in rows for text in row[2:])
-    job.write_json("stats", {"rows_in": read, **sizes, **drops.facts()})
+    facts = {"languages": languages, "rows_in": read, **sizes}
+    job.write_json("stats", facts | drops.facts())
     logger.info("%s: %s of %d rows", job.instance, sizes["rows"], read)
 
 

@@ -35,6 +35,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "corpora_filter": ("corpora.shards", "corpora.clean"),
     "corpora_match": ("corpora.shards",),
     "corpora_select": ("corpora.shards",),
+    "tokenizer_quotas": ("tokenizer.train",),
+    "tokenizer_sample": (),
     "tokenizer_train": ("tokenizer.train",),
     "tokenizer_encode": ("tokenizer.encode",),
     "tokenizer_pack": ("tokenizer.encode",),

@@ -16,12 +16,17 @@ from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
 from ernie_m.config.pretrain import BacktranslateJob, StageJob
 from ernie_m.config.root import Config
+from ernie_m.config.tokenizer import QuotaSettings, SampleSettings
 from ernie_m.config.xtreme import AlignJob, PredictSettings, TaskName
 
 
+def _part(section: Section, part: type[Section]) -> Section:
+    """Those of a section's keys that one stage uses."""
+    return part(**section.model_dump(include=set(part.model_fields)))
+
+
 def _rules(config: Config, part: type[Section]) -> Section:
-    """Those of the rules for shards that one stage uses."""
-    return part(**config.corpora.shards.model_dump(include=set(part.model_fields)))
+    return _part(config.corpora.shards, part)
 
 
 def _training(config: Config, variant: str, stage: str) -> StageJob:
@@ -51,6 +56,8 @@ SLICES: dict[str, Callable[..., Section]] = {
     "corpora_filter": lambda config, corpus, shard: config.corpora.filter_settings(corpus),
     "corpora_match": lambda config, corpus: _rules(config, MatchRules),
     "corpora_select": lambda config, corpus, shard: _rules(config, SelectRules),
+    "tokenizer_quotas": lambda config: _part(config.tokenizer.train, QuotaSettings),
+    "tokenizer_sample": lambda config, corpus, shard: SampleSettings(),
     "tokenizer_train": lambda config: config.tokenizer.train,
     "tokenizer_encode": lambda config, corpus: config.tokenizer.encode,
     "tokenizer_pack": lambda config, corpus, shard: config.tokenizer.encode,
@@ -86,6 +93,7 @@ SEEDED = frozenset(
     {
         "corpora_split",
         "corpora_select",
+        "tokenizer_sample",
         "tokenizer_train",
         "pretrain_initialise",
         "pretrain_camlm",

@@ -1,19 +1,22 @@
 """Train the SentencePiece model on a sample that gives small languages more than their share.
 
-Text in shards (input ``shards``) is read as a stream, and only the sample is kept. Where the model
-starts from a checkpoint of others (input ``source``), its vocabulary is taken instead, because its
-weights speak no other.
+Of text in shards there are samples (input ``samples``), and what all shards together are given
+(``quotas``). Where the model starts from a checkpoint of others (``source``), its vocabulary is
+taken instead, because its weights speak no other; it may be cut down to the text, of which no more
+than a block is in memory where it is in shards (``shards``).
 """
 
 from __future__ import annotations
 
 import io
+import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, cycle, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 import sentencepiece
 
 from ernie_m.checkpoints import pieces
@@ -22,7 +25,15 @@ from ernie_m.corpora.languages import units
 from ernie_m.corpora.tables import read_table, table_languages
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
-from ernie_m.tokenizer.sample import draw, place, row_counts
+from ernie_m.tokenizer.drawing import (
+    Smallest,
+    draw,
+    place,
+    row_counts,
+    sample_lines,
+    shard_lines,
+)
+from ernie_m.tokenizer.quotas import quotas
 from ernie_m.tokenizer.vocabulary import UNK, Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -42,21 +53,6 @@ def read_lines(paths: Sequence[Path]) -> dict[str, list[str]]:
         for language, texts in zip(languages, read_table(path, columns), strict=True):
             lines.setdefault(language, set()).update(texts)
     return {language: sorted(lines[language]) for language in sorted(lines)}
-
-
-def quotas(sizes: Mapping[str, int], alpha: float, total: int) -> dict[str, int]:
-    """Lines of each language, in proportion to ``n ** alpha`` and ``total`` together; rounding
-    leftovers go to the largest remainders."""
-    weights = {language: size**alpha for language, size in sizes.items()}
-    scale = total / sum(weights.values())
-    exact = {language: weight * scale for language, weight in weights.items()}
-    rounded = {language: int(value) for language, value in exact.items()}
-    by_remainder = sorted(
-        exact, key=lambda language: (rounded[language] - exact[language], language)
-    )
-    for language in by_remainder[: total - sum(rounded.values())]:
-        rounded[language] += 1
-    return rounded
 
 
 def sample(lines: Sequence[str], count: int, seed: int) -> Iterator[str]:
@@ -119,43 +115,64 @@ def run(job: Job[TrainSettings]) -> None:
         _make(job)
 
 
-def _adopt(job: Job[TrainSettings], source: Path) -> dict[str, list[str]]:
-    """Write the vocabulary of a checkpoint; returns the lines of each language."""
-    lines = read_lines([*job.inputs("text"), *job.input_paths.get("shards", [])])
-    # All lines count: a piece that no line uses is a row that nothing would train.
-    used = list(chain.from_iterable(lines.values())) if job.settings.trim else None
-    path = job.output("model")
-    path.write_bytes(pieces.adopted(source.parent, used, job.settings.num_threads))
-    return lines
+class Text(NamedTuple):
+    """By language: lines to train or measure on, how many there are, how many are drawn."""
+
+    lines: dict[str, list[str]]
+    sizes: dict[str, int]
+    drawn: dict[str, int]
 
 
-def _draw(
-    job: Job[TrainSettings],
-) -> tuple[dict[str, list[str]], dict[str, int], dict[str, int]]:
-    """Lines of each language, how many there are in all, and how many are to be drawn."""
-    shards = job.input_paths.get("shards")
+def _text(job: Job[TrainSettings]) -> Text:
+    """The lines that a vocabulary is trained on, or more of which they are drawn."""
+    if samples := job.input_paths.get("samples"):
+        known = json.loads(job.input("quotas").read_text(encoding="utf-8"))
+        drawn = known["lines_sampled"]
+        return Text(draw(sample_lines(samples), drawn, job.seed), known["lines"], drawn)
+    lines = read_lines(job.inputs("text"))
+    sizes = {code: len(own) for code, own in lines.items()}
+    return Text(lines, sizes, quotas(sizes, job.settings))
+
+
+def _watched(
+    blocks: Iterable[tuple[str, pa.Array]], kept: Mapping[str, Smallest]
+) -> Iterator[list[str]]:
+    """The lines of each block, of which some are kept."""
+    for language, lines in blocks:
+        kept[language].add(lines)
+        yield lines.to_pylist()
+
+
+def _adopt(job: Job[TrainSettings], folder: Path) -> Text:
+    """Write the vocabulary of a checkpoint; returns lines to measure it on, or more."""
+    trim, shards = job.settings.trim, job.input_paths.get("shards", [])
     lines = {} if shards else read_lines(job.inputs("text"))
-    sizes = row_counts(shards) if shards else {code: len(own) for code, own in lines.items()}
-    total = min(job.settings.sample_lines, sum(sizes.values()))
-    drawn = quotas(sizes, job.settings.alpha, total)
-    logger.info("training on %d lines: %s", total, drawn)
-    return draw(shards, drawn, job.seed) if shards else lines, sizes, drawn
+    sizes = row_counts(shards) or {code: len(own) for code, own in lines.items()}
+    kept = {code: Smallest(MEASURED_LINES, job.seed) for code in sizes}
+    # All lines count: a piece that no line uses is a row that nothing would train.
+    blocks = _watched(shard_lines(shards), kept) if shards else lines.values()
+    model = pieces.adopted(folder, blocks if trim else None, job.settings.num_threads)
+    job.output("model").write_bytes(model)
+    return Text(lines or {code: own.lines() for code, own in kept.items()}, sizes, sizes)
 
 
 def _make(job: Job[TrainSettings]) -> None:
-    path = job.output("model")
     if source := job.input_paths.get("source"):
-        lines = _adopt(job, source[0])
-        sizes = drawn = {code: len(own) for code, own in lines.items()}
+        text = _adopt(job, source[0].parent)
     else:
-        lines, sizes, drawn = _draw(job)
-        text = [line for code, own in lines.items() for line in sample(own, drawn[code], job.seed)]
-        path.write_bytes(_train(text, job.settings))
-    tokenizer = Tokenizer(path)
+        text = _text(job)
+        logger.info("training on %d lines: %s", sum(text.drawn.values()), text.drawn)
+        drawn = [
+            line
+            for code, own in text.lines.items()
+            for line in sample(own, text.drawn[code], job.seed)
+        ]
+        job.output("model").write_bytes(_train(drawn, job.settings))
+    tokenizer = Tokenizer(job.output("model"))
     languages = {}
-    for code, own in lines.items():
+    for code, own in text.lines.items():
         measured = list(sample(own, min(MEASURED_LINES, len(own)), job.seed))
-        counts = {"lines": sizes[code], "lines_sampled": drawn[code]}
+        counts = {"lines": text.sizes[code], "lines_sampled": text.drawn[code]}
         languages[code] = counts | _statistics(tokenizer, measured, code)
     job.write_json("stats", {"size": tokenizer.size, "languages": languages})
 

@@ -14,6 +14,7 @@ PARTS = {
     "corpora_filter": ("corpus", "shard"),
     "corpora_match": ("corpus",),
     "corpora_select": ("corpus", "shard"),
+    "tokenizer_sample": ("corpus", "shard"),
     "tokenizer_encode": ("corpus",),
     "tokenizer_pack": ("corpus", "shard"),
     "pretrain_initialise": ("arm",),

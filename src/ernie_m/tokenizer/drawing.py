@@ -1,0 +1,147 @@
+"""Lines drawn at random from text that no memory holds.
+
+A line's place in the order of drawing is a hash of its bytes. Of each language the distinct lines
+of smallest place are taken, as many as it is given, so what is drawn does not depend on how the
+text is divided or ordered: the smallest of all are among the smallest of each part.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ernie_m.corpora.hashing import hash64
+
+_LAST = 2**64 - 1
+# Lines kept beyond those wanted before the largest are sorted out; a quarter where that is more.
+_SLACK = 10_000
+# Rows of a block, of some megabytes.
+_ROWS = 20_000
+_SAMPLE = pa.schema(
+    [pa.field(name, pa.large_string(), nullable=False) for name in ("language", "text")]
+)
+
+
+def place(seed: int, line: str) -> int:
+    """Where a line stands in the order in which lines are drawn."""
+    return hash64(seed, "sample", line)
+
+
+def _raw(lines: pa.Array) -> Iterator[memoryview]:
+    """UTF-8 of each line; without strings in between, which would cost more than the hashes."""
+    array = lines.cast(pa.large_binary())
+    _, offsets, data = array.buffers()
+    edges = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1].tolist()
+    text = memoryview(data if data is not None else b"")
+    return (text[start:end] for start, end in pairwise(edges))
+
+
+def places(seed: int, lines: pa.Array) -> np.ndarray:
+    """:func:`place` of each of ``lines``, uint64 ``[n]``."""
+    seeded = blake2b(f"{seed}\0sample\0".encode(), digest_size=8)
+    digests = []
+    for line in _raw(lines):
+        hashed = seeded.copy()
+        hashed.update(line)
+        digests.append(hashed.digest())
+    return np.frombuffer(b"".join(digests), "<u8")
+
+
+class Smallest:
+    """The ``count`` distinct lines that stand first, of all that were added; about so many are in
+    memory."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count, self._seed = count, seed
+        self._limit = _LAST  # the place of the last line that may still be wanted
+        self._most = count + max(count // 4, _SLACK)
+        self._lines: dict[int, str] = {}
+
+    def add(self, lines: pa.Array) -> None:
+        """Keep those of ``lines`` (strings) that stand before the last that is kept."""
+        if not self._count or not len(lines):
+            return
+        found = places(self._seed, lines)
+        (rows,) = np.nonzero(found <= self._limit)
+        for own, row in zip(found[rows].tolist(), rows.tolist(), strict=True):
+            if own not in self._lines:
+                self._lines[own] = lines[row].as_py()
+        if len(self._lines) > self._most:
+            self._sort_out()
+
+    def _sort_out(self) -> None:
+        kept = np.fromiter(self._lines, np.uint64, len(self._lines))
+        self._limit = int(np.partition(kept, self._count - 1)[self._count - 1])
+        for own in kept[kept > self._limit].tolist():
+            del self._lines[own]
+
+    def lines(self) -> list[str]:
+        """Those kept, in order."""
+        return [self._lines[own] for own in sorted(self._lines)[: self._count]]
+
+
+def _columns(schema: pa.Schema) -> dict[str, str]:
+    """Language -> its column in a file of corpora.select."""
+    languages = schema.metadata[b"languages"].decode().split(",")
+    names = ["text"] if len(languages) == 1 else ["source", "target"]
+    return dict(zip(languages, names, strict=True))
+
+
+def row_counts(paths: Sequence[Path]) -> dict[str, int]:
+    """Lines of each language in files of corpora.select, repeated ones too; languages sorted.
+    Reads no text."""
+    counts: Counter[str] = Counter()
+    for path in paths:
+        rows = pq.read_metadata(path).num_rows
+        counts.update(dict.fromkeys(_columns(pq.read_schema(path)), rows))
+    return {language: counts[language] for language in sorted(counts) if counts[language]}
+
+
+def _row_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """One by one; ``iter_batches`` would hold on to what it has read."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns=columns)
+
+
+def shard_lines(paths: Sequence[Path]) -> Iterator[tuple[str, pa.Array]]:
+    """The lines of files of corpora.select, block by block: (language, strings)."""
+    for path in paths:
+        columns = _columns(pq.read_schema(path))
+        for rows in _row_groups(path, list(columns.values())):
+            for language, name in columns.items():
+                yield language, rows[name].combine_chunks()
+
+
+def write_sample(path: Path, lines: Mapping[str, Sequence[str]]) -> None:
+    """Write the lines of each language as Parquet; a row group has those of one language."""
+    with pq.ParquetWriter(path, _SAMPLE, compression="zstd") as writer:
+        for language, own in lines.items():
+            if own:
+                table = pa.table([[language] * len(own), own], schema=_SAMPLE)
+                writer.write_table(table, row_group_size=_ROWS)
+
+
+def sample_lines(paths: Sequence[Path]) -> Iterator[tuple[str, pa.Array]]:
+    """The lines of files that :func:`write_sample` has written: (language, strings)."""
+    for path in paths:
+        for rows in _row_groups(path):
+            yield rows["language"][0].as_py(), rows["text"].combine_chunks()
+
+
+def draw(
+    lines: Iterator[tuple[str, pa.Array]], counts: Mapping[str, int], seed: int
+) -> dict[str, list[str]]:
+    """As many distinct lines of each language as ``counts`` says, or all if there are fewer;
+    languages as in ``counts``."""
+    kept = {language: Smallest(count, seed) for language, count in counts.items()}
+    for language, own in lines:
+        kept[language].add(own)
+    return {language: own.lines() for language, own in kept.items()}

@@ -1,0 +1,59 @@
+"""How many lines of each language a vocabulary is trained on, where the text is in shards.
+
+Counted from the statistics of corpora.select. It is a stage of its own so that the many jobs that
+draw the lines read one small file, and not the statistics of all shards each.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+from ernie_m.config.tokenizer import QuotaSettings
+from ernie_m.errors import UserError
+from ernie_m.job import Job, main
+
+logger = logging.getLogger(__name__)
+
+
+def quotas(sizes: Mapping[str, int], settings: QuotaSettings) -> dict[str, int]:
+    """Lines of each language, in proportion to ``n ** alpha``, and as many together as are wanted
+    or there; rounding leftovers go to the largest remainders.
+
+    Raises :class:`UserError` where there are no lines.
+    """
+    total = min(settings.sample_lines, sum(sizes.values()))
+    if not total:
+        raise UserError(
+            "There is no text to train a vocabulary on.",
+            "See in the statistics of the cleaning stages why everything was dropped.",
+        )
+    weights = {language: size**settings.alpha for language, size in sizes.items()}
+    scale = total / sum(weights.values())
+    exact = {language: weight * scale for language, weight in weights.items()}
+    rounded = {language: int(value) for language, value in exact.items()}
+    by_remainder = sorted(
+        exact, key=lambda language: (rounded[language] - exact[language], language)
+    )
+    for language in by_remainder[: total - sum(rounded.values())]:
+        rounded[language] += 1
+    return rounded
+
+
+def run(job: Job[QuotaSettings]) -> None:
+    """Write quotas.json: ``lines`` there are of each language, repeated ones too, and
+    ``lines_sampled``."""
+    counts: Counter[str] = Counter()
+    for path in job.inputs("stats"):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        counts.update(dict.fromkeys(facts["languages"], facts["rows"]["train"]))
+    sizes = {language: counts[language] for language in sorted(counts) if counts[language]}
+    drawn = quotas(sizes, job.settings)
+    job.write_json("quotas", {"lines": sizes, "lines_sampled": drawn})
+    logger.info("%d of %d lines: %s", sum(drawn.values()), sum(sizes.values()), drawn)
+
+
+if __name__ == "__main__":
+    main(run, QuotaSettings)
