@@ -42,7 +42,7 @@ LANGUAGES = ("en", "de", "ru", "bg", "el", "zh")
 PAIR = "en-de"
 STAGES = (
     *("corpora_extract", "corpora_filter", "corpora_match", "corpora_select"),
-    "tokenizer_pack",
+    *("tokenizer_sample", "tokenizer_pack"),
 )
 LIMIT_MIB = 1536
 LINKED = ("Snakefile", "workflow", "profiles", "src", "envs")
@@ -122,14 +122,21 @@ class Run:
             "xtreme": {"tasks": []},
         }
         (folder / f"{text.name}.yaml").write_text(yaml.safe_dump(text.rows))
-        (folder / "config" / f"{name}.yaml").write_text(yaml.safe_dump(config))
+        self._write(name, config)
+        # The same run without its ready vocabulary: what would be drawn to train one.
+        datasets = [row["id"] for row in text.rows if row["format"] != "sentencepiece"]
+        config["corpora"]["datasets"] = datasets
+        self._write(f"{name}_sample", config)
 
-    def start(self) -> subprocess.Popen:
+    def _write(self, name: str, config: dict[str, Any]) -> None:
+        (self.folder / "config" / f"{name}.yaml").write_text(yaml.safe_dump(config))
+
+    def start(self, config: str = "", targets: Sequence[str] = ("tokenizer",)) -> subprocess.Popen:
         """Snakemake, in a process group of its own."""
-        command = ["snakemake", "--cores", str(os.cpu_count()), "tokenizer"]
+        command = ["snakemake", "--cores", str(os.cpu_count()), *targets]
         with (self.folder / f"{self.name}.log").open("ab") as log:
             return subprocess.Popen(
-                [*command, "--configfile", f"config/{self.name}.yaml"],
+                [*command, "--configfile", f"config/{config or self.name}.yaml"],
                 cwd=self.folder,
                 env=os.environ
                 | {
@@ -144,9 +151,16 @@ class Run:
     def finish(self) -> float:
         """Run to the end; returns seconds."""
         started = time.monotonic()
-        if self.start().wait():
-            raise SystemExit((self.folder / f"{self.name}.log").read_text()[-3000:])
+        self._wait(self.start())
+        paths = sorted(self.results.glob("corpora_select/*/*/train.parquet"))
+        jobs = ["/".join(path.parts[-3:-1]) for path in paths]
+        samples = [f"results/{self.name}/tokenizer_sample/{job}/lines.parquet" for job in jobs]
+        self._wait(self.start(f"{self.name}_sample", samples))
         return time.monotonic() - started
+
+    def _wait(self, process: subprocess.Popen) -> None:
+        if process.wait():
+            raise SystemExit((self.folder / f"{self.name}.log").read_text()[-3000:])
 
     def kill(self) -> int:
         """Start, and kill the whole group with -9 once half of the shards are filtered; returns how

@@ -69,6 +69,23 @@ def test_training_follows_the_configuration(base):
     )
 
 
+def test_drawing_the_lines_of_a_vocabulary_reads_all_text_in_shards(base):
+    """Only where one is trained: the paper's configurations take XLM-R's."""
+    assert "tokenizer_sample" not in {cost.stage for cost in base.costs()}
+    corpora = base.config.corpora
+    datasets = tuple(name for name in corpora.datasets if name != "xlmr-vocabulary")
+    assert len(datasets) == len(corpora.datasets) - 1
+    trained = base.config.model_copy(
+        update={"corpora": corpora.model_copy(update={"datasets": datasets})}
+    )
+    costs = {cost.stage: cost for cost in Estimate(trained, base.table, "h100", 0.4).costs()}
+    sample, pack = costs["tokenizer_sample"], costs["tokenizer_pack"]
+    assert (sample.jobs, sample.read) == (pack.jobs, pack.read)
+    assert costs["tokenizer_quotas"].jobs == 1
+    rate = base.text() / sample.core_hours / 3600
+    assert rate == pytest.approx(base.table.bytes_per_second["tokenizer_sample"])
+
+
 def test_the_table_for_people(capsys):
     assert cli.main(["plan", "--configfile", PAPER[1], "--accelerator", "v100"]) == 0
     shown = capsys.readouterr().out

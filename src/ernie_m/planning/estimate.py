@@ -115,6 +115,7 @@ class Estimate:
         if self.config.corpora.in_shards:
             stages = ("corpora_extract", "corpora_filter", "corpora_match", "corpora_select")
             own |= dict.fromkeys((*stages, "tokenizer_pack"), self._text_stage)
+            own["tokenizer_sample"] = self._sample
         return [own.get(stage, Cost)(stage, len(jobs)) for stage, jobs in self.jobs.items() if jobs]
 
     def _download(self, stage: str, jobs: int) -> Cost:
@@ -139,6 +140,16 @@ class Estimate:
             read=before[stage],
             written=self.tokens() * width if packs else text * written[stage],
             tokens=self.tokens() if packs else None,
+            core_hours=text / self.table.bytes_per_second[stage] / 3600,
+        )
+
+    def _sample(self, stage: str, jobs: int) -> Cost:
+        """What is written is as small as the sample, a few lines in a thousand."""
+        text = self.text()
+        return Cost(
+            stage,
+            jobs,
+            read=text * self.table.bytes_written["corpora_select"],
             core_hours=text / self.table.bytes_per_second[stage] / 3600,
         )
 
