@@ -12,7 +12,7 @@ PY_FILES := src tests benchmarks
 SMK_FILES := Snakefile workflow/rules
 
 .PHONY: help install reproduce test format check lint types lock clean \
-  bench-engine bench-corpora bench-shards
+  bench-engine bench-corpora bench-shards bench-vocabulary
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,6 +50,9 @@ bench-corpora: $(INSTALLED) ## measure cleaning and tokenization beside other li
 
 bench-shards: $(INSTALLED) ## take 2 GB of text to packed shards, with planted faults and a kill
 	$(BIN)/python -m benchmarks.shards
+
+bench-vocabulary: $(INSTALLED) ## train 250,000 pieces on text in 44 languages
+	$(BIN)/python -m benchmarks.vocabulary
 
 lock: ## resolve the dependencies of pyproject.toml anew and pin them in requirements.txt
 	rm -rf work/lock && $(PYTHON) -m venv work/lock
