@@ -1,6 +1,6 @@
 """A vocabulary of the paper's size, trained by the real rules on real text in many languages.
 
-    make bench-vocabulary           some five minutes on two free cores
+    make bench-vocabulary           some three minutes on two free cores
 
 Takes the interface text of Home Assistant in every language that has some, not only the default
 run's six, as files in the shape of CC-100: a document an integration, without the rows that only
