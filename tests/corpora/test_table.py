@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from ernie_m.config.corpora import CorporaSettings, load_registry
+from ernie_m.config.corpora import CorporaSettings, ExtractSettings, load_registry
 from ernie_m.corpora import extract
 from ernie_m.corpora.readers import table
 from ernie_m.corpora.tables import read_table
@@ -169,6 +169,91 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(rooms))
     read(written(tmp_path, "en\na\n"))
     assert not list(rooms.iterdir())
+
+
+DOCUMENTS = [{"text": "NA\n\n 1.50, then \nlast"}, {"text": ""}, {"text": "007"}]
+PARAGRAPHS = [("1", ("NA",)), ("1", (" 1.50, then ",)), ("1", ("last",)), ("3", ("007",))]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_row_is_a_document_and_its_lines_paragraphs(tmp_path, kind):
+    path = write(tmp_path / "original", kind, DOCUMENTS)
+    assert list(table.read_documents(path, ["en"], kind)) == PARAGRAPHS
+
+
+def test_plain_lines_are_documents(tmp_path):
+    path = written(tmp_path, "One\n\nTwo\r\n")
+    assert list(table.read_documents(path, ["en"], "txt")) == [("1", ("One",)), ("3", ("Two",))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_is_a_pair(tmp_path, kind):
+    path = write(tmp_path / "original", kind, WIDE)
+    expected = [("", (row["de"], row["en"])) for row in WIDE]
+    assert list(table.read_pairs(path, ["de", "en"], kind)) == expected
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_pairs_of_the_hub_stand_in_one_column(tmp_path, kind):
+    rows = [{"translation": {"en": row["en"], "de": row["de"]}} for row in WIDE]
+    path = write(tmp_path / "original", kind, rows)
+    expected = [("", (row["en"], row["de"])) for row in WIDE]
+    assert list(table.read_pairs(path, ["en", "de"], kind)) == expected
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_documents_are_read_as_a_stream(tmp_path, monkeypatch, kind):
+    """The first rows come before the rest is looked at, and nothing is unpacked beside the file."""
+    rooms = tmp_path / "rooms"
+    rooms.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(rooms))
+    path = tmp_path / "original"
+    rows = [{"text": f"{n} " + "long " * 200} for n in range(50_000)]
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=1000)
+        content = bytearray(path.read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + 2000] = bytes(2000)
+        path.write_bytes(content)
+    else:
+        write(path, kind, rows)
+        path.write_text(path.read_text() + '{"text"')
+    found = table.read_documents(path, ["en"], kind)
+    assert next(found)[0] == "1"
+    assert sum(file.stat().st_size for file in rooms.rglob("*") if not file.is_symlink()) < 100_000
+    with pytest.raises(UserError, match="original"):
+        list(found)
+    assert not list(rooms.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        ("jsonl", '{"content": "a"}\n', "row 1 has no column `text`; it has `content`"),
+        ("jsonl", '{"text": ["a"]}\n', "row 1: column `text` holds .*, which is not text"),
+        ("jsonl", '{"text": "a"}\n{"text": "b', "not JSON lines throughout: line 2: Unterminated"),
+        ("csv", "text\na\nb,c\n", "not CSV throughout"),
+        ("parquet", "text\na\n", "not Parquet throughout"),
+        ("csv", "", "not CSV throughout: it is empty"),
+        ("jsonl", '{"text": "a"}\n\xff', "not JSON lines throughout: line 2"),
+    ],
+)
+def test_faults_of_documents_are_named(tmp_path, kind, text, message):
+    path = written(tmp_path, text.encode("latin1"))
+    with pytest.raises(UserError, match=f"original.*{message}"):
+        list(table.read_documents(path, ["en"], kind))
+
+
+def test_tables_become_rows_of_documents_and_pairs(tmp_path):
+    path, rows = tmp_path / "original", tmp_path / "rows.parquet"
+    write(path, "parquet", DOCUMENTS)
+    wanted = ExtractSettings(format="document_table", kind="parquet", languages=("en",))
+    run_stage(extract.run, wanted, {"file": [path]}, {"rows": [rows]}, "own/en")
+    assert read_table(rows, ["group"]) == [["own:1", "own:1", "own:1", "own:3"]]
+    write(path, "jsonl", WIDE)
+    wanted = ExtractSettings(format="pair_table", kind="jsonl", languages=("en", "de"))
+    run_stage(extract.run, wanted, {"file": [path]}, {"rows": [rows]}, "own/de-en")
+    assert read_table(rows, ["target"]) == [[row["en"] for row in WIDE]]
 
 
 def registry(tmp_path, **changes):

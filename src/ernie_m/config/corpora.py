@@ -15,12 +15,13 @@ from ernie_m.corpora.languages import LANGUAGES
 # Rows are n-way parallel and fit into memory; documents (of one language) and pairs (of two) are
 # read as streams and processed in shards.
 RowsFormat = Literal["homeassistant", "table"]
-DocumentsFormat = Literal["cc100", "ccnet", "ccnet_text"]
-PairsFormat = Literal["moses", "tmx", "bitext", "wikimatrix", "gettext"]
+DocumentsFormat = Literal["cc100", "ccnet", "ccnet_text", "document_table"]
+PairsFormat = Literal["moses", "tmx", "bitext", "wikimatrix", "gettext", "pair_table"]
 # No text: a ready SentencePiece model.
 VocabularyFormat = Literal["sentencepiece"]
 Format = RowsFormat | DocumentsFormat | PairsFormat | VocabularyFormat
 TableKind = Literal["jsonl", "csv", "tsv", "parquet", "txt"]
+_TABLES = ("table", "document_table", "pair_table")
 
 
 class DatasetRow(Row):
@@ -111,7 +112,7 @@ class DatasetRow(Row):
     @model_validator(mode="after")
     def _readable_table(self) -> Self:
         kinds = get_args(TableKind)
-        if self.format == "table" and self.kind not in kinds:
+        if self.format in _TABLES and self.kind not in kinds:
             endings = ", ".join(f".{kind}" for kind in kinds)
             raise ValueError(
                 f"dataset `{self.id}` is a table, whose filename ends in one of {endings}"
@@ -135,7 +136,7 @@ class DatasetRow(Row):
     @property
     def kind(self) -> str | None:
         """Suffix of the file's name where the format is a table, which has several kinds."""
-        return Path(self.filename).suffix[1:].lower() if self.format == "table" else None
+        return Path(self.filename).suffix[1:].lower() if self.format in _TABLES else None
 
     def extract_settings(self) -> ExtractSettings:
         """What the stage ``corpora.extract`` gets."""

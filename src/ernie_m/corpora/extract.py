@@ -50,6 +50,9 @@ def stream_reader(settings: ExtractSettings) -> StreamReader | None:
             bitext.read_wikimatrix, order=settings.languages, least=settings.min_score
         ),
     }
+    if settings.kind:
+        readers["document_table"] = partial(table.read_documents, kind=settings.kind)
+        readers["pair_table"] = partial(table.read_pairs, kind=settings.kind)
     return readers.get(settings.format)
 
 

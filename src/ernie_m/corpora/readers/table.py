@@ -1,6 +1,11 @@
-"""Text of your own as a table: JSON lines, CSV, TSV, Parquet or plain lines, read by `datasets`.
+"""Text in a table: JSON lines, CSV, TSV, Parquet or plain lines, read by `datasets`.
 
-Two layouts, told apart by the column ``text``:
+- ``document_table``: a row is a document, a line of its column ``text`` a paragraph.
+- ``pair_table``: a row is a pair, with a column for each language code; or with the two in a column
+  ``translation``, as the hub has them.
+
+These two are read as streams. A ``table`` of n-way parallel rows fits into memory, and has one of
+two layouts, told apart by the column ``text``:
 
 - ``text`` and ``language``: a row is one text in one language. Rows with the same ``id`` mean the
   same.
@@ -16,7 +21,8 @@ import csv
 import json
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +53,8 @@ def read(path: Path, language: str, kind: TableKind) -> Iterator[tuple[str, str,
     """(group, id, text) of every row that has text in ``language``; raises :class:`UserError`
     for a file that is not of its kind, a missing column, and ids that contradict each other."""
     with tempfile.TemporaryDirectory() as folder:
-        table = _load(path, kind, Path(folder))
+        with _faults(path, kind):
+            table = _load(path, kind, Path(folder))
         has = table.column_names
         column = "text" if "text" in has else language
         single = column == "text" and kind != "txt"
@@ -60,6 +67,49 @@ def read(path: Path, language: str, kind: TableKind) -> Iterator[tuple[str, str,
         optional = [name for name in ("id", "group") if name in has]
         wanted = [column, *(["language"] if single else []), *optional]
         yield from _texts(path, language, column, table.select_columns(wanted))
+
+
+def read_documents(
+    path: Path, languages: Sequence[str], kind: TableKind
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(document number, (paragraph,)); raises :class:`UserError` as :func:`read` does."""
+    for number, row in enumerate(_stream(path, kind), start=1):
+        for paragraph in _whole(path, number, row, "text").split("\n"):
+            if paragraph.strip():
+                yield str(number), (paragraph.removesuffix("\r"),)
+
+
+def read_pairs(
+    path: Path, languages: Sequence[str], kind: TableKind
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """("", one text a language) of every row; raises :class:`UserError` as :func:`read` does."""
+    for number, row in enumerate(_stream(path, kind), start=1):
+        both = row.get("translation")
+        sides = both if isinstance(both, dict) else row
+        yield "", tuple(_whole(path, number, sides, code) for code in languages)
+
+
+def _stream(path: Path, kind: TableKind) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder, _faults(path, kind):
+        yield from _load(path, kind, Path(folder), streaming=True)
+
+
+def _whole(path: Path, number: int, row: dict[str, Any], column: str) -> str:
+    """Text of a cell, empty where there is none, without lone surrogates, which are valid in JSON
+    and in no encoding."""
+    if column not in row:
+        raise UserError(
+            f"{path}, row {number} has no column `{column}`; it has "
+            f"{', '.join(f'`{one}`' for one in row)}.",
+            "Rename the columns, or correct `format` or `languages` in the registry row.",
+        )
+    text = row[column]
+    if not isinstance(text, str | None):
+        raise UserError(
+            f"{path}, row {number}: column `{column}` holds {text!r}, which is not text.",
+            "Write it as a string.",
+        )
+    return (text or "").encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _demand(path: Path, has: list[str], wanted: list[str]) -> None:
@@ -122,8 +172,9 @@ def _rows(table: Dataset) -> Iterator[dict[str, Any]]:
             yield dict(zip(batch, values, strict=True))
 
 
-def _load(path: Path, kind: TableKind, folder: Path) -> Dataset:
-    """The file as a table in ``folder``; nothing is asked of the network."""
+def _load(path: Path, kind: TableKind, folder: Path, streaming: bool = False) -> Any:
+    """The file as a table, kept in ``folder`` or read row by row; nothing is asked of the
+    network."""
     import datasets  # takes more than a second, and other formats have no use for it
 
     datasets.config.HF_HUB_OFFLINE = True
@@ -132,18 +183,30 @@ def _load(path: Path, kind: TableKind, folder: Path) -> Dataset:
     # Named by its kind, because `datasets` unpacks what it does not know, and a path is a pattern.
     link = folder / f"table.{kind}"
     link.symlink_to(path.resolve())
-    cache = str(folder / "cache")
+    if kind != "parquet":
+        _check_text(path)
+    builder, options = _builder(path, kind)
+    return datasets.load_dataset(
+        builder,
+        data_files=str(link),
+        split="train",
+        cache_dir=str(folder / "cache"),
+        streaming=streaming,
+        **options,
+    )
+
+
+@contextmanager
+def _faults(path: Path, kind: TableKind) -> Iterator[None]:
+    """Tell what `datasets` finds wrong with the file as a :class:`UserError`."""
+    from datasets.exceptions import DatasetsError
+
     try:
-        if kind != "parquet":
-            _check_text(path)
-        builder, options = _builder(path, kind)
         with warnings.catch_warnings():
             # pandas only warns where every row has a field too many.
             warnings.filterwarnings("error", message="Length of header")
-            return datasets.load_dataset(
-                builder, data_files=str(link), split="train", cache_dir=cache, **options
-            )
-    except (datasets.exceptions.DatasetsError, ValueError, csv.Error, OSError) as error:
+            yield
+    except (DatasetsError, ValueError, csv.Error, OSError) as error:
         cause = error.__cause__ or error
         if isinstance(cause, OSError) and cause.errno is not None:  # no room, no permission
             raise cause from None
