@@ -439,8 +439,9 @@ leaves fingerprints of lines and examples of what it drops besides.
 TOKENIZATION = """
 Paragraphs of five sentences, each sentence of the default text once. HF `tokenizers` has the same
 unigram model by transformers' converter, one thread, and gives the same ids; `encode_batch` is what
-transformers calls, `encode_batch_fast` leaves out the offsets, as ours does. It remembers words.
-`tokenizer.pack` and `datasets.map` (by `encode_batch_fast`) go from Parquet to files of ids.
+transformers calls, `encode_batch_fast` leaves out the offsets, as ours does; ours gives its ids in
+an array, theirs in lists. `tokenizers` remembers words. `tokenizer.pack` and `datasets.map` (by
+`encode_batch_fast`) go from Parquet to files of ids.
 """.strip().replace("\n", " ")
 
 
