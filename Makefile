@@ -15,7 +15,7 @@ SMK_FILES := Snakefile workflow/rules
   bench-engine bench-corpora bench-shards bench-vocabulary
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 install: $(INSTALLED) ## make the environment in .venv from pinned versions
 

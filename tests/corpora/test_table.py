@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from ernie_m.config.corpora import CorporaSettings, ExtractSettings, load_registry
+from ernie_m.config.root import Config
 from ernie_m.corpora import extract
 from ernie_m.corpora.readers import table
 from ernie_m.corpora.tables import read_table
@@ -256,6 +257,28 @@ def test_tables_become_rows_of_documents_and_pairs(tmp_path):
     assert read_table(rows, ["target"]) == [[row["en"] for row in WIDE]]
 
 
+def test_a_table_is_not_read_without_its_kind():
+    with pytest.raises(ValueError, match="pair_table needs `kind`, one of jsonl, csv"):
+        ExtractSettings(format="pair_table", languages=("en", "de"))
+
+
+def test_tasks_of_held_out_rows_need_rows(tmp_path):
+    path = registry(tmp_path)
+    (row,) = yaml.safe_load(path.read_text())
+    forms = {"en": "document_table", "de": "document_table", "en-de": "pair_table"}
+    rows = [
+        row | {"id": name, "format": form, "languages": name.split("-")}
+        for name, form in forms.items()
+    ]
+    path.write_text(yaml.safe_dump(rows))
+    corpora = {"registry": str(path), "datasets": list(forms), "languages": ["en", "de"]}
+    corpora |= {"pairs": ["en-de"]}
+    with pytest.raises(ValueError, match="`standin_retrieval`, which is made of held-out"):
+        Config.model_validate({"corpora": corpora})
+    config = Config.model_validate({"corpora": corpora, "xtreme": {"tasks": ["tatoeba"]}})
+    assert config.corpora.in_shards
+
+
 def registry(tmp_path, **changes):
     row = {
         "id": "own",
@@ -279,6 +302,7 @@ def registry(tmp_path, **changes):
     [
         ({"filename": "own.xlsx"}, "a table, whose filename ends in one of .jsonl, .csv"),
         ({"filename": "own.txt"}, "plain lines, which have one language"),
+        ({"format": "pair_tabel"}, "row 1, format: Input should be .*'pair_table'"),
     ],
 )
 def test_registry_rows_of_tables_are_checked(tmp_path, changes, message):

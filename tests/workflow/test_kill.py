@@ -32,7 +32,7 @@ def killed_in_training(repository):
         start_new_session=True,
     )
     states = repository.path / "work/state/pretrain_btmlm"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900  # slow machines are no fault
     while not list(states.glob("*/step-*.pt")):
         assert process.poll() is None, "training ended before it could be killed"
         assert time.monotonic() < deadline

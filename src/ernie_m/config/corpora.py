@@ -19,7 +19,7 @@ DocumentsFormat = Literal["cc100", "ccnet", "ccnet_text", "document_table"]
 PairsFormat = Literal["moses", "tmx", "bitext", "wikimatrix", "gettext", "pair_table"]
 # No text: a ready SentencePiece model.
 VocabularyFormat = Literal["sentencepiece"]
-Format = RowsFormat | DocumentsFormat | PairsFormat | VocabularyFormat
+Format = Literal[RowsFormat, DocumentsFormat, PairsFormat, VocabularyFormat]
 TableKind = Literal["jsonl", "csv", "tsv", "parquet", "txt"]
 _TABLES = ("table", "document_table", "pair_table")
 
@@ -158,6 +158,12 @@ class ExtractSettings(Section):
         (), description="Languages of the file, for pairs in the order of their columns."
     )
     min_score: float = Field(1.04, description="Least margin score of a WikiMatrix pair.")
+
+    @model_validator(mode="after")
+    def _known_kind(self) -> Self:
+        if self.format in _TABLES and self.kind is None:
+            raise ValueError(f"{self.format} needs `kind`, one of {', '.join(get_args(TableKind))}")
+        return self
 
 
 Identifier = Literal["py3langid", "fasttext", "none"]
@@ -478,7 +484,10 @@ class CorporaSettings(Section):
         if self.in_shards:
             missing = [name for name in self.streams() if not self.streams()[name]]
             if missing:
-                raise ValueError(f"no dataset of `datasets` holds the corpus `{missing[0]}`")
+                raise ValueError(
+                    f"no dataset of `datasets` holds the corpus `{missing[0]}`; each language "
+                    "needs documents, and each pair pairs"
+                )
         for code in self.languages:
             if not any(code in row.languages for row in self.rows().values()):
                 raise ValueError(f"no dataset of `datasets` holds language `{code}`")

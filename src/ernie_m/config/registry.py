@@ -45,7 +45,9 @@ def _parsed(text: str, path: Path, kind: type[Row]) -> dict[str, Row]:
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{path}, row {number}, {key}: {first['msg']}") from None
+            place = f"row {number}, {key}" if key else f"row {number}"
+            reason = first["msg"].removeprefix("Value error, ")
+            raise ValueError(f"{path}, {place}: {reason}") from None
         if row.id in rows:
             raise ValueError(f"{path}, row {number}: the id `{row.id}` is used twice")
         rows[row.id] = row

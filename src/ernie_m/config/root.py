@@ -6,9 +6,10 @@ Defaults of sections are made when they are asked for, since `corpora` looks int
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ernie_m.config.base import Partial, Section, deep_merge
 from ernie_m.config.corpora import CorporaSettings
@@ -19,6 +20,7 @@ from ernie_m.config.report import ReportSettings
 from ernie_m.config.tokenizer import TokenizerSettings
 from ernie_m.config.tracking import TrackingSettings
 from ernie_m.config.xtreme import XtremeSettings
+from ernie_m.xtreme.catalogue import TASKS
 
 MAIN_ARM = "ernie_m"
 
@@ -70,8 +72,8 @@ class Config(Section):
 
     run: Name = Field(
         "default",
-        description="Name of the run: its files go to `results/<run>/`. Letters, digits and `_`. "
-        "Runs of different names share downloads only.",
+        description="Name of the run: its files go to `results/<run>/`. Lower-case letters, digits "
+        "and `_`, a letter first. Runs of different names share downloads only.",
     )
     seed: int = Field(
         1,
@@ -119,6 +121,16 @@ class Config(Section):
         if MAIN_ARM in variants:
             raise ValueError(f"`{MAIN_ARM}` is the name of the main arm; choose another name.")
         return variants
+
+    @model_validator(mode="after")
+    def _tasks_have_rows(self) -> Self:
+        own = [task for task in self.xtreme.tasks if not TASKS[task].published]
+        if own and Path(self.corpora.registry).is_file() and self.corpora.in_shards:
+            raise ValueError(
+                f"`xtreme.tasks` names `{own[0]}`, which is made of held-out n-way parallel rows, "
+                "and documents and pairs have none; name published tasks, or none (`tasks: []`)"
+            )
+        return self
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ class PrepareSettings(Section):
 
 
 class FinetuneSettings(Section):
-    """Fine-tuning on a task. Defaults fit an encoder of 3 layers of width 128."""
+    """Fine-tuning on a task. Defaults fit an encoder of 2 layers of width 128."""
 
     learning_rate: float = Field(
         5e-4,

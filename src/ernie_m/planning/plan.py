@@ -92,7 +92,9 @@ def _sampling(estimate: Estimate) -> list[str]:
             for name, rows in estimate.config.corpora.streams().items()
             if name.startswith(names)
         }
-        if sizes:
+        if sizes and not all(sizes.values()):
+            lines.append(f"Sampling of {kind}: not known, because rows lack `text_bytes`.")
+        elif sizes:
             shares = sampling_shares(sizes, settings.alpha)
             ranked = sorted(shares, key=lambda name: (-shares[name], name))
             shown = ", ".join(f"{name} {shares[name]:.1%}" for name in ranked[:8])
