@@ -191,19 +191,19 @@ def section(found: dict[str, Any]) -> str:
         "lines",
         "lines sampled",
         "unknown pieces",
-        "pieces a word (zh, ja: sign)",
+        "pieces a word (zh, ja: character)",
     ]
     return "\n\n".join(
         [
             f"By `make bench-vocabulary` on {machine()}: {found['text_bytes'] / 1e6:.1f} MB of "
             f"interface text of Home Assistant in {len(languages)} languages, as `.txt.xz` in the "
             "shape of CC-100, through `corpora.filter`, `match` and `select` to "
-            f"`tokenizer_train`, which makes **{found['ids']:,} ids** of {sampled:,} lines (with "
-            f"those of small languages that are drawn again) in {train['seconds']:,.0f} s with "
+            f"`tokenizer_train`. It makes **{found['ids']:,} ids** of {sampled:,} lines (those of "
+            f"small languages are drawn again) in {train['seconds']:,.0f} s with "
             f"{found['threads']} threads ({train['cpu_seconds']:,.0f} s of CPU time), at a peak of "
-            f"{train['memory_mb']:,.0f} MB. The model has {found['model_bytes'] / 1e6:.1f} MB. "
-            f"Unknown pieces: none in {unknown.count(0)} languages, at most {max(unknown):.2%} "
-            f"({worst}); eight languages:",
+            f"{train['memory_mb']:,.0f} MB. The model file has {found['model_bytes'] / 1e6:.1f} "
+            f"MB. Unknown pieces: none in {unknown.count(0)} languages, at most "
+            f"{100 * max(unknown):.2f} % ({worst}). Eight of the languages:",
             table(header, rows),
             f"`tokenizer_pack` wrote {ids['tokens']:,} tokens as {', '.join(ids['types'])}; "
             f"{ids['above_uint16']:,} of them are above 65,535, the largest is "

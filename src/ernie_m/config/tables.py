@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,7 +66,9 @@ def _rows(
         if group or (known is not None and known[name] == values[name]):
             continue
         default = _code(json.dumps(values[name], ensure_ascii=False))
-        meaning = (field.description or "").replace("<", "&lt;")
+        # Markdown shows code spans as they stand.
+        parts = re.split(r"(`[^`]*`)", field.description or "")
+        meaning = "".join(part if part[:1] == "`" else part.replace("<", "&lt;") for part in parts)
         cells = (_code(name), default, _kind(properties[name]), meaning)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
