@@ -146,7 +146,9 @@ rule corpora_held_out:
     """
     input:
         examples=[
-            file for task in CONFIG.xtreme.tasks for file in examples(task, "dev", "test")
+            file
+            for task in CONFIG.xtreme.tasks
+            for file in examples(task, "dev", "test")
         ],
     output:
         hashes="<results>/corpora_held_out/hashes.arrow",
