@@ -153,7 +153,9 @@ def _adopt(job: Job[TrainSettings], folder: Path) -> Text:
     blocks = _watched(shard_lines(shards), kept) if shards else lines.values()
     model = pieces.adopted(folder, blocks if trim else None, job.settings.num_threads)
     job.output("model").write_bytes(model)
-    return Text(lines or {code: own.lines() for code, own in kept.items()}, sizes, sizes)
+    if shards and trim:
+        lines = {code: own.lines() for code, own in kept.items()}
+    return Text(lines, sizes, sizes)  # shards that nobody read are not measured
 
 
 def _make(job: Job[TrainSettings]) -> None:

@@ -103,13 +103,18 @@ def _whole(path: Path, number: int, row: dict[str, Any], column: str) -> str:
             f"{', '.join(f'`{one}`' for one in row)}.",
             "Rename the columns, or correct `format` or `languages` in the registry row.",
         )
+    text = _text(f"{path}, row {number}", row, column)
+    return (text or "").encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _text(where: str, row: dict[str, Any], column: str) -> str | None:
     text = row[column]
     if not isinstance(text, str | None):
         raise UserError(
-            f"{path}, row {number}: column `{column}` holds {text!r}, which is not text.",
+            f"{where}: column `{column}` holds {text!r}, which is not text.",
             "Write it as a string.",
         )
-    return (text or "").encode("utf-8", errors="replace").decode("utf-8")
+    return text
 
 
 def _demand(path: Path, has: list[str], wanted: list[str]) -> None:
@@ -139,12 +144,7 @@ def _texts(
         code = _cell(where, row, "language") if "language" in row else language
         if not code:
             raise UserError(f"{where} has an empty language.", "Write its language code there.")
-        text = row[column]
-        if not isinstance(text, str | None):
-            raise UserError(
-                f"{where}: column `{column}` holds {text!r}, which is not text.",
-                "Write it as a string.",
-            )
+        text = _text(where, row, column)
         if code != language or not (text and text.strip()):
             continue
         if taken.setdefault(name, number) != number:
