@@ -7,6 +7,7 @@ In the copy `config/config.yaml` is the tiny one under the name of the default r
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "config", "envs", "src", "dvc.yaml", ".dvc")
 SMALL = (".dvcignore", ".gitignore")
 DOWNLOADS = "results/corpora_download"
+LONGEST = 1500  # seconds that a command may take on a slow machine
 PER_TASK = re.compile(r"^(xtreme_download|xtreme_prepare|xtreme_predict)_\w+$")
 # Stages that only published tasks need, which the default run has none of.
 PUBLISHED_ONLY = {"xtreme_download"}
@@ -50,30 +52,30 @@ class Repository:
             "PYTHONPATH": str(self.path / "src"),
             "DVC_NO_ANALYTICS": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
+            "PYTHONFAULTHANDLER": "1",
         }
-        done = subprocess.run(
-            words, cwd=self.path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert not check or done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
-        return done
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(words, cwd=self.path, env=environment, **pipes) as process:
+            try:
+                out, err = process.communicate(timeout=LONGEST)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)  # to end with a stack
+                out, err = process.communicate()
+        assert not check or process.returncode == 0, f"{words}\n{out}\n{err}"
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def git(self, *words):
         """Run git as a made-up author."""
         who = ("-c", "user.name=Test", "-c", "user.email=test@localhost")
         return self.run("git", *who, *words)
 
+    def plan(self, *words):
+        """What a dry run prints."""
+        return self.run("snakemake", "--dry-run", *words).stdout
+
     def planned(self, *words):
         """Number of jobs that a dry run plans, by stage."""
-        text = self.run("snakemake", "--dry-run", *words).stdout
-        table = re.search(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", text, re.MULTILINE)
-        if table is None:
-            assert "Nothing to be done" in text, text
-            return Counter()
-        jobs = Counter()
-        for line in table.group(1).splitlines():
-            rule, count = line.split()
-            jobs[PER_TASK.sub(r"\1", rule)] += int(count)
-        return Counter({stage: jobs[stage] for stage in SLICES if stage in jobs})
+        return jobs_in(self.plan(*words))
 
     @contextmanager
     def edited(self, name, edit):
@@ -93,6 +95,19 @@ class Repository:
             return yaml.safe_dump(deep_merge(yaml.safe_load(text), changes), sort_keys=False)
 
         return self.edited("config/config.yaml", edit)
+
+
+def jobs_in(text):
+    """Number of jobs by stage, as a dry run printed them."""
+    table = re.search(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", text, re.MULTILINE)
+    if table is None:
+        assert "Nothing to be done" in text, text
+        return Counter()
+    jobs = Counter()
+    for line in table.group(1).splitlines():
+        rule, count = line.split()
+        jobs[PER_TASK.sub(r"\1", rule)] += int(count)
+    return Counter({stage: jobs[stage] for stage in SLICES if stage in jobs})
 
 
 def copy_of_repository(path):

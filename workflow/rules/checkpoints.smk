@@ -31,10 +31,12 @@ rule checkpoints_export:
     params:
         code=code_digest("ernie_m.checkpoints.export"),
         settings=settings("checkpoints_export", EXPORT),
+        records=listed("records"),
     shell:
         command(
             "ernie_m.checkpoints.export",
             EXPORT.format(variant="{wildcards.variant}"),
-            inputs="model tokenizer scores baselines records",
+            inputs="model tokenizer scores baselines",
+            lists="records",
             outputs="model card files",
         )

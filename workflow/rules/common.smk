@@ -1,8 +1,11 @@
 # What the rules share: the checked configuration, paths, and how a job is called.
 import os
 import re
+import shlex
 import subprocess
 import sys
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -69,13 +72,36 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-def command(module, instance="", inputs="", outputs="", seed=False):
-    """Shell command of a stage: the flags of `ernie_m.job`; its output is shown and logged."""
+def braced(paths):
+    """Paths as words for bash, what neighbours share said once: `results/{a/{0,1},b}/record.json`.
+    A whole command is one argument of bash, of which Linux takes 128 KiB."""
+    folders = [os.path.dirname(path) for path in paths]
+    names = {os.path.basename(path) for path in paths}
+    if len(paths) > 1 and len(names) == 1 and all(folders):
+        return f"{braced(folders)}/{shlex.quote(*names)}"
+    words = []
+    heads = (path.partition("/") for path in paths)
+    for (first, slash), group in groupby(heads, itemgetter(0, 1)):
+        rest = [after for _, _, after in group]
+        word = shlex.quote(first)
+        words += [f"{word}/{braced(rest)}"] if slash else [word] * len(rest)
+    return f"{{{','.join(words)}}}" if len(words) > 1 else "".join(words)
+
+
+def listed(name):
+    """The input files called `name`, where they grow with the number of shards or jobs."""
+    return lambda wildcards, input: braced(input[name])
+
+
+def command(module, instance="", inputs="", lists="", outputs="", seed=False):
+    """Shell command of a stage: the flags of `ernie_m.job`; its output is shown and logged.
+    `lists` are inputs that are also params, made by `listed`."""
     words = [f"python -m {module}"]
     words += [f"--instance {instance}"] if instance else []
     words += ["--settings {params.settings:q}", "--threads {threads}"]
     words += ["--seed {params.seed}"] if seed else []
     words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]
+    words += [f"--input {name} {{params.{name}}}" for name in lists.split()]
     words += [f"--output {name} {{output.{name}:q}}" for name in outputs.split()]
     return " ".join([*words, "--record {output.record:q} 2>&1 | tee {log:q}"])
 

@@ -63,11 +63,14 @@ rule pretrain_camlm:
         code=code_digest("ernie_m.pretrain.camlm"),
         settings=settings("pretrain_camlm", "{variant}"),
         seed=seed("pretrain_camlm", "{variant}"),
+        train=listed("train"),
+        valid=listed("valid"),
     shell:
         command(
             "ernie_m.pretrain.camlm",
             "{wildcards.variant}",
-            inputs="init train valid",
+            inputs="init",
+            lists="train valid",
             outputs="model curves metrics",
             seed=True,
         )
@@ -99,11 +102,13 @@ rule pretrain_backtranslate:
         code=code_digest("ernie_m.pretrain.backtranslate"),
         settings=settings("pretrain_backtranslate", "{variant}/{chunk}"),
         seed=seed("pretrain_backtranslate", "{variant}/{chunk}"),
+        shards=listed("shards"),
     shell:
         command(
             "ernie_m.pretrain.backtranslate",
             "{wildcards.variant}/{wildcards.chunk}",
-            inputs="model shards",
+            inputs="model",
+            lists="shards",
             outputs="pseudo stats",
             seed=True,
         )
@@ -138,11 +143,15 @@ rule pretrain_btmlm:
         code=code_digest("ernie_m.pretrain.btmlm"),
         settings=settings("pretrain_btmlm", "{variant}"),
         seed=seed("pretrain_btmlm", "{variant}"),
+        train=listed("train"),
+        valid=listed("valid"),
+        pseudo=listed("pseudo"),
     shell:
         command(
             "ernie_m.pretrain.btmlm",
             "{wildcards.variant}",
-            inputs="init train valid pseudo",
+            inputs="init",
+            lists="train valid pseudo",
             outputs="model curves metrics",
             seed=True,
         )

@@ -44,9 +44,12 @@ rule report_build:
     params:
         code=code_digest("ernie_m.report.build"),
         settings=settings("report_build"),
+        stats=listed("stats"),
+        records=listed("records"),
     shell:
         command(
             "ernie_m.report.build",
-            inputs="scores baselines sweeps curves metrics stats manifests records",
+            inputs="scores baselines sweeps curves metrics manifests",
+            lists="stats records",
             outputs="report scores losses metrics lineage",
         )
