@@ -1,13 +1,15 @@
 """The command line: quick, lazy, and clear about what is wrong."""
 
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from ernie_m import cli
-from ernie_m.errors import UserError
+from ernie_m.errors import UserError, told
 
 HEAVY = {"torch", "mlflow", "snakemake", "pydantic", "yaml", "numpy"}
 
@@ -68,3 +70,47 @@ def test_user_error_is_two_lines_and_status_1(monkeypatch, capsys):
     monkeypatch.setattr(cli.importlib, "import_module", fail)
     assert cli.main(["config", "--check"]) == 1
     assert capsys.readouterr().err == "error: Key `a` is wrong.\n  -> Correct it.\n"
+
+
+PRINTS = "import sys; from ernie_m.errors import told; sys.exit(told(lambda: print('x') or 0))"
+
+
+def printed_to(handle):
+    command = [sys.executable, "-c", PRINTS]
+    done = subprocess.run(command, stdout=handle, stderr=subprocess.PIPE, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def test_a_reader_that_has_seen_enough_ends_it_in_silence():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as handle:
+        assert printed_to(handle) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk_is_told():
+    with Path("/dev/full").open("wb") as handle:
+        status, words = printed_to(handle)
+    assert status == 1
+    assert words.startswith("error: ") and words.count("\n") == 2
+    assert "No space left on device" in words
+
+
+def test_ctrl_c_is_status_130_without_a_traceback(capsys):
+    def stop():
+        raise KeyboardInterrupt
+
+    assert told(stop) == 130
+    assert capsys.readouterr().err == "stopped by Ctrl-C\n"
+
+
+def test_paths_that_cannot_be_used_are_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for path, words in {
+        "absent/new": "No such file or directory",
+        "file/new": "Not a directory",
+        "": "Is a directory",
+    }.items():
+        assert told(lambda place=tmp_path / path: place.write_text("x")) == 1
+        assert capsys.readouterr().err.startswith(f"error: {tmp_path / path}: {words}.\n  -> ")

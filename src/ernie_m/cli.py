@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
-from ernie_m.errors import UserError
+from ernie_m.errors import told
 
 # Family -> verb -> its module, and its purpose in a few words.
 FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
@@ -87,18 +86,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; returns its exit status, 1 with a two-line message on bad input."""
+def _run(arguments: Sequence[str] | None) -> int:
     given = _parser().parse_args(arguments)
     module, _ = VERBS[given.verb]
-    try:
-        return importlib.import_module(module).main(given.arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return importlib.import_module(module).main(given.arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns its exit status, 1 with a two-line message on bad input."""
+    return told(lambda: _run(arguments))
 
 
 if __name__ == "__main__":

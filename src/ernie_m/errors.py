@@ -1,4 +1,10 @@
-"""Errors meant for the person at the keyboard."""
+"""Errors meant for the person at the keyboard, and how they are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
 
 
 class UserError(Exception):
@@ -12,3 +18,50 @@ class UserError(Exception):
         super().__init__(f"{what}\n  -> {fix}")
         self.what = what
         self.fix = fix
+
+
+def told(call: Callable[[], int]) -> int:
+    """The exit status of ``call``, or of what it ended with, told without a traceback.
+
+    A :class:`UserError` and a failing file or disk are two lines and status 1; Ctrl-C is status
+    130, as shells have it; a reader that has seen enough, as `head` has, is status 1 in silence.
+    """
+    try:
+        try:
+            return call()
+        finally:
+            print(end="", flush=True)  # here, or it fails when the interpreter ends
+    except UserError as error:
+        problem = error
+    except BrokenPipeError:
+        _drop_output()
+        return 1
+    except OSError as error:
+        if error.errno is None:  # from a library, and not the system's
+            raise
+        if error.filename is None:
+            _drop_output()
+        problem = of_system(error)
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        return 130
+    print(f"error: {problem}", file=sys.stderr)
+    return 1
+
+
+def of_system(error: OSError) -> UserError:
+    """What the system says of a file or of the disk, with what to do about it."""
+    what = f"{error.filename or 'Reading or writing failed'}: {error.strerror}."
+    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        return UserError(what, "Correct the path, or what lies there.")
+    return UserError(
+        what,
+        "Check that the disk has room and that the path may be read and written, then run the "
+        "same command again.",
+    )
+
+
+def _drop_output() -> None:
+    """Nobody reads standard output, or it cannot be written: what is left of it goes nowhere."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

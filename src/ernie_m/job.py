@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ernie_m.errors import UserError
+from ernie_m.errors import UserError, told
 from ernie_m.lineage.record import Opening, open_record, write_record
 
 S = TypeVar("S", bound=BaseModel)
@@ -192,11 +192,15 @@ def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:
     """Run a stage from its command line; on bad input two lines of message and status 1."""
     spec = sys.modules["__main__"].__spec__
     assert spec is not None, "a stage is started with `python -m`"
-    args = _parser(spec.name).parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    try:
+    module = spec.name
+
+    def call() -> int:
+        args = _parser(module).parse_args()
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+        )
         job = Job(
-            module=spec.name,
+            module=module,
             instance=args.instance,
             settings=_settings(settings, args.settings),
             seed=args.seed,
@@ -205,14 +209,6 @@ def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:
             output_paths=_named_paths(args.output),
         )
         _run(run, job, args.record)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        where = error.filename or "the output folder"
-        sys.exit(
-            f"error: {where}: {error.strerror}.\n"
-            "  -> Check that the disk has room and that the folder may be written, "
-            "then run the same command again; nothing half-written was kept."
-        )
+        return 0
+
+    sys.exit(told(call))

@@ -68,5 +68,5 @@ def main(arguments: Sequence[str]) -> int:
         _write(text, args.out)
         print(f"{args.out}: {len(found.jobs)} jobs behind {found.target}", file=sys.stderr)
     else:
-        sys.stdout.write(text)
+        print(text, end="")
     return 0
