@@ -70,7 +70,7 @@ def test_unknown_key_names_the_nearest(wrong, sentence):
         ({"seed": True}, "`seed` is true (true or false), but it should be a valid integer."),
         ({"seed": "7"}, '`seed` is "7" (text), but it should be a valid integer.'),
         ({"seed": -1}, "`seed` is -1 (a number), but it should be greater than or equal to 0."),
-        ({"model": None}, "`model` is empty, but it should be an object."),
+        ({"model": None}, "`model` is empty, but it should be a group of keys."),
         ({"model": {"layers": 2.5}}, "`model.layers` is 2.5 (a number), but"),
         (
             {"corpora": {"languages": ["en", False]}},
@@ -90,6 +90,25 @@ def test_unknown_key_names_the_nearest(wrong, sentence):
 )
 def test_wrong_value_is_shown_beside_what_is_wanted(wrong, sentence):
     assert sentence in refusal(wrong)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"\xff", "cannot be read (it is not UTF-8 text)"),
+        (b"id: one", "is not a list of rows"),
+    ],
+)
+def test_a_registry_that_a_run_needs_is_there_and_a_list(tmp_path, content, sentence):
+    path = tmp_path / "own.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    for wrong in ({"corpora": {}}, {"xtreme": {"tasks": ["xnli"]}}):
+        (section,) = wrong
+        wrong[section]["registry"] = str(path)
+        told = refusal(wrong)
+        assert section in told and str(path) in told and sentence in told
 
 
 def test_all_problems_are_listed_once():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ def load(mapping: Mapping[str, Any]) -> Config:
     config, problems = check(Config, plain)
     main = plain if config is None else config.model_dump(mode="json")
     sentences = [*problems.values(), *_variant_problems(main, plain.get("variants"))]
+    if config is not None:
+        sentences += _unread_registries(config)
     if sentences or config is None:
         raise _refusal(sentences)
     return config
@@ -94,6 +96,16 @@ def _variant_problems(main: dict[str, Any], variants: Any) -> list[str]:
             _, problems = check(Arm, deep_merge(main, own), ("variants", name))
             sentences += [text for path, text in problems.items() if path[2:] not in known]
     return sentences
+
+
+def _unread_registries(config: Config) -> Iterator[str]:
+    """The models look into a registry that is there; what a run needs of one has to be there."""
+    needs = {"corpora.registry": config.corpora.rows, "xtreme.registry": config.xtreme.sources}
+    for key, look in needs.items():
+        try:
+            look()
+        except ValueError as error:
+            yield f"`{key}`: {error}."
 
 
 def _refusal(sentences: list[str]) -> UserError:

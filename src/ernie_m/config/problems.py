@@ -77,8 +77,16 @@ def _sentence(model: type[Section], path: Path, under: Path, details: ErrorDetai
         return f"`{name}` lacks its key `{details['loc'][-1]}`."
     if details["type"] == "value_error":
         return f"`{name}` is not accepted: {details['ctx']['error']}"
+    return f"`{name}` is {_shown(details['input'])}, but it should be {_wanted(details)}."
+
+
+def _wanted(details: ErrorDetails) -> str:
+    """What would be accepted, in YAML's words where pydantic's are JSON's or Python's."""
+    kinds = {"model_type": "a group of keys", "dict_type": "a group of keys"}
+    if details["type"] == "string_pattern_mismatch":
+        return f"text of the form {details['ctx']['pattern']}"
     wanted = details["msg"].removeprefix("Input should be ").removeprefix("Value should be ")
-    return f"`{name}` is {_shown(details['input'])}, but it should be {wanted}."
+    return kinds.get(details["type"], wanted)
 
 
 def _shown(value: Any) -> str:

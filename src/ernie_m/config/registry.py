@@ -28,8 +28,9 @@ def load_rows(path: Path, kind: type[R]) -> dict[str, R]:
     """Rows by id; raises ``ValueError`` naming the file and the row at fault."""
     try:
         return cast(dict[str, R], _parsed(path.read_text(encoding="utf-8"), path, kind))
-    except OSError as error:
-        raise ValueError(f"the registry {path} cannot be read ({error.strerror})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ValueError(f"the registry {path} cannot be read ({reason})") from None
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"the registry {path} is not YAML: {reason}") from None
@@ -39,7 +40,10 @@ def load_rows(path: Path, kind: type[R]) -> dict[str, R]:
 def _parsed(text: str, path: Path, kind: type[Row]) -> dict[str, Row]:
     """Rows of a registry's text; remembered, because every job of a plan asks for its own."""
     rows: dict[str, Row] = {}
-    for number, entry in enumerate(yaml.load(text, YamlLoader) or [], start=1):
+    entries = yaml.load(text, YamlLoader) or []
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} is not a list of rows, each with an id")
+    for number, entry in enumerate(entries, start=1):
         try:
             row = kind.model_validate(entry)
         except ValidationError as error:
