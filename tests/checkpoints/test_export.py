@@ -10,11 +10,12 @@ import torch
 from ernie_m import cli
 from ernie_m.checkpoints import command
 from ernie_m.checkpoints.forms import files_of_form
+from ernie_m.errors import UserError
 from ernie_m.lineage.digest import file_sha256
 from ernie_m.lineage.record import seal
 from ernie_m.model.checkpoint import save
 from ernie_m.use import align, embed, fill_mask, translate_tokens
-from ernie_m.use.common import Model
+from ernie_m.use.common import Model, Text
 
 MODEL = "results/default/pretrain_btmlm/ernie_m"
 
@@ -71,7 +72,7 @@ def test_commands_read_our_checkpoint_and_its_export_alike(run, model, tokenizer
     huggingface.write_model(Path("hf"), model.state_dict(), model.shape, "none")
     ours, theirs = Model.open(Path(MODEL)), Model.open(Path("hf"))
     line = ours.parse("de:list <mask> table")
-    assert line.language == "de" and ours.parse("xx:text").language == ""
+    assert line.language == "de"
     found = fill_mask.fill(ours, line, 4)
     assert found == fill_mask.fill(theirs, line, 4) and [len(row) for row in found] == [4]
     texts = [ours.parse(one) for one in ("de:bild", "ru:список", "figure")]
@@ -81,6 +82,27 @@ def test_commands_read_our_checkpoint_and_its_export_alike(run, model, tokenizer
     assert translate_tokens.translate(
         ours, texts[0], ["en", "ru"], 1.0
     ) == translate_tokens.translate(theirs, texts[0], ["en", "ru"], 1.0)
+
+
+def test_a_misspelt_language_is_told_with_the_nearest(run) -> None:
+    opened = Model.open(Path(MODEL))
+    for given in ("dee:bild", "DE:bild"):
+        with pytest.raises(UserError, match=r"no language of the model, which knows (?s:.*)`de:`"):
+            opened.parse(given)
+    with pytest.raises(UserError, match="no text"):
+        opened.parse("de: ")
+    for given in (" ok: bild", "note: bild", "bild"):
+        assert opened.parse(given) == Text("", given)
+
+
+def test_a_missing_checkpoint_is_named_with_what_makes_it(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["fill-mask", "en:a <mask>"]) == 1
+    told = capsys.readouterr().err
+    assert "results/default/pretrain_btmlm/ernie_m" in told and "`make reproduce`" in told
+    for words in (["fill-mask", "a <mask>", "--top", "0"], ["translate-tokens", "a", "--ratio=-1"]):
+        with pytest.raises(SystemExit):
+            cli.main(words)
 
 
 def test_the_likeliest_pieces_are_the_head_s(run, model, tokenizer) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from ernie_m.model.encoder import LanguageModel
 from ernie_m.tokenizer.vocabulary import Tokenizer
 
 LATEST = Path("results/default/pretrain_btmlm/ernie_m")
+CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]+)?")  # what looks like the code of a language
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,32 @@ class Model:
     @classmethod
     def open(cls, path: Path) -> Model:
         """The checkpoint at ``path``; raises :class:`UserError`."""
+        if not path.exists():
+            raise UserError(
+                f"There is no checkpoint {path}.",
+                f"`make reproduce` makes {LATEST}; name another one by --model.",
+            )
         return cls(*open_checkpoint(path))
 
     def parse(self, given: str) -> Text:
-        """``de:Ein Text`` as German, where the model knows ``de``; else a text of no language."""
+        """``de:Ein Text`` as German; what begins with no code, as a text of no language.
+
+        Raises :class:`UserError` for no text, and for a code that the model does not know.
+        """
         code, colon, rest = given.partition(":")
-        if colon and code in self.model.shape.languages:
-            return Text(code, rest.strip())
-        return Text("", given)
+        known = self.model.shape.languages
+        spoken = code in known and bool(colon)
+        if colon and not spoken and CODE.fullmatch(code):
+            near = difflib.get_close_matches(code.lower(), known, n=1)
+            hint = f"Did you mean `{near[0]}:`? " if near else ""
+            raise UserError(
+                f"`{code}:` is no language of the model, which knows {', '.join(known) or 'none'}.",
+                f"{hint}Where it is no language, put a space before it.",
+            )
+        text = Text(code, rest.strip()) if spoken else Text("", given)
+        if not text.text.strip():
+            raise UserError(f"`{given}` holds no text.", "Write it as `en:The device is offline`.")
+        return text
 
     def row(self, text: Text) -> int:
         """Row of its language in the language embedding, -1 for none."""

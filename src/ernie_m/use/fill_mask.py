@@ -47,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     args = own.parse_args(arguments)
     if MASK not in args.text:
         own.error(f"the text has no {MASK}")
+    if args.top < 1:
+        own.error("--top is a number from 1")
     model = Model.open(args.model)
     for number, found in enumerate(fill(model, model.parse(args.text), args.top), start=1):
         for value, piece in found:

@@ -46,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
         help="placeholders by tokens of the sentence (default: %(default)s)",
     )
     args = own.parse_args(arguments)
+    if not 0 < args.ratio <= 2:
+        own.error("--ratio is a number above 0 and up to 2")
     model = Model.open(args.model)
     text = model.parse(args.text)
     targets = args.to or [code for code in model.model.shape.languages if code != text.language]
