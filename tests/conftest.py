@@ -1,6 +1,10 @@
-"""How the suite is spread over processes (`pytest -n auto --no-loadscope-reorder`)."""
+"""How the suite is spread over processes (`pytest -n auto --no-loadscope-reorder`), and a copy of
+the repository for planning."""
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.repository import copy_of_repository
 
 
 class ByFolder(LoadScopeScheduling):
@@ -18,3 +22,9 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_collection_modifyitems(items):
     """Tests of the workflow, which take the longest, begin."""
     items.sort(key=lambda item: item.path.parent.name != "workflow")
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory):
+    """A copy in which nothing was run; only for planning."""
+    return copy_of_repository(tmp_path_factory.mktemp("blank") / "repository")

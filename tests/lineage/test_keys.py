@@ -7,8 +7,8 @@ from ernie_m.config.load import load
 from ernie_m.lineage.graph import Node
 from ernie_m.lineage.keys import SECTIONS, Layers, explained, keys_of
 from ernie_m.lineage.slices import SEEDED, SLICES, seed_of, settings_of
+from tests.repository import ROOT
 
-from ..workflow.conftest import ROOT
 from ..workflow.test_dvc import INSTANCES, MILESTONE, leaves, settings_texts, with_another_value
 
 STAGES = MILESTONE.keys()  # those of the default run

@@ -4,133 +4,15 @@ In the copy `config/config.yaml` is the tiny one under the name of the default r
 `snakemake` and `dvc.yaml` mean it.
 """
 
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import yaml
 
 from ernie_m.config.load import deep_merge
-from ernie_m.lineage.slices import SLICES
+from tests.repository import ROOT, copy_of_repository
 
-ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "workflow", "profiles", "config", "envs", "src", "dvc.yaml", ".dvc")
-SMALL = (".dvcignore", ".gitignore")
 DOWNLOADS = "results/corpora_download"
-LONGEST = 1500  # seconds that a command may take on a slow machine
-PER_TASK = re.compile(r"^(xtreme_download|xtreme_prepare|xtreme_predict)_\w+$")
-# Stages that only published tasks need, which the default run has none of.
-PUBLISHED_ONLY = {"xtreme_download"}
-# Those that only an arm with its own way of fine-tuning has.
-ARMS_ONLY = {"xtreme_align"}
-# Those of documents and pairs, which are processed in shards; the default text is neither.
-SHARDED = {
-    *("corpora_held_out", "corpora_filter", "corpora_match", "corpora_select"),
-    *("tokenizer_quotas", "tokenizer_sample", "tokenizer_pack"),
-}
-
-
-class Repository:
-    """A copy of the repository in which commands are run."""
-
-    def __init__(self, path):
-        self.path = Path(path)
-
-    def run(self, *words, check=True):
-        """Run a command of the environment in the copy; returns the finished process."""
-        folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
-        environment = os.environ | {
-            "PATH": os.pathsep.join(folders),
-            "PYTHONPATH": str(self.path / "src"),
-            "DVC_NO_ANALYTICS": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "PYTHONFAULTHANDLER": "1",
-        }
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(words, cwd=self.path, env=environment, **pipes) as process:
-            try:
-                out, err = process.communicate(timeout=LONGEST)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGABRT)  # to end with a stack
-                out, err = process.communicate()
-        assert not check or process.returncode == 0, f"{words}\n{out}\n{err}"
-        return subprocess.CompletedProcess(words, process.returncode, out, err)
-
-    def git(self, *words):
-        """Run git as a made-up author."""
-        who = ("-c", "user.name=Test", "-c", "user.email=test@localhost")
-        return self.run("git", *who, *words)
-
-    def plan(self, *words):
-        """What a dry run prints."""
-        return self.run("snakemake", "--dry-run", *words).stdout
-
-    def planned(self, *words):
-        """Number of jobs that a dry run plans, by stage."""
-        return jobs_in(self.plan(*words))
-
-    @contextmanager
-    def edited(self, name, edit):
-        """The file `name` with `edit` applied to its text, put back as it was afterwards."""
-        path = self.path / name
-        before = path.read_text(encoding="utf-8")
-        path.write_text(edit(before), encoding="utf-8")
-        try:
-            yield
-        finally:
-            path.write_text(before, encoding="utf-8")
-
-    def configured(self, **changes):
-        """The configuration with changes laid over it, as :meth:`edited`."""
-
-        def edit(text):
-            return yaml.safe_dump(deep_merge(yaml.safe_load(text), changes), sort_keys=False)
-
-        return self.edited("config/config.yaml", edit)
-
-
-def jobs_in(text):
-    """Number of jobs by stage, as a dry run printed them."""
-    table = re.search(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)+)", text, re.MULTILINE)
-    if table is None:
-        assert "Nothing to be done" in text, text
-        return Counter()
-    jobs = Counter()
-    for line in table.group(1).splitlines():
-        rule, count = line.split()
-        jobs[PER_TASK.sub(r"\1", rule)] += int(count)
-    return Counter({stage: jobs[stage] for stage in SLICES if stage in jobs})
-
-
-def copy_of_repository(path):
-    """The working tree, as far as the pipeline needs it, under git."""
-    path.mkdir(parents=True, exist_ok=True)
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "tmp", "cache")
-    for name in PARTS:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, path / name, ignore=ignore)
-        else:
-            shutil.copy(source, path / name)
-    for name in SMALL:
-        shutil.copy(ROOT / name, path / name)
-    repository = Repository(path)
-    repository.git("init", "-q", "-b", "main")
-    return repository
-
-
-@pytest.fixture(scope="session")
-def blank(tmp_path_factory):
-    """A copy in which nothing was run; only for planning."""
-    return copy_of_repository(tmp_path_factory.mktemp("blank") / "repository")
 
 
 @pytest.fixture(scope="session")

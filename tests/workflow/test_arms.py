@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from tests.workflow.conftest import Repository
+from tests.repository import Repository
 
 FEW = {"steps": 4, "batch_pairs": 8, "validation_pairs": 20, "evaluations": 2}
 ARMS = {

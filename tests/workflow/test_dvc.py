@@ -12,8 +12,7 @@ from ernie_m.config.load import load, read
 from ernie_m.errors import UserError
 from ernie_m.lineage.digest import code_facts
 from ernie_m.lineage.slices import SEEDED, SLICES, settings_text
-
-from .conftest import ROOT, Repository
+from tests.repository import ROOT, Repository
 
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = DVC["stages"]

@@ -7,8 +7,7 @@ from collections import Counter
 import pytest
 
 from ernie_m.lineage.slices import SLICES
-
-from .conftest import ARMS_ONLY, PUBLISHED_ONLY, SHARDED
+from tests.repository import ARMS_ONLY, PUBLISHED_ONLY, SHARDED
 
 SCORES = "results/default/xtreme_score/standin_retrieval/ernie_m/btmlm/seed1/scores.json"
 

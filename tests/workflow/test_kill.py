@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from tests.workflow.conftest import Repository
+from tests.repository import Repository
 
 MODEL = "results/default/pretrain_btmlm/ernie_m/model.safetensors"
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
-from .conftest import ROOT, Repository, copy_of_repository
+from tests.repository import ROOT, Repository, copy_of_repository
 
 MODEL = "results/default/tokenizer_train/spm.model"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}

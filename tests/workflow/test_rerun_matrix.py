@@ -10,8 +10,7 @@ from ernie_m.lineage.graph import read_graph
 from ernie_m.lineage.impact import impact
 from ernie_m.lineage.keys import flatten, layers_of
 from ernie_m.lineage.slices import SLICES
-
-from .conftest import ARMS_ONLY, PUBLISHED_ONLY, SHARDED
+from tests.repository import ARMS_ONLY, PUBLISHED_ONLY, SHARDED
 
 ALL = set(SLICES) - PUBLISHED_ONLY - SHARDED - ARMS_ONLY
 REPORT = {"report_build"}

@@ -14,8 +14,7 @@ from ernie_m.tokenizer import train
 from ernie_m.tokenizer.drawing import row_counts
 from ernie_m.tokenizer.quotas import quotas
 from ernie_m.tokenizer.shards import read_shard
-
-from .conftest import copy_of_repository
+from tests.repository import copy_of_repository
 
 LETTERS = {"en": "abdefgiklmnoprst", "de": "abdefghiklmnorstuwzäöü"}
 CONFIG = {

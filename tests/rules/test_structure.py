@@ -14,7 +14,7 @@ import yaml
 from ernie_m.config import plan
 from ernie_m.config.load import read
 from ernie_m.lineage.slices import REPEATED, SEEDED, SLICES, seed_of, settings_of
-from tests.workflow.conftest import PER_TASK, PUBLISHED_ONLY, ROOT, jobs_in
+from tests.repository import PER_TASK, PUBLISHED_ONLY, ROOT, jobs_in
 
 OVERLAYS = sorted(
     path.name
