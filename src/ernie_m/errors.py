@@ -51,8 +51,11 @@ def told(call: Callable[[], int]) -> int:
 
 def of_system(error: OSError) -> UserError:
     """What the system says of a file or of the disk, with what to do about it."""
-    what = f"{error.filename or 'Reading or writing failed'}: {error.strerror}."
-    if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+    path = error.filename2 or error.filename  # of a rename, what it was to become
+    what = f"{path or 'Reading or writing failed'}: {error.strerror}."
+    if isinstance(
+        error, FileNotFoundError | FileExistsError | NotADirectoryError | IsADirectoryError
+    ):
         return UserError(what, "Correct the path, or what lies there.")
     return UserError(
         what,

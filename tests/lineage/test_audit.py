@@ -314,10 +314,19 @@ def test_without_a_configuration_settings_are_not_compared(results, capsys):
     assert "Settings were not compared" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", ["results/tiny/nothing.json", "config/config.yaml"])
-def test_a_file_that_is_no_result_is_refused(results, capsys, path):
-    assert cli.main(["audit", path]) == 1
-    assert "is not a result" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("results/tiny/nothing.json", "results/tiny/record.json is missing, so nothing is known"),
+        ("results/tiny", "results/tiny/record.json is missing"),
+        ("config/config.yaml", "is not a result"),
+        ("config", "is not a result"),
+    ],
+)
+def test_a_file_that_is_no_result_is_refused(results, capsys, path, words):
+    for verb in ("audit", "verify", "trace"):
+        assert cli.main([verb, path]) == 1
+        assert words in capsys.readouterr().err
 
 
 def test_a_record_tells_what_was_true_when_the_job_began(results):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from ernie_m import cli
 from ernie_m.config.load import read
 from ernie_m.errors import UserError
-from ernie_m.lineage import diff
-from ernie_m.lineage.chain import Verdict
+from ernie_m.lineage import diff, words
+from ernie_m.lineage.chain import Finding, Verdict
 from ernie_m.lineage.digest import file_sha256
 from ernie_m.lineage.locate import Cell, locate
 
@@ -248,6 +249,48 @@ def test_what_cannot_be_found_is_told_with_what_can(scored, what, words):
 def test_a_number_that_is_not_in_the_file_is_told_with_those_that_are(scored, capsys):
     assert cli.main(["audit", "xtreme/qa/fr", *RUN]) == 1
     assert "Choose among de" in capsys.readouterr().err
+
+
+def test_a_run_that_is_not_here_is_told_with_those_that_are(results, capsys):
+    for given in (["status", "--run", "tyni"], ["verify", "--run", "tyni"]):
+        assert cli.main(given) == 1
+        assert "results/tyni.\n  -> Name a run that has some, by --run: `tiny`" in (
+            capsys.readouterr().err
+        )
+    for other, hint in {
+        "tyni": "-> Name one that is here (tiny)",
+        "study": "-> Make it by `snakemake --cores all --configfile config/study.yaml`",
+        "default": "-> Make it by `snakemake --cores all`",
+    }.items():
+        assert cli.main(["diff", "tiny", other]) == 1
+        told = capsys.readouterr().err
+        assert f"`{other}` is no run with results" in told and hint in told
+
+
+def test_a_commit_is_compared_with_commits_only(results, capsys, monkeypatch):
+    monkeypatch.setattr(diff.commits, "commit_of", {"main": "0" * 40}.get)
+    assert cli.main(["diff", "tiny", "main"]) == 1
+    assert "`main` is a commit, but" in capsys.readouterr().err
+
+
+def test_restore_says_what_is_missing(results, capsys):
+    for given, hint in (
+        (["--run", "tiny"], "There is no dvc.lock here"),
+        (["--no-pull", "--run", "study"], "There are no results of run `study`"),
+        (["--no-pull", "--run", "tiny", "--for", "nothing"], "No record tells of"),
+        (["--run", "absent"], "No file in config/ is of run `absent`"),
+    ):
+        assert cli.main(["restore", *given]) == 1
+        assert hint in capsys.readouterr().err
+
+
+def test_findings_of_several_agree_in_number():
+    one = Finding(Verdict.STALE, "corpora_clean/de", "a.py", "has changed since")
+    two = replace(one, path="b.py")
+    assert words.alike([one]) == ["STALE corpora_clean/de: a.py has changed since"]
+    assert words.alike([one, two]) == ["STALE corpora_clean/de: a.py, b.py have changed since"]
+    jobs = [replace(one, job=job, path="", what="is no longer asked for") for job in "ab"]
+    assert words.alike(jobs) == ["STALE 2 jobs: are no longer asked for"]
 
 
 def test_an_audit_needs_no_data_where_the_records_are_collected(scored, capsys):

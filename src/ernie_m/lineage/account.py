@@ -30,9 +30,10 @@ def chain_at(place: Place) -> Chain:
     graph = Reader(place.base).graph([start])
     node = graph.nodes[start]
     if not node.record:
+        known = "" if place.path == start else f", so nothing is known of {place.path}"
         raise UserError(
-            f"{place.path} is not a result of the pipeline: {node.fault} ({start}).",
-            "Name a file in a stage's folder under results/; `ernie-m status` lists what there is, "
+            f"{start} {node.fault}{known}.",
+            "Name a file in a job's folder under results/; `ernie-m status` lists what there is, "
             "and `ernie-m restore` fetches what a remote has.",
         )
     if place.path not in (start, *node.recorded):

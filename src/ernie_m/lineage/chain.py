@@ -171,7 +171,7 @@ def check_settings(chain: Chain, config: Config) -> None:
             now = settings_of(config, node.stage, node.instance).model_dump(mode="json")
             seed = seed_of(config, node.stage, node.instance)
         except (KeyError, TypeError, ValueError):
-            chain.find(Verdict.STALE, node, "", "the configuration no longer asks for this job")
+            chain.find(Verdict.STALE, node, "", "is no longer asked for by the configuration")
             continue
         changed = _changed(facts["settings"], now)
         hashes = (facts["settings"].get("sha256"), now.get("sha256"))

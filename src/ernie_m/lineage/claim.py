@@ -80,7 +80,10 @@ def _document(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        raise UserError(f"{path} is not JSON, so no number in it has a name.", "") from None
+        raise UserError(
+            f"{path} is not JSON, so no number in it has a name.",
+            "Leave out what follows `#`, or name a JSON file such as a metrics.json.",
+        ) from None
 
 
 def _follow(document: Any, keys: tuple[str, ...], path: str) -> float:

@@ -44,7 +44,10 @@ def _settings(ref: str) -> dict[str, Any]:
         config = yaml.load(_file(ref, BASE.as_posix()), YamlLoader) or {}
         rows = yaml.load(_file(ref, REGISTRY), YamlLoader) or []
     except yaml.YAMLError as error:
-        raise UserError(f"The configuration in {ref} is not YAML: {error}.", "") from None
+        raise UserError(
+            f"The configuration in {ref} is not YAML: {' '.join(str(error).split())}.",
+            "Compare other commits.",
+        ) from None
     registry = {f"corpora.registry.{row['id']}": row for row in rows}
     return dict(flatten(config)) | dict(flatten(registry))
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ernie_m.errors import UserError
 from ernie_m.lineage import commits, words
 from ernie_m.lineage.account import chain_at
 from ernie_m.lineage.claim import claim
-from ernie_m.lineage.graph import RESULTS, SHARED, Graph, Node, read_graph
-from ernie_m.lineage.keys import keys_of
+from ernie_m.lineage.graph import RESULTS, SHARED, Graph, Node, read_graph, runs
+from ernie_m.lineage.keys import keys_of, layers_of
 from ernie_m.lineage.locate import Cell, locate
 
 Change = tuple[Any, Any]
@@ -80,11 +81,33 @@ def side(what: str) -> Side:
         graph = read_graph(Path.cwd(), what)
         nodes = graph.behind(*graph.nodes)
         return Side(what, graph, nodes, _scores(graph, nodes))
-    place = locate(what, Cell())
+    try:
+        place = locate(what, Cell())
+    except UserError:
+        if "/" in what:  # a path or a cell, of which enough was said
+            raise
+        raise _stranger(what) from None
     chain = chain_at(place)
     told = claim(chain.graph, place)
     value = told.get("value")
     return Side(what, chain.graph, chain.nodes, {} if value is None else {"value": value}, told)
+
+
+def _stranger(what: str) -> UserError:
+    """That a name is no run and no result; a commit has only commits to be compared with."""
+    known = ", ".join(runs(Path.cwd())) or "none"
+    if commits.commit_of(what):
+        return UserError(
+            f"`{what}` is a commit, but what it is to be compared with is none.",
+            f"Name two commits, or two runs (here: {known}) or results.",
+        )
+    layers = layers_of(what)
+    overlays = f" --configfile {' '.join(layers.overlays)}" if layers and layers.overlays else ""
+    make = f"Make it by `snakemake --cores all{overlays}`, or name" if layers else "Name"
+    return UserError(
+        f"`{what}` is no run with results, no result and no commit.",
+        f"{make} one that is here ({known}), a result as for `ernie-m audit`, or a commit.",
+    )
 
 
 def _scores(graph: Graph, nodes: Sequence[Node]) -> dict[str, float]:

@@ -21,8 +21,8 @@ LINEAGE = "report_build/lineage.jsonl"  # every record of a run in one file, kep
 class Node:
     """One job as its record tells it; ``record`` is empty when it cannot be read.
 
-    ``fault`` is what is wrong with the record, ``packed`` says that it comes from the file with
-    all records, because the job's folder is not here.
+    ``fault`` is what is the matter with the record (``was edited``), ``packed`` says that
+    it comes from the file with all records, because the job's folder is not here.
     """
 
     path: str
@@ -223,7 +223,7 @@ class Reader:
         except FileNotFoundError:
             return self._missing(path)
         except (OSError, ValueError):
-            return Node(path, {}, "its record cannot be read")
+            return Node(path, {}, "cannot be read")
         return checked(path, record)
 
     def _missing(self, path: str) -> Node:
@@ -231,7 +231,7 @@ class Reader:
         outputs = Node(path, record).recorded if record else ()
         if record and not any((self.base / output).exists() for output in outputs):
             return checked(path, record, packed=True)
-        return Node(path, {}, "its record is missing")
+        return Node(path, {}, "is missing")
 
     def graph(self, starts: Iterable[str]) -> Graph:
         """The jobs with these records, and all that they come from."""
@@ -255,9 +255,14 @@ class Reader:
 def checked(path: str, record: Any, packed: bool = False) -> Node:
     """A node with what is wrong with its record; one that cannot be used is taken as empty."""
     if not isinstance(record, dict) or record.get("schema") not in READABLE:
-        return Node(path, {}, f"its record is not of a known schema ({READABLE[-1]} is today's)")
-    fault = None if record.get("seal") == seal(record) else "its record was edited"
+        return Node(path, {}, f"is not of a known schema ({READABLE[-1]} is today's)")
+    fault = None if record.get("seal") == seal(record) else "was edited"
     return Node(path, record, fault, packed)
+
+
+def runs(base: Path) -> list[str]:
+    """Names of the runs of which there are records under ``base``."""
+    return sorted({Path(path).parts[1] for path in Reader(base).all()} - {SHARED})
 
 
 def read_graph(base: Path, run: str | None = None) -> Graph:
@@ -268,9 +273,10 @@ def read_graph(base: Path, run: str | None = None) -> Graph:
     reader = Reader(base)
     graph = reader.graph(reader.all(run))
     if not graph.nodes:
-        place = base / RESULTS / (run or "")
+        known = ", ".join(f"`{name}`" for name in runs(base))
         raise UserError(
-            f"There are no records under {place}.",
-            "Run the pipeline, fetch results by `ernie-m restore`, or name another run (--run).",
+            f"There are no records under {base / RESULTS / (run or '')}.",
+            (f"Name a run that has some, by --run: {known}; or make" if known else "Make")
+            + " these by the pipeline, or fetch them by `ernie-m restore`.",
         )
     return graph

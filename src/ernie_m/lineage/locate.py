@@ -17,7 +17,7 @@ from typing import Any
 
 from ernie_m.errors import UserError
 from ernie_m.lineage.digest import file_sha256
-from ernie_m.lineage.graph import RESULTS, Graph, base_of, read_graph, record_of
+from ernie_m.lineage.graph import RESULTS, Graph, Node, base_of, read_graph, record_of
 from ernie_m.lineage.record import HISTORY, RECORD
 from ernie_m.lineage.tracked import tags_of
 
@@ -101,7 +101,8 @@ def _file(path: Path, keys: tuple[str, ...]) -> Place:
     try:
         base = base_of(path)
     except UserError:
-        copy = _digest(Path.cwd(), file_sha256(path), f"{path} is a copy of it.")
+        digest = file_sha256(path) if path.is_file() else ""
+        copy = _digest(Path.cwd(), digest, f"{path} is a copy of it.") if digest else None
         if copy is None:
             raise
         return Place(copy.base, copy.path, keys, copy.remark, copy.superseded)
@@ -114,17 +115,25 @@ def _score(what: str, cell: Cell) -> Place:
     graph = read_graph(Path.cwd(), cell.run)
     baseline = cell.variant == "baseline"
     wanted = "xtreme_baseline" if baseline else "xtreme_score"
-    found = []
+    all_tasks: dict[str, list[Node]] = {}
     for node in graph.nodes.values():
         if node.stage == wanted:
-            own, *model = node.instance.split("/")
-            if own.removeprefix(STANDIN) == task.removeprefix(STANDIN) and _is_of(model, cell):
-                found.append(node)
+            all_tasks.setdefault(node.instance.split("/")[0], []).append(node)
+    own = [name for name in all_tasks if name.removeprefix(STANDIN) == task.removeprefix(STANDIN)]
+    if not own:
+        raise UserError(
+            f"Run `{cell.run}` has no scores of `{task}`.",
+            "It has those of " + (", ".join(sorted(all_tasks)) or "no task yet") + ".",
+        )
+    nodes = [node for name in own for node in all_tasks[name]]
+    found = [node for node in nodes if _is_of(node.instance.split("/")[1:], cell)]
     if not found:
-        known = sorted(node.job for node in graph.nodes.values() if node.stage == wanted)
+        known = sorted("/".join(node.instance.split("/")[1:]) for node in nodes)
         raise UserError(
             f"Run `{cell.run}` has no scores of `{task}` for {_words(cell)}.",
-            "Choose by --run, --variant, --stage and --seed among " + ", ".join(known) + ".",
+            "Choose by --variant, --stage and --seed among "
+            + ", ".join(dict.fromkeys(known))
+            + f"; of a number by itself, as `xtreme/{task}@stage=camlm,seed=1`.",
         )
     path = min(found, key=lambda node: (not node.instance.startswith(task), node.instance))
     (scores,) = path.recorded

@@ -20,12 +20,13 @@ from ernie_m.errors import UserError
 from ernie_m.lineage import words
 from ernie_m.lineage.audit import add_configuration, layers_for
 from ernie_m.lineage.chain import Chain, Verdict, chain_of, check
-from ernie_m.lineage.graph import RESULTS, Graph, Reader, read_graph, record_of
+from ernie_m.lineage.graph import RESULTS, Graph, Reader, read_graph, record_of, runs
 from ernie_m.lineage.keys import Layers
 from ernie_m.lineage.status import states
 from ernie_m.lineage.verify import hash_all
 
 NOTHING = "Nothing to be done"
+LOCK = Path("dvc.lock")
 DONE = "Bookkeeping agrees for"
 
 
@@ -38,30 +39,41 @@ def tool(name: str, *arguments: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     printed = f"{done.stdout}\n{done.stderr}".strip()
     if done.returncode:
-        last = "\n".join(printed.splitlines()[-8:])
-        raise UserError(f"`{name} {' '.join(arguments)}` failed:\n{last}", "See its words above.")
+        lines = printed.splitlines()
+        told = lines if len(lines) <= 8 else [*lines[:3], "...", *lines[-5:]]
+        raise UserError(
+            f"`{name} {words.few(arguments, 6)}` failed:\n" + "\n".join(told),
+            "Do as it says, then run the same command again.",
+        )
     return printed
 
 
-def folders(targets: Sequence[str]) -> list[str]:
-    """Folders of all jobs behind ``targets``, as far as records or their collection tell."""
-    reader = Reader(Path.cwd())
-    graph = reader.graph([record_of(target) for target in targets])
-    known = [node for node in graph.nodes.values() if node.record]
+def behind(targets: Sequence[str]) -> Graph:
+    """The jobs behind ``targets``, as far as records or their collection tell.
+
+    Raises :class:`UserError` for a file that no record tells of.
+    """
+    graph = Reader(Path.cwd()).graph([record_of(target) for target in targets])
     for target in targets:
         if not graph.nodes[record_of(target)].record:
             raise UserError(
                 f"No record tells of what is behind {target}.",
-                "Restore everything: run the command without --for.",
+                "Correct its name (a file under results/), or restore everything: without --for.",
             )
-    return sorted({str(Path(node.path).parent) for node in known})
+    return graph
 
 
 def fetch(targets: Sequence[str], force: bool) -> str:
     """Let DVC bring the files; returns the command that did it."""
+    if not LOCK.is_file():
+        raise UserError(
+            f"There is no {LOCK} here, so DVC knows of no results.",
+            "Check out a commit that has it; for results that came another way use --no-pull.",
+        )
     verb = "pull" if tool("dvc", "remote", "list").strip() else "checkout"
-    wanted = folders(targets) if targets else []
-    tool("dvc", verb, "--quiet", *(["--force"] if force else []), *wanted)
+    known = [node for node in behind(targets).nodes.values() if node.record]
+    wanted = sorted({str(Path(node.path).parent) for node in known})
+    tool("dvc", verb, *(["--force"] if force else []), *wanted)
     return f"dvc {verb}"
 
 
@@ -120,10 +132,12 @@ def main(arguments: Sequence[str]) -> int:
         )
     if not args.no_pull:
         print(f"fetched by {fetch(args.targets, args.force)}")
-    if args.targets:
-        graph = Reader(Path.cwd()).graph([record_of(target) for target in args.targets])
-    else:
-        graph = read_graph(Path.cwd(), args.run)
+    elif not args.targets and args.run not in runs(Path.cwd()):
+        raise UserError(
+            f"There are no results of run `{args.run}` in {RESULTS}/{args.run}/ to be checked.",
+            "Copy them there with their records, or let DVC fetch them: without --no-pull.",
+        )
+    graph = behind(args.targets) if args.targets else read_graph(Path.cwd(), args.run)
     chain = chain_of(graph, graph.behind(*graph.nodes), f"{RESULTS}/{args.run}")
     count = hash_all(chain, 4)
     check(chain, layers.config)

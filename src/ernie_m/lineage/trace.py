@@ -9,6 +9,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from ernie_m.lineage.account import chain_at
 from ernie_m.lineage.audit import add_cell
 from ernie_m.lineage.graph import Graph, Node, read_graph
 from ernie_m.lineage.locate import Cell, locate, maker
@@ -96,6 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     how.add_argument("--json", action="store_true", help="nodes and edges as data")
     args = parser.parse_args(arguments)
     place = locate(args.what, Cell(args.run, args.variant, args.stage, args.seed))
+    chain_at(place)
     start = maker(place)
     graph = related(read_graph(place.base), start, args.ahead)
     if args.json:

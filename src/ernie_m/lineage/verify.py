@@ -1,7 +1,7 @@
 """Hash every recorded file that is here, several at a time, and compare it with its record.
 
-Of all runs, or of the chain behind one result. Exit status: 0 all is as recorded, 3 some files are
-not here, 5 a record is missing or edited, 6 a file is not what its record says.
+Of all runs, of one (--run), or of the chain behind one result. Exit status: 0 all is as recorded,
+3 some files are not here, 5 a record is missing or edited, 6 a file is not what its record says.
 """
 
 from __future__ import annotations
@@ -49,14 +49,18 @@ def main(arguments: Sequence[str]) -> int:
         "what", metavar="WHAT", nargs="?", help="only what is behind this; as for `ernie-m audit`"
     )
     add_cell(parser)
+    parser.set_defaults(run=None)  # without WHAT, all runs
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="files at a time")
     parser.add_argument("--full", action="store_true", help="list every finding")
     args = parser.parse_args(arguments)
     if args.what:
-        chain = chain_at(locate(args.what, Cell(args.run, args.variant, args.stage, args.seed)))
+        chain = chain_at(
+            locate(args.what, Cell(args.run or Cell.run, args.variant, args.stage, args.seed))
+        )
     else:
-        graph = read_graph(Path.cwd())
-        chain = chain_of(graph, graph.behind(*graph.nodes), RESULTS)
+        graph = read_graph(Path.cwd(), args.run)
+        target = "/".join(filter(None, (RESULTS, args.run)))
+        chain = chain_of(graph, graph.behind(*graph.nodes), target)
     started = time.monotonic()
     count = hash_all(chain, max(1, args.jobs))
     check_files(chain)

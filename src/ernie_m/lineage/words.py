@@ -11,6 +11,7 @@ from ernie_m.lineage.chain import Finding, Verdict
 
 WIDTH = 100
 MARGIN = 10
+SEVERAL = {"has": "have", "is": "are", "was": "were"}  # of what findings begin with
 
 
 def size(count: float) -> str:
@@ -54,8 +55,11 @@ def alike(findings: Iterable[Finding]) -> list[str]:
     for (verdict, what), group in groups.items():
         jobs = list(dict.fromkeys(found.job for found in group))
         where = jobs[0] if len(jobs) == 1 else f"{len(jobs)} jobs"
-        paths = few(dict.fromkeys(found.path for found in group))
-        lines.append(f"{verdict.name} {where}: " + f"{paths} {what}".strip())
+        paths = dict.fromkeys(found.path for found in group)
+        verb, _, rest = what.partition(" ")
+        several = len(paths) > 1 or (not any(paths) and len(jobs) > 1)
+        verb = SEVERAL.get(verb, verb) if several else verb
+        lines.append(f"{verdict.name} {where}: " + f"{few(paths)} {verb} {rest}".strip())
     return lines
 
 

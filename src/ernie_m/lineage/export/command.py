@@ -18,8 +18,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ernie_m.lineage.account import chain_at
 from ernie_m.lineage.export.facts import Pedigree
-from ernie_m.lineage.graph import Reader
 from ernie_m.lineage.locate import Cell, locate, maker
 
 # Format -> module with `text(pedigree) -> str`; each imports its own library.
@@ -35,15 +35,17 @@ def _write(text: str, path: Path) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".partial-{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def pedigree(what: str) -> Pedigree:
     """The lineage of what a user points at; raises :class:`UserError` when there is none."""
     place = locate(what, Cell())
-    record = maker(place)
-    return Pedigree.of(Reader(place.base).graph([record]), record, place.path)
+    return Pedigree.of(chain_at(place).graph, maker(place), place.path)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -103,7 +103,7 @@ class Pedigree:
         for node in nodes:
             if not node.record:
                 raise UserError(
-                    f"{target} has no whole lineage: {node.path}: {node.fault}.",
+                    f"{target} has no whole lineage: {node.path} {node.fault}.",
                     f"See `ernie-m audit {target}`, and make again what it names.",
                 )
         return cls(target, [Job(node) for node in reversed(nodes)])
