@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 
 class UserError(Exception):
@@ -47,6 +50,17 @@ def told(call: Callable[[], int]) -> int:
         return 130
     print(f"error: {problem}", file=sys.stderr)
     return 1
+
+
+def parsed(path: Path, text: str) -> Any:
+    """The JSON value that a result at ``path`` holds; raises :class:`UserError` for none."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not the JSON it should be: {error}.",
+            "Fetch it by `ernie-m restore`, or remove it: the pipeline makes it anew.",
+        ) from None
 
 
 def of_system(error: OSError) -> UserError:

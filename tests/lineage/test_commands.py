@@ -313,3 +313,30 @@ def test_an_audit_needs_no_data_where_the_records_are_collected(scored, capsys):
     Path(CLEAN).parent.mkdir(parents=True)
     Path(CLEAN).write_text("data without its record\n")
     assert told(capsys, "audit", "xtreme/qa/de/f1", *RUN)[0] == Verdict.BROKEN.value
+
+
+@pytest.mark.parametrize("content", ["", '{"schema": 2, "sta', '{"schema": 2}', "[]", "\0"])
+def test_a_damaged_record_is_named_and_nothing_falls_over_it(scored, capsys, content):
+    record = Path("results/tiny/xtreme_score/standin_qa/ernie_m/btmlm/seed1/record.json")
+    record.write_text(content)
+    for given in (["audit", str(record.with_name("scores.json"))], ["audit", "xtreme/qa@seed=1"]):
+        assert cli.main([*given, *RUN]) == 1
+        assert f"{record} is not a whole record" in capsys.readouterr().err
+    for verb in ("status", "verify"):
+        assert cli.main([verb, *RUN]) == Verdict.BROKEN.value
+        assert f"{record} is not a whole record" in capsys.readouterr().out
+    assert cli.main(["impact", "seed", *RUN]) == 0
+
+
+def test_damaged_files_of_json_are_named(scored, capsys):
+    folder = Path("results/tiny/xtreme_score/standin_qa/ernie_m/btmlm/seed1")
+    number = f"{folder}/scores.json#average/f1"
+    for name in ("history.jsonl", "scores.json"):
+        path = folder / name
+        path.write_text(path.read_text()[:40])
+        assert cli.main(["audit", number, *RUN]) == 1
+        assert f"{path} is not" in capsys.readouterr().err
+    collected = Path("results/tiny/report_build/lineage.jsonl")
+    collected.parent.mkdir()
+    collected.write_text('{"schema": 2, "sta\n')
+    assert cli.main(["verify", *RUN]) == Verdict.TAMPERED.value

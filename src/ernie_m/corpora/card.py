@@ -8,7 +8,6 @@ they are no input of anything.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from ernie_m.config.corpora import DatasetRow
 from ernie_m.config.load import read
 from ernie_m.config.root import Config
 from ernie_m.corpora.hashing import hash64
-from ernie_m.errors import UserError
+from ernie_m.errors import UserError, parsed
 from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
 
 SHOWN = 5
@@ -61,7 +60,7 @@ class Results:
         """A statistics file; raises :class:`UserError` when its stage has not been run."""
         path = self.folder.joinpath(*parts)
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return parsed(path, path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(
                 f"{path} is not there.",
@@ -198,9 +197,9 @@ def card(results: Results, corpus: str) -> str:
     steps = results.steps(corpus)
     kind = corpus.split("-")[0]
     alike = [name for name in _corpora(config) if name.startswith(kind)]
+    manifests = [parsed(path, path.read_text("utf-8")) for path in results.manifests(corpus)]
     counts = sequence_counts((path for name in alike for path in results.manifests(name)), kind)
     name, alpha = "-".join(codes), config.pretrain.camlm.alpha
-    manifests = [json.loads(path.read_text(encoding="utf-8")) for path in results.manifests(corpus)]
     tokens = sum(part["tokens"] for one in manifests for part in one["parts"]["train"])
     lines = [
         f"# {corpus}",

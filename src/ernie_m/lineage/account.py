@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ernie_m.errors import UserError
+from ernie_m.errors import UserError, parsed
 from ernie_m.lineage.chain import Chain, Finding, Verdict, chain_of, check
 from ernie_m.lineage.claim import claim
 from ernie_m.lineage.graph import Node, Reader, made_here
@@ -201,7 +200,7 @@ def _dropped(chain: Chain) -> dict[str, int] | None:
     if not paths or not all(path.is_file() for path in paths):
         return None
     found: dict[str, int] = {}
-    waiting = [json.loads(path.read_text("utf-8")) for path in paths]
+    waiting = [parsed(path, path.read_text("utf-8")) for path in paths]
     while waiting:
         for key, value in waiting.pop().items():
             if key == "dropped":

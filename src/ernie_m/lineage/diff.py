@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ernie_m.errors import UserError
+from ernie_m.errors import UserError, parsed
 from ernie_m.lineage import commits, words
 from ernie_m.lineage.account import chain_at
 from ernie_m.lineage.claim import claim
@@ -117,7 +117,8 @@ def _scores(graph: Graph, nodes: Sequence[Node]) -> dict[str, float]:
         if node.stage == "xtreme_score":
             for path in node.recorded:
                 file = graph.base / path
-                document = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+                text = file.read_text(encoding="utf-8") if file.is_file() else "{}"
+                document = parsed(file, text)
                 for metric, value in document.get("average", {}).items():
                     found[f"{node.instance} {metric}"] = value
     return found

@@ -207,11 +207,16 @@ class Reader:
 
     @cached_property
     def packed(self) -> dict[str, dict[str, Any]]:
-        """Every record that some run's file with all records holds, by its path."""
+        """Every record that some run's file with all records holds, by its path.
+
+        A damaged line is left out: that its file is not as it was is told of the file.
+        """
         found = {}
         for file in sorted((self.base / RESULTS).glob(f"*/{LINEAGE}")):
             for line in file.read_text(encoding="utf-8").splitlines():
-                record = json.loads(line)
+                record = _parsed(line)
+                if not _whole(record):
+                    continue
                 for files in record["facts"]["outputs"].values():
                     found[record_of(files[0]["path"])] = record
         return found
@@ -219,12 +224,12 @@ class Reader:
     def node(self, path: str) -> Node:
         """The job whose record should be at ``path``."""
         try:
-            record = json.loads((self.base / path).read_text(encoding="utf-8"))
+            text = (self.base / path).read_text(encoding="utf-8")
         except FileNotFoundError:
             return self._missing(path)
-        except (OSError, ValueError):
+        except (OSError, UnicodeDecodeError):
             return Node(path, {}, "cannot be read")
-        return checked(path, record)
+        return checked(path, _parsed(text))
 
     def _missing(self, path: str) -> Node:
         record = self.packed.get(path)
@@ -252,10 +257,28 @@ class Reader:
         yield from sorted(here | {path for path in self.packed if path.startswith(prefix)})
 
 
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _whole(record: Any) -> bool:
+    """Whether a record has all that is asked of one."""
+    return (
+        isinstance(record, dict)
+        and record.keys() >= {"stage", "instance", "module", "facts", "run"}
+        and record["facts"].keys() >= {"inputs", "outputs", "settings", "seed", "code"}
+    )
+
+
 def checked(path: str, record: Any, packed: bool = False) -> Node:
     """A node with what is wrong with its record; one that cannot be used is taken as empty."""
-    if not isinstance(record, dict) or record.get("schema") not in READABLE:
+    if isinstance(record, dict) and record.get("schema") not in READABLE:
         return Node(path, {}, f"is not of a known schema ({READABLE[-1]} is today's)")
+    if not _whole(record):
+        return Node(path, {}, "is not a whole record")
     fault = None if record.get("seal") == seal(record) else "was edited"
     return Node(path, record, fault, packed)
 

@@ -8,14 +8,13 @@ lies, is known by its bytes.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ernie_m.errors import UserError
+from ernie_m.errors import UserError, parsed
 from ernie_m.lineage.digest import file_sha256
 from ernie_m.lineage.graph import RESULTS, Graph, Node, base_of, read_graph, record_of
 from ernie_m.lineage.record import HISTORY, RECORD
@@ -123,7 +122,10 @@ def _score(what: str, cell: Cell) -> Place:
     if not own:
         raise UserError(
             f"Run `{cell.run}` has no scores of `{task}`.",
-            "It has those of " + (", ".join(sorted(all_tasks)) or "no task yet") + ".",
+            "It has those of "
+            + (", ".join(sorted(all_tasks)) or "no task yet")
+            + "."
+            + _unread(graph),
         )
     nodes = [node for name in own for node in all_tasks[name]]
     found = [node for node in nodes if _is_of(node.instance.split("/")[1:], cell)]
@@ -133,12 +135,19 @@ def _score(what: str, cell: Cell) -> Place:
             f"Run `{cell.run}` has no scores of `{task}` for {_words(cell)}.",
             "Choose by --variant, --stage and --seed among "
             + ", ".join(dict.fromkeys(known))
-            + f"; of a number by itself, as `xtreme/{task}@stage=camlm,seed=1`.",
+            + f"; of a number by itself, as `xtreme/{task}@stage=camlm,seed=1`."
+            + _unread(graph),
         )
     path = min(found, key=lambda node: (not node.instance.startswith(task), node.instance))
     (scores,) = path.recorded
     keys = _score_keys(rest)
     return Place(graph.base, scores, ("baselines", cell.stage, *keys) if baseline else keys)
+
+
+def _unread(graph: Graph) -> str:
+    """Names the damaged records, one of which may be that of the number meant."""
+    damaged = [f"{node.path} {node.fault}" for node in graph.nodes.values() if not node.record]
+    return f" But {'; '.join(damaged[:3])}: make it anew." if damaged else ""
 
 
 def _is_of(model: list[str], cell: Cell) -> bool:
@@ -169,7 +178,10 @@ def _measure(what: str, cell: Cell) -> Place:
         known = sorted(p for p in graph.makers if re.search(r"/pretrain_\w+/.+metrics\.json$", p))
         raise UserError(
             f"No job of run `{cell.run}` has made {path}.",
-            "Choose by --run and --variant among " + (", ".join(known) or "none") + ".",
+            "Choose by --run and --variant among "
+            + (", ".join(known) or "none")
+            + "."
+            + _unread(graph),
         )
     return Place(graph.base, path, tuple(keys))
 
@@ -214,7 +226,7 @@ def history(record: Path) -> list[dict[str, Any]]:
     file = record.with_name(HISTORY)
     if not file.is_file():
         return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [parsed(file, line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def _tracked(run_id: str, store: str) -> Place | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ernie_m.errors import UserError
+from ernie_m.errors import UserError, parsed
 
 Record = dict[str, Any]
 SHARED = "corpora_download"
@@ -36,22 +35,12 @@ class Artifact:
 
     def json(self) -> Any:
         """The file's content; raises :class:`UserError` when it is no JSON."""
-        return _parse(Path(self.path), Path(self.path).read_text(encoding="utf-8"))
+        return parsed(Path(self.path), Path(self.path).read_text(encoding="utf-8"))
 
     def lines(self) -> list[Any]:
         """The file's content, one JSON value a line."""
         text = Path(self.path).read_text(encoding="utf-8")
-        return [_parse(Path(self.path), line) for line in text.splitlines()]
-
-
-def _parse(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(
-            f"{path} is not the JSON it should be: {error}.",
-            "Remove it and run the same command again: its stage makes it anew.",
-        ) from None
+        return [parsed(Path(self.path), line) for line in text.splitlines()]
 
 
 def normal(path: Path) -> str:
@@ -83,7 +72,7 @@ class Evidence:
     @classmethod
     def read(cls, records: Iterable[Path], files: Iterable[Path]) -> Evidence:
         """Evidence on disk; raises :class:`UserError` for a file that no record claims."""
-        read = [_parse(path, path.read_text(encoding="utf-8")) for path in records]
+        read = [parsed(path, path.read_text(encoding="utf-8")) for path in records]
         return cls(read, (normal(path) for path in files))
 
     def shown(self, stage: str, name: str) -> list[Artifact]:
