@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,8 @@ def run(job: Job[Settings]) -> None:
         raise UserError("The text is bad.", "Mend it.")
     if mode == "full":
         Path("/dev/full").write_text("x" * 10000)
+    if mode == "open":
+        kept = [open(os.devnull) for _ in range(300)]
     if mode == "wait":
         print("started", flush=True)
         time.sleep(30)
@@ -112,6 +115,23 @@ def test_a_missing_input_and_a_file_in_the_way_are_named(folder: Path) -> None:
     (folder / "out").write_text("in the way")
     done = run(folder)
     assert done.returncode == 1 and "out" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_stage_may_open_as_many_files_as_the_system_allows(folder: Path) -> None:
+    def limited(most: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(mode="open"),
+            cwd=folder,
+            env=environment(folder),
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, most)),
+            capture_output=True,
+            text=True,
+        )
+
+    done = limited(400)
+    assert done.returncode == 0, done.stderr
+    done = limited(200)
+    assert done.returncode == 1 and "Too many open files" in done.stderr
 
 
 def test_an_orphan_of_a_killed_run_is_not_joined(folder: Path) -> None:

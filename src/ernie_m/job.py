@@ -12,6 +12,7 @@ import fcntl
 import json
 import logging
 import os
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from ernie_m.lineage.record import Opening, open_record, write_record
 
 S = TypeVar("S", bound=BaseModel)
 logger = logging.getLogger(__name__)
+_OPEN_FILES = 10_240  # what macOS allows at most, and ten times what the paper's corpora need
 
 
 @dataclass
@@ -109,6 +111,15 @@ def exclusive(path: Path) -> Iterator[None]:
         handle.write(str(os.getpid()))
         handle.flush()
         yield
+
+
+def _allow_open_files() -> None:
+    """Let this process have more files open than the usual 1,024, as far as the system does: a
+    training keeps every shard of its text open."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _named_paths(pairs: list[list[str]] | None) -> dict[str, list[Path]]:
@@ -208,6 +219,7 @@ def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:
             input_paths=_named_paths(args.input),
             output_paths=_named_paths(args.output),
         )
+        _allow_open_files()
         _run(run, job, args.record)
         return 0
 
