@@ -188,7 +188,10 @@ def test_the_paper_s_corpora_can_have_a_vocabulary_of_their_own(blank, tmp_path)
     files = [ROOT / "config/paper_base.yaml", tmp_path / "own.yaml"]
     datasets = [name for name in read(files[0]).corpora.datasets if name != "xlmr-vocabulary"]
     files[1].write_text(yaml.safe_dump({"corpora": {"datasets": datasets}}))
-    jobs = blank.planned("--cores", "1", "tokenizer", "--configfile", *map(str, files))
+    text = blank.plan("--cores", "1", "-p", "tokenizer", "--configfile", *map(str, files))
+    commands = re.findall(r"^Shell command: (.+ernie_m.tokenizer.+)$", text, re.MULTILINE)
+    assert max(map(len, commands)) < 128 * 1024 / 16  # room for sixteen times as many shards
+    jobs = jobs_in(text)
     assert jobs["tokenizer_quotas"] == jobs["tokenizer_train"] == 1
     assert jobs["tokenizer_sample"] == jobs["tokenizer_pack"] == jobs["corpora_select"] > 300
 

@@ -31,6 +31,8 @@ CORPORA = plan.corpora(CONFIG)
 SHARDS = [f"train-{k:05d}.safetensors" for k in range(CONFIG.tokenizer.encode.shards)]
 STREAMS = CONFIG.corpora.streams()
 VOCABULARIES = [name for name, row in DATASETS.items() if row.content == "vocabulary"]
+# Lines that a vocabulary is trained on, where none is taken.
+SAMPLE_LINES = 0 if CONFIG.init or VOCABULARIES else CONFIG.tokenizer.train.sample_lines
 SOURCES = CONFIG.xtreme.sources()
 JOBS = plan.jobs(CONFIG)
 WITH_STATS = [
@@ -185,18 +187,8 @@ def encoded(part):
 
 def encoded_monolingual():
     """The encoded monolingual text of all languages, training and validation."""
-    in_memory = expand(
-        "<results>/tokenizer_encode/{corpus}/{shard}",
-        corpus=[corpus for corpus in CORPORA if corpus.startswith("mono-")],
-        shard=[*SHARDS, "valid.safetensors"],
-    )
-    in_shards = [
-        f"<results>/tokenizer_pack/{job}/{part}.safetensors"
-        for job in JOBS["tokenizer_pack"]
-        for part in ("train", "valid")
-        if job.startswith("mono-")
-    ]
-    return in_memory + in_shards
+    found = encoded("train") + encoded("valid")
+    return [file for file in found if "mono-" in file]
 
 
 def checkpoint(arm, stage):

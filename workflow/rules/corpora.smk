@@ -234,11 +234,14 @@ rule corpora_match:
     params:
         code=code_digest("ernie_m.corpora.match"),
         settings=settings("corpora_match", "{corpus}"),
+        rows=listed("rows"),
+        lines=listed("lines"),
+        documents=listed("documents"),
     shell:
         command(
             "ernie_m.corpora.match",
             "{wildcards.corpus}",
-            inputs="rows lines documents",
+            lists="rows lines documents",
             outputs="repeated alike",
         )
 

@@ -23,8 +23,9 @@ rule tokenizer_quotas:
     params:
         code=code_digest("ernie_m.tokenizer.quotas"),
         settings=settings("tokenizer_quotas"),
+        stats=listed("stats"),
     shell:
-        command("ernie_m.tokenizer.quotas", inputs="stats", outputs="quotas")
+        command("ernie_m.tokenizer.quotas", lists="stats", outputs="quotas")
 
 
 rule tokenizer_sample:
@@ -85,16 +86,20 @@ rule tokenizer_train:
         "../../envs/ernie-m.yaml"
     threads: CONFIG.tokenizer.train.num_threads
     resources:
-        mem_mb=4000,
+        # 5 kB a line of 230 bytes: SentencePiece takes 20 times the text.
+        mem_mb=4000 + SAMPLE_LINES // 200,
         runtime=240,
     params:
         code=code_digest("ernie_m.tokenizer.train"),
         settings=settings("tokenizer_train"),
         seed=seed("tokenizer_train"),
+        samples=listed("samples"),
+        shards=listed("shards"),
     shell:
         command(
             "ernie_m.tokenizer.train",
-            inputs="text samples quotas shards source ready",
+            inputs="text quotas source ready",
+            lists="samples shards",
             outputs="model stats",
             seed=True,
         )

@@ -110,11 +110,14 @@ rule xtreme_align:
         code=code_digest("ernie_m.xtreme.align"),
         settings=settings("xtreme_align", "{variant}/{stage}/seed{seed}"),
         seed=seed("xtreme_align", "{variant}/{stage}/seed{seed}"),
+        train=listed("train"),
+        valid=listed("valid"),
     shell:
         command(
             "ernie_m.xtreme.align",
             "{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
-            inputs="model tokenizer train valid",
+            inputs="model tokenizer",
+            lists="train valid",
             outputs="model curves metrics",
             seed=True,
         )
