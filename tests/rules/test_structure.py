@@ -191,6 +191,8 @@ def test_the_paper_s_corpora_can_have_a_vocabulary_of_their_own(blank, tmp_path)
     text = blank.plan("--cores", "1", "-p", "tokenizer", "--configfile", *map(str, files))
     commands = re.findall(r"^Shell command: (.+ernie_m.tokenizer.+)$", text, re.MULTILINE)
     assert max(map(len, commands)) < 128 * 1024 / 16  # room for sixteen times as many shards
+    memory = re.search(r"rule tokenizer_train:.+?mem_mb=(\d+)", text, re.DOTALL)
+    assert int(memory[1]) > 20 * 10_000_000 * 230 / 1e6  # 20 times ten million lines
     jobs = jobs_in(text)
     assert jobs["tokenizer_quotas"] == jobs["tokenizer_train"] == 1
     assert jobs["tokenizer_sample"] == jobs["tokenizer_pack"] == jobs["corpora_select"] > 300

@@ -26,8 +26,9 @@ rule checkpoints_export:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=room_for_model(2, beside=2000),
+        # The card tells whether all files behind the model are as recorded: terabytes take hours.
+        runtime=1440,
     params:
         code=code_digest("ernie_m.checkpoints.export"),
         settings=settings("checkpoints_export", EXPORT),

@@ -17,6 +17,7 @@ from ernie_m.config.load import load
 from ernie_m.errors import UserError
 from ernie_m.lineage.digest import code_digest
 from ernie_m.lineage.slices import seed_of, settings_text
+from ernie_m.planning.estimate import parameters
 from ernie_m.xtreme.catalogue import TASKS
 
 try:
@@ -272,6 +273,18 @@ def scored_model(wildcards):
 def room_for(times, beside):
     """Memory in MB for a job that holds its inputs so many times over."""
     return lambda wildcards, input: beside + int(times * input.size_mb)
+
+
+def room_for_model(times, beside, processes=1):
+    """Memory in MB for processes of which each holds an arm's weights so many times."""
+    # A vocabulary that is taken is XLM-R's, as a rule.
+    pieces = CONFIG.tokenizer.train.vocabulary_size if SAMPLE_LINES else 250_000
+
+    def room(wildcards):
+        weights = sum(parameters(CONFIG.arm(wildcards.variant).model, pieces)) * 4
+        return processes * (beside + times * weights // 1_000_000)
+
+    return room
 
 
 def track(verb, *flags):

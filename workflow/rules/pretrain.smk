@@ -20,7 +20,8 @@ rule pretrain_initialise:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        # With `init` there are two models.
+        mem_mb=room_for_model(3, beside=1000),
         runtime=30,
     params:
         code=code_digest("ernie_m.pretrain.initialise"),
@@ -57,7 +58,8 @@ rule pretrain_camlm:
         "../../envs/ernie-m.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=4000,
+        # Weights, gradients, Adam's moments, and a copy of what is saved.
+        mem_mb=room_for_model(7, beside=2000, processes=CONFIG.hardware.processes),
         runtime=2880,
     params:
         code=code_digest("ernie_m.pretrain.camlm"),
@@ -96,7 +98,9 @@ rule pretrain_backtranslate:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        # Beside the model a chunk's pseudo tokens, 8 bytes each where text has 4 (docs/engine.md).
+        mem_mb=lambda wildcards, input: room_for_model(2, beside=1000)(wildcards)
+        + int(input.size_mb / 2 / CONFIG.pretrain.backtranslate.chunks),
         runtime=720,
     params:
         code=code_digest("ernie_m.pretrain.backtranslate"),
@@ -137,7 +141,7 @@ rule pretrain_btmlm:
         "../../envs/ernie-m.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=4000,
+        mem_mb=room_for_model(7, beside=2000, processes=CONFIG.hardware.processes),
         runtime=2880,
     params:
         code=code_digest("ernie_m.pretrain.btmlm"),

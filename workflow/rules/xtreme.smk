@@ -104,7 +104,7 @@ rule xtreme_align:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=room_for(4, beside=4000),
+        mem_mb=room_for_model(7, beside=4000),
         runtime=480,
     params:
         code=code_digest("ernie_m.xtreme.align"),
