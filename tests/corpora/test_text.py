@@ -4,6 +4,7 @@
 
 import re
 import sys
+import time
 import unicodedata
 from importlib.metadata import distribution
 
@@ -121,6 +122,14 @@ def test_prose_is_what_the_patterns_leave(text):
     assert prose(text) == strip_markup(plain)
 
 
+@pytest.mark.parametrize("text", ["%" + "0" * 50_000, "`" * 50_000], ids=["%0", "`"])
+def test_long_runs_of_signs_are_read_once(text):
+    """And not from each of their characters on, which would take half a minute."""
+    start = time.process_time()
+    assert prose(text) == text
+    assert time.process_time() - start < 3
+
+
 @given(st.text(), st.sampled_from(["en", "ru", "ja", "hi"]))
 def test_letters_are_counted_as_unicode_has_them(text, code):
     scripts = LANGUAGES[code].scripts
@@ -166,6 +175,12 @@ def test_comparison_ignores_case_width_and_punctuation():
 def test_numbers(one, other, agree):
     assert numbers_agree(one, other) is agree
     assert numbers_agree(other, one) is agree
+
+
+def test_numbers_may_have_more_digits_than_python_reads():
+    long = "pi 3." + "14159" * 2_000
+    assert numbers_agree(long, long.upper())
+    assert not numbers_agree(long, long + "123")
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,17 @@ from functools import cache
 _JOINERS = {0x200C, 0x200D}
 
 # {name}, and printf's %s, %(name)s, %1$.2f in messages of applications; no space flag, or "5 % des"
-# would be one. A sign of a script without spaces may follow.
+# would be one. A sign of a script without spaces may follow. What cannot match in another way is not
+# tried again (`*+`), or a line of zeros would take minutes.
 _PLACEHOLDER = re.compile(
-    r"\{[^{}\s]*\}|%(?:\(\w+\)|\d+\$)?[-#0+]*\d*(?:\.\d+)?l{0,2}[sdifruxX](?![A-Za-z0-9_])"
+    r"\{[^{}\s]*\}|%(?:\(\w+\)|\d+\$)?[-#0+]*+\d*+(?:\.\d+)?l{0,2}[sdifruxX](?![A-Za-z0-9_])"
 )
 _LINK = re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
-_CODE = re.compile(r"`+([^`]+)`+")
+_CODE = re.compile(r"(?<!`)`++([^`]+)`+")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
-_DIGITS = re.compile(r"\d+")
+# Python reads no number of more than 4,300 digits; here a longer one counts as several.
+_DIGITS = re.compile(r"\d{1,1000}")
 # One of these stands in whatever the patterns of placeholders, mark-up and addresses find.
 _SIGNS = ("{", "%", "`", "](", "**", "://", "www.")
 
@@ -29,8 +31,8 @@ _AS_A_WORD = 10
 
 
 class _Visible(dict[int, str | int | None]):
-    """Code point -> what is kept: controls that break lines become spaces, other invisible or
-    unassigned code points go (Cc, Cf, Cs, Co)."""
+    """Code point -> what is kept: controls that break lines become spaces, other invisible ones,
+    surrogates and those of private use go (Cc, Cf, Cs, Co)."""
 
     def __missing__(self, point: int) -> str | int | None:
         character = chr(point)
