@@ -76,6 +76,30 @@ def hashes(tmp_path):
     return target
 
 
+@pytest.mark.parametrize(
+    ("example", "text", "seen"),
+    [
+        ({"words": ["Do", "n't", "take", "all", "the", "words", "one by one", "again", "."]},
+         "Indeed! Don't take all the words one by one again. So there.", True),
+        ({"words": ["他们", "昨天", "在", "图书馆", "看书", "。"]}, "他们昨天在图书馆看书。", True),
+        ({"text": "他们昨天在图书馆看书。"}, "我知道。他们昨天在图书馆看书。", True),
+        ({"text": "他在看书。"}, "他在看书。", False),
+        ({"answers": ["elsewhere", "It is not the very same old text as here."]},
+         "It is not the very same old text as here!", True),
+        ({"answers": ["It is not the very same old text as here."]},
+         "It is not the very same old text as here, no.", False),
+        ({"context": "Short. It is quite the very same old text as there. End."},
+         "It is quite the very same old text as there", True),
+    ],
+)  # fmt: skip
+def test_evaluation_texts_are_known_again(tmp_path, example, text, seen):
+    """By words, by sentences, and in scripts that say much in few characters."""
+    examples, target = tmp_path / "examples.jsonl", tmp_path / "hashes.arrow"
+    examples.write_text(json.dumps({"id": "1", **example}) + "\n")
+    run_stage(held_out.run, HeldOutRules(), {"examples": [examples]}, {"hashes": [target]})
+    assert held_out.HeldOut.read([target])(text) is seen
+
+
 def only(section, values):
     """A stage's own of some settings."""
     known = {name: value for name, value in values.items() if name in section.model_fields}

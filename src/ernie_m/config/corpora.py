@@ -262,8 +262,8 @@ class HeldOutRules(Section):
     decontaminate_min_chars: int = Field(
         30,
         ge=1,
-        description="Characters from which an evaluation text counts; shorter ones (labels, names) "
-        "are in every corpus.",
+        description="Characters from which an evaluation text counts, spaces left out, Chinese, "
+        "Japanese and Korean ones three times; shorter texts (labels, names) are in every corpus.",
     )
 
 
@@ -311,8 +311,8 @@ class ShardRules(SelectRules, MatchRules, HeldOutRules, FilterRules):
     )
     decontaminate: bool = Field(
         True,
-        description="Whether rows with a text of the evaluation tasks are dropped; case and "
-        "punctuation do not count.",
+        description="Whether rows with a text of the evaluation tasks are dropped; case, "
+        "punctuation and spaces do not count.",
     )
 
 

@@ -1,7 +1,8 @@
 """Texts of the evaluation tasks, which training text must not hold.
 
 Gathered once, as the hashes of all strings in the tasks' examples; a row is taken for an evaluation
-text when it is one, or one of its sentences is. Case and punctuation do not count.
+text when it is one, or one of its sentences is. Case, punctuation and spaces do not count: tagged
+sentences are lists of words, which do not say what stood between them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,14 +30,23 @@ logger = logging.getLogger(__name__)
 # Full stops of the world; the wide exclamation and question marks by number.
 _ENDS = re.compile("(?<=[.!?\u3002\uff01\uff1f\u061f\u0964])\\s*")
 _SCHEMA = pa.schema([("hash", pa.uint64())])
+# What a wide character says (Chinese, Japanese, Korean), in letters of an alphabet.
+_WIDE = 3
 
 
-def sentences(text: str) -> Iterator[str]:
-    """The text itself, and its sentences where it has several, as comparable keys."""
-    yield comparable(text)
-    pieces = _ENDS.split(text)
-    if len(pieces) > 2 or (len(pieces) == 2 and pieces[1]):
-        yield from map(comparable, pieces)
+def keys(text: str, least: int) -> Iterator[str]:
+    """Keys of the text and, where it has several, of its sentences: those of ``least`` characters
+    or more, of which wide ones count three times."""
+    pieces = [piece for piece in _ENDS.split(text) if piece]
+    for piece in (text, *pieces) if len(pieces) > 1 else (text,):
+        key = comparable(piece).replace(" ", "")
+        if len(key) >= least or _written(key) >= least:
+            yield key
+
+
+def _written(key: str) -> int:
+    wide = 0 if key.isascii() else sum(unicodedata.east_asian_width(c) in "WF" for c in key)
+    return len(key) + (_WIDE - 1) * wide
 
 
 class HeldOut:
@@ -55,16 +66,20 @@ class HeldOut:
     def __call__(self, text: str) -> bool:
         if not self._hashes:
             return False
-        keys = (key for key in sentences(text) if len(key) >= self._least)
-        return any(hash64(key) in self._hashes for key in keys)
+        return any(hash64(key) in self._hashes for key in keys(text, self._least))
 
 
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
+    elif isinstance(value, dict):
+        for inner in value.values():
             yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+        if all(isinstance(inner, str) for inner in value):
+            yield " ".join(value)
 
 
 def run(job: Job[HeldOutRules]) -> None:
@@ -74,7 +89,7 @@ def run(job: Job[HeldOutRules]) -> None:
     for path in job.inputs("examples"):
         for line in file_lines(path):
             for text in _strings(json.loads(line)):
-                found.update(hash64(key) for key in sentences(text) if len(key) >= least)
+                found.update(map(hash64, keys(text, least)))
     schema = _SCHEMA.with_metadata({"least": str(least)})
     with ArrowWriter(job.output("hashes"), schema) as writer:
         writer.write({"hash": np.array(sorted(found), dtype=np.uint64)})

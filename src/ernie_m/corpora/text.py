@@ -12,7 +12,7 @@ from functools import cache
 _JOINERS = {0x200C, 0x200D}
 
 # {name}, and printf's %s, %(name)s, %1$.2f in messages of applications; no space flag, or "5 % des"
-# would be one. A sign of a script without spaces may follow. What cannot match in another way is not
+# would be one. A sign of a script without spaces may follow. What can match in no other way is not
 # tried again (`*+`), or a line of zeros would take minutes.
 _PLACEHOLDER = re.compile(
     r"\{[^{}\s]*\}|%(?:\(\w+\)|\d+\$)?[-#0+]*+\d*+(?:\.\d+)?l{0,2}[sdifruxX](?![A-Za-z0-9_])"
