@@ -157,6 +157,12 @@ def test_a_damaged_parquet_file_is_refused(tmp_path):
         read(written(tmp_path, bytes(content)), "en", "parquet")
 
 
+def test_an_empty_parquet_file_has_no_rows(tmp_path):
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "original")
+    with pytest.raises(UserError, match="not Parquet throughout: it has no rows"):
+        list(table.read_documents(tmp_path / "original", ["en"], "parquet"))
+
+
 def test_indonesian_needs_the_other_layout(tmp_path):
     with pytest.raises(UserError, match="ids and Indonesian"):
         read(written(tmp_path, "id,en\nSatu,One\n"), "id")
@@ -227,9 +233,30 @@ def test_documents_are_read_as_a_stream(tmp_path, monkeypatch, kind):
     assert not list(rooms.iterdir())
 
 
+@pytest.mark.parametrize("packed", [str.encode, lambda text: gzip.compress(text.encode())])
+def test_lines_of_json_are_read_each_by_itself(tmp_path, packed):
+    """Further fields may come and go and change their types, in a file of any size."""
+    rows = [{"text": "long " * 300, "score": 1}] * 8_000
+    rows += [{"text": "2026-11-22", "score": "high", "more": {"a": [1]}}, {"text": "a\udc00b"}]
+    path = written(tmp_path, packed("\ufeff" + "\r\n\n".join(map(json.dumps, rows))))
+    found = list(table.read_documents(path, ["en"], "jsonl"))
+    assert len(found) == 8_002
+    assert [text for _, (text,) in found[-2:]] == ["2026-11-22", "a\udc00b"]
+
+
+def test_a_table_is_refused_for_a_line_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "MAX_LINE_BYTES", 1000)
+    path = written(tmp_path, "text\n" + "a" * 1001)
+    with pytest.raises(UserError, match="line 2 is longer than 1,000 bytes"):
+        list(table.read_documents(path, ["en"], "csv"))
+    assert len(read(path, "en", "txt")) == 2  # this fits into memory as a whole
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
+        ("jsonl", '[{"text": "a"}]', "not JSON lines throughout: line 1 is not an object"),
+        ("jsonl", "[" * 100_000, "not JSON lines throughout: line 1: "),
         ("jsonl", '{"content": "a"}\n', "row 1 has no column `text`; it has `content`"),
         ("jsonl", '{"text": ["a"]}\n', "row 1: column `text` holds .*, which is not text"),
         ("jsonl", '{"text": "a"}\n{"text": "b', "not JSON lines throughout: line 2: Unterminated"),
@@ -255,6 +282,9 @@ def test_tables_become_rows_of_documents_and_pairs(tmp_path):
     wanted = ExtractSettings(format="pair_table", kind="jsonl", languages=("en", "de"))
     run_stage(extract.run, wanted, {"file": [path]}, {"rows": [rows]}, "own/de-en")
     assert read_table(rows, ["target"]) == [[row["en"] for row in WIDE]]
+    path.write_text('{"en": "lone \\udc00", "de": "x"}')  # valid in JSON and in no encoding
+    run_stage(extract.run, wanted, {"file": [path]}, {"rows": [rows]}, "own/de-en")
+    assert read_table(rows, ["target"]) == [["lone ?"]]
 
 
 def test_a_table_is_not_read_without_its_kind():

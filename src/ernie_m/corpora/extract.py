@@ -64,13 +64,18 @@ def _stream(job: Job[ExtractSettings], read: StreamReader) -> None:
         found = read(job.input("file"), languages)
         for number, (group, texts) in enumerate(found):
             key = f"{dataset}:{number}"
-            yield (key, f"{dataset}:{group}" if group else key, *texts)
+            yield (key, f"{dataset}:{group}" if group else key, *map(_encodable, texts))
 
     columns = MONO if len(languages) == 1 else PAIR
     count = write_blocks(job.output("rows"), rows(), columns, languages)
     if not count:
         raise _nothing(dataset, name)
     logger.info("%s: %d rows", job.instance, count)
+
+
+def _encodable(text: str) -> str:
+    """``text`` without lone surrogates, which are valid in JSON and in no encoding."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _nothing(dataset: str, language: str) -> UserError:
@@ -95,9 +100,7 @@ def _rows(job: Job[ExtractSettings]) -> None:
     rows: dict[str, tuple[str, str]] = {}
     read = READERS[job.settings.format, job.settings.kind]
     for group, key, text in read(job.input("file"), language):
-        # Lone surrogates are valid in JSON and in no encoding.
-        whole = text.encode("utf-8", errors="replace").decode("utf-8")
-        rows[f"{dataset}:{group}:{key}"] = (f"{dataset}:{group}", whole)
+        rows[f"{dataset}:{group}:{key}"] = (f"{dataset}:{group}", _encodable(text))
     if not rows:
         raise _nothing(dataset, language)
     ids = sorted(rows)

@@ -63,7 +63,7 @@ def _entries(name: str, source: Path | bytes) -> list[Any]:
         if compiled:
             return list(polib.mofile(source if isinstance(source, bytes) else str(source)))
         return [one for one in polib.pofile(str(source)) if not (one.obsolete or one.fuzzy)]
-    except (OSError, UnicodeError, ValueError, struct.error) as error:
+    except (OSError, LookupError, ValueError, struct.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise UserError(

@@ -42,13 +42,11 @@ def read_json(path: Path, languages: Sequence[str]) -> Rows:
         try:
             content = json.loads(line)["raw_content"]
             paragraphs = content.split("\n")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{path}, line {number + 1} is not a document of cc_net: {error}.",
                 "Its lines are JSON objects with a text `raw_content`; correct `format` in the "
                 "registry row if this file is something else.",
             ) from None
         for paragraph in filter(None, paragraphs):
-            # Lone surrogates are valid in JSON and in no encoding.
-            whole = paragraph.encode("utf-8", errors="replace").decode("utf-8")
-            yield str(number), (whole,)
+            yield str(number), (paragraph,)

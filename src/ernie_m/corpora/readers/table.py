@@ -1,11 +1,12 @@
-"""Text in a table: JSON lines, CSV, TSV, Parquet or plain lines, read by `datasets`.
+"""Text in a table: CSV, TSV, Parquet, plain lines or JSON lines, read by `datasets`.
 
 - ``document_table``: a row is a document, a line of its column ``text`` a paragraph.
 - ``pair_table``: a row is a pair, with a column for each language code; or with the two in a column
   ``translation``, as the hub has them.
 
-These two are read as streams. A ``table`` of n-way parallel rows fits into memory, and has one of
-two layouts, told apart by the column ``text``:
+These two are read as streams, Parquet by its row groups, and lines of JSON each by itself: of these
+`datasets` demands that all have the fields and types of the first megabytes. A ``table`` of n-way
+parallel rows fits into memory, and has one of two layouts, told apart by the column ``text``:
 
 - ``text`` and ``language``: a row is one text in one language. Rows with the same ``id`` mean the
   same.
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ernie_m.config.corpora import TableKind
+from ernie_m.corpora.readers.streams import MAX_LINE_BYTES, file_lines
 from ernie_m.errors import UserError
 
 if TYPE_CHECKING:
@@ -90,21 +92,34 @@ def read_pairs(
 
 
 def _stream(path: Path, kind: TableKind) -> Iterator[dict[str, Any]]:
+    if kind == "jsonl":
+        yield from _json_rows(path)
+        return
     with tempfile.TemporaryDirectory() as folder, _faults(path, kind):
         yield from _load(path, kind, Path(folder), streaming=True)
 
 
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(file_lines(path), start=1):
+        if line.strip():
+            try:
+                row = json.loads(line.removeprefix("\ufeff"))
+            except (ValueError, RecursionError) as error:
+                raise _not_throughout(path, "jsonl", f"line {number}: {error}") from None
+            if not isinstance(row, dict):
+                raise _not_throughout(path, "jsonl", f"line {number} is not an object")
+            yield row
+
+
 def _whole(path: Path, number: int, row: dict[str, Any], column: str) -> str:
-    """Text of a cell, empty where there is none, without lone surrogates, which are valid in JSON
-    and in no encoding."""
+    """Text of a cell, empty where there is none."""
     if column not in row:
         raise UserError(
             f"{path}, row {number} has no column `{column}`; it has "
             f"{', '.join(f'`{one}`' for one in row)}.",
             "Rename the columns, or correct `format` or `languages` in the registry row.",
         )
-    text = _text(f"{path}, row {number}", row, column)
-    return (text or "").encode("utf-8", errors="replace").decode("utf-8")
+    return _text(f"{path}, row {number}", row, column) or ""
 
 
 def _text(where: str, row: dict[str, Any], column: str) -> str | None:
@@ -184,7 +199,7 @@ def _load(path: Path, kind: TableKind, folder: Path, streaming: bool = False) ->
     link = folder / f"table.{kind}"
     link.symlink_to(path.resolve())
     if kind != "parquet":
-        _check_text(path)
+        _check_text(path, MAX_LINE_BYTES if streaming else None)
     builder, options = _builder(path, kind)
     return datasets.load_dataset(
         builder,
@@ -210,10 +225,14 @@ def _faults(path: Path, kind: TableKind) -> Iterator[None]:
         cause = error.__cause__ or error
         if isinstance(cause, OSError) and cause.errno is not None:  # no room, no permission
             raise cause from None
-        raise UserError(
-            f"{path} is not {_NAMES[kind]} throughout: {_reason(path, kind, cause)}.",
-            "Repair the file, or give it the suffix of what it is.",
-        ) from None
+        raise _not_throughout(path, kind, _reason(path, kind, cause)) from None
+
+
+def _not_throughout(path: Path, kind: TableKind, reason: str) -> UserError:
+    return UserError(
+        f"{path} is not {_NAMES[kind]} throughout: {reason}.",
+        "Repair the file, or give it the suffix of what it is.",
+    )
 
 
 def _builder(path: Path, kind: TableKind) -> tuple[str, dict[str, Any]]:
@@ -236,11 +255,15 @@ def _builder(path: Path, kind: TableKind) -> tuple[str, dict[str, Any]]:
     return ("json", {"parse_agent_traces": False}) if kind == "jsonl" else (kind, {})
 
 
-def _check_text(path: Path) -> None:
-    """Raise ``ValueError`` with the first line that is not UTF-8 or holds binary data."""
+def _check_text(path: Path, longest: int | None) -> None:
+    """Raise ``ValueError`` with the first line that is not UTF-8, holds binary data, or is longer
+    than ``longest`` bytes."""
     with path.open("rb") as handle:
         number = 0
-        for number, line in enumerate(handle, start=1):
+        while line := handle.readline(longest + 1 if longest else -1):
+            number += 1
+            if longest and len(line) > longest:
+                raise ValueError(f"line {number} is longer than {longest:,} bytes")
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError:
@@ -261,6 +284,6 @@ def _reason(path: Path, kind: TableKind, error: BaseException) -> str:
                 except json.JSONDecodeError as fault:
                     return f"line {number}: {fault.msg}"
     text = str(error)
-    if "corresponds to no data" in text:
+    if "corresponds to no data" in text or "BatchSize must be" in text:
         return "it has no rows"
     return " ".join(text.split()).rstrip(".")[:300] or type(error).__name__

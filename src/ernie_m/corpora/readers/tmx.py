@@ -82,7 +82,7 @@ def read(path: Path, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str,
                 if since > streams.MAX_LINE_BYTES:
                     raise ValueError(f"a unit is longer than {streams.MAX_LINE_BYTES:,} bytes")
                 parser.Parse(block, not block)
-            except (expat.ExpatError, ValueError) as error:
+            except (expat.ExpatError, ValueError, LookupError) as error:
                 raise UserError(
                     f"{path} is not a TMX file that can be read: {error}.",
                     "Fetch it again, or correct `format` in the registry row.",
