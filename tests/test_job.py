@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,42 @@ def test_a_stage_may_open_as_many_files_as_the_system_allows(folder: Path) -> No
     assert done.returncode == 0, done.stderr
     done = limited(200)
     assert done.returncode == 1 and "Too many open files" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("instead", "sentence"),
+    [
+        (["--input", "txt", "text.txt"], "needs `--input text`, which is not given"),
+        (["--input", "text", "text.txt", "text.txt"], "`text` is 2 files"),
+        (["--input", "text", "src"], "Input src is no file"),
+    ],
+)
+def test_files_that_are_named_wrongly_are_told(
+    folder: Path, instead: list[str], sentence: str
+) -> None:
+    given = command()
+    place = given.index("--input")
+    given[place : place + 3] = instead
+    done = subprocess.run(
+        given, cwd=folder, env=environment(folder), capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stderr.startswith("error: ")
+    assert sentence in done.stderr and not (folder / "out/record.json").exists()
+
+
+def test_ctrl_c_leaves_nothing_half_written(folder: Path) -> None:
+    job = subprocess.Popen(
+        command(mode="wait"),
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert job.stdout is not None and job.stdout.readline() == "started\n"
+    job.send_signal(signal.SIGINT)
+    assert job.communicate() == ("", "stopped by Ctrl-C\n") and job.returncode == 130
+    assert list((folder / "out").iterdir()) == []
 
 
 def test_an_orphan_of_a_killed_run_is_not_joined(folder: Path) -> None:

@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
+from ernie_m.config.base import Section
+from ernie_m.config.problems import check
 from ernie_m.errors import UserError, told
 from ernie_m.lineage.record import Opening, open_record, write_record
 
-S = TypeVar("S", bound=BaseModel)
+S = TypeVar("S", bound=Section)
 logger = logging.getLogger(__name__)
 _OPEN_FILES = 10_240  # what macOS allows at most, and ten times what the paper's corpora need
 
@@ -54,13 +54,12 @@ class Job(Generic[S]):
         return self.module.removeprefix("ernie_m.").replace(".", "_")
 
     def inputs(self, name: str) -> list[Path]:
-        """All input files given under ``name``; raises ``KeyError`` when there are none."""
+        """All input files given under ``name``."""
         return self.input_paths[name]
 
     def input(self, name: str) -> Path:
         """The only input file given under ``name``."""
-        (path,) = self.input_paths[name]
-        return path
+        return _only(self.input_paths[name], name)
 
     def outputs(self, name: str) -> list[Path]:
         """Temporary paths for the outputs under ``name``, in the order they were given."""
@@ -68,8 +67,7 @@ class Job(Generic[S]):
 
     def output(self, name: str) -> Path:
         """Temporary path for the only output under ``name``."""
-        (path,) = self.outputs(name)
-        return path
+        return _only(self.outputs(name), name)
 
     def note(self, **facts: Any) -> None:
         """Add volatile facts (resumed from, tracking run) to the record."""
@@ -122,11 +120,27 @@ def _allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def _named_paths(pairs: list[list[str]] | None) -> dict[str, list[Path]]:
-    named: dict[str, list[Path]] = {}
-    for name, *paths in pairs or []:
-        named.setdefault(name, []).extend(Path(path) for path in paths)
-    return named
+class NamedFiles(dict[str, list[Path]]):
+    """Files by the names that ``option`` gives them; a name that it lacks is a user's mistake."""
+
+    def __init__(self, option: str, given: list[list[str]] | None) -> None:
+        super().__init__()
+        self.option = option
+        for name, *paths in given or []:
+            self.setdefault(name, []).extend(Path(path) for path in paths)
+
+    def __missing__(self, name: str) -> list[Path]:
+        raise UserError(
+            f"The stage needs `{self.option} {name}`, which is not given.",
+            f"Add `{self.option} {name} FILE`; the rule of the same name in workflow/rules/ "
+            "gives all that it needs.",
+        )
+
+
+def _only(paths: list[Path], name: str) -> Path:
+    if len(paths) != 1:
+        raise UserError(f"`{name}` is {len(paths)} files.", "Give exactly one under this name.")
+    return paths[0]
 
 
 def _parser(module: str) -> argparse.ArgumentParser:
@@ -149,15 +163,15 @@ def _parser(module: str) -> argparse.ArgumentParser:
 
 
 def _settings(model: type[S], text: str) -> S:
+    fix = "Correct the value given by --settings, or the config key it came from."
     try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(whole)"
-        raise UserError(
-            f"Setting `{key}` is not accepted: {first['msg']}.",
-            "Correct the value given by --settings, or the config key it came from.",
-        ) from None
+        given = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"The settings are not JSON: {error}.", fix) from None
+    found, problems = check(model, given)
+    if found is None:
+        raise UserError(f"The settings cannot be used. {' '.join(problems.values())}", fix)
+    return found
 
 
 def _finish(job: Job[Any], record: Path, opening: Opening) -> None:
@@ -177,7 +191,8 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
     for paths in job.input_paths.values():
         for path in paths:
             if not path.is_file():
-                raise UserError(f"Input {path} does not exist.", "Run the stage that makes it.")
+                what = "is no file" if path.exists() else "does not exist"
+                raise UserError(f"Input {path} {what}.", "Run the stage that makes it.")
     if os.environ.get("RANK", "0") != "0":
         # One of several processes of a job (torchrun); the first locks, writes and records.
         logging.disable(logging.INFO)
@@ -216,8 +231,8 @@ def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:
             settings=_settings(settings, args.settings),
             seed=args.seed,
             threads=args.threads,
-            input_paths=_named_paths(args.input),
-            output_paths=_named_paths(args.output),
+            input_paths=NamedFiles("--input", args.input),
+            output_paths=NamedFiles("--output", args.output),
         )
         _allow_open_files()
         _run(run, job, args.record)
