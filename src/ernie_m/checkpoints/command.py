@@ -100,7 +100,10 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     model = args.model / "model.safetensors" if args.model.is_dir() else args.model
     if not model.is_file():
-        raise UserError(f"There is no checkpoint {model}.", "Name one, or run the pipeline first.")
+        raise UserError(
+            f"There is no checkpoint {model}.",
+            f"`make reproduce` makes {LATEST}; name another one.",
+        )
     folder, words = _words(model, args.format, args.language, args.out)
     command = [sys.executable, "-m", "ernie_m.checkpoints.export", *words]
     status = subprocess.run(command, check=False).returncode

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import statistics
 from pathlib import Path
 from typing import Any
 
-from ernie_m.errors import UserError
+from ernie_m.errors import UserError, parsed
 from ernie_m.lineage.graph import Graph, Node
 from ernie_m.lineage.locate import STANDIN, Place, maker
 from ernie_m.xtreme.catalogue import TASKS
@@ -77,13 +76,12 @@ def _averaged(path: Path) -> bool:
 def _document(path: Path) -> Any:
     if not path.is_file():
         return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    if path.suffix != ".json":
         raise UserError(
             f"{path} is not JSON, so no number in it has a name.",
             "Leave out what follows `#`, or name a JSON file such as a metrics.json.",
-        ) from None
+        )
+    return parsed(path, path.read_text(encoding="utf-8"))
 
 
 def _follow(document: Any, keys: tuple[str, ...], path: str) -> float:

@@ -299,7 +299,9 @@ def read_graph(base: Path, run: str | None = None) -> Graph:
         known = ", ".join(f"`{name}`" for name in runs(base))
         raise UserError(
             f"There are no records under {base / RESULTS / (run or '')}.",
-            (f"Name a run that has some, by --run: {known}; or make" if known else "Make")
-            + " these by the pipeline, or fetch them by `ernie-m restore`.",
+            f"Name a run that has some, by --run: {known}."
+            if known
+            else "Make them by `make reproduce`, fetch them by `ernie-m restore`, or go to the top "
+            "folder of the repository.",
         )
     return graph

@@ -128,7 +128,8 @@ def main(arguments: Sequence[str]) -> int:
     layers = layers_for(args.run, args.configfile)
     if layers is None:
         raise UserError(
-            f"No file in config/ is of run `{args.run}`.", "Name its overlays: --configfile."
+            f"No file in config/ is of run `{args.run}`.",
+            "Name its overlays by --configfile, in the top folder of the repository.",
         )
     if not args.no_pull:
         print(f"fetched by {fetch(args.targets, args.force)}")

@@ -38,6 +38,8 @@ def write(run: Path, arm: str, stage: str, seed: int, output: Path) -> list[str]
 
     Raises :class:`UserError` when there is none, or a language is missing.
     """
+    if not run.is_dir():
+        raise UserError(f"There is no folder {run}.", "Name that of a run, as results/default.")
     done = []
     for task in (TASKS[name] for name in XTREME):
         folder = _model(run, task, arm, stage, seed)
