@@ -1,9 +1,12 @@
 """Fetching: three kinds of source, and everything that may come wrong."""
 
+import errno
 import hashlib
+import ssl
 import threading
 import time
 import zipfile
+from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 from ernie_m.config.corpora import DatasetRow
 from ernie_m.corpora import download
 from ernie_m.corpora.download import fetch
+from ernie_m.corpora.trust import trusted_sha256
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 
@@ -72,6 +76,11 @@ class Server:
         start, wanted = 0, handler.headers.get("Range")
         if wanted and self.ranges and handler.headers.get("If-Range") == self.tag:
             start = int(wanted.removeprefix("bytes=").rstrip("-"))
+        if start >= len(self.content):
+            handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(self.content)}")
+            handler.send_header("Content-Length", "0")
+            return handler.end_headers()
         body = self.content[start:]
         handler.send_response(206 if start else 200)
         if start:
@@ -163,6 +172,57 @@ def test_a_new_version_upstream_is_not_glued_to_the_old_one(server, tmp_path):
     server.tag, server.content = '"v2"', CONTENT[::-1]
     get(tmp_path, url=server.url, sha256=None)
     assert (tmp_path / "target").read_bytes() == CONTENT[::-1]
+
+
+def test_a_kill_before_the_first_block_of_a_new_version_glues_nothing(
+    server, tmp_path, monkeypatch
+):
+    server.faults = ["cut"]
+    with pytest.raises(UserError):
+        get(tmp_path, url=server.url, pauses=())
+    server.tag, server.content = '"v2"', CONTENT[::-1]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "open", throw_at_part)
+        get(tmp_path, url=server.url, sha256=None)
+    get(tmp_path, url=server.url, sha256=None)
+    assert (tmp_path / "target").read_bytes() == CONTENT[::-1]
+
+
+def throw(error):
+    raise error
+
+
+def throw_at_part(path, *given, whole=Path.open, **more):
+    return throw(KeyboardInterrupt) if path.suffix == ".part" else whole(path, *given, **more)
+
+
+def test_what_is_whole_but_was_not_moved_is_not_fetched_again(server, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.move", lambda *paths: throw(KeyboardInterrupt))
+        get(tmp_path, url=server.url)
+    sent = len(server.asked)
+    get(tmp_path, url=server.url)
+    assert server.asked[sent:] == ["bytes=10000-"]
+    assert (tmp_path / "target").read_bytes() == CONTENT
+
+
+def test_trouble_of_the_network_is_not_taken_for_the_disk(server, tmp_path, monkeypatch):
+    troubles = [OSError(errno.EHOSTUNREACH, "No route to host"), ssl.SSLError("bad record")]
+    whole = HTTPResponse.read1
+    monkeypatch.setattr(
+        HTTPResponse,
+        "read1",
+        lambda *given: throw(troubles.pop()) if troubles else whole(*given),
+    )
+    get(tmp_path, url=server.url, pauses=(0.0, 0.0))
+    assert (tmp_path / "target").read_bytes() == CONTENT
+
+
+def test_a_line_that_was_left_open_is_not_glued_to_the_next(server, tmp_path):
+    (tmp_path / "own.sha256").write_text("0" * 64 + "  results/corpora_download/other/original")
+    unpinned = {"url": server.url, "sha256": None, "bytes": None}
+    assert [get(tmp_path, **unpinned) for _ in range(2)] == ["first use", "earlier use"]
+    assert trusted_sha256("other", tmp_path / "own.sha256") == "0" * 64
 
 
 def test_without_a_validator_nothing_is_resumed(server, tmp_path):

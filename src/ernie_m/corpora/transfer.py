@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.message import Message
 from http.client import HTTPException
 from pathlib import Path
@@ -63,6 +64,29 @@ def _start(response: Any, part: Path) -> int:
     return here
 
 
+def _answer(request: urllib.request.Request, timeout: float) -> Any:
+    with _network():
+        return urllib.request.urlopen(request, timeout=timeout)
+
+
+def _blocks(response: Any) -> Iterator[bytes]:
+    with _network():
+        while block := response.read1(BLOCK):  # not to lose what came before a stall
+            yield block
+
+
+@contextmanager
+def _network() -> Iterator[None]:
+    """Tell what goes wrong on the network, a lost route or broken TLS, from what does on the
+    disk."""
+    try:
+        yield
+    except urllib.error.HTTPError:
+        raise
+    except OSError as error:
+        raise ConnectionError(str(error) or "timed out") from None
+
+
 def transfer(url: str, part: Path, wanted: int | None, timeout: float, tell: Callable) -> None:
     """Bring ``part`` to the whole file at ``url``; ``wanted`` bytes where that is known.
 
@@ -71,13 +95,14 @@ def transfer(url: str, part: Path, wanted: int | None, timeout: float, tell: Cal
     note = part.with_name(part.name + ".version")
     before, done = part.stat().st_size if part.is_file() else 0, 0
     try:
-        with urllib.request.urlopen(_request(url, part, note), timeout=timeout) as response:
+        with _answer(_request(url, part, note), timeout) as response:
             done = _start(response, part)
-            length = response.headers.get("Content-Length")
-            total = done + int(length) if length else wanted
+            total = wanted if response.length is None else done + response.length
+            if not done:  # first, or a kill in between would leave an old part with the new note
+                part.unlink(missing_ok=True)
             note.write_text(f"{url}\n{_validator(response.headers)}", encoding="utf-8")
-            with part.open("ab" if done else "wb") as sink:
-                while block := response.read1(BLOCK):  # not to lose what came before a stall
+            with part.open("ab") as sink:
+                for block in _blocks(response):
                     done += len(block)
                     if wanted is not None and done > wanted:
                         sink.truncate(0)
@@ -85,12 +110,14 @@ def transfer(url: str, part: Path, wanted: int | None, timeout: float, tell: Cal
                     sink.write(block)
                     tell(done, total)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # what is here is no beginning of what is there
-            part.unlink(missing_ok=True)
+        if error.code == 416:
+            if error.headers.get("Content-Range") == f"bytes */{before}":
+                return  # nothing was left to ask for
+            part.unlink(missing_ok=True)  # what is here is no beginning of what is there
         passing = error.code >= 500 or error.code in {416, *_PASSING}
         raise TransferError(str(error), final=not passing) from None
-    except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        raise TransferError(str(error) or "timed out", advanced=done > before) from None
+    except (HTTPException, ConnectionError) as error:
+        raise TransferError(str(error), advanced=done > before) from None
     if total is not None and done < total:
         raise TransferError(f"only {done:,} of {total:,} bytes came", advanced=done > before)
     if wanted is not None and done < wanted:

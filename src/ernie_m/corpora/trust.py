@@ -31,4 +31,7 @@ def trust(dataset: str, digest: str, path: Path = TRUSTED) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.seek(0)
+        if handle.read()[-1:] not in ("", "\n"):  # an editor has left the last line open
+            handle.write("\n")
         handle.write(f"{digest}  {_name(dataset)}\n")
