@@ -157,7 +157,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(streams, "GROUP_BLOCKS", 2)
     monkeypatch.setattr(fingerprints, "BATCH_ENTRIES", 60)
     monkeypatch.setattr(match, "PAIRS", 3)
-    monkeypatch.setattr(match, "parts", lambda paths: fingerprints.parts(paths, 40))
+    monkeypatch.setattr(match, "repeats", lambda paths: fingerprints.repeats(paths, 40))
 
 
 def test_every_planted_fault_is_counted(tmp_path, small_blocks):
@@ -270,12 +270,17 @@ def test_a_block_has_its_limit_whatever_the_documents(tmp_path, monkeypatch, lim
 
 
 @given(
-    st.lists(st.lists(st.integers(0, 2**64 - 1), max_size=20), max_size=5),
+    st.lists(
+        st.lists(st.integers(0, 9) | st.integers(0, 2**64 - 1), max_size=20),
+        max_size=5,
+    ),
     st.integers(1, 7),
     st.integers(1, 30),
 )
 @settings(deadline=None)
-def test_parts_hold_everything_once_in_order(tmp_path_factory, batches, entries, gathered):
+def test_every_repetition_is_found_once_with_its_first(
+    tmp_path_factory, batches, entries, gathered
+):
     path = tmp_path_factory.mktemp("parts") / "lines.arrow"
     position = 0
     expected = []
@@ -289,16 +294,26 @@ def test_parts_hold_everything_once_in_order(tmp_path_factory, batches, entries,
                 position += len(batch)
     # Small batches would make parts times batches grow with the square of the corpus.
     assert len(list(streams.read_batches(path))) <= position // gathered + 1
-    found = []
-    for values, positions in fingerprints.parts([path], entries):
-        firsts = fingerprints.firsts(values, positions)
-        pairs = list(zip(values.tolist(), positions.tolist(), strict=True))
-        lowest = {}
-        for value, place in pairs:
-            lowest.setdefault(value, place)
-        assert firsts.tolist() == [lowest[value] for value, _ in pairs]
-        found += pairs
-    assert found == sorted(expected)
+    lowest, pairs = {}, []
+    for value, place in expected:
+        pairs += [(lowest[value], place)] if value in lowest else []
+        lowest.setdefault(value, place)
+    found = [
+        tuple(pair) for some in fingerprints.repeats([path], entries) for pair in some.tolist()
+    ]
+    assert sorted(found) == sorted(pairs)
+
+
+def test_a_line_that_stands_everywhere_does_not_fill_the_memory(tmp_path, monkeypatch):
+    """All its fingerprints fall into one part."""
+    monkeypatch.setattr(fingerprints, "BATCH_ENTRIES", 10)
+    with fingerprints.FingerprintWriter(tmp_path / "lines.arrow") as writer:
+        for start in range(0, 1000, 10):
+            positions = np.arange(start, start + 10, dtype=np.uint64)
+            writer.add(np.full(10, 7, dtype=np.uint64), positions)
+    found = [some.tolist() for some in fingerprints.repeats([tmp_path / "lines.arrow"], 20)]
+    assert max(map(len, found)) <= 50
+    assert [pair for some in found for pair in some] == [[0, place] for place in range(1, 1000)]
 
 
 @given(st.lists(st.lists(st.lists(st.integers(0, 300), max_size=12), max_size=6), max_size=4))

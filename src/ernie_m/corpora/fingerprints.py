@@ -50,13 +50,16 @@ class FingerprintWriter(ArrowWriter):
 
 
 def write_fingerprints(writer: ArrowWriter, fingerprints: Array, positions: Array) -> None:
-    """Leave one batch of entries, sorted as :func:`parts` needs it."""
+    """Leave one batch of entries, sorted as :func:`repeats` needs it."""
     order = np.lexsort((positions, fingerprints))
     writer.write({"fingerprint": fingerprints[order], "position": positions[order]})
 
 
-def parts(paths: Sequence[Path], entries: int = PART_ENTRIES) -> Iterator[tuple[Array, Array]]:
-    """(fingerprints, positions) of one part after the other, sorted by both."""
+def repeats(paths: Sequence[Path], entries: int = PART_ENTRIES) -> Iterator[Array]:
+    """Pairs of positions, uint64 ``[n, 2]``, of one part after the other: the lowest with a
+    fingerprint, and a higher one with the same. Of ``paths`` each holds higher positions than the
+    one before.
+    """
     total = 0
     for path in paths:
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
@@ -64,13 +67,29 @@ def parts(paths: Sequence[Path], entries: int = PART_ENTRIES) -> Iterator[tuple[
     count = max(1, -(-total // entries))
     for part in range(count):
         low, high = (_SPAN * edge // count for edge in (part, part + 1))
-        slices = [piece for path in paths for piece in _slices(path, low, high - 1)]
-        if slices:
-            fingerprints, positions = (
-                np.concatenate(column) for column in zip(*slices, strict=False)
-            )
-            order = np.lexsort((positions, fingerprints))
-            yield fingerprints[order], positions[order]
+        waiting, held = [], 0
+        for piece in (piece for path in paths for piece in _slices(path, low, high - 1)):
+            waiting.append(piece)
+            held += len(piece[0])
+            # More than a part should have: one line a million times. Only its first is kept.
+            if held > 2 * entries:
+                pairs, first = _compare(waiting)
+                yield pairs
+                waiting, held = [first], len(first[0])
+        if waiting:
+            yield _compare(waiting)[0]
+
+
+def _compare(pieces: Sequence[tuple[Array, Array]]) -> tuple[Array, tuple[Array, Array]]:
+    """The pairs within some entries, and the entries without those that repeat an earlier one."""
+    fingerprints, positions = map(np.concatenate, zip(*pieces, strict=True))
+    order = np.lexsort((positions, fingerprints))
+    fingerprints, positions = fingerprints[order], positions[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = fingerprints[1:] != fingerprints[:-1]
+    firsts = positions[new][np.cumsum(new) - 1]
+    later = firsts != positions
+    return np.stack([firsts, positions], axis=1)[later], (fingerprints[new], positions[new])
 
 
 def _slices(path: Path, low: int, last: int) -> Iterator[tuple[Array, Array]]:
@@ -83,10 +102,3 @@ def _slices(path: Path, low: int, last: int) -> Iterator[tuple[Array, Array]]:
             end = np.searchsorted(fingerprints, np.uint64(last), side="right")
             if end > start:
                 yield fingerprints[start:end].copy(), batch.column(1).to_numpy()[start:end].copy()
-
-
-def firsts(fingerprints: Array, positions: Array) -> Array:
-    """For each entry of a part, the lowest position with the same fingerprint."""
-    new = np.ones(len(fingerprints), dtype=bool)
-    new[1:] = fingerprints[1:] != fingerprints[:-1]
-    return positions[new][np.cumsum(new) - 1]

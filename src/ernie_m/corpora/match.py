@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ernie_m.config.corpora import MatchRules
 from ernie_m.corpora.documents import document_shingles
-from ernie_m.corpora.fingerprints import firsts, parts
+from ernie_m.corpora.fingerprints import repeats
 from ernie_m.corpora.streams import ArrowWriter, read_batches
 from ernie_m.corpora.text import comparable
 from ernie_m.errors import UserError
@@ -85,10 +85,9 @@ def repeated_rows(paths: Sequence[Path], target: Path) -> int:
     """Write the positions of rows that stand earlier in the corpus too; returns their number."""
     count = 0
     with ArrowWriter(target, SCHEMA) as writer:
-        for fingerprints, positions in parts(paths):
-            later = positions[firsts(fingerprints, positions) != positions]
-            writer.write({"position": np.sort(later)})
-            count += len(later)
+        for pairs in repeats(paths):
+            writer.write({"position": np.sort(pairs[:, 1])})
+            count += len(pairs)
     return count
 
 
@@ -98,10 +97,8 @@ def repeated_documents(
     """Write the positions of documents that nearly repeat an earlier one; returns their number."""
     found = np.zeros(0, dtype=np.uint64)  # so far: nearly all share bands in several parts
     with ArrowWriter(target, SCHEMA) as writer:
-        for fingerprints, positions in parts(paths):
-            first = firsts(fingerprints, positions)
-            later = first != positions
-            pairs = np.unique(np.stack([first[later], positions[later]], axis=1), axis=0)
+        for repeated in repeats(paths):
+            pairs = np.unique(repeated, axis=0)
             new = _alike(pairs[~np.isin(pairs[:, 1], found)], documents, threshold)
             writer.write({"position": new})
             found = np.union1d(found, new)
