@@ -1,5 +1,6 @@
 """The way in shards: every planted fault is counted, and nothing depends on the shards."""
 
+import errno
 import json
 import random
 
@@ -342,6 +343,19 @@ def test_what_a_killed_writer_left_is_cleared_away(tmp_path):
     writer.__exit__(None)
     assert read_shard(tmp_path / "shard").sides[0].tokens.tolist() == [4]
     assert [path.name for path in tmp_path.iterdir()] == ["shard"]
+
+
+def test_nothing_is_left_of_a_writer_that_finds_the_disk_full(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    with (
+        pytest.raises(OSError, match="No space"),
+        ShardWriter(tmp_path / "shard", ("de",), "digest") as writer,
+    ):
+        writer.add(np.zeros(1, dtype=np.uint64), [Ragged.of([[1]], 400)])
+    assert [path.name for path in tmp_path.iterdir()] == ["shard"]  # which the job removes
 
 
 @given(st.lists(st.integers(0, 30), max_size=8), st.integers(1, 20))

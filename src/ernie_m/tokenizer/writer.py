@@ -40,9 +40,11 @@ class ShardWriter:
         return self
 
     def __exit__(self, kind: Any, *_: Any) -> None:
-        if kind is None:
-            self.close()
-        shutil.rmtree(self._folder)
+        try:
+            if kind is None:
+                self.close()
+        finally:  # also when the disk is full: these are what fills it
+            shutil.rmtree(self._folder)
 
     @property
     def tokens(self) -> int:
