@@ -52,6 +52,8 @@ def test_defaults_hold_together():
         ({"package": None}, "exactly one of package, url, path and hub"),
         ({"filename": "../up"}, r"row 1, filename"),
         ({"surprise": 1}, r"row 1, surprise"),
+        ({"format": "moses"}, "format moses, which holds 2 languages; make a row for each"),
+        ({"format": "gettext", "languages": ["de", "fr"]}, "gettext, whose messages are in `en`"),
     ],
 )
 def test_registry_rows_at_fault_are_named(tmp_path, change, message):

@@ -107,6 +107,11 @@ class DatasetRow(Row):
                 f"dataset `{self.id}` has the format {self.format}, which holds "
                 f"{wanted} language{'s' * (wanted > 1)}; make a row for each"
             )
+        if self.format == "gettext" and "en" not in self.languages:
+            raise ValueError(
+                f"dataset `{self.id}` has the format gettext, whose messages are in `en`; "
+                "name `en` and the language of the translations"
+            )
         return self
 
     @model_validator(mode="after")
