@@ -97,6 +97,11 @@ def test_a_full_disk_is_told():
     assert "No space left on device" in words
 
 
+def test_a_terminal_without_the_letters_is_told(capsys):
+    assert told(lambda: "Ελλάδα".encode("ascii")) == 1
+    assert "cannot be written as ascii" in capsys.readouterr().err
+
+
 def test_ctrl_c_is_status_130_without_a_traceback(capsys):
     def stop():
         raise KeyboardInterrupt

@@ -45,6 +45,11 @@ def told(call: Callable[[], int]) -> int:
         if error.filename is None:
             _drop_output()
         problem = of_system(error)
+    except UnicodeEncodeError as error:
+        problem = UserError(
+            f"The text cannot be written as {error.encoding}: {error.reason}.",
+            "Use a terminal in UTF-8, or set PYTHONIOENCODING=utf-8.",
+        )
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr)
         return 130

@@ -328,6 +328,12 @@ def test_a_damaged_record_is_named_and_nothing_falls_over_it(scored, capsys, con
     assert cli.main(["impact", "seed", *RUN]) == 0
 
 
+def test_a_damaged_store_of_mlflow_is_named(results, capsys):
+    Path("mlflow.db").write_bytes(b"SQLite format 3\0" + b"x" * 2000)
+    assert cli.main(["audit", "0123456789abcdef" * 2, *RUN]) == 1
+    assert "MLflow's store mlflow.db cannot be read" in capsys.readouterr().err
+
+
 def test_damaged_files_of_json_are_named(scored, capsys):
     folder = Path("results/tiny/xtreme_score/standin_qa/ernie_m/btmlm/seed1")
     number = f"{folder}/scores.json#average/f1"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ernie_m.config import plan
@@ -149,7 +150,13 @@ def _samples(paths: Sequence[Path]) -> Iterator[str]:
     """A few training rows, chosen by the hash of their ids from the first block of each file."""
     found: list[tuple[int, str]] = []
     for path in paths:
-        file = pq.ParquetFile(path)
+        try:
+            file = pq.ParquetFile(path)
+        except pa.ArrowInvalid as error:
+            raise UserError(
+                f"{path} is not a whole Parquet file ({error}).",
+                "Delete it and run the stage that makes it again.",
+            ) from None
         if file.num_row_groups:
             rows = file.read_row_group(0).slice(0, 10_000).to_pylist()
             texts = (

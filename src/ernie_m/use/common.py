@@ -65,6 +65,7 @@ class Model:
 
         Raises :class:`UserError` for no text, and for a code that the model does not know.
         """
+        given.encode()  # what a terminal in another encoding gives is refused here
         code, colon, rest = given.partition(":")
         known = self.model.shape.languages
         spoken = code in known and bool(colon)
