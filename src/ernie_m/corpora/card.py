@@ -11,6 +11,7 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,17 @@ class Results:
                 "Run `snakemake --cores all tokenizer` with the same --configfile first.",
             ) from None
 
+    @cached_property
+    def _shards(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for job in plan.shards(self.config):
+            corpus, shard = job.split("/")
+            found.setdefault(corpus, []).append(shard)
+        return found
+
     def shards(self, corpus: str) -> list[str]:
         """The shards of a corpus; none where it is processed in memory."""
-        own = [job for job in plan.shards(self.config) if job.startswith(f"{corpus}/")]
-        return [job.rsplit("/", 1)[1] for job in own]
+        return self._shards.get(corpus, [])
 
     def manifests(self, corpus: str) -> list[Path]:
         """The manifests of its encoded files."""
