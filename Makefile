@@ -12,7 +12,7 @@ PY_FILES := src tests benchmarks
 SMK_FILES := Snakefile workflow/rules
 
 .PHONY: help install reproduce test format check lint types lock clean \
-  bench-engine bench-corpora bench-shards bench-vocabulary
+  bench-engine bench-corpora bench-shards bench-vocabulary bench-layout
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,6 +53,9 @@ bench-shards: $(INSTALLED) ## take 2 GB of text to packed shards, with planted f
 
 bench-vocabulary: $(INSTALLED) ## train 250,000 pieces on text in 44 languages
 	$(BIN)/python -m benchmarks.vocabulary
+
+bench-layout: $(INSTALLED) ## run the paper's 1,400 jobs on files of a few kilobytes
+	$(BIN)/python -m benchmarks.layout
 
 lock: ## resolve the dependencies of pyproject.toml anew and pin them in requirements.txt
 	rm -rf work/lock && $(PYTHON) -m venv work/lock

@@ -18,10 +18,8 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -35,6 +33,7 @@ import yaml
 
 from benchmarks import web
 from benchmarks.document import machine, table, write_section
+from benchmarks.runs import prepare, start
 from ernie_m.tokenizer.shards import read_shard
 
 logger = logging.getLogger("bench-shards")
@@ -45,7 +44,6 @@ STAGES = (
     *("tokenizer_sample", "tokenizer_pack"),
 )
 LIMIT_MIB = 1536
-LINKED = ("Snakefile", "workflow", "profiles", "src", "envs")
 
 
 @dataclass
@@ -133,20 +131,9 @@ class Run:
 
     def start(self, config: str = "", targets: Sequence[str] = ("tokenizer",)) -> subprocess.Popen:
         """Snakemake, in a process group of its own."""
-        command = ["snakemake", "--cores", str(os.cpu_count()), *targets]
-        with (self.folder / f"{self.name}.log").open("ab") as log:
-            return subprocess.Popen(
-                [*command, "--configfile", f"config/{config or self.name}.yaml"],
-                cwd=self.folder,
-                env=os.environ
-                | {
-                    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-                    "PYTHONPATH": str(self.folder / "src"),
-                },
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        words = ["snakemake", "--cores", str(os.cpu_count()), *targets]
+        words += ["--configfile", f"config/{config or self.name}.yaml"]
+        return start(self.folder, self.folder / f"{self.name}.log", *words)
 
     def finish(self) -> float:
         """Run to the end; returns seconds."""
@@ -237,13 +224,6 @@ def check(run: Run) -> dict[str, dict[str, list[int]]]:
         found[corpus] = {reason: [planted[reason], dropped[reason]] for reason in reasons}
         found[corpus]["kept"] = [run.text.kept[corpus], run.kept(corpus)]
     return found
-
-
-def prepare(folder: Path) -> None:
-    """What the rules need of the repository."""
-    for name in LINKED:
-        (folder / name).symlink_to(Path(name).resolve())
-    shutil.copytree("config", folder / "config")
 
 
 def measure(folder: Path, results: Path, size: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import numpy as np
 import yaml
 
 from benchmarks.document import machine, table, write_section
-from benchmarks.shards import prepare
+from benchmarks.runs import prepare
 from ernie_m.corpora.readers import homeassistant
 from ernie_m.tokenizer.shards import read_shard
 
