@@ -200,6 +200,14 @@ def test_a_row_is_a_pair(tmp_path, kind):
     assert list(table.read_pairs(path, ["de", "en"], kind)) == expected
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_lone_carriage_return_does_not_part_a_pair(tmp_path, end):
+    path = written(tmp_path, end.join(["\ufeffen\tde", "One\rline\tEine\rZeile", "Two\tZwei", ""]))
+    pairs = [("", ("One\rline", "Eine\rZeile")), ("", ("Two", "Zwei"))]
+    assert list(table.read_pairs(path, ["en", "de"], "tsv")) == pairs
+    assert [text for *_, text in read(path, "de", "tsv")] == ["Eine\rZeile", "Zwei"]
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_pairs_of_the_hub_stand_in_one_column(tmp_path, kind):
     rows = [{"translation": {"en": row["en"], "de": row["de"]}} for row in WIDE]

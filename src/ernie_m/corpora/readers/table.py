@@ -44,10 +44,11 @@ _NAMES = {
     "txt": "plain text",
 }
 # What makes every cell of a delimited file the text that stands there: `NA` is a word. In TSV a
-# quotation mark is one too, as parallel corpora are published.
+# quotation mark is one too, as parallel corpora are published, and a lone carriage return ends no
+# line, or the sides of a pair would come apart.
 _DELIMITED: dict[str, dict[str, Any]] = {
     "csv": {"sep": ",", "quoting": csv.QUOTE_MINIMAL},
-    "tsv": {"sep": "\t", "quoting": csv.QUOTE_NONE},
+    "tsv": {"sep": "\t", "quoting": csv.QUOTE_NONE, "lineterminator": "\n", "header": 0},
 }
 
 
@@ -129,7 +130,7 @@ def _text(where: str, row: dict[str, Any], column: str) -> str | None:
             f"{where}: column `{column}` holds {text!r}, which is not text.",
             "Write it as a string.",
         )
-    return text
+    return text and text.removesuffix("\r")  # of a line's end in a file from Windows
 
 
 def _demand(path: Path, has: list[str], wanted: list[str]) -> None:
@@ -249,7 +250,8 @@ def _builder(path: Path, kind: TableKind) -> tuple[str, dict[str, Any]]:
         # With types left open, ids such as 007 would become numbers.
         features = Features({name: Value("string") for name in names})
         # `index_col` keeps rows with a field too many from shifting all others.
-        return "csv", {**layout, "features": features, "na_filter": False, "index_col": False}
+        options = {**layout, "features": features, "na_filter": False, "index_col": False}
+        return "csv", options | ({"names": names} if kind == "tsv" else {})
     if kind == "txt":
         return "text", {"encoding": "utf-8-sig"}
     return ("json", {"parse_agent_traces": False}) if kind == "jsonl" else (kind, {})
