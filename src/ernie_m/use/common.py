@@ -67,19 +67,27 @@ class Model:
         """
         given.encode()  # what a terminal in another encoding gives is refused here
         code, colon, rest = given.partition(":")
-        known = self.model.shape.languages
-        spoken = code in known and bool(colon)
+        spoken = bool(colon) and code in self.model.shape.languages
         if colon and not spoken and CODE.fullmatch(code):
-            near = difflib.get_close_matches(code.lower(), known, n=1)
-            hint = f"Did you mean `{near[0]}:`? " if near else ""
-            raise UserError(
-                f"`{code}:` is no language of the model, which knows {', '.join(known) or 'none'}.",
-                f"{hint}Where it is no language, put a space before it.",
-            )
+            raise self._stranger(code)
         text = Text(code, rest.strip()) if spoken else Text("", given)
         if not text.text.strip():
             raise UserError(f"`{given}` holds no text.", "Write it as `en:The device is offline`.")
         return text
+
+    def _stranger(self, code: str) -> UserError:
+        known = self.model.shape.languages
+        if not known:
+            return UserError(
+                f"The model tells no languages apart, so `{code}:` says nothing to it.",
+                "Leave it out; where it is no language, put a space before it.",
+            )
+        near = difflib.get_close_matches(code.lower(), known, n=1)
+        return UserError(
+            f"`{code}:` is no language of the model, which knows {', '.join(known)}.",
+            (f"Did you mean `{near[0]}:`? " if near else "")
+            + "Where it is no language, put a space before it.",
+        )
 
     def row(self, text: Text) -> int:
         """Row of its language in the language embedding, -1 for none."""
