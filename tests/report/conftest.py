@@ -525,6 +525,34 @@ def whole_run(name="default", variant=True, seeds=(1,), tasks=None):
     return run
 
 
+def run_in_shards(languages, pair):
+    """Text that was processed in shards, two of each corpus: ten rows came to each, one was
+    dropped by each of two stages."""
+    run = Run()
+    shape = SHAPE | {"languages": languages}
+    run.job("pretrain_initialise", "ernie_m", settings=shape, model={"model.safetensors": "m"})
+    for corpus in (*(f"mono-{code}" for code in languages), f"parallel-{pair}"):
+        run.job("corpora_match", corpus, repeated={"rows.arrow": corpus})
+        for shard in ("0", "1"):
+            row = dict.fromkeys(("source", "target") if "parallel" in corpus else ("text",), "<b>")
+            for stage, read, reason in (
+                ("corpora_filter", 10, "too short"),
+                ("corpora_select", 9, "repeated"),
+            ):
+                stats = {"rows_in": read, "dropped": {reason: 1}}
+                stats |= {"examples": {reason: [row | {"id": "x"}]}, "rows": {"train": 8}}
+                made = run.job(stage, f"{corpus}/{shard}", stats={"stats.json": stats})
+                run.give("stats", made["stats"])
+    return run
+
+
+@pytest.fixture
+def shards(tmp_path, monkeypatch):
+    """A run in shards in a working directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    return run_in_shards(["en", "zh", "de"], "en-de")
+
+
 @pytest.fixture
 def make_run(tmp_path, monkeypatch):
     """Makes a run in a working directory of its own."""

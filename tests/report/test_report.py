@@ -152,6 +152,17 @@ def test_the_same_bytes_again(run):
     assert write(run) == first
 
 
+def test_text_in_shards_is_counted_by_corpus(shards):
+    page = write(shards)["report"]
+    check_page(page)
+    words = " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", page, flags=re.S).split())
+    assert "Languages en zh de Training text 48 paragraphs, 16 sentence pairs" in words
+    # Read, kept, share, and what filter and selection dropped.
+    rows = [f"{name} 20 16 20.0 % 2 2" for name in ("mono-en", "mono-zh", "mono-de")]
+    assert " ".join([*rows, "parallel-en-de 20 16 20.0 % 2 2"]) in words
+    assert "parallel-en-de too short &lt;b&gt; / &lt;b&gt;" in words
+
+
 def test_text_from_data_is_escaped(run):
     path = run.path("corpora_clean", "de", "stats.json")
     stats = json.loads(path.read_text())

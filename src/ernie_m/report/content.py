@@ -34,27 +34,29 @@ CATEGORIES = {
 
 def languages(evidence: Evidence) -> list[str]:
     """Languages of the run, in the order of its configuration."""
-    return list(evidence.settings("corpora_split").get("languages", []))
+    facts = evidence.settings("corpora_split") or evidence.settings("pretrain_initialise")
+    return list(facts.get("languages", []))
 
 
 def pairs(evidence: Evidence) -> list[str]:
-    """Sentence pairs of the run, in the order of its configuration."""
-    return list(evidence.settings("corpora_split").get("pairs", []))
+    """Sentence pairs of the run, in the order of its configuration, or of the alphabet."""
+    kind = "parallel-"
+    corpora = {record["instance"] for record in evidence.jobs("corpora_match")}
+    in_shards = sorted(name.removeprefix(kind) for name in corpora if name.startswith(kind))
+    return list(evidence.settings("corpora_split").get("pairs", in_shards))
 
 
 def summary(
     evidence: Evidence, trained: list[training.Trained]
 ) -> list[tuple[str, str, list[str]]]:
     """The run in a few lines: what was trained on what, and the files that say so."""
-    split = evidence.only("corpora_split", "stats") or {"languages": {}, "pairs": {}}
-    mono = sum(own["mono"]["train"]["sentences"] for own in split["languages"].values())
-    parallel = sum(own["train"]["pairs"] for own in split["pairs"].values())
     shape = evidence.settings("pretrain_initialise")
     tokenizer = evidence.only("tokenizer_train", "stats") or {}
-    text, pieces = evidence.paths("corpora_split", "stats"), f"{count(tokenizer.get('size', 0))}"
+    text = evidence.paths("corpora_split", "stats") + evidence.paths("corpora_select", "stats")
+    pieces = f"{count(tokenizer.get('size', 0))}"
     facts = [
         ("Languages", " ".join(languages(evidence)), text),
-        ("Training text", f"{count(mono)} sentences, {count(parallel)} sentence pairs", text),
+        ("Training text", _amount(evidence), text),
         (
             "Vocabulary",
             f"{pieces} pieces" if tokenizer else "",
@@ -70,6 +72,20 @@ def summary(
         words += f"{count(stage.metrics['tokens'])} tokens, {duration(stage.seconds)}"
         facts.append((f"Stage {trained.index(stage) + 1}, {stage.label}", words, stage.paths[:1]))
     return [(name, words, paths) for name, words, paths in facts if words]
+
+
+def _amount(evidence: Evidence) -> str:
+    """How much monolingual and parallel text there is to train on."""
+    split = evidence.only("corpora_split", "stats") or {"languages": {}, "pairs": {}}
+    amounts = {
+        "mono": sum(own["mono"]["train"]["sentences"] for own in split["languages"].values()),
+        "parallel": sum(own["train"]["pairs"] for own in split["pairs"].values()),
+    }
+    shards = evidence.shown("corpora_select", "stats")
+    for shard in shards:
+        amounts[shard.instance.partition("-")[0]] += shard.json()["rows"]["train"]
+    unit = "paragraphs" if shards else "sentences"
+    return f"{count(amounts['mono'])} {unit}, {count(amounts['parallel'])} sentence pairs"
 
 
 def _encoder(shape: dict[str, Any], trained: list[training.Trained]) -> str:
@@ -237,17 +253,41 @@ def _last_average(table: Table, variant: str) -> Any:
 
 
 def cleaning(evidence: Evidence) -> dict[str, Any]:
-    """Rows read, kept and dropped by reason, by language, and an example of each drop."""
-    stats = {
-        artifact.instance: artifact.json() for artifact in evidence.shown("corpora_clean", "stats")
-    }
-    rows = [stats[code] for code in training.in_order(stats, languages(evidence))]
+    """Rows read, kept and dropped by reason, and an example of each drop: by language, or by
+    corpus where that is processed in shards."""
+    found: dict[str, dict[str, Any]] = {}
+    for stage in ("corpora_clean", "corpora_filter", "corpora_select"):
+        for artifact in evidence.shown(stage, "stats"):
+            stats, name = artifact.json(), artifact.instance.partition("/")[0]
+            own = found.setdefault(
+                name,
+                {"name": name, "rows_in": 0, "dropped": Counter(), "examples": {}, "paths": []},
+            )
+            if stage != "corpora_select":  # which reads what the filter has left
+                own["rows_in"] += stats["rows_in"]
+            own["dropped"].update(stats["dropped"])
+            own["examples"] = {
+                reason: _text_of(examples[0]) for reason, examples in stats["examples"].items()
+            } | own["examples"]
+            own["paths"].append(artifact.path)
+    codes = languages(evidence)
+    order = [*codes, *(f"mono-{code}" for code in codes)]
+    rows = [found[name] for name in training.in_order(found, order)]
+    for row in rows:
+        row["rows_out"] = row["rows_in"] - sum(row["dropped"].values())
     shares = [1 - row["rows_out"] / row["rows_in"] if row["rows_in"] else 0.0 for row in rows]
     return {
         "rows": list(zip(rows, shares, strict=True)),
         "reasons": _reasons(row["dropped"] for row in rows),
         "most": max(shares, default=0.0),
     }
+
+
+def _text_of(example: dict[str, str]) -> str:
+    """The text of a dropped row, or both sides of a pair."""
+    return " / ".join(
+        text for name, text in example.items() if name in ("text", "source", "target")
+    )
 
 
 def _reasons(drops: Iterable[dict[str, int]]) -> list[str]:
