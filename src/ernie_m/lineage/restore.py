@@ -41,8 +41,9 @@ def tool(name: str, *arguments: str) -> str:
     if done.returncode:
         lines = printed.splitlines()
         told = lines if len(lines) <= 8 else [*lines[:3], "...", *lines[-5:]]
+        called = " ".join([name, *arguments[:6], *(["..."] if arguments[6:] else [])])
         raise UserError(
-            f"`{name} {words.few(arguments, 6)}` failed:\n" + "\n".join(told),
+            f"`{called}` failed:\n" + "\n".join(told),
             "Do as it says, then run the same command again.",
         )
     return printed
