@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 Array = np.ndarray
 SCHEMA = pa.schema([("position", pa.uint64())])
 # Pairs of documents that are compared at once: shingles of twice as many documents are in memory,
-# some kilobytes each.
-PAIRS = 2_000
+# some kilobytes each; but megabytes where a file does not say where documents end.
+PAIRS = 50
 
 
 class Documents:
