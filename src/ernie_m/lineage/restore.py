@@ -33,7 +33,7 @@ DONE = "Bookkeeping agrees for"
 def tool(name: str, *arguments: str) -> str:
     """Run a tool of the environment; returns what it printed.
 
-    Raises :class:`UserError` with its last words when it fails.
+    Raises :class:`UserError` with its first and last words when it fails.
     """
     command = [sys.executable, "-m", name, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
