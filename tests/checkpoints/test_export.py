@@ -3,17 +3,20 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from ernie_m import cli
-from ernie_m.checkpoints import command
+from ernie_m.checkpoints import card, command
 from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.errors import UserError
 from ernie_m.lineage.digest import file_sha256
 from ernie_m.lineage.record import seal
 from ernie_m.model.checkpoint import save
+from ernie_m.report.evidence import Evidence
 from ernie_m.use import align, embed, fill_mask, translate_tokens
 from ernie_m.use.common import Model, Text
 
@@ -49,6 +52,25 @@ def test_an_export_has_a_record_and_a_card(run, capsys) -> None:
     assert "language: [en, de, ru]" in page and read["sha256"] in page
     assert "the default, is `de`" in page and "No record of the text" in page
     assert not list(folder.glob(".partial*"))
+
+
+def test_the_card_has_each_download_s_digest_and_each_remark_once() -> None:
+    def downloaded(name: str) -> dict[str, Any]:
+        row = {"id": name, "version": "1", "licence": "CC0-1.0", "home": "https://example.org"}
+        row |= {"sha256": None, "note": "Web text."}  # upstream publishes no digest
+        file = {"path": f"results/corpora_download/{name}/original", "sha256": 16 * name + "0"}
+        facts = {"settings": row, "outputs": {"file": [file]}}
+        return {"stage": "corpora_download", "instance": name, "facts": facts}
+
+    lines = card._data(Evidence([downloaded("a"), downloaded("b")], []))
+    assert [line for line in lines if "|" in line][2:] == [
+        f"| {name} | 1 | CC0-1.0 | https://example.org | `{16 * name}` |" for name in "ab"
+    ]
+    assert lines.count("Web text.") == 1
+
+
+def test_norwegian_is_a_language_for_yaml_too() -> None:
+    assert yaml.safe_load(card._flow(["en", "no", "zh"])) == ["en", "no", "zh"]
 
 
 def test_what_cannot_be_exported_is_refused(run, capsys) -> None:

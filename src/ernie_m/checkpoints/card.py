@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
+
 from ernie_m.config.export import ExportSettings
 from ernie_m.model.architecture import Architecture
 from ernie_m.report import scores
@@ -49,7 +51,12 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _sources(evidence: Evidence) -> list[dict[str, Any]]:
-    return [record["facts"]["settings"] for record in evidence.jobs("corpora_download")]
+    """Registry rows, with the digest of what came: upstream may publish none."""
+    return [
+        record["facts"]["settings"] | {"sha256": file["sha256"]}
+        for record in evidence.jobs("corpora_download")
+        for file in record["facts"]["outputs"]["file"]
+    ]
 
 
 def _licence(evidence: Evidence) -> str:
@@ -58,13 +65,18 @@ def _licence(evidence: Evidence) -> str:
     return found.pop().lower() if len(found) == 1 else "other"
 
 
+def _flow(words: Sequence[str]) -> str:
+    """Words as a list in one line of YAML, where Norwegian's code alone would mean `false`."""
+    return yaml.safe_dump(list(words), default_flow_style=True, width=float("inf")).strip()
+
+
 def _front(subject: Subject, evidence: Evidence) -> list[str]:
     """The block that model hubs read."""
     base = subject.settings.format
     tags = ["ernie-m", "cross-lingual", *([subject.task.kind] if subject.task else [])]
     return [
         "---",
-        f"language: [{', '.join(subject.shape.languages)}]",
+        f"language: {_flow(subject.shape.languages)}",
         f"license: {_licence(evidence)}",
         f"library_name: {LIBRARY[base]}",
         f"tags: [{', '.join(tags)}]",
@@ -101,10 +113,9 @@ def _data(evidence: Evidence) -> list[str]:
     if not sources:
         return ["No record of the text was at hand."]
     rows = [
-        [s["id"], s["version"], s["licence"], s["home"], f"`{str(s['sha256'])[:16]}`"]
-        for s in sources
+        [s["id"], s["version"], s["licence"], s["home"], f"`{s['sha256'][:16]}`"] for s in sources
     ]
-    note = (s["note"] for s in sources if s.get("note"))
+    note = dict.fromkeys(s["note"] for s in sources if s.get("note"))
     return [*_table(["source", "version", "licence", "home", "sha256"], rows), "", *note]
 
 
