@@ -133,6 +133,7 @@ def test_a_stage_may_open_as_many_files_as_the_system_allows(folder: Path) -> No
     assert done.returncode == 0, done.stderr
     done = limited(200)
     assert done.returncode == 1 and "Too many open files" in done.stderr
+    assert "ulimit -n" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -76,6 +77,8 @@ def of_system(error: OSError) -> UserError:
         error, FileNotFoundError | FileExistsError | NotADirectoryError | IsADirectoryError
     ):
         return UserError(what, "Correct the path, or what lies there.")
+    if error.errno == errno.EMFILE:
+        return UserError(what, "Allow a process more of them: `ulimit -n 10240`, or the system's.")
     return UserError(
         what,
         "Check that the disk has room and that the path may be read and written, then run the "
