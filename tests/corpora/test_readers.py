@@ -1,5 +1,6 @@
 """Each reader on files in exactly the upstream format, and on damaged and hostile ones."""
 
+import bz2
 import gzip
 import io
 import json
@@ -75,10 +76,24 @@ def test_cc100(tmp_path):
     ]
 
 
-def test_cc100_in_several_xz_streams(tmp_path):
+@pytest.mark.parametrize("compress", [lzma.compress, bz2.compress])
+@pytest.mark.parametrize("between", [0, 8, 3 << 20])
+def test_cc100_in_several_streams(tmp_path, compress, between):
     path = tmp_path / "original"
-    path.write_bytes(lzma.compress(b"Eins.\nZw") + lzma.compress(b"ei.\n"))
+    parts = [compress(b"Eins.\nZw"), compress(b""), compress(b"ei.\n"), b""]
+    path.write_bytes(bytes(between).join(parts))
     assert [texts for _, texts in read(path, "cc100", ["de"])] == [("Eins.",), ("Zwei.",)]
+
+
+@pytest.mark.parametrize("compress", [lzma.compress, bz2.compress])
+@pytest.mark.parametrize("place", [2, 12, 40, -2])
+def test_a_later_stream_that_is_damaged_is_no_end(tmp_path, compress, place):
+    path = tmp_path / "original"
+    later = bytearray(compress("".join(f"line {k * k}\n" for k in range(500)).encode()))
+    later[place] ^= 0xFF
+    path.write_bytes(compress(b"Eins.\n") + later)
+    with pytest.raises(UserError, match="damaged or cut off"):
+        read(path, "cc100", ["de"])
 
 
 @given(

@@ -12,7 +12,8 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,11 +26,41 @@ MAX_EXPANSION = 200
 FREE_BYTES = 64 << 20
 _BUFFER = 1 << 20
 
+
+class Members:
+    """All xz or bzip2 streams of a file, one after another, with zeros between them.
+
+    Python's own file objects take a damaged stream behind a whole one for the end of the file.
+    """
+
+    def __init__(self, source: IO[bytes], decompressor: Callable[[], Any]) -> None:
+        self._source, self._new, self._member = source, decompressor, decompressor()
+
+    def read(self, size: int) -> bytes:
+        """At most ``size`` bytes, none at the end; raises ``EOFError`` when that comes too soon,
+        and what the decompressor raises for damaged bytes."""
+        while True:
+            packed = b""
+            if self._member.eof:
+                packed = self._member.unused_data.lstrip(b"\0")
+                while not packed and (block := self._source.read(_BUFFER)):
+                    packed = block.lstrip(b"\0")
+                if not packed:
+                    return b""
+                self._member = self._new()
+            elif self._member.needs_input:
+                packed = self._source.read(_BUFFER)
+                if not packed:
+                    raise EOFError("the end of a stream is missing")
+            if unpacked := self._member.decompress(packed, size):
+                return unpacked
+
+
 # First bytes -> what opens it. The name tells nothing: a download is called `original`.
 _PACKED: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": gzip.open,
-    b"\xfd7zXZ\x00": lzma.open,
-    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": partial(Members, decompressor=lzma.LZMADecompressor),
+    b"BZh": partial(Members, decompressor=bz2.BZ2Decompressor),
 }
 
 
@@ -76,11 +107,9 @@ def unpacked(path: Path) -> Iterator[io.BufferedReader]:
     """The bytes of a gzip, xz, bzip2 or plain file, told apart by how it begins."""
     with path.open("rb") as handle:
         head = handle.read(6)
-    with ExitStack() as stack:
-        source: Any = stack.enter_context(path.open("rb"))
-        for magic, unpacker in _PACKED.items():
-            if head.startswith(magic):
-                source = stack.enter_context(unpacker(source))
+        handle.seek(0)
+        found = (unpacker for magic, unpacker in _PACKED.items() if head.startswith(magic))
+        source = next(found, lambda plain: plain)(handle)
         yield bounded(source, path.stat().st_size, str(path))
 
 
