@@ -14,6 +14,7 @@ import platform
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -96,8 +97,9 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _files(named: dict[str, list[Path]]) -> dict[str, list[dict[str, Any]]]:
-    return {name: [file_facts(file) for file in files] for name, files in named.items()}
+def _files(named: dict[str, list[Path]], threads: int) -> dict[str, list[dict[str, Any]]]:
+    with ThreadPoolExecutor(threads) as pool:  # hashing lets other threads run
+        return {name: list(pool.map(file_facts, files)) for name, files in named.items()}
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def open_record(job: Job[Any]) -> Opening:
     """Note what a job is about to read and run; raises ``OSError`` for an unreadable input."""
     return Opening(
         started=datetime.now(UTC),
-        inputs=_files(job.input_paths),
+        inputs=_files(job.input_paths, job.threads),
         code={"digest": code_digest(job.module), "files": code_facts(job.module)},
         git=git_state(),
     )
@@ -192,7 +194,7 @@ def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
         "module": job.module,
         "facts": {
             "inputs": opening.inputs,
-            "outputs": _files(job.output_paths),
+            "outputs": _files(job.output_paths, job.threads),
             "settings": job.settings.model_dump(mode="json"),
             "seed": job.seed,
             "code": opening.code,
