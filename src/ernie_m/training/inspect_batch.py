@@ -132,7 +132,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print some documents of a batch; raises :class:`UserError` for a record that is none."""
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.step < 1 or given.documents < 1:
+        parser.error("--step and --documents count from 1")
     path = given.record / "record.json" if given.record.is_dir() else given.record
     job = _job(path)
     _, shape, _ = checkpoint.read(job.input("init"))
@@ -149,12 +152,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     filled = int((tensors["documents"] >= 0).sum())
     print(f"{len(found)} documents in {rows} rows of {length}, {filled / rows / length:.1%} filled")
     print(LEGEND)
-    wanted = (
+    wanted = [
         (row, places)
         for row, places in found
         if given.objective
         in (None, OBJECTIVES[int(tensors["groups"][row, places.start]) // CLASSES])
-    )
-    for _, (row, places) in zip(range(given.documents), wanted, strict=False):
+    ]
+    if given.objective:
+        print(f"{len(wanted)} of them are of {given.objective}")
+    for row, places in wanted[: given.documents]:
         print("\n" + "\n".join(drawing.draw(row, places)))
     return 0
