@@ -543,6 +543,13 @@ def run_in_shards(languages, pair):
                 stats |= {"examples": {reason: [row | {"id": "x"}]}, "rows": {"train": 8}}
                 made = run.job(stage, f"{corpus}/{shard}", stats={"stats.json": stats})
                 run.give("stats", made["stats"])
+            parts = {"train": [{"tokens": 1001}], "valid": [{"tokens": 100}]}
+            made = run.job(
+                "tokenizer_pack",
+                f"{corpus}/{shard}",
+                manifest={"manifest.json": {"parts": parts}},
+            )
+            run.give("manifests", made["manifest"])
     return run
 
 

@@ -161,6 +161,10 @@ def test_text_in_shards_is_counted_by_corpus(shards):
     rows = [f"{name} 20 16 20.0 % 2 2" for name in ("mono-en", "mono-zh", "mono-de")]
     assert " ".join([*rows, "parallel-en-de 20 16 20.0 % 2 2"]) in words
     assert "parallel-en-de too short &lt;b&gt; / &lt;b&gt;" in words
+    # A ready vocabulary tells nothing of languages; eight jobs packed all tokens.
+    unknown = 4 * "\N{EN DASH} "
+    assert " ".join(f"{code} {unknown}2 002" for code in ("en", "zh", "de")) in words
+    assert "tokenizer_pack 8 32 s 8 808" in words
 
 
 def test_text_from_data_is_escaped(run):

@@ -14,7 +14,8 @@ rule report_build:
         metrics=files("pretrain_camlm", "metrics.json")
         + files("pretrain_btmlm", "metrics.json"),
         stats=[file for stage in WITH_STATS for file in files(stage, "stats.json")],
-        manifests=files("tokenizer_encode", "manifest.json"),
+        manifests=files("tokenizer_encode", "manifest.json")
+        + files("tokenizer_pack", "manifest.json"),
         records=[file for stage in JOBS for file in files(stage, "record.json")],
     output:
         report=report(
@@ -45,11 +46,12 @@ rule report_build:
         code=code_digest("ernie_m.report.build"),
         settings=settings("report_build"),
         stats=listed("stats"),
+        manifests=listed("manifests"),
         records=listed("records"),
     shell:
         command(
             "ernie_m.report.build",
-            inputs="scores baselines sweeps curves metrics manifests",
-            lists="stats records",
+            inputs="scores baselines sweeps curves metrics",
+            lists="stats manifests records",
             outputs="report scores losses metrics lineage",
         )

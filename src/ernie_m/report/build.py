@@ -10,7 +10,7 @@ Inputs by name, any of them possibly of many files:
 ``stats``      ``stats.json`` of ``corpora_clean``, ``corpora_split``, ``corpora_filter``,
                ``corpora_select``, ``tokenizer_train``, ``pretrain_backtranslate`` (and of others,
                which are not shown)
-``manifests``  ``manifest.json`` of ``tokenizer_encode``
+``manifests``  ``manifest.json`` of ``tokenizer_encode`` and ``tokenizer_pack``
 ``records``    ``record.json`` of every job of the run
 
 The records say which file is what, so only ``records`` is needed; a section whose files are

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain as joined
 from pathlib import Path
 from statistics import fmean
@@ -20,7 +20,7 @@ from ernie_m.report.deviations import (
     OPEN_CHOICES,
     Choice,
 )
-from ernie_m.report.evidence import SHARED, Evidence, Record
+from ernie_m.report.evidence import SHARED, Artifact, Evidence, Record
 from ernie_m.report.scores import MAIN_ARM, STAGES, Table, readable
 from ernie_m.xtreme.published import LEADERBOARD
 
@@ -322,19 +322,28 @@ def division(evidence: Evidence) -> dict[str, Any]:
     }
 
 
+def encoded(evidence: Evidence) -> Iterator[tuple[Artifact, dict[str, int]]]:
+    """The manifests of encoded text, of a corpus or of its shard, with the tokens of each part."""
+    for stage in ("tokenizer_encode", "tokenizer_pack"):
+        for artifact in evidence.shown(stage, "manifest"):
+            parts = artifact.json()["parts"].items()
+            yield artifact, {part: sum(file["tokens"] for file in files) for part, files in parts}
+
+
 def tokens_of_text(evidence: Evidence) -> dict[str, Any]:
-    """What the tokenizer makes of each language, and the tokens of each encoded corpus."""
+    """What the tokenizer makes of each language, and the tokens it is trained on alone."""
     stats = evidence.only("tokenizer_train", "stats") or {"languages": {}}
-    corpora = {
-        artifact.instance: {
-            part: sum(file["tokens"] for file in files)
-            for part, files in artifact.json()["parts"].items()
-        }
-        for artifact in evidence.shown("tokenizer_encode", "manifest")
+    found: dict[str, dict[str, Any]] = {
+        code: {"vocabulary": own, "tokens": 0, "paths": []}
+        for code, own in stats["languages"].items()
     }
-    own = stats["languages"]
-    order = training.in_order(own, languages(evidence))
-    return {"languages": {code: own[code] for code in order}, "corpora": corpora}
+    for artifact, parts in encoded(evidence):
+        kind, _, code = artifact.instance.partition("/")[0].partition("-")
+        if kind == "mono":
+            own = found.setdefault(code, {"vocabulary": None, "tokens": 0, "paths": []})
+            own["tokens"] += parts["train"]
+            own["paths"].append(artifact.path)
+    return {code: found[code] for code in training.in_order(found, languages(evidence))}
 
 
 def generated(evidence: Evidence) -> dict[str, dict[str, Any]]:
@@ -355,9 +364,8 @@ def costs(evidence: Evidence) -> list[dict[str, Any]]:
     for stage in training.TRAINED:
         for artifact in evidence.shown(stage, "metrics"):
             tokens[stage] = tokens.get(stage, 0) + artifact.json()["tokens"]
-    encoded = tokens_of_text(evidence)["corpora"].values()
-    if encoded:
-        tokens["tokenizer_encode"] = sum(sum(parts.values()) for parts in encoded)
+    for artifact, parts in encoded(evidence):
+        tokens[artifact.stage] = tokens.get(artifact.stage, 0) + sum(parts.values())
     rows = []
     for stage in graph.in_order(evidence.edges, {record["stage"] for record in evidence.records}):
         jobs = evidence.jobs(stage)
