@@ -51,7 +51,7 @@ from datatrove.utils.word_tokenizers import WordTokenizer
 from transformers.convert_slow_tokenizer import XLMRobertaConverter
 
 from benchmarks import web
-from benchmarks.document import machine, table, write_section
+from benchmarks.document import machine, publish, table
 from ernie_m.config.corpora import ExtractSettings, FilterSettings
 from ernie_m.config.tokenizer import EncodeSettings
 from ernie_m.corpora import extract, match
@@ -463,11 +463,7 @@ def main() -> None:
         raise SystemExit(f"{results} has no text: run `snakemake --cores all tokenizer` first.")
     with tempfile.TemporaryDirectory(prefix="bench-corpora-") as name:
         found = measure(Path(name), results, round(given.megabytes * 1e6), given.rounds)
-    text = section(found, model)
-    print(text)
-    if not given.no_section:
-        write_section("corpora", text)
-    print(json.dumps(found, sort_keys=True))
+    publish("corpora", section(found, model), found, document=not given.no_section)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 from pathlib import Path
+from typing import Any
 
 DOCUMENT = Path("docs/benchmarks.md")
 
@@ -28,6 +30,14 @@ def write_section(name: str, text: str) -> None:
     if not mark or not closing:
         raise ValueError(f"{DOCUMENT} has no section {name}")
     DOCUMENT.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
+
+
+def publish(name: str, text: str, found: dict[str, Any], document: bool) -> None:
+    """Print a section, write it where ``document`` is true, and print the numbers as JSON."""
+    print(text)
+    if document:
+        write_section(name, text)
+    print(json.dumps(found, sort_keys=True))
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -34,7 +34,7 @@ from typing import Any
 import sentencepiece
 import yaml
 
-from benchmarks.document import machine, table, write_section
+from benchmarks.document import machine, publish, table
 from benchmarks.runs import prepare, start
 from ernie_m.config.base import deep_merge
 from ernie_m.config.corpora import DatasetRow, load_registry
@@ -287,11 +287,7 @@ def main() -> None:
         given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-layout-", dir=given.folder) as name:
         found = measure(Path(name), given.languages)
-    text = section(found)
-    print(text)
-    if not given.no_section:
-        write_section("layout", text)
-    print(json.dumps(found, sort_keys=True))
+    publish("layout", section(found), found, document=not given.no_section)
 
 
 if __name__ == "__main__":

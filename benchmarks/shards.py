@@ -32,7 +32,7 @@ import numpy as np
 import yaml
 
 from benchmarks import web
-from benchmarks.document import machine, table, write_section
+from benchmarks.document import machine, publish, table
 from benchmarks.runs import prepare, start
 from ernie_m.tokenizer.shards import read_shard
 
@@ -354,11 +354,7 @@ def main() -> None:
         given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-shards-", dir=given.folder) as name:
         found = measure(Path(name), results, round(given.megabytes * 1e6))
-    text = section(found)
-    print(text)
-    if not given.no_section:
-        write_section("shards", text)
-    print(json.dumps(found, sort_keys=True))
+    publish("shards", section(found), found, document=not given.no_section)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmarks.document import machine, table, write_section
+from benchmarks.document import machine, publish, table
 from benchmarks.runs import prepare
 from ernie_m.corpora.readers import homeassistant
 from ernie_m.tokenizer.shards import read_shard
@@ -243,11 +243,7 @@ def main() -> None:
         (folder / "config/vocabulary.yaml").write_text(yaml.safe_dump(settings))
         run(folder, given.cores)
         found = outcome(folder / "results/vocabulary", rows)
-    text = section(found)
-    print(text)
-    if not given.no_section:
-        write_section("vocabulary", text)
-    print(json.dumps(found, sort_keys=True))
+    publish("vocabulary", section(found), found, document=not given.no_section)
 
 
 if __name__ == "__main__":
