@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ from ernie_m.model.flops import training_flops
 from ernie_m.model.packing import pack
 from ernie_m.model.packing import sentences as documents_of
 from ernie_m.model.start import initialise
-from ernie_m.objectives.layout import BOS_ID, EOS_ID, FIRST_PIECE, PAD_ID, PAIR_SPECIALS
+from ernie_m.objectives.layout import BOS_ID, EOS_ID, FIRST_PIECE, PAD_ID
+from ernie_m.objectives.lengths import SINGLE_SPECIALS, longest
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.pretrain.backtranslate import generate
 from ernie_m.ragged import Ragged
@@ -66,7 +68,7 @@ from ernie_m.training.processes import Processes
 
 logger = logging.getLogger("bench-engine")
 LANGUAGES = ("en", "de")
-LONGEST, BATCH, MASKED = 126, 64, 0.15
+ROW, BATCH, MASKED = 128, 64, 0.15
 SIZES = {
     "small": dict(layers=4, width=256, heads=4, ffn=1024),
     "base": dict(layers=12, width=768, heads=12, ffn=3072),
@@ -85,7 +87,8 @@ class Text:
         (mono,) = read_table(files[0], ["text"])
         pairs = read_table(files[-1], ["source", "target"])
         encoded = [
-            [ids[:LONGEST] for ids in tokenizer.encode(list(texts))] for texts in (mono, *pairs)
+            [ids[: longest("mmlm", ROW)] for ids in tokenizer.encode(list(texts))]
+            for texts in (mono, *pairs)
         ]
         self.mono, self.source, self.target = encoded
 
@@ -95,13 +98,13 @@ class Text:
         def ragged(found: list[list[int]]) -> Ragged:
             return Ragged.of(found, self.vocabulary)
 
-        half = (LONGEST - 4) // 2
+        half = longest("camlm", ROW, MASKED)
         sides = [ragged([ids[:half] for ids in side]) for side in (self.source, self.target)]
         mono = Texts(
             ragged(self.mono), None, np.array([[0, 0]]), np.array([len(self.mono)]), ("en",)
         )
         pairs = Texts(*sides, np.array([[0, 1]]), np.array([len(self.source)]), ("en-de",))
-        return {"mmlm": mono, "tlm": pairs, "camlm": pairs}
+        return {"mmlm": mono, "tlm": pairs, "camlm": replace(pairs, slot_ratio=MASKED)}
 
 
 def train_vocabulary(files: list[Path], pieces: int, folder: Path) -> Path:
@@ -157,16 +160,13 @@ def their_model(size: str, vocabulary: int) -> XLMRobertaForMaskedLM:
     return XLMRobertaForMaskedLM(config)
 
 
-def sampler(text: Text | Noise, objective: str, tokens: int, row: int = 128) -> Sampler:
+def sampler(text: Text | Noise, objective: str, tokens: int, row: int = ROW) -> Sampler:
     """Batches of one objective."""
     masking = Masking(
         mask_id=text.vocabulary - 1,
         ratio=dict.fromkeys(OBJECTIVES, MASKED),
         random_share=0.1,
         keep_share=0.1,
-        camlm_words=False,
-        camlm_sides="both",
-        camlm_visible_rows="own",
         pair_positions="reset",
     )
     found = {objective: text.texts()[objective]}
@@ -185,7 +185,7 @@ class Ours:
     def __init__(
         self, text: Text | Noise, size: str, objective: str, tokens: int, **hardware: Any
     ) -> None:
-        self.sampler = sampler(text, objective, tokens, hardware.pop("row", 128))
+        self.sampler = sampler(text, objective, tokens, hardware.pop("row", ROW))
         self.device = best_device()
         settings = HardwareSettings(num_threads=torch.get_num_threads(), **hardware)
         model = our_model(size, text.vocabulary)
@@ -383,7 +383,7 @@ def _start_generating(vocabulary: int) -> None:
 def _generate(source: Ragged) -> int:
     zero = np.zeros(len(source), dtype=np.int64)
     found = generate(generator, source, zero, zero + 1, MASKED)
-    return len(source.tokens) + len(found.tokens) + PAIR_SPECIALS * len(source)
+    return len(source.tokens) + len(found.tokens) + SINGLE_SPECIALS * len(source)
 
 
 def scaling(text: Text, small: Text, steps: int) -> list[list[str]]:

@@ -116,7 +116,7 @@ class Run:
                 "clean": {"min_chars": 10, "min_script_share": 0.5},
                 "shards": {"shard_bytes": -(-largest // shards)},
             },
-            "tokenizer": {"encode": {"max_tokens": 510}},
+            "pretrain": {stage: {"row_length": 512} for stage in ("camlm", "btmlm")},
             "xtreme": {"tasks": []},
         }
         (folder / f"{text.name}.yaml").write_text(yaml.safe_dump(text.rows))

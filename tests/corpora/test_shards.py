@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ernie_m.config.corpora import FilterSettings, HeldOutRules, MatchRules, SelectRules
-from ernie_m.config.tokenizer import EncodeSettings, TrainSettings
+from ernie_m.config.tokenizer import EncodeJob, TrainSettings
 from ernie_m.corpora import filter as filter_stage
 from ernie_m.corpora import fingerprints, held_out, match, select, streams
 from ernie_m.corpora.streams import MONO, PAIR, shard_blocks, write_blocks
@@ -403,7 +403,7 @@ def test_a_shard_is_packed(tmp_path, spm_model):
         "manifest": [tmp_path / "manifest.json"],
     }
     inputs = {"tokenizer": [spm_model], "train": chosen["train"], "valid": chosen["valid"]}
-    run_stage(pack.run, EncodeSettings(max_tokens=300), inputs, outputs, "mono-de/0")
+    run_stage(pack.run, EncodeJob(max_tokens=300), inputs, outputs, "mono-de/0")
     manifest = json.loads(outputs["manifest"][0].read_text())
     for part in ("train", "valid"):
         shard = read_shard(outputs[part][0])

@@ -2,11 +2,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ernie_m.model.attention import Stream, Table
+from ernie_m.model.attention import Stream
 from ernie_m.model.packing import NOT_SCORED
 from ernie_m.objectives import objectives
 from ernie_m.objectives.layout import BOS_ID, EOS_ID, pair, single
-from ernie_m.objectives.masking import corrupt, select
+from ernie_m.objectives.lengths import longest, slots
+from ernie_m.objectives.masking import corrupt, replaced, select
 from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Ragged
 
@@ -25,9 +26,6 @@ def masking(**changes) -> Masking:
         "ratio": dict.fromkeys(objectives.OBJECTIVES, 0.3),
         "random_share": 0.1,
         "keep_share": 0.1,
-        "camlm_words": False,
-        "camlm_sides": "both",
-        "camlm_visible_rows": "own",
         "pair_positions": "continuous",
     }
     return Masking(**{**values, **changes})
@@ -54,25 +52,55 @@ def test_single_layout_is_written_out_right() -> None:
 
 @given(LENGTHS, st.floats(0.05, 0.95), st.integers(0, 10**6))
 @settings(max_examples=80, deadline=None)
-def test_selection_counts(lengths: list[int], ratio: float, seed: int) -> None:
+def test_counts_of_replaced_tokens(lengths: list[int], ratio: float, seed: int) -> None:
     sentence = np.repeat(np.arange(len(lengths)), lengths)
+    rng = np.random.default_rng(seed)
     candidate = np.ones(len(sentence), dtype=bool)
-    chosen = select(sentence, candidate, ratio, np.random.default_rng(seed))
+    chosen = select(sentence, candidate, lambda sizes: replaced(sizes, ratio, rng), rng)
     for number, length in enumerate(lengths):
         count = int(chosen[sentence == number].sum())
         if length == 1:
             assert count in (0, 1)
         else:
-            assert 1 <= count <= length - 1
             low, high = np.floor(ratio * length), np.floor(ratio * length) + 1
             assert min(max(1, low), length - 1) <= count <= max(1, min(high, length - 1))
+
+
+@given(LENGTHS, LENGTHS, st.floats(0.01, 1), st.integers(0, 10**6))
+@settings(max_examples=80, deadline=None)
+def test_camlm_keeps_both_sentences_whole_and_adds_slots(
+    first: list[int], second: list[int], ratio: float, seed: int
+) -> None:
+    count = min(len(first), len(second))
+    source, target = ragged(first[:count]), ragged(second[:count], first=50)
+    languages = (np.zeros(count, int), np.ones(count, int))
+    own = masking(ratio=dict.fromkeys(objectives.OBJECTIVES, ratio))
+    docs = objectives.camlm(
+        source, target, languages, np.arange(count), own, np.random.default_rng(seed)
+    )
+    layout = pair(source, target, *languages, "continuous")
+    slot = docs.labels != NOT_SCORED
+    assert docs.ids[~slot].tolist() == layout.ids.tolist()
+    assert docs.positions[~slot].tolist() == layout.positions.tolist()
+    assert (docs.ids[slot] == MASK).all()
+    owner = np.repeat(np.arange(count), docs.lengths)
+    tokens = list(zip(layout.document, layout.languages, layout.positions, strict=True))
+    restored = dict(zip(tokens, layout.ids, strict=True))
+    places = list(zip(owner[slot], docs.languages[slot], docs.positions[slot], strict=True))
+    assert len(set(places)) == len(places)
+    assert [restored[place] for place in places] == docs.labels[slot].tolist()
+    for number in range(count):
+        for language, lengths in ((0, first), (1, second)):
+            found = int((slot & (owner == number) & (docs.languages == language)).sum())
+            assert found == max(1, round(ratio * lengths[number]))
 
 
 def test_mask_proportions_over_many_tokens() -> None:
     rng = np.random.default_rng(0)
     ids = rng.integers(4, MASK, 100_000)
     sentence = np.repeat(np.arange(5000), 20)
-    chosen = select(sentence, np.ones(len(ids), dtype=bool), 0.15, rng)
+    candidate = np.ones(len(ids), dtype=bool)
+    chosen = select(sentence, candidate, lambda sizes: replaced(sizes, 0.15, rng), rng)
     seen = corrupt(ids, chosen, MASK, 0.1, 0.1, rng)
     assert abs(chosen.mean() - 0.15) < 0.002
     assert (seen[~chosen] == ids[~chosen]).all()
@@ -99,36 +127,53 @@ def test_no_label_outside_selected_positions(lengths: list[int], seed: int) -> N
         scored = docs.labels != NOT_SCORED
         special = np.isin(docs.ids, [BOS_ID, EOS_ID])
         assert not (scored & special).any()
-        assert (scored == (docs.streams >= Stream.MASKED_SOURCE)).all()
+        assert (scored == (docs.streams >= Stream.SOURCE_SLOT)).all()
         if name == "camlm":
             assert (docs.ids[scored] == MASK).all()
         if name == "btmlm":
             assert not (scored & (docs.languages == 1)).any()
 
 
-def test_camlm_with_words_takes_the_diagonal_table() -> None:
-    source, target = ragged([9] * 50), ragged([9] * 50, first=50)
-    both = (np.zeros(50, int), np.ones(50, int))
-    rng = np.random.default_rng(1)
-    docs = objectives.camlm(source, target, both, both[0], masking(camlm_words=True), rng)
-    scored = docs.labels != NOT_SCORED
-    assert (docs.ids[scored] == docs.labels[scored]).any()
-    assert set(docs.table) == {Table.CROSS_OWN_WORDS}
-
-
 def test_placeholders_stand_behind_the_whole_sentence() -> None:
     both = (np.zeros(1, int), np.ones(1, int))
     docs = objectives.placeholders(ragged([3]), np.array([2]), both, MASK, "continuous")
-    assert docs.ids.tolist() == [0, 4, 5, 6, 2, 2, MASK, MASK, 2]
-    assert docs.streams.tolist() == [0, 0, 0, 0, 0, 1, 3, 3, 1]
-    assert docs.languages.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1]
+    assert docs.ids.tolist() == [0, 4, 5, 6, 2, MASK, MASK]
+    assert docs.streams.tolist() == [0, 0, 0, 0, 0, 3, 3]
+    assert docs.positions.tolist() == [0, 1, 2, 3, 4, 6, 7]
+    assert docs.languages.tolist() == [0, 0, 0, 0, 0, 1, 1]
+    reset = objectives.placeholders(ragged([3]), np.array([2]), both, MASK, "reset")
+    assert reset.positions.tolist() == [0, 1, 2, 3, 4, 1, 2]
 
 
-def test_camlm_may_mask_one_side_only() -> None:
-    both = (np.zeros(2, int), np.ones(2, int))
-    rng = np.random.default_rng(1)
-    docs = objectives.camlm(
-        ragged([5, 1]), ragged([4, 6], first=50), both, both[0], masking(camlm_sides="one"), rng
-    )
-    scored = docs.labels != NOT_SCORED
-    assert scored.any() and (docs.languages[scored] == 1).all()
+@given(st.integers(16, 600), st.floats(0.01, 2))
+@settings(max_examples=200, deadline=None)
+def test_the_longest_text_fits_and_the_next_does_not(row_length: int, ratio: float) -> None:
+    def example(objective: str, length: int) -> int:
+        """Tokens of an example, counted in its layout."""
+        text, other = ragged([length]), ragged([length])
+        zero = np.zeros(1, int)
+        own = masking(ratio=dict.fromkeys(objectives.OBJECTIVES, ratio))
+        rng = np.random.default_rng(0)
+        if objective == "mmlm":
+            return len(single(text, zero).ids)
+        if objective == "camlm":
+            docs = objectives.camlm(text, other, (zero, zero), zero, own, rng)
+            return int(docs.lengths[0])
+        made = ragged([int(slots(np.array([length]), ratio)[0])]) if objective == "btmlm" else other
+        return len(pair(text, made, zero, zero, "reset").ids)
+
+    for objective in objectives.OBJECTIVES:
+        if objective == "camlm" and ratio > 1:
+            continue
+        most = longest(objective, row_length, ratio)
+        if most:
+            assert example(objective, most) <= row_length
+        assert example(objective, most + 1) > row_length
+
+
+def test_texts_longer_than_half_a_row() -> None:
+    """What a row of 512 has room for, worked out by hand."""
+    assert longest("mmlm", 512) == 510
+    assert longest("tlm", 512) == 254
+    assert longest("camlm", 512, 0.4) == 181  # 2 (181 + 72) + 4 = 510; one more is 2 (182 + 73) + 4
+    assert longest("btmlm", 512, 0.15) == 442  # 442 + 66 + 4

@@ -15,7 +15,7 @@ from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.model.checkpoint import load
 from ernie_m.model.packing import pack
-from ernie_m.objectives.layout import PAIR_SPECIALS
+from ernie_m.objectives.lengths import SINGLE_SPECIALS, longest
 from ernie_m.objectives.objectives import placeholders
 from ernie_m.pretrain import backtranslate
 from ernie_m.ragged import Ragged
@@ -34,7 +34,7 @@ def generate(
     for chunk in range(chunks):
         made = job(
             "ernie_m.pretrain.backtranslate",
-            BacktranslateJob(chunks=chunks, placeholder_ratio=0.5, pairs=PAIRS),
+            BacktranslateJob(chunks=chunks, placeholder_ratio=0.5, pairs=PAIRS, row_length=34),
             {"model": model, "shards": shards},
             ["pseudo", "stats"],
             folder=f"{folder}-{chunk}",
@@ -81,7 +81,7 @@ def test_generation_equals_the_obvious_way(model_file: Path) -> None:
 @given(length=st.integers(1, 440), ratio=st.floats(0.01, 2))
 def test_a_row_has_room_for_the_placeholders_of_its_sentence(length: int, ratio: float) -> None:
     count = max(1, round(ratio * length))
-    total = length + count + PAIR_SPECIALS
+    total = length + count + SINGLE_SPECIALS
     assume(total <= backtranslate.ROW_LENGTHS[-1])
     row = min(row for row in backtranslate.ROW_LENGTHS if row >= total)
     assert count <= backtranslate.most_placeholders(row, ratio) < row
@@ -110,10 +110,10 @@ def test_a_target_is_drawn_by_the_key_alone() -> None:
 def test_pseudo_tokens_find_their_sentences(model_file: Path, tmp_path: Path, job: Any) -> None:
     mono = write_corpus(tmp_path / "corpus", 2)["mono"]
     shards = corpora.read_shards(mono, 1, TOKENIZER)
-    text = corpora.monolingual(shards, LANGUAGES, 20)
+    text = corpora.monolingual(shards, LANGUAGES, longest("btmlm", 34, 0.5))
     made = generate(job, mono, model_file, 2, "g")
     files = sorted(tmp_path.glob("g-*/.partial-pseudo"))
-    paired = corpora.pseudo_texts(text, files, LANGUAGES, 20)
+    paired = corpora.pseudo_texts(shards, files, LANGUAGES, 34)
     assert paired.sizes.tolist() == text.sizes.tolist()
     for i, key in enumerate(np.concatenate(text.keys).tolist()):
         assert (int(paired.spoken[i]), paired.target[i].tolist()) == made[key]
@@ -124,7 +124,7 @@ def test_a_damaged_file_of_pseudo_tokens_is_refused(tmp_path: Path) -> None:
 
     path = tmp_path / "pseudo.safetensors"
     tokens = Ragged(np.arange(6), np.array([0, 2, 6]))
-    write_pseudo(path, Pseudo(np.array([1, 2], dtype=np.uint64), np.array([0, 1]), tokens))
+    write_pseudo(path, Pseudo(np.array([1, 2], dtype=np.uint64), np.array([0, 1]), tokens, 0.15))
     assert read_pseudo(path).tokens[1].tolist() == [2, 3, 4, 5]
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(UserError, match="pseudo tokens"):

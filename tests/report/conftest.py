@@ -313,8 +313,6 @@ def _train(run, stage, arm, objectives, inputs, starts, ends, shares, steps):
         "alpha": 0.5,
         "masking": {
             "ratio": {"mmlm": 0.15, "camlm": 0.3, "btmlm": 0.15},
-            "camlm_visible_rows": "own",
-            "camlm_words": False,
         },
         "optimiser": {
             "learning_rate": 1.5e-3,

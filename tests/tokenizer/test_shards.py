@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from ernie_m.config.tokenizer import EncodeSettings
+from ernie_m.config.tokenizer import EncodeJob
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
 from ernie_m.ragged import Ragged
@@ -28,7 +28,7 @@ def shard_of(*sides, languages=("en", "de"), vocabulary=65_535):
 
 
 def encode_corpus(corpora, model, folder, corpus, threads=1, **given):
-    chosen = EncodeSettings(**given)
+    chosen = EncodeJob(**{"max_tokens": 126, **given})
     files = [folder / f"train-{k:05d}.safetensors" for k in range(chosen.shards)]
     run_stage(
         encode.run,

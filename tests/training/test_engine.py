@@ -17,6 +17,7 @@ from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import Packed, pack
+from ernie_m.objectives.lengths import longest
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.training import corpora, losses
 from ernie_m.training.batches import Sampler
@@ -38,15 +39,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
 def sampler(corpus: dict[str, list[Path]]) -> Sampler:
     shards = [corpora.read_shards(corpus["train"], sides, TOKENIZER) for sides in (1, 2)]
     mono = corpora.mono_texts(corpora.monolingual(shards[0], LANGUAGES, 14), LANGUAGES)
-    pairs = corpora.parallel_texts(shards[1], LANGUAGES, 14)
+    pairs = corpora.parallel_texts(shards[1], LANGUAGES, longest("camlm", 32, 0.3), 0.3)
     masking = Masking(
         VOCABULARY - 1,
         dict.fromkeys(OBJECTIVES, 0.3),
         random_share=0.1,
         keep_share=0.1,
-        camlm_words=False,
-        camlm_sides="both",
-        camlm_visible_rows="own",
         pair_positions="reset",
     )
     shares = {"mmlm": 1.0, "tlm": 1.0, "camlm": 1.0}

@@ -18,10 +18,10 @@ def ragged(count: int, seed: int) -> Ragged:
 def sampler(seed: int = 1, alpha: float = 0.5) -> Sampler:
     sizes = np.array([300, 30])
     languages = np.array([[0, 1], [0, 2]])
-    pairs = Texts(ragged(330, 1), ragged(330, 2), languages, sizes, ("en-de", "en-bg"))
+    pairs = Texts(ragged(330, 1), ragged(330, 2), languages, sizes, ("en-de", "en-bg"), None, 0.15)
     mono = Texts(ragged(330, 3), None, languages[:, [1, 1]], sizes, ("de", "bg"))
     ratio = dict.fromkeys(objectives.OBJECTIVES, 0.15)
-    masking = Masking(MASK, ratio, 0.1, 0.1, False, "both", "own", "continuous")
+    masking = Masking(MASK, ratio, 0.1, 0.1, "continuous")
     shares = {"mmlm": 1.0, "camlm": 3.0, "tlm": 0.0}
     return Sampler({"mmlm": mono, "camlm": pairs}, shares, 600, 64, alpha, masking, seed)
 

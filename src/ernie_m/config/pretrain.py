@@ -41,10 +41,12 @@ class MaskRatios(Section):
     )
     tlm: float = Field(0.3, gt=0, lt=1, description="0.15 in XLM and InfoXLM, on both sides.")
     camlm: float = Field(
-        0.6,
+        0.4,
         gt=0,
-        lt=1,
-        description="Of the masked side or sides; more gives more to learn from a pair.",
+        le=1,
+        description="Slots by tokens, on both sides, at least one: added beside the sentences, "
+        "which stay whole, so 1 is possible. More gives more to learn from a pair, and longer "
+        "rows.",
     )
     btmlm: float = Field(0.3, gt=0, lt=1, description="Of the real sentence only.")
 
@@ -56,25 +58,18 @@ class MaskingSettings(Section):
         MaskRatios(), description="Share of a sentence's tokens that is predicted, by objective."
     )
     random_share: float = Field(
-        0.1, ge=0, le=1, description="Share of selected tokens replaced by a random piece (BERT)."
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of hidden tokens that become a random piece, as in BERT; CAMLM hides "
+        "none.",
     )
     keep_share: float = Field(
-        0.1, ge=0, le=1, description="Share of selected tokens left as they are (BERT)."
-    )
-    camlm_words: bool = Field(
-        False,
-        description="Use random and kept words in CAMLM too; false hides every selected token "
-        "behind <mask> (the paper's choice is unknown).",
-    )
-    camlm_sides: Literal["both", "one"] = Field(
-        "one",
-        description="Mask both sentences of a pair, as the paper's figure shows, or only one (by "
-        "coin), so that each prediction sees the whole translation, as in generation.",
-    )
-    camlm_visible_rows: Literal["own", "all"] = Field(
-        "own",
-        description="What visible tokens read in CAMLM: their own sentence (no leak), or both "
-        "sentences, an ablation that leaks.",
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of hidden tokens that are left as they are, as in BERT; CAMLM hides "
+        "none.",
     )
 
 
@@ -187,8 +182,9 @@ class BacktranslateSettings(Section):
 
 
 class BacktranslateJob(BacktranslateSettings):
-    """What the generating stage is given."""
+    """What the generating stage is given: ``row_length`` is that of the stage which reads it."""
 
+    row_length: int = Field(128, ge=16, description="Tokens of a row of stage 2.")
     pairs: tuple[str, ...] = Field(description="Pairs of the parallel text, `a-b`.")
 
 

@@ -20,6 +20,7 @@ from ernie_m.config.report import ReportSettings
 from ernie_m.config.tokenizer import TokenizerSettings
 from ernie_m.config.tracking import TrackingSettings
 from ernie_m.config.xtreme import XtremeSettings
+from ernie_m.objectives.lengths import longest
 from ernie_m.xtreme.catalogue import TASKS
 
 MAIN_ARM = "ernie_m"
@@ -140,6 +141,13 @@ class Config(Section):
     def arm(self, name: str) -> Arm:
         """The sections that arm ``name`` is trained with; ``KeyError`` for an unknown name."""
         return self._arms[name]
+
+    def max_tokens(self, corpus: str) -> int:
+        """Most tokens of a stored text of ``mono-de`` or ``parallel-en-de``: what the longest rows
+        of any arm have room for."""
+        trainings = [self.arm(arm).pretrain for arm in self.arms]
+        rows = [own.row_length for arm in trainings for own in (arm.camlm, arm.btmlm)]
+        return longest("mmlm" if corpus.startswith("mono-") else "tlm", max(rows))
 
     @cached_property
     def _arms(self) -> dict[str, Arm]:

@@ -75,11 +75,15 @@ class EncodeSettings(Section):
         description="Files of each training corpus. They are contiguous ranges, so the order of "
         "sentences does not depend on their number.",
     )
+
+
+class EncodeJob(EncodeSettings):
+    """What the encoding of a corpus is given."""
+
     max_tokens: int = Field(
-        126,
-        ge=8,
-        le=510,
-        description="Most tokens of a sentence, special ones not counted; longer ones are cut.",
+        ge=1,
+        description="Most tokens of a stored text, special ones not counted; longer documents are "
+        "divided, longer sentences cut.",
     )
 
 

@@ -16,7 +16,7 @@ from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
 from ernie_m.config.pretrain import BacktranslateJob, StageJob
 from ernie_m.config.root import Config
-from ernie_m.config.tokenizer import QuotaSettings, SampleSettings
+from ernie_m.config.tokenizer import EncodeJob, QuotaSettings, SampleSettings
 from ernie_m.config.xtreme import AlignJob, PredictSettings, TaskName
 
 
@@ -32,6 +32,20 @@ def _rules(config: Config, part: type[Section]) -> Section:
 def _training(config: Config, variant: str, stage: str) -> StageJob:
     own = getattr(config.arm(variant).pretrain, stage)
     return StageJob(**own.model_dump(), hardware=config.hardware)
+
+
+def _encode(config: Config, corpus: str, *_: str) -> EncodeJob:
+    own = config.tokenizer.encode.model_dump()
+    return EncodeJob(**own, max_tokens=config.max_tokens(corpus))
+
+
+def _backtranslate(config: Config, variant: str, *_: str) -> BacktranslateJob:
+    own = config.arm(variant).pretrain
+    return BacktranslateJob(
+        **own.backtranslate.model_dump(),
+        row_length=own.btmlm.row_length,
+        pairs=config.corpora.pairs,
+    )
 
 
 def _predict(config: Config, task: TaskName, variant: str, *_: str) -> PredictSettings:
@@ -59,15 +73,13 @@ SLICES: dict[str, Callable[..., Section]] = {
     "tokenizer_quotas": lambda config: _part(config.tokenizer.train, QuotaSettings),
     "tokenizer_sample": lambda config, corpus, shard: SampleSettings(),
     "tokenizer_train": lambda config: config.tokenizer.train,
-    "tokenizer_encode": lambda config, corpus: config.tokenizer.encode,
-    "tokenizer_pack": lambda config, corpus, shard: config.tokenizer.encode,
+    "tokenizer_encode": _encode,
+    "tokenizer_pack": _encode,
     "pretrain_initialise": lambda config, variant: InitialiseSettings(
         **config.arm(variant).model.model_dump(), languages=config.corpora.languages
     ),
     "pretrain_camlm": lambda config, variant: _training(config, variant, "camlm"),
-    "pretrain_backtranslate": lambda config, variant, chunk: BacktranslateJob(
-        **config.arm(variant).pretrain.backtranslate.model_dump(), pairs=config.corpora.pairs
-    ),
+    "pretrain_backtranslate": _backtranslate,
     "pretrain_btmlm": lambda config, variant: _training(config, variant, "btmlm"),
     "xtreme_download": lambda config, source: config.xtreme.sources()[source],
     "xtreme_prepare": lambda config, task: config.xtreme.prepare_for(task),

@@ -4,9 +4,9 @@ Each token belongs to a *document* (one training example; several are packed int
 one of four *streams*. A token reads another when both are of the same document and the table of
 the document's objective allows the reader's stream to read the other's. That is the whole rule.
 
-Sources: the framework figure of the paper for the masked rows, and the leak-free reading of the
-rows that it does not draw (a visible token that read the other sentence would hand a masked
-token its own context from the second layer on).
+Sources: Figure 1 of the paper for the rows of slots, and the leak-free reading of the rows that it
+does not draw (a token that read the other sentence would hand a slot of its own sentence's tokens,
+from the second layer on).
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 
 class Stream(IntEnum):
-    """What a token is to its document."""
+    """What a token is to its document: a token of the source or target, or a slot that restores
+    one, in its place (MMLM, TLM, BTMLM) or beside it (CAMLM, generation)."""
 
     SOURCE = 0
     TARGET = 1
-    MASKED_SOURCE = 2
-    MASKED_TARGET = 3
+    SOURCE_SLOT = 2
+    TARGET_SLOT = 3
 
 
 class Table(IntEnum):
@@ -32,13 +33,9 @@ class Table(IntEnum):
 
     ONE_SENTENCE = 0  # MMLM
     EVERYTHING = 1  # TLM, and the learning step of BTMLM
-    CROSS = 2  # CAMLM, every selected token replaced by <mask>
-    CROSS_OWN_WORDS = 3  # CAMLM when some selected tokens keep a word
-    CROSS_LEAKING = 4  # CAMLM whose visible tokens read both sentences (ablation)
-    GENERATE = 5  # the generating step of BTMLM
+    CROSS = 2  # CAMLM, and the generating step of BTMLM
 
 
-_SELF = 2  # a cell that allows a token to read itself only
 #          reads:  S  T  s  t
 TABLES = torch.tensor(
     [
@@ -46,11 +43,8 @@ TABLES = torch.tensor(
         [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]],
         [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]],
         [[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1]],
-        [[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, _SELF, 0], [1, 0, 0, _SELF]],
-        [[1, 1, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1]],
-        [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 1]],
     ],
-    dtype=torch.int8,
+    dtype=torch.bool,
 )
 
 
@@ -65,9 +59,7 @@ def allowed(documents: Tensor, streams: Tensor, tables: Tensor) -> Tensor:
     reads = TABLES.to(streams.device)[tables, streams]
     cells = reads.gather(2, streams.unsqueeze(1).expand(-1, streams.shape[1], -1))
     same = documents.unsqueeze(2) == documents.unsqueeze(1)
-    itself = torch.eye(streams.shape[1], dtype=torch.bool, device=streams.device)
-    padding = (documents < 0).unsqueeze(2)
-    return same & ((cells == 1) | ((cells == _SELF) & itself) | padding)
+    return same & (cells | (documents < 0).unsqueeze(2))
 
 
 def block_mask(documents: Tensor, streams: Tensor, tables: Tensor) -> BlockMask:
@@ -77,8 +69,7 @@ def block_mask(documents: Tensor, streams: Tensor, tables: Tensor) -> BlockMask:
     def rule(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         cell = reads[tables[row, query], streams[row, query], streams[row, key]]
         same = documents[row, query] == documents[row, key]
-        padding = documents[row, query] < 0
-        return same & ((cell == 1) | ((cell == _SELF) & (query == key)) | padding)
+        return same & (cell | (documents[row, query] < 0))
 
     rows, length = documents.shape
     return create_block_mask(rule, rows, None, length, length, device=str(documents.device))

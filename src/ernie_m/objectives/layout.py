@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ernie_m.objectives.lengths import SINGLE_SPECIALS
 from ernie_m.ragged import Ragged
 
 BOS_ID, PAD_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 FIRST_PIECE = 4
-SINGLE_SPECIALS, PAIR_SPECIALS = 2, 4
 
 Array = np.ndarray
 

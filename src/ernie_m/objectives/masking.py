@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ernie_m.objectives.layout import FIRST_PIECE
@@ -9,19 +11,29 @@ from ernie_m.objectives.layout import FIRST_PIECE
 Array = np.ndarray
 
 
-def select(sentence: Array, candidate: Array, ratio: float, rng: np.random.Generator) -> Array:
-    """Choose ``floor(ratio * n + u)`` of each sentence's ``n`` candidates, u uniform in [0, 1).
+def replaced(sizes: Array, ratio: float, rng: np.random.Generator) -> Array:
+    """How many tokens of sentences of ``sizes`` int64 ``[n]`` are replaced: ``floor(ratio * size +
+    u)``, u uniform in [0, 1), which is fairseq's count; at least one and at most all but one where
+    there are two or more, because a sentence with no visible token gives nothing to read."""
+    wanted = np.floor(ratio * sizes + rng.random(len(sizes))).astype(np.int64)
+    return np.where(sizes > 1, np.clip(wanted, 1, sizes - 1), np.minimum(wanted, sizes))
+
+
+def select(
+    sentence: Array,
+    candidate: Array,
+    count: Callable[[Array], Array],
+    rng: np.random.Generator,
+) -> Array:
+    """Choose ``count(n)`` of each sentence's ``n`` candidates, evenly.
 
     ``sentence`` is int64 ``[N]`` (non-decreasing number of each token's sentence), ``candidate``
-    bool ``[N]``. At least one and at most ``n - 1`` are chosen where ``n`` is 2 or more: a
-    sentence with no visible token gives nothing to read. A single candidate is chosen by the same
-    rule as it stands. Returns bool ``[N]``. The count is fairseq's.
+    bool ``[N]``; ``count`` turns int64 ``[n]`` into int64 ``[n]``. Returns bool ``[N]``.
     """
     where = np.flatnonzero(candidate)
     owner = sentence[where]
     sizes = np.bincount(owner, minlength=int(sentence[-1]) + 1)
-    wanted = np.floor(ratio * sizes + rng.random(len(sizes))).astype(np.int64)
-    wanted = np.where(sizes > 1, np.clip(wanted, 1, sizes - 1), np.minimum(wanted, sizes))
+    wanted = count(sizes)
     order = np.lexsort((rng.random(len(where)), owner))
     rank = np.arange(len(where)) - (np.cumsum(sizes) - sizes)[owner[order]]
     chosen = np.zeros(len(sentence), dtype=bool)

@@ -12,7 +12,8 @@ import numpy as np
 from ernie_m.model.attention import Stream, Table
 from ernie_m.model.packing import NOT_SCORED, Documents
 from ernie_m.objectives.layout import Layout, pair, single
-from ernie_m.objectives.masking import corrupt, select
+from ernie_m.objectives.lengths import slots
+from ernie_m.objectives.masking import corrupt, replaced, select
 from ernie_m.ragged import Ragged
 
 Array = np.ndarray
@@ -21,32 +22,36 @@ OBJECTIVES = ("mmlm", "tlm", "camlm", "btmlm")
 
 @dataclass(frozen=True)
 class Masking:
-    """How much is predicted and how it is hidden.
-
-    ``camlm_words`` keeps the random and kept words of ``random_share`` and ``keep_share`` in
-    CAMLM too; a selected token then reads no other selected token of its sentence, or it would
-    see words of its own side. ``camlm_sides`` masks ``both`` sentences of a pair or only ``one``,
-    the second, which order of the two being drawn by coin.
-    """
+    """How much is predicted and how it is hidden; ``random_share`` and ``keep_share`` are of the
+    tokens that are replaced, of which CAMLM has none."""
 
     mask_id: int
     ratio: dict[str, float]
     random_share: float
     keep_share: float
-    camlm_words: bool
-    camlm_sides: str
-    camlm_visible_rows: str
     pair_positions: str
 
 
-def _streams(target: Array, masked: Array) -> Array:
-    """Stream of each token, from which side it is on and whether it was selected."""
-    return np.int64(Stream.MASKED_SOURCE) * masked + np.int64(Stream.TARGET) * target
+def _streams(target: Array, slot: Array) -> Array:
+    """Stream of each token, from which side it is on and whether it is a slot."""
+    return np.int64(Stream.SOURCE_SLOT) * slot + np.int64(Stream.TARGET) * target
 
 
-def _documents(layout: Layout, ids: Array, chosen: Array, table: Table, group: Array) -> Documents:
+def _replaced(
+    objective: str,
+    layout: Layout,
+    candidate: Array,
+    table: Table,
+    group: Array,
+    masking: Masking,
+    rng: np.random.Generator,
+) -> Documents:
+    """Select among ``candidate`` (bool ``[N]``) and replace what was selected."""
+    ratio = masking.ratio[objective]
+    chosen = select(layout.sentence, candidate, lambda sizes: replaced(sizes, ratio, rng), rng)
+    shares = masking.random_share, masking.keep_share
     return Documents(
-        ids=ids,
+        ids=corrupt(layout.ids, chosen, masking.mask_id, *shares, rng),
         labels=np.where(chosen, layout.ids, NOT_SCORED),
         streams=_streams(layout.target, chosen),
         positions=layout.positions,
@@ -57,22 +62,25 @@ def _documents(layout: Layout, ids: Array, chosen: Array, table: Table, group: A
     )
 
 
-def _masked(
-    objective: str,
-    layout: Layout,
-    candidate: Array,
-    table: Table,
-    group: Array,
-    masking: Masking,
-    rng: np.random.Generator,
-    words: bool = True,
+def _with_slots(
+    layout: Layout, present: Array, restored: Array, group: Array, mask_id: int
 ) -> Documents:
-    """Select among ``candidate`` (bool ``[N]``) and hide what was selected; ``words`` allows
-    random and kept words in its place."""
-    chosen = select(layout.sentence, candidate, masking.ratio[objective], rng)
-    random_share, keep_share = (masking.random_share, masking.keep_share) if words else (0.0, 0.0)
-    ids = corrupt(layout.ids, chosen, masking.mask_id, random_share, keep_share, rng)
-    return _documents(layout, ids, chosen, table, group)
+    """The tokens ``present`` (bool ``[N]``), each document's followed by a slot for each of its
+    tokens ``restored`` (bool ``[N]``), which has that token's position and language."""
+    tokens, slots_for = np.flatnonzero(present), np.flatnonzero(restored)
+    index = np.concatenate([tokens, slots_for])
+    order = np.argsort(layout.document[index], kind="stable")
+    index, slot = index[order], order >= len(tokens)
+    return Documents(
+        ids=np.where(slot, mask_id, layout.ids[index]),
+        labels=np.where(slot, layout.ids[index], NOT_SCORED),
+        streams=_streams(layout.target[index], slot),
+        positions=layout.positions[index],
+        languages=layout.languages[index],
+        lengths=np.bincount(layout.document[index], minlength=len(layout.lengths)),
+        table=np.full(len(layout.lengths), Table.CROSS, dtype=np.int64),
+        group=group,
+    )
 
 
 def mmlm(
@@ -80,7 +88,7 @@ def mmlm(
 ) -> Documents:
     """Masked language modelling of one sentence; the masked tokens read all of it."""
     layout = single(source, language)
-    return _masked("mmlm", layout, ~layout.special, Table.ONE_SENTENCE, group, masking, rng)
+    return _replaced("mmlm", layout, ~layout.special, Table.ONE_SENTENCE, group, masking, rng)
 
 
 def tlm(
@@ -93,7 +101,7 @@ def tlm(
 ) -> Documents:
     """Translation language modelling: masks on both sides, everything reads everything."""
     layout = pair(source, target, *languages, masking.pair_positions)
-    return _masked("tlm", layout, ~layout.special, Table.EVERYTHING, group, masking, rng)
+    return _replaced("tlm", layout, ~layout.special, Table.EVERYTHING, group, masking, rng)
 
 
 def camlm(
@@ -104,20 +112,16 @@ def camlm(
     masking: Masking,
     rng: np.random.Generator,
 ) -> Documents:
-    """Cross-attention masked language modelling.
+    """Cross-attention masked language modelling, as in Figure 1(c) of the paper.
 
-    A masked token reads the other sentence's visible tokens and the masked slots of its own, so
-    it can only be restored from the translation.
+    Both sentences are there whole. Each selected token of either has a slot beside them, which
+    reads all of the other sentence and the slots of its own, so that it can only be restored from
+    the translation.
     """
     layout = pair(source, target, *languages, masking.pair_positions)
-    candidate = ~layout.special
-    if masking.camlm_sides == "one":
-        candidate &= layout.target
-    table = Table.CROSS_OWN_WORDS if masking.camlm_words else Table.CROSS
-    if masking.camlm_visible_rows == "all":
-        table = Table.CROSS_LEAKING
-    words = masking.camlm_words
-    return _masked("camlm", layout, candidate, table, group, masking, rng, words)
+    ratio = masking.ratio["camlm"]
+    chosen = select(layout.sentence, ~layout.special, lambda sizes: slots(sizes, ratio), rng)
+    return _with_slots(layout, np.ones_like(chosen), chosen, group, masking.mask_id)
 
 
 def btmlm(
@@ -132,21 +136,19 @@ def btmlm(
     pseudo tokens, which are neither masked nor scored."""
     layout = pair(source, pseudo, *languages, masking.pair_positions)
     candidate = ~layout.special & ~layout.target
-    return _masked("btmlm", layout, candidate, Table.EVERYTHING, group, masking, rng)
+    return _replaced("btmlm", layout, candidate, Table.EVERYTHING, group, masking, rng)
 
 
 def placeholders(
     source: Ragged, counts: Array, languages: tuple[Array, Array], mask_id: int, positions: str
 ) -> Documents:
-    """The generating step of BTMLM: the whole sentence, then ``counts[i]`` masks.
+    """The generating step of BTMLM: the whole sentence, then ``counts[i]`` placeholders.
 
-    Placeholders carry the position and the language in which to generate; they are scored
-    positions whose labels are unknown, marked by the label ``mask_id``. The separators around
-    them stay visible target tokens, which read nothing and which nobody reads.
+    They are CAMLM's slots for all tokens of a target of which nothing is known, hence not there
+    itself: each has the position and the language in which to generate, and the label ``mask_id``.
     """
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    empty = Ragged(np.full(offsets[-1], mask_id, dtype=np.int64), offsets)
-    layout = pair(source, empty, *languages, positions)
+    unknown = Ragged(np.full(offsets[-1], mask_id, dtype=np.int64), offsets)
+    layout = pair(source, unknown, *languages, positions)
     asked = layout.target & ~layout.special
-    group = np.zeros(len(source), dtype=np.int64)
-    return _documents(layout, layout.ids, asked, Table.GENERATE, group)
+    return _with_slots(layout, ~layout.target, asked, np.zeros(len(source), np.int64), mask_id)

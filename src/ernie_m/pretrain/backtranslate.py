@@ -23,7 +23,8 @@ from ernie_m.model.checkpoint import load
 from ernie_m.model.device import best_device, device_of
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import NOT_SCORED, pack
-from ernie_m.objectives.layout import FIRST_PIECE, PAIR_SPECIALS
+from ernie_m.objectives.layout import FIRST_PIECE
+from ernie_m.objectives.lengths import SINGLE_SPECIALS, longest, slots
 from ernie_m.objectives.objectives import placeholders
 from ernie_m.ragged import Picked, Ragged, Sequences
 from ernie_m.training import corpora
@@ -38,7 +39,7 @@ Array = np.ndarray
 # On a CPU more would only add empty rows at the end of each length.
 PASS_TOKENS = {"cpu": 384, "cuda": 4096}
 # Fine steps where sentences are: on interface text they halve the padding of powers of two.
-ROW_LENGTHS = (*range(6, 24), *range(24, 64, 4), *range(64, 128, 16), *range(128, 513, 64))
+ROW_LENGTHS = (*range(4, 24), *range(24, 64, 4), *range(64, 128, 16), *range(128, 2049, 64))
 
 
 def mix(keys: Array, salt: int) -> Array:
@@ -103,12 +104,12 @@ def choose_targets(
 def generate(
     model: LanguageModel, source: Sequences, language: Array, target: Array, ratio: float
 ) -> Ragged:
-    """Pseudo tokens of each sentence: ``max(1, round(ratio * length))`` pieces, the likeliest at
-    each placeholder, special tokens never. ``language`` and ``target`` are rows, int64 ``[n]``.
+    """Pseudo tokens of each sentence: as many as it gets slots, the likeliest piece at each
+    placeholder, special tokens never. ``language`` and ``target`` are rows, int64 ``[n]``.
     """
     lengths = source.lengths_of(np.arange(len(source)))
-    counts = np.maximum(1, np.round(ratio * lengths).astype(np.int64))
-    total = lengths + counts + PAIR_SPECIALS
+    counts = slots(lengths, ratio)
+    total = lengths + counts + SINGLE_SPECIALS
     offsets = np.concatenate([[0], np.cumsum(counts)])
     tokens = np.zeros(offsets[-1], dtype=np.int64)
     bucket = np.searchsorted(ROW_LENGTHS, total)
@@ -138,7 +139,7 @@ def generate(
 
 def most_placeholders(row_length: int, ratio: float) -> int:
     """The most that a row has room for: n tokens and round(ratio * n) placeholders fit into it."""
-    return max(1, int(ratio * (row_length - PAIR_SPECIALS + 0.5) / (1 + ratio) + 0.5))
+    return max(1, int(ratio * (row_length - SINGLE_SPECIALS + 0.5) / (1 + ratio) + 0.5))
 
 
 @dataclass(frozen=True)
@@ -183,17 +184,17 @@ def run(job: Job[BacktranslateJob]) -> None:
     model = load(job.input("model")).to(best_device())
     settings, languages = job.settings, model.shape.languages
     chunk = int(job.instance.rsplit("/", 1)[-1])
-    # The longest that leaves room for its own placeholders within the positions.
-    room = min(ROW_LENGTHS[-1], model.shape.max_positions - 2) - PAIR_SPECIALS - 1
     shards = corpora.read_shards(job.inputs("shards"), 1, model.shape.tokenizer)
-    text = corpora.monolingual(shards, languages, int(room / (1 + settings.placeholder_ratio)))
+    # As much of a sentence as stage 2 reads beside what is generated for it.
+    most = longest("btmlm", settings.row_length, settings.placeholder_ratio)
+    text = corpora.monolingual(shards, languages, most)
     numbers, keys = chunk_of(text, chunk, settings.chunks)
     language = class_of(text.sizes, numbers)
     index, target = choose_targets(keys, language, targets_of(languages, settings), job.seed)
     keys, language = keys[index], language[index]
     source = Picked(text.tokens, numbers[index])
     tokens = generate(model, source, language, target, settings.placeholder_ratio)
-    write_pseudo(job.output("pseudo"), Pseudo(keys, target, tokens))
+    write_pseudo(job.output("pseudo"), Pseudo(keys, target, tokens, settings.placeholder_ratio))
     directions = np.stack([language, target], axis=1)
     pairs, counts = np.unique(directions, axis=0, return_counts=True)
     names = [f"{languages[a]}-{languages[b]}" for a, b in pairs]

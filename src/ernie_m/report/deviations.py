@@ -85,24 +85,10 @@ DEVIATIONS: tuple[Choice, ...] = (
 
 OPEN_CHOICES: tuple[Choice, ...] = (
     Choice(
-        "What visible tokens read in CAMLM",
-        "Not drawn. The figure shows the rows of masked tokens only.",
-        "`own`: their own sentence. With `all` they read the other one too, and from the second "
-        "layer on hidden words come back through it.",
-        (("pretrain_camlm", "masking.camlm_visible_rows"),),
-    ),
-    Choice(
-        "What hides a token in CAMLM",
-        "Unknown whether BERT's random and kept words are used.",
-        "A mask for every selected token, because masks of one sentence see each other and a kept "
-        "word among them would be a leak. With random and kept words they see only themselves.",
-        (("pretrain_camlm", "masking.camlm_words"),),
-    ),
-    Choice(
-        "Sides of a pair that are masked in CAMLM",
-        "The figure masks both at once; the generating step masks one whole side.",
-        "`both` as drawn, or `one` by coin, so that a prediction reads the whole translation.",
-        (("pretrain_camlm", "masking.camlm_sides"),),
+        "What the tokens of a sentence read in CAMLM",
+        "Not drawn. Figure 1(c) has the rows of slots only.",
+        "Their own sentence. Any more would leak: from the second layer on a slot would read its "
+        "own sentence through the other.",
     ),
     Choice(
         "Share of tokens predicted",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ernie_m.config.tokenizer import EncodeSettings
+from ernie_m.config.tokenizer import EncodeJob
 from ernie_m.corpora.tables import read_table, table_languages
 from ernie_m.job import Job, main
 from ernie_m.ragged import Ragged
@@ -49,7 +49,7 @@ def _file_facts(name: str, shard: Shard) -> dict[str, Any]:
     return {"file": name, "sentences": len(shard), "tokens": tokens}
 
 
-def run(job: Job[EncodeSettings]) -> None:
+def run(job: Job[EncodeJob]) -> None:
     """Write the shards, valid.safetensors and manifest.json; instance ``{corpus}``."""
     settings = job.settings
     tokenizer, account = Tokenizer(job.input("tokenizer")), Account()
@@ -80,4 +80,4 @@ def run(job: Job[EncodeSettings]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, EncodeSettings)
+    main(run, EncodeJob)

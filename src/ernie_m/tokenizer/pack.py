@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ernie_m.config.tokenizer import EncodeSettings
+from ernie_m.config.tokenizer import EncodeJob
 from ernie_m.corpora.streams import columns_of, shard_blocks
 from ernie_m.job import Job, main
 from ernie_m.ragged import Ragged
@@ -65,7 +65,7 @@ def _documents(
 
 
 def _pack(
-    job: Job[EncodeSettings], rows: Path, target: Path, tokenizer: Tokenizer, account: Account
+    job: Job[EncodeJob], rows: Path, target: Path, tokenizer: Tokenizer, account: Account
 ) -> dict[str, int]:
     """Encode one Parquet file; returns what the shard holds."""
     corpus = job.instance.rsplit("/", 1)[0]
@@ -87,7 +87,7 @@ def _pack(
         return {"sentences": writer.sentences, "tokens": writer.tokens}
 
 
-def run(job: Job[EncodeSettings]) -> None:
+def run(job: Job[EncodeJob]) -> None:
     """Write train.safetensors, valid.safetensors and manifest.json; instance
     ``{corpus}/{shard}``."""
     tokenizer, account = Tokenizer(job.input("tokenizer")), Account()
@@ -113,4 +113,4 @@ def run(job: Job[EncodeSettings]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, EncodeSettings)
+    main(run, EncodeJob)

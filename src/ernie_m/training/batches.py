@@ -14,7 +14,7 @@ import numpy as np
 
 from ernie_m.model.packing import Documents, Packed, pack
 from ernie_m.objectives import objectives
-from ernie_m.objectives.layout import PAIR_SPECIALS, SINGLE_SPECIALS
+from ernie_m.objectives.lengths import PAIR_SPECIALS, SINGLE_SPECIALS, slots
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.ragged import Ragged, Sequences
 
@@ -40,6 +40,7 @@ class Texts:
     ``target`` is None for monolingual text. ``languages`` int64 ``[c, 2]`` gives the language row
     of each side of a class, ``sizes`` int64 ``[c]`` its sentences, ``names`` its name. Where the
     targets of a class are not of one language, ``spoken`` ``[n]`` gives the row of each.
+    ``slot_ratio`` is the share of either side's tokens beside which CAMLM puts a slot.
     """
 
     source: Sequences
@@ -48,12 +49,18 @@ class Texts:
     sizes: Array
     names: tuple[str, ...]
     spoken: Array | None = None
+    slot_ratio: float = 0.0
 
     def lengths_of(self, index: Array) -> Array:
-        """Tokens of each document numbered by ``index`` once laid out, int64."""
+        """Tokens of each document numbered by ``index`` once laid out, slots included, int64."""
+        source = self.source.lengths_of(index)
         if self.target is None:
-            return self.source.lengths_of(index) + SINGLE_SPECIALS
-        return self.source.lengths_of(index) + self.target.lengths_of(index) + PAIR_SPECIALS
+            return source + SINGLE_SPECIALS
+        target = self.target.lengths_of(index)
+        whole = source + target + PAIR_SPECIALS
+        if self.slot_ratio:
+            whole += slots(source, self.slot_ratio) + slots(target, self.slot_ratio)
+        return whole
 
     def languages_of(self, index: Array) -> tuple[Array, Array]:
         """Language rows of either side of the sentences numbered by ``index``, int64 each."""

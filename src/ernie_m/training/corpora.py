@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ernie_m.errors import UserError
+from ernie_m.objectives.lengths import longest
 from ernie_m.ragged import Chained, Picked
 from ernie_m.tokenizer.shards import Shard, read_shard
 from ernie_m.training.batches import Texts, class_of
@@ -41,8 +42,8 @@ def read_shards(paths: Sequence[Path], sides: int, tokenizer: str) -> list[Shard
     return [shard for shard in shards if len(shard.sides) == sides]
 
 
-def _side(shards: Sequence[Shard], side: int, longest: int) -> Chained:
-    return Chained(tuple(shard.sides[side] for shard in shards), longest)
+def _side(shards: Sequence[Shard], side: int, most: int) -> Chained:
+    return Chained(tuple(shard.sides[side] for shard in shards), most)
 
 
 def _by_name(shards: Sequence[Shard], names: Sequence[str]) -> tuple[list[Shard], Array]:
@@ -52,13 +53,13 @@ def _by_name(shards: Sequence[Shard], names: Sequence[str]) -> tuple[list[Shard]
     return ordered, np.array(sizes, dtype=np.int64)
 
 
-def monolingual(shards: Sequence[Shard], languages: Sequence[str], longest: int) -> Sentences:
-    """All monolingual sentences, cut to ``longest`` tokens; raises :class:`UserError` if none."""
+def monolingual(shards: Sequence[Shard], languages: Sequence[str], most: int) -> Sentences:
+    """All monolingual sentences, cut to ``most`` tokens; raises :class:`UserError` if none."""
     ordered, sizes = _by_name(shards, languages)
     if not sizes.sum():
         raise UserError("There is no monolingual text.", "Check `corpora.split.mono_share`.")
     return Sentences(
-        tokens=_side(ordered, 0, longest),
+        tokens=_side(ordered, 0, most),
         keys=tuple(shard.keys for shard in ordered),
         sizes=sizes,
     )
@@ -74,39 +75,44 @@ def _alone(languages: Sequence[str]) -> Array:
     return np.stack([rows, rows], axis=1)
 
 
-def parallel_texts(shards: Sequence[Shard], languages: Sequence[str], longest: int) -> Texts:
-    """What TLM and CAMLM draw from, each side cut to ``longest`` tokens; one class a pair."""
+def parallel_texts(
+    shards: Sequence[Shard], languages: Sequence[str], most: int, slot_ratio: float = 0.0
+) -> Texts:
+    """What TLM and CAMLM draw from, each side cut to ``most`` tokens; one class a pair.
+    ``slot_ratio`` is CAMLM's."""
     names = sorted({"-".join(shard.languages) for shard in shards})
     ordered, sizes = _by_name(shards, names)
     if not sizes.sum():
         raise UserError("There is no parallel text.", "Check `corpora.pairs` and the filters.")
     rows = [[list(languages).index(side) for side in name.split("-")] for name in names]
     return Texts(
-        source=_side(ordered, 0, longest),
-        target=_side(ordered, 1, longest),
+        source=_side(ordered, 0, most),
+        target=_side(ordered, 1, most),
         languages=np.array(rows, dtype=np.int64),
         sizes=sizes,
         names=tuple(names),
+        slot_ratio=slot_ratio,
     )
 
 
 def pseudo_texts(
-    sentences: Sentences, pseudo: Sequence[Path], languages: Sequence[str], longest: int
+    shards: Sequence[Shard], pseudo: Sequence[Path], languages: Sequence[str], row_length: int
 ) -> Texts:
-    """What BTMLM draws from: each sentence that has pseudo tokens, with them; classes by language.
-    Pseudo tokens are cut to ``longest`` as the sentences are.
+    """What BTMLM draws from: each sentence that has pseudo tokens, with them, cut to what they
+    leave of a row; classes by language.
 
     Raises :class:`UserError` when no sentence has any.
     """
     files = [read_pseudo(path) for path in pseudo]
     keys = np.concatenate([file.keys for file in files])
+    sentences = monolingual(shards, languages, longest("btmlm", row_length, files[0].ratio))
     here, there = _matches(np.concatenate(sentences.keys), keys)
     if not len(here):
         raise UserError(
             "No sentence of these shards has pseudo tokens.",
             "Run pretrain_backtranslate again for the present shards.",
         )
-    tokens = Chained(tuple(file.tokens for file in files), longest)
+    tokens = Chained(tuple(file.tokens for file in files), row_length)
     spoken = np.concatenate([file.language for file in files]).astype(np.int16)
     return Texts(
         source=Picked(sentences.tokens, here),

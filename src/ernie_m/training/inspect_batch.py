@@ -30,8 +30,8 @@ from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.batches import CLASSES
 from ernie_m.training.stage import sampler_of, texts_of
 
-STREAMS = "STst"  # as docs/method.md writes them: visible and masked, source and target
-LEGEND = "S, T: visible source and target; s, t: selected for prediction; ■: may read."
+STREAMS = "STst"  # as docs/method.md writes them: tokens and slots, source and target
+LEGEND = "S, T: tokens of source and target; s, t: slots that restore one; ■: may read."
 # Escape codes by stream; what is predicted stands out.
 COLOURS = ("36", "34", "1;33", "1;35")
 RULE = ("documents", "streams", "tables")
@@ -63,7 +63,7 @@ class Drawing:
         scored = part["labels"] != NOT_SCORED
         objective = OBJECTIVES[int(part["groups"][0]) // CLASSES]
         spoken = [self.languages[i] for i in dict.fromkeys(part["languages"].tolist())]
-        share = f"{int(scored.sum())} of {len(scored)} tokens predicted"
+        share = f"{int(scored.sum())} of {len(scored)} places predicted"
         yield f"{objective} {'-'.join(spoken)}, row {row}, {share}"
         for at in range(len(scored)):
             yield self._token({name: tensor[at] for name, tensor in part.items()}, reads[at])

@@ -20,12 +20,13 @@ class Pseudo:
     """Pseudo tokens of ``n`` sentences, in the order of their keys.
 
     ``keys`` uint64 ``[n]`` names the sentences; ``language`` int64 ``[n]`` is the row of the
-    language that was asked for.
+    language that was asked for; ``ratio`` is the number of placeholders by tokens.
     """
 
     keys: Array
     language: Array
     tokens: Ragged
+    ratio: float
 
 
 def write_pseudo(path: Path, pseudo: Pseudo) -> None:
@@ -36,16 +37,17 @@ def write_pseudo(path: Path, pseudo: Pseudo) -> None:
         "tokens": pseudo.tokens.tokens,
         "offsets": pseudo.tokens.offsets,
     }
-    save_file(arrays, path)
+    save_file(arrays, path, {"placeholder_ratio": repr(pseudo.ratio)})
 
 
 def read_pseudo(path: Path) -> Pseudo:
     """A chunk whose arrays are read-only memory maps; raises :class:`UserError` when it is
     damaged."""
     try:
-        _, arrays = map_arrays(path)
+        facts, arrays = map_arrays(path)
         tokens = Ragged(arrays["tokens"], arrays["offsets"])
-        return Pseudo(arrays["keys"], arrays["language"], tokens)
+        ratio = float(facts["placeholder_ratio"])
+        return Pseudo(arrays["keys"], arrays["language"], tokens, ratio)
     except (ValueError, KeyError, OSError) as error:
         raise UserError(
             f"{path} is not a whole file of pseudo tokens: {error}.",

@@ -15,7 +15,7 @@ from ernie_m.job import Job, exclusive
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save_weights
 from ernie_m.model.encoder import LanguageModel
-from ernie_m.objectives.layout import PAIR_SPECIALS
+from ernie_m.objectives.lengths import longest
 from ernie_m.objectives.objectives import Masking
 from ernie_m.tracking import live
 from ernie_m.training import corpora
@@ -36,29 +36,28 @@ def masking_for(shape: Architecture, settings: MaskingSettings) -> Masking:
         ratio=settings.ratio.model_dump(),
         random_share=settings.random_share,
         keep_share=settings.keep_share,
-        camlm_words=settings.camlm_words,
-        camlm_sides=settings.camlm_sides,
-        camlm_visible_rows=settings.camlm_visible_rows,
         pair_positions=shape.pair_positions,
     )
 
 
 def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Texts]:
-    """Texts of the objectives that are on, from the shards given as input ``name``."""
-    on = {objective for objective, share in job.settings.objectives.model_dump().items() if share}
-    longest = (job.settings.row_length - PAIR_SPECIALS) // 2
-    paths, languages = job.inputs(name), shape.languages
-    found: dict[str, Texts] = {}
-    mono = corpora.read_shards(paths, 1, shape.tokenizer)
-    if on & {"mmlm", "btmlm"}:
-        whole = corpora.monolingual(mono, languages, longest)
-        found["mmlm"] = corpora.mono_texts(whole, languages)
-    if "btmlm" in on:
-        found["btmlm"] = corpora.pseudo_texts(whole, job.inputs("pseudo"), languages, longest)
-    if on & {"tlm", "camlm"}:
-        pairs = corpora.read_shards(paths, 2, shape.tokenizer)
-        found["tlm"] = found["camlm"] = corpora.parallel_texts(pairs, languages, longest)
-    return {name: text for name, text in found.items() if name in on}
+    """Texts of the objectives that are on, from the shards given as input ``name``, each cut to
+    what a row has room for."""
+    settings, languages = job.settings, shape.languages
+    mono, pairs = (corpora.read_shards(job.inputs(name), n, shape.tokenizer) for n in (1, 2))
+    row, slot_ratio = settings.row_length, settings.masking.ratio.camlm
+    make: dict[str, Callable[[], Texts]] = {
+        "mmlm": lambda: corpora.mono_texts(
+            corpora.monolingual(mono, languages, longest("mmlm", row)), languages
+        ),
+        "tlm": lambda: corpora.parallel_texts(pairs, languages, longest("tlm", row)),
+        "camlm": lambda: corpora.parallel_texts(
+            pairs, languages, longest("camlm", row, slot_ratio), slot_ratio
+        ),
+        "btmlm": lambda: corpora.pseudo_texts(mono, job.inputs("pseudo"), languages, row),
+    }
+    shares = settings.objectives.model_dump()
+    return {objective: make[objective]() for objective, share in shares.items() if share}
 
 
 def sampler_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Texts]) -> Sampler:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ernie_m.config.xtreme import FinetuneSettings
-from ernie_m.objectives.layout import PAIR_SPECIALS
+from ernie_m.objectives.lengths import PAIR_SPECIALS
 from ernie_m.xtreme.features import Features
 from ernie_m.xtreme.files import Answer, Question
 from ernie_m.xtreme.layout import Reader, ragged

@@ -15,7 +15,7 @@ from ernie_m.model import checkpoint
 from ernie_m.model.architecture import POSITION_OFFSET
 from ernie_m.model.device import best_device
 from ernie_m.model.encoder import Encoder
-from ernie_m.objectives.layout import SINGLE_SPECIALS
+from ernie_m.objectives.lengths import SINGLE_SPECIALS
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.xtreme.features import Batch, Features
 from ernie_m.xtreme.heads import encoder_weights

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ernie_m.errors import UserError
-from ernie_m.objectives.layout import SINGLE_SPECIALS
+from ernie_m.objectives.lengths import SINGLE_SPECIALS
 from ernie_m.xtreme.features import Features
 from ernie_m.xtreme.files import TaggedSentence, Tags
 from ernie_m.xtreme.layout import Reader, ragged
