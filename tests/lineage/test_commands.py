@@ -166,7 +166,7 @@ def test_a_score_is_claimed_with_what_it_can_be_judged_by(scored, capsys):
     assert claim["seeds"] == {"1": 40.0, "2": 43.0}
     assert (claim["mean"], claim["deviation"]) == (41.5, 2.1213)
     assert claim["split"][0]["sha256"] == file_sha256(Path(TEST))
-    assert "stand-in" in claim["paper"]["remark"]
+    assert "stand-in" in claim["published"]["remark"]
     keys = {key["key"] for key in found["keys"]}
     assert {"pretrain.btmlm.steps", "corpora.clean.min_chars", "xtreme.seeds"} <= keys
     assert not any(key.startswith(("report.", "pretrain.camlm.", "tokenizer.")) for key in keys)

@@ -455,8 +455,7 @@ class CorporaSettings(Section):
     pairs: tuple[str, ...] = Field(
         tuple(f"en-{code}" for code in _DEFAULT_LANGUAGES[1:]),
         min_length=1,
-        description="Language pairs, `en-de`; one parallel corpus each (what the pairs of OPUS are "
-        "to the paper).",
+        description="Language pairs, `en-de`; one parallel corpus each.",
     )
     clean: CleanSettings = Field(CleanSettings(), description="Filters on single rows.")
     split: SplitRules = Field(SplitRules(), description="Held-out text and training text.")

@@ -11,53 +11,60 @@ class ModelSettings(Section):
     """Shape of the encoder and its initial weights."""
 
     layers: int = Field(
-        2, ge=1, description="Layers; the paper's base has 12, large 24. Time grows with it."
+        2, ge=1, description="Layers; base 12, large 24 (authors). Time grows with it."
     )
     width: int = Field(
         128,
         ge=8,
-        description="Hidden size; base 768, large 1024. Time grows with its square at paper size.",
+        description="Hidden size; base 768, large 1024 (authors). Time grows with its square at "
+        "paper size.",
     )
-    heads: int = Field(4, ge=1, description="Attention heads; base 12, large 16; divides width.")
-    ffn: int = Field(512, ge=8, description="Inner size of the feed-forward layer; 4 x width.")
+    heads: int = Field(
+        4, ge=1, description="Attention heads; base 12, large 16 (authors); divides width."
+    )
+    ffn: int = Field(
+        512, ge=8, description="Inner size of the feed-forward layer; 4 x width (authors)."
+    )
     max_positions: int = Field(
-        514, ge=8, description="Rows of the position table; XLM-R has 514, the first two unused."
+        514,
+        ge=8,
+        description="Rows of the position table, the first two unused; 514 (authors).",
     )
     dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Dropout on embeddings and sub-layers; 0 as in InfoXLM's continued training, "
-        "the shipped ERNIE-M configuration says 0.1.",
+        description="Dropout on embeddings and sub-layers; 0 in continued training (sibling: "
+        "InfoXLM), 0.1 in the shipped configuration (authors).",
     )
     attention_dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Dropout on attention weights; 0 as InfoXLM. Above 0 it switches off the "
-        "fused CPU kernel.",
+        description="Dropout on attention weights; 0 (sibling: InfoXLM). Above 0 it switches off "
+        "the fused CPU kernel.",
     )
     language_embeddings: bool = Field(
         True,
-        description="Add an embedding of the language to each token, as the paper's figure draws; "
-        "the generating step needs it to know which language is asked for.",
+        description="Add an embedding of the language to each token (paper: figures); the "
+        "generating step needs it to know which language is asked for.",
     )
     pair_positions: Literal["continuous", "reset"] = Field(
         "reset",
-        description="Positions of a pair's second sentence: continuous as in the paper's figure, "
-        "or reset to 0 as XLM does, from which a small model learns alignment far sooner.",
+        description="Positions of a pair's second sentence: continuous (paper: Figure 1), or reset "
+        "to 0 (sibling: XLM), from which a small model learns alignment far sooner.",
     )
     linear_gain: float = Field(
         0.5,
         gt=0,
-        description="Standard deviation of initial linear weights times sqrt(inputs); XLM-R's 0.02 "
-        "is 0.55 at width 768. At width 128, 1.0 learned no sooner and 2.0 later.",
+        description="Standard deviation of initial linear weights times sqrt(inputs); 0.02 "
+        "(authors) is 0.55 at width 768. At width 128, 1.0 learned no sooner and 2.0 later.",
     )
     embedding_std: float = Field(
         0.1,
         gt=0,
-        description="Standard deviation of initial word and position embeddings; XLM-R 0.02. At "
-        "high rates a small table is overwritten by the first steps, and with it what likeness "
+        description="Standard deviation of initial word and position embeddings; 0.02 (authors). "
+        "At high rates a small table is overwritten by the first steps, and with it what likeness "
         "shared pieces give.",
     )
 

@@ -15,8 +15,8 @@ class Shares(Section):
     tlm: float = Field(
         0.6,
         ge=0,
-        description="Translation LM on pairs. Part of the paper's full system as far as is known; "
-        "at laptop size it is what sets alignment going.",
+        description="Translation LM on pairs; part of the full system (paper: Table 6). At laptop "
+        "size it is what sets alignment going.",
     )
     camlm: float = Field(0.6, ge=0, description="Cross-attention masked LM on pairs.")
     btmlm: float = Field(
@@ -37,16 +37,16 @@ class MaskRatios(Section):
         0.3,
         gt=0,
         lt=1,
-        description="0.15 in XLM-R and InfoXLM; more gives more to learn per token.",
+        description="0.15 (sibling: InfoXLM); more gives more to learn per token.",
     )
-    tlm: float = Field(0.3, gt=0, lt=1, description="0.15 in XLM and InfoXLM, on both sides.")
+    tlm: float = Field(0.3, gt=0, lt=1, description="0.15 of both sides (sibling: InfoXLM).")
     camlm: float = Field(
         0.4,
         gt=0,
         le=1,
         description="Slots by tokens, on both sides, at least one: added beside the sentences, "
-        "which stay whole, so 1 is possible. More gives more to learn from a pair, and longer "
-        "rows.",
+        "which stay whole (paper: Figure 1), so 1 is possible. More gives more to learn from a "
+        "pair, and longer rows.",
     )
     btmlm: float = Field(0.3, gt=0, lt=1, description="Of the real sentence only.")
 
@@ -61,15 +61,15 @@ class MaskingSettings(Section):
         0.1,
         ge=0,
         le=1,
-        description="Share of hidden tokens that become a random piece, as in BERT; CAMLM hides "
-        "none.",
+        description="Share of hidden tokens that become a random piece; 0.1 (sibling: InfoXLM). "
+        "CAMLM hides none.",
     )
     keep_share: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="Share of hidden tokens that are left as they are, as in BERT; CAMLM hides "
-        "none.",
+        description="Share of hidden tokens that stay as they are; 0.1 (sibling: InfoXLM). CAMLM "
+        "hides none.",
     )
 
 
@@ -77,20 +77,26 @@ class OptimiserSettings(Section):
     """AdamW with warm-up and linear decay."""
 
     learning_rate: float = Field(
-        1.5e-3, gt=0, description="Peak rate; the paper's base 2e-4, large 1e-4."
+        1.5e-3, gt=0, description="Peak rate; base 2e-4, large 1e-4 (memory)."
     )
     warmup_steps: int = Field(
-        200, ge=0, description="Steps of linear warm-up from 0; the paper 10,000."
+        200, ge=0, description="Steps of linear warm-up from 0; 10,000 (memory)."
     )
     weight_decay: float = Field(
-        0.01, ge=0, description="Decoupled decay of matrices; InfoXLM 0.01, never on biases."
+        0.01,
+        ge=0,
+        description="Decoupled decay of matrices, never of biases; 0.01 (sibling: InfoXLM).",
     )
-    beta1: float = Field(0.9, ge=0, lt=1, description="Decay of Adam's first moment; InfoXLM 0.9.")
+    beta1: float = Field(
+        0.9, ge=0, lt=1, description="Decay of Adam's first moment; 0.9 (sibling: InfoXLM)."
+    )
     beta2: float = Field(
-        0.98, ge=0, lt=1, description="Decay of Adam's second moment; InfoXLM 0.98."
+        0.98, ge=0, lt=1, description="Decay of Adam's second moment; 0.98 (sibling: InfoXLM)."
     )
-    eps: float = Field(1e-6, gt=0, description="Adam's epsilon; InfoXLM 1e-6.")
-    clip_norm: float = Field(1.0, gt=0, description="Largest global gradient norm; InfoXLM 1.0.")
+    eps: float = Field(1e-6, gt=0, description="Adam's epsilon; 1e-6 (sibling: InfoXLM).")
+    clip_norm: float = Field(
+        1.0, gt=0, description="Largest global gradient norm; 1.0 (sibling: InfoXLM)."
+    )
 
 
 class StageSettings(Section):
@@ -100,21 +106,23 @@ class StageSettings(Section):
         Shares(),
         description="Weights by which the objectives part each batch's tokens; 0 switches one off.",
     )
-    steps: int = Field(4000, ge=1, description="Optimiser steps; InfoXLM 200,000.")
+    steps: int = Field(4000, ge=1, description="Optimiser steps; 200,000 (sibling: InfoXLM).")
     batch_tokens: int = Field(
         2048,
         ge=32,
-        description="Tokens of a batch, all objectives together; the paper 2,048 x 512.",
+        description="Tokens of a batch, all objectives together; 2,048 x 512 (memory).",
     )
     row_length: int = Field(
-        128, ge=16, description="Tokens of a packed row; no example may be longer. Paper 512."
+        128,
+        ge=16,
+        description="Tokens of a packed row; no example may be longer. 512 (memory).",
     )
     alpha: float = Field(
         0.5,
         ge=0,
         le=1,
         description="Languages and pairs are drawn by p ~ size^alpha; 0 draws all alike, 1 as they "
-        "are. XLM-R 0.3, InfoXLM 0.7, the paper's is not known.",
+        "are. 0.3 (memory: XLM-R), 0.7 (memory: InfoXLM); the paper's is not known.",
     )
     masking: MaskingSettings = Field(
         MaskingSettings(), description="What is predicted and how it is hidden."
@@ -168,8 +176,8 @@ class BacktranslateSettings(Section):
         0.15,
         gt=0,
         le=2,
-        description="Placeholders per token of the sentence, at least one; the paper studies 0.05 "
-        "to 0.20.",
+        description="Placeholders per token of the sentence, at least one; 0.05 to 0.20 were "
+        "studied (memory).",
     )
     directions: Literal["seen", "all"] = Field(
         "seen",

@@ -1,7 +1,7 @@
 """Published settings of fine-tuning and prediction, by kind of task or by task.
 
-``xtreme``: the benchmark's baselines, google-research/xtreme at 838c13b, ``scripts/*.sh`` and
-``third_party/run_*.py``. ``ernie_m_base`` and ``ernie_m_large``: the authors' code,
+``xtreme`` (sibling: XTREME): the benchmark's baselines, google-research/xtreme at 838c13b,
+``scripts/*.sh`` and ``third_party/run_*.py``. ``ernie_m_base`` and ``ernie_m_large`` (authors):
 PaddlePaddle/ERNIE at 5846cc3, ``ernie-m/scripts/{base,large}/*.sh`` and
 ``utils/finetune_args.py``. They have no script for PAWS-X, UD-POS and PAN-X, which take the values
 of their kind; nor one for retrieval.

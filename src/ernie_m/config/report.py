@@ -13,7 +13,7 @@ class ReportSettings(Section):
     title: str = Field(
         "ERNIE-M, reproduced",
         min_length=1,
-        description="Heading of the report. Own choice.",
+        description="Heading of the report (ours).",
     )
     note: str = Field(
         "",

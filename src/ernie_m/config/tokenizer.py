@@ -14,7 +14,7 @@ class QuotaSettings(Section):
         0.3,
         ge=0.0,
         le=1.0,
-        description="Exponent of the language sampling p ~ n^alpha (XLM-R, section 3.1); less "
+        description="Exponent of the language sampling p ~ n^alpha; 0.3 (memory: XLM-R); less "
         "favours languages with little text.",
     )
     sample_lines: int = Field(
@@ -37,8 +37,8 @@ class TrainSettings(QuotaSettings):
         8000,
         ge=100,
         le=1_000_000,
-        description="Pieces of the SentencePiece model; XLM-R has 250,000. The embedding table "
-        "has two more rows, `<pad>` and `<mask>`.",
+        description="Pieces of the SentencePiece model; 250,000 (sibling: XLM-R). The embedding "
+        "table has two more rows, `<pad>` and `<mask>`.",
     )
     character_coverage: float = Field(
         0.9999,
@@ -49,7 +49,8 @@ class TrainSettings(QuotaSettings):
     )
     byte_fallback: bool = Field(
         False,
-        description="Whether rare characters are spelt in bytes instead of `<unk>`; XLM-R: no.",
+        description="Whether rare characters are spelt in bytes instead of `<unk>`; no (sibling: "
+        "XLM-R).",
     )
     trim: bool = Field(
         True,

@@ -13,10 +13,10 @@ class TrackingSettings(Section):
     uri: str = Field(
         "sqlite:///mlflow.db",
         description="MLflow store: a SQLite file, or `http://host:port` of a server. "
-        "Empty switches tracking off. Own choice.",
+        "Empty switches tracking off (ours).",
     )
     experiment: str = Field(
         "ernie-m",
         min_length=1,
-        description="MLflow experiment that collects the runs. Own choice.",
+        description="MLflow experiment that collects the runs (ours).",
     )

@@ -51,48 +51,47 @@ class PrepareSettings(Section):
     train_examples: int = Field(
         1500,
         ge=6,
-        description="examples; own choice, for quick runs (XNLI has 392,702); most English "
-        "training examples of a task",
+        description="examples (ours), for quick runs: XNLI has 392,702; most English training "
+        "examples of a task",
     )
     dev_examples: int = Field(
         500,
         ge=6,
-        description="examples; own choice (XNLI has 2,490); most English development examples",
+        description="examples (ours), XNLI has 2,490; most English development examples",
     )
     test_examples: int = Field(
         500,
         ge=6,
-        description="examples per language; own choice (Tatoeba has 1,000); a score of 50 % from "
+        description="examples per language (ours), Tatoeba has 1,000; a score of 50 % from "
         "500 has a standard error of 2.2 points",
     )
     retrieval_min_words: int = Field(
         6,
         ge=1,
-        description="English words; own choice; shorter sentences have too many doubles to be "
-        "looked up",
+        description="English words (ours); shorter sentences have too many doubles to be looked up",
     )
     mining_sentences: int = Field(
         1000,
         ge=6,
-        description="sentences; own choice (BUCC has 10^5); most sentences of both sides "
+        description="sentences (ours), BUCC has 10^5; most sentences of both sides "
         "together, before each is dealt to a side",
     )
     mining_pair_share: float = Field(
         0.4,
         gt=0.0,
         lt=1.0,
-        description="share of the sentences that keep their translation; own choice; the others "
+        description="share of the sentences that keep their translation (ours); the others "
         "are left on one side only",
     )
     qa_min_fields: int = Field(
         3,
         ge=2,
-        description="descriptions; own choice; forms with fewer make no context",
+        description="descriptions (ours); forms with fewer make no context",
     )
     qa_max_fields: int = Field(
         4,
         ge=2,
-        description="descriptions; own choice; longer forms are cut into contexts of this many",
+        description="descriptions (ours); longer forms are cut into contexts of this many",
     )
 
     @model_validator(mode="after")
@@ -108,111 +107,116 @@ class FinetuneSettings(Section):
     learning_rate: float = Field(
         5e-4,
         gt=0.0,
-        description="peak rate; own choice for a small encoder (ERNIE-M base takes 5e-5 to 4e-4, "
-        "XTREME 2e-5); too high forgets what the languages share",
+        description="peak rate (ours), for a small encoder; base 5e-5 to 4e-4 (authors), 2e-5 "
+        "(sibling: XTREME); too high forgets what the languages share",
     )
     epochs: int = Field(
         5,
         ge=1,
-        description="passes over the training examples; own choice (ERNIE-M takes 2 to 10)",
+        description="passes over the training examples (ours); 2 to 10 (authors)",
     )
     batch_size: int = Field(
         32,
         ge=1,
-        description="examples per update; XTREME and ERNIE-M on XNLI; windows of long texts count "
-        "as examples",
+        description="examples per update; 32 on XNLI (authors), 32 (sibling: XTREME); windows of "
+        "long texts count as examples",
     )
     warmup_share: float = Field(
         0.1,
         ge=0.0,
         lt=1.0,
-        description="share of all updates; ERNIE-M; the rate climbs that long, then falls "
+        description="share of all updates; 0.1 (authors); the rate climbs that long, then falls "
         "linearly to 0",
     )
     warmup_steps: int = Field(
         0,
         ge=0,
-        description="updates; XTREME 500 on questions; warm-up by number instead, where not 0",
+        description="updates; 500 on questions (sibling: XTREME); warm-up by number instead, where "
+        "not 0",
     )
     decay_from: Literal["warmup", "start"] = Field(
         "warmup",
         description="warmup: the rate falls from the peak after warm-up; start: from the first "
-        "update on, as in ERNIE-M's code, so that it jumps from the peak to 90 % of it after a "
-        "warm-up of 10 %",
+        "update on (authors), so that it jumps from the peak to 90 % of it after a warm-up of 10 %",
     )
     layer_decay: float = Field(
         1.0,
         gt=0.0,
         le=1.0,
-        description="factor; ERNIE-M 0.8 or 0.9; each layer's update is smaller by it than that "
+        description="factor; 0.8 or 0.9 (authors); each layer's update is smaller by it than that "
         "of the layer above, the embeddings' smallest; 1: all alike",
     )
     weight_decay: float = Field(
         0.01,
         ge=0.0,
-        description="per unit of rate; ERNIE-M takes 0 (XNLI) or 0.01 (CoNLL); biases and "
-        "LayerNorm have none",
+        description="per unit of rate; 0 on XNLI, 0.01 on CoNLL (authors); biases and LayerNorm "
+        "have none",
     )
-    beta1: float = Field(0.9, ge=0.0, lt=1.0, description="decay of the mean gradient; ERNIE-M")
+    beta1: float = Field(
+        0.9, ge=0.0, lt=1.0, description="decay of the mean gradient; 0.9 (authors)"
+    )
     beta2: float = Field(
-        0.999, ge=0.0, lt=1.0, description="decay of the squared gradient; ERNIE-M"
+        0.999, ge=0.0, lt=1.0, description="decay of the squared gradient; 0.999 (authors)"
     )
     eps: float = Field(
-        1e-6, gt=0.0, description="added to the root of the squared gradient; ERNIE-M"
+        1e-6, gt=0.0, description="added to the root of the squared gradient; 1e-6 (authors)"
     )
     clip_norm: float = Field(
-        1.0, gt=0.0, description="global gradient norm; ERNIE-M; longer gradients are shortened"
+        1.0,
+        gt=0.0,
+        description="global gradient norm; 1.0 (authors); longer gradients are shortened",
     )
     dropout: float = Field(
         0.1,
         ge=0.0,
         lt=1.0,
-        description="share of values; ERNIE-M; dropped in the encoder and before the head's last "
-        "layer (tagging has no dropout there)",
+        description="share of values; 0.1 (authors); dropped in the encoder and before the head's "
+        "last layer (tagging has no dropout there)",
     )
     max_tokens: int = Field(
         256,
         ge=16,
-        description="tokens with special ones; ERNIE-M on XNLI (384 on MLQA); longer pairs are "
-        "cut, longer tagged sentences split, longer contexts read in windows",
+        description="tokens with special ones; 256 on XNLI, 384 on MLQA (authors); longer pairs "
+        "are cut, longer tagged sentences split, longer contexts read in windows",
     )
     stride: int = Field(
         64,
         ge=1,
-        description="tokens; own choice; how far windows of a long context overlap",
+        description="tokens (ours); how far windows of a long context overlap",
     )
     window_step: int = Field(
         0,
         ge=0,
-        description="tokens; XTREME and ERNIE-M 128 (of 384), which they call stride; how far "
-        "behind one window the next begins, where not 0, instead of `stride`",
+        description="tokens; 128 of 384, there called stride (authors), (sibling: XTREME); how "
+        "far behind one window the next begins, where not 0, instead of `stride`",
     )
     max_query_tokens: int = Field(
-        64, ge=1, description="tokens; ERNIE-M and XTREME; longer questions are cut"
+        64,
+        ge=1,
+        description="tokens; 64 (authors), (sibling: XTREME); longer questions are cut",
     )
     language_embedding: Literal["own", "none"] = Field(
         "own",
         description="own: each text with its language's embedding, as in pre-training, and without "
-        "one in languages that pre-training did not have; none: all without, as the released "
-        "ERNIE-M; prediction follows",
+        "one in languages that pre-training did not have; none: all without, as the released model "
+        "(authors); prediction follows",
     )
     evaluations: int = Field(
         5,
         ge=1,
-        description="times; own choice; how often the English development examples are looked at "
+        description="times (ours); how often the English development examples are looked at "
         "to choose the best step",
     )
     evaluate_every: int = Field(
         0,
         ge=0,
-        description="updates; XTREME 100 to 1,000, ERNIE-M 100 or 1,000; how often they are "
-        "looked at, where not 0, instead of `evaluations`",
+        description="updates; 100 or 1,000 (authors), 100 to 1,000 (sibling: XTREME); how often "
+        "they are looked at, where not 0, instead of `evaluations`",
     )
     selection: Literal["english_dev", "last"] = Field(
         "english_dev",
-        description="english_dev: the step that is best on English development examples (XTREME "
-        "on all but questions); last: the last step (XTREME on questions); ERNIE-M's rule is not "
-        "known",
+        description="english_dev: the step that is best on English development examples; last: the "
+        "last step, on questions only (sibling: XTREME); the authors' rule is not known",
     )
 
 
@@ -229,30 +233,28 @@ class AlignSettings(Section):
     translation than to the likest other sentence of the batch."""
 
     learning_rate: float = Field(
-        5e-4, gt=0.0, description="peak rate; own choice, the paper's is not known"
+        5e-4, gt=0.0, description="peak rate (ours), the paper's is not known"
     )
-    steps: int = Field(600, ge=1, description="updates; own choice, the paper's are not known")
+    steps: int = Field(600, ge=1, description="updates (ours), the paper's are not known")
     batch_pairs: int = Field(
         128,
         ge=2,
-        description="sentence pairs of a batch; own choice; the hardest negative is sought in it",
+        description="sentence pairs of a batch (ours); the hardest negative is sought in it",
     )
-    warmup_share: float = Field(0.1, ge=0.0, lt=1.0, description="share of all updates; own choice")
+    warmup_share: float = Field(0.1, ge=0.0, lt=1.0, description="share of all updates (ours)")
     weight_decay: float = Field(
-        0.01, ge=0.0, description="per unit of rate; own choice; not on biases and LayerNorm"
+        0.01, ge=0.0, description="per unit of rate (ours); not on biases and LayerNorm"
     )
-    clip_norm: float = Field(1.0, gt=0.0, description="global gradient norm; own choice")
-    layer_decay: float = Field(
-        1.0, gt=0.0, le=1.0, description="factor; own choice; as in `finetune`"
-    )
+    clip_norm: float = Field(1.0, gt=0.0, description="global gradient norm (ours)")
+    layer_decay: float = Field(1.0, gt=0.0, le=1.0, description="factor (ours); as in `finetune`")
     max_tokens: int = Field(
-        64, ge=4, description="tokens of a sentence with special ones; own choice; longer are cut"
+        64, ge=4, description="tokens of a sentence with special ones (ours); longer are cut"
     )
     evaluations: int = Field(
-        5, ge=1, description="times; own choice; how often validation pairs are looked at"
+        5, ge=1, description="times (ours); how often validation pairs are looked at"
     )
     validation_pairs: int = Field(
-        500, ge=2, description="pairs of each language pair, at most; own choice"
+        500, ge=2, description="pairs of each language pair, at most (ours)"
     )
 
 
@@ -261,31 +263,34 @@ class PredictSettings(Section):
 
     layer: int = Field(
         -2,
-        description="hidden state; XTREME takes the output of layer 8 of 12; 0 is the embeddings, "
-        "negative counts from the last layer (-1)",
+        description="hidden state (ours); 8 of 12 (sibling: XTREME); 0 is the embeddings, negative "
+        "counts from the last layer (-1)",
     )
     pooling: Literal["mean", "cls"] = Field(
         "mean",
-        description="mean of all tokens (XTREME on Tatoeba) or the first token (XTREME on BUCC); "
-        "how a sentence becomes a vector",
+        description="how a sentence becomes a vector: mean of all tokens, on Tatoeba, or the first "
+        "token, on BUCC (sibling: XTREME)",
     )
     skip_specials: bool = Field(
         True,
-        description="switch; XTREME has it off; whether <s> and </s> are left out of the mean",
+        description="switch (ours); off (sibling: XTREME); whether <s> and </s> are left out of "
+        "the mean",
     )
     centre: bool = Field(
         True,
-        description="switch; XTREME has none; subtracts the mean vector of a language's "
-        "sentences, which removes most of what marks the language; worth some ten points of "
-        "retrieval at laptop size",
+        description="switch (ours); none (sibling: XTREME); subtracts the mean vector of a "
+        "language's sentences, which removes most of what marks the language; worth some ten "
+        "points of retrieval at laptop size",
     )
     scoring: Literal["cosine", "margin"] = Field(
         "cosine",
-        description="cosine (XTREME on Tatoeba) or margin, cosine over the mean of both "
-        "neighbourhoods; for retrieval, mining always has margin as XTREME has",
+        description="cosine, on Tatoeba (sibling: XTREME), or margin, cosine over the mean of both "
+        "neighbourhoods; for retrieval, mining always has margin (sibling: XTREME)",
     )
     neighbours: int = Field(
-        4, ge=1, description="sentences; XTREME on BUCC; size of a neighbourhood in the margin"
+        4,
+        ge=1,
+        description="sentences; 4 on BUCC (sibling: XTREME); size of a neighbourhood in the margin",
     )
     language_embedding: Literal["own", "none"] = Field(
         "own",
@@ -294,17 +299,19 @@ class PredictSettings(Section):
         "retrieval tasks",
     )
     max_answer_tokens: int = Field(
-        100, ge=1, description="tokens; ERNIE-M (XTREME 30); longer answers are not considered"
+        100,
+        ge=1,
+        description="tokens; 100 (authors), 30 (sibling: XTREME); longer ones are not considered",
     )
     n_best: int = Field(
         0,
         ge=0,
-        description="tokens; XTREME and ERNIE-M 20; how many of a window's best starts and ends "
-        "are considered; 0: all",
+        description="tokens; 20 (authors), (sibling: XTREME); how many of a window's best starts "
+        "and ends are considered; 0: all",
     )
     max_context: bool = Field(
         False,
-        description="switch; XTREME and ERNIE-M have it on; whether an answer must begin in that "
+        description="switch; on (authors), (sibling: XTREME); whether an answer must begin in that "
         "window which has most text around its first token",
     )
 
@@ -324,7 +331,7 @@ class ScoreSettings(Section):
     min_examples: int = Field(
         50,
         ge=1,
-        description="test examples; own choice; a language with fewer is shown, but left out of "
+        description="test examples (ours); a language with fewer is shown, but left out of "
         "the averages: its score is mostly chance",
     )
 
@@ -355,13 +362,13 @@ class XtremeSettings(Section):
     seeds: list[int] = Field(
         [1],
         min_length=1,
-        description="numbers; own choice (XTREME 1); each fine-tuning is repeated with each, the "
-        "report shows mean and deviation",
+        description="numbers (ours); five runs (paper: tables), one (sibling: XTREME); each "
+        "fine-tuning is repeated with each, the report shows mean and deviation",
     )
     stages: list[Stage] = Field(
         ["initialise", "camlm", "btmlm"],
         min_length=1,
-        description="checkpoints; own choice; which stages of pre-training are evaluated "
+        description="checkpoints (ours); which stages of pre-training are evaluated "
         "(initialise: the untrained encoder)",
     )
     prepare: PrepareSettings = Field(PrepareSettings(), description="making of examples")
@@ -378,14 +385,14 @@ class XtremeSettings(Section):
     finetune: FinetuneSettings = Field(FinetuneSettings(), description="fine-tuning on a task")
     per_task: dict[TaskName, TaskFinetuneSettings] = Field(
         {},
-        description="keys of `finetune` that differ for a task; own choice; laid over it and over "
-        "the recipe",
+        description="keys of `finetune` that differ for a task (ours); laid over it and over the "
+        "recipe",
     )
     retrieval: Literal["pretrained", "finetuned", "aligned"] = Field(
         "pretrained",
         description="encoder for retrieval and mining; as pre-training left it, or fine-tuned on "
-        "`xnli` (stand-ins: `standin_classification`), as for the paper's 87.9 on Tatoeba, or on "
-        "the parallel text with hardest negatives (`align`), as for its 93.3",
+        "`xnli` (stand-ins: `standin_classification`), as for 87.9 on Tatoeba (memory), or on the "
+        "parallel text with hardest negatives (`align`), as for 93.3 (memory)",
     )
     align: AlignSettings = Field(AlignSettings(), description="fine-tuning for retrieval")
     predict: PredictSettings = Field(PredictSettings(), description="prediction with it")

@@ -59,9 +59,9 @@ def _claim(claim: dict[str, Any]) -> Iterator[str]:
         yield f"seeds {values}; mean {claim['mean']}, deviation {claim['deviation']}"
     elif seeds:
         yield "one seed, so no deviation"
-    for label, value in claim["paper"]["figures"].items():
-        yield f"paper: {value} ({label})"
-    yield f"paper: {claim['paper']['remark']}"
+    for label, value in claim["published"]["figures"].items():
+        yield f"published: {value}, {label}"
+    yield f"published: {claim['published']['remark']}"
 
 
 def _verdict(chain: Chain, full: bool) -> Iterator[str]:
@@ -134,15 +134,15 @@ def _short(value: Any) -> str:
 
 
 def _keys(keys: Sequence[dict[str, Any]], full: bool) -> Iterator[str]:
-    """Keys that are not as declared or of which the paper has a word; all with ``full``."""
+    """Keys that are not as declared or of which ERNIE-M's value is told; all with ``full``."""
     own = [key for key in keys if "default" in key and key["value"] != key["default"]]
     yield f"{len(keys)} reached this number, {len(own)} of them not as by default" + (
-        "" if full else "; all of them and the paper's words on them: --full"
+        "" if full else "; all of them, and what ERNIE-M has for them: --full"
     )
     for key in keys if full else own:
         default = f", default {_short(key['default'])}" if key in own else ""
         where = f"   ({key['where']}{default})" if key["where"] else ""
-        paper = f"   paper ({key['flag']}): {key['paper']}" if key["paper"] else ""
+        paper = f"   ERNIE-M, {key['flag']}: {key['paper']}" if key["paper"] else ""
         yield f"{key['key']} = {_short(key['value'])}{where}{paper}"
     if not full:
         deviating = [key for key in keys if key["flag"] == "deviation" and key not in own]
@@ -151,7 +151,7 @@ def _keys(keys: Sequence[dict[str, Any]], full: bool) -> Iterator[str]:
             name = f"{key['key']} = {_short(key['value'])}"
             groups.setdefault((key["where"] or "", key["paper"]), []).append(name)
         for (where, paper), names in groups.items():
-            yield f"{', '.join(names)}   ({where or 'as recorded'})   paper: {paper}"
+            yield f"{', '.join(names)}   ({where or 'as recorded'})   ERNIE-M: {paper}"
 
 
 def _code(code: dict[str, Any], full: bool) -> Iterator[str]:

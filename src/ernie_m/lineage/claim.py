@@ -130,7 +130,7 @@ def _score(graph: Graph, node: Node, place: Place) -> dict[str, Any]:
         found["standard_error"] = round(100 * math.sqrt(share * (1 - share) / found["n"]), 2)
     if model:
         found |= _seeds(graph, node, keys)
-    found["paper"] = _published(task, language, metric, found["standin"])
+    found["published"] = _published(task, language, metric, found["standin"])
     return found
 
 
@@ -182,10 +182,11 @@ def _seeds(graph: Graph, node: Node, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _published(task: str, language: str, metric: str, standin: bool) -> dict[str, Any]:
-    """The paper's figures for the same task, language and metric, or why there are none."""
+    """ERNIE-M's published figures for the same task, language and metric with their sources, or
+    why there are none."""
     if standin:
         return {"figures": {}, "remark": "not comparable: a stand-in, not a task of the paper"}
     own = [row for row in PUBLISHED.get((task, metric), ()) if row.ours and language in row.scores]
-    figures = {row.label: row.scores[language] for row in own}
+    figures = {f"{row.label} {row.source}": row.scores[language] for row in own}
     remark = "compare only with an encoder of the same size that was trained the same way"
-    return {"figures": figures, "remark": remark if figures else "the paper has no such figure"}
+    return {"figures": figures, "remark": remark if figures else "ERNIE-M has no such figure"}

@@ -1,4 +1,7 @@
-"""Which keys of the configuration reached a job, where each is set, and what the paper has."""
+"""Which keys of the configuration reached a job, where each is set, and what the paper has.
+
+What the paper has is said in the words of :mod:`ernie_m.report.deviations`, with their marks.
+"""
 
 from __future__ import annotations
 

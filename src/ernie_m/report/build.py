@@ -31,6 +31,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ernie_m import marks
 from ernie_m.config.report import ReportSettings
 from ernie_m.job import Job, main
 from ernie_m.report import comparison, content, figures, lineage, scores, training
@@ -107,6 +108,7 @@ def _context(
         "pipeline": content.pipeline(evidence, job.stage),
         "sources": content.sources(evidence),
         "choices": content.choices(evidence),
+        "legend": marks.legend(),
         "records": len(evidence.records),
         "link": lambda path: content.link(path, page),
         "page": normal(page),

@@ -10,8 +10,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from ernie_m.marks import MARK, MARKS
 from ernie_m.report import comparison, figures, graph, training
 from ernie_m.report.deviations import (
     DEVIATIONS,
@@ -484,11 +485,19 @@ def size(number: float) -> str:
 
 
 def prose(words: str) -> Markup:
-    """Text with `names` between backticks set as code, everything else escaped."""
+    """Text with `names` between backticks set as code and marks explained, all else escaped."""
     parts = words.split("`")
     return Markup("").join(
-        Markup("<code>{}</code>").format(part) if index % 2 else part
+        Markup("<code>{}</code>").format(part) if index % 2 else marked(part)
         for index, part in enumerate(parts)
+    )
+
+
+def marked(words: str) -> Markup:
+    """Escaped text, in which a mark of :mod:`ernie_m.marks` says on pointing what it means."""
+    explained = '<abbr title="{}">{}</abbr>'
+    return Markup(
+        MARK.sub(lambda found: explained.format(MARKS[found[1]], found[0]), str(escape(words)))
     )
 
 
@@ -505,4 +514,5 @@ FILTERS = {
     "points": figures.points,
     "shown": shown,
     "prose": prose,
+    "marked": marked,
 }

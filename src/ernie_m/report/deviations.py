@@ -1,7 +1,7 @@
 """Where the paper is silent or out of reach, and what was done instead.
 
-Reasons are in the fact sheet of the method; the values come from the records, so that the page
-cannot say one thing and the run do another.
+What the paper has is said with the marks of :mod:`ernie_m.marks`. The values come from the records,
+so that the page cannot say one thing and the run do another.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Choice:
-    """One point: what the paper (or its figure) has, what this run does, and the settings that
+    """One point: what the paper has as far as is known, what this run does, and the settings that
     say so, as (stage, dotted key)."""
 
     topic: str
@@ -22,7 +22,7 @@ class Choice:
 
 FROM_NOTHING = Choice(
     "Starting point",
-    "The weights of XLM-R, and its vocabulary of 250,002 pieces.",
+    "The weights of XLM-R (memory), and a vocabulary of 250,002 pieces (authors).",
     "Random weights and a vocabulary of its own, both made from this text.",
     (("tokenizer_train", "vocabulary_size"),),
 )
@@ -38,8 +38,8 @@ FROM_CHECKPOINT = Choice(
 DEVIATIONS: tuple[Choice, ...] = (
     Choice(
         "Text",
-        "CC-100 in 96 languages (1.5 trillion characters) and the parallel corpora of InfoXLM: "
-        "MultiUN, IIT Bombay, OPUS, WikiMatrix.",
+        "96 languages (authors: announcement); CC-100, and the parallel corpora of InfoXLM: "
+        "MultiUN, IIT Bombay, OPUS, WikiMatrix (memory).",
         "Interface text that translators wrote for one application: short sentences, few topics. "
         "Its keys make it parallel; parallel and monolingual parts share no meaning.",
         (("corpora_split", "languages"), ("corpora_split", "mono_share")),
@@ -47,7 +47,7 @@ DEVIATIONS: tuple[Choice, ...] = (
     FROM_NOTHING,
     Choice(
         "Size",
-        "Base: 12 layers of width 768; large: 24 of 1,024.",
+        "Base: 12 layers of width 768; large: 24 of 1,024 (authors).",
         "An encoder of the same shape that trains on two processor cores.",
         (
             ("pretrain_initialise", "layers"),
@@ -57,7 +57,8 @@ DEVIATIONS: tuple[Choice, ...] = (
     ),
     Choice(
         "Length of training",
-        "Batches of 2,048 rows of 512 tokens on 64 V100; the number of steps is not known.",
+        "Batches of 2,048 rows of 512 tokens on 64 V100 (memory); the number of steps is not "
+        "known.",
         "Many small batches; sentences are packed into rows without seeing each other.",
         (
             ("pretrain_camlm", "steps"),
@@ -68,7 +69,7 @@ DEVIATIONS: tuple[Choice, ...] = (
     ),
     Choice(
         "Peak learning rate",
-        "2e-4 for base after 10,000 steps of warm-up, then a linear decay.",
+        "2e-4 for base after 10,000 steps of warm-up, then a linear decay (memory).",
         "The same schedule, with a rate that suits the size.",
         (
             ("pretrain_camlm", "optimiser.learning_rate"),
@@ -77,7 +78,8 @@ DEVIATIONS: tuple[Choice, ...] = (
     ),
     Choice(
         "Evaluation",
-        "XNLI, CoNLL, MLQA, PAWS-X, Tatoeba and the nine tasks of XTREME.",
+        "XNLI, CoNLL, MLQA, PAWS-X and Tatoeba (authors), and the nine tasks of XTREME (sibling: "
+        "XTREME, its leaderboard).",
         "Stand-ins in XTREME's four categories, built from held-out interface text. They show "
         "whether transfer appears; they are not XTREME.",
     ),
@@ -92,44 +94,49 @@ OPEN_CHOICES: tuple[Choice, ...] = (
     ),
     Choice(
         "Share of tokens predicted",
-        "Not found for any objective; XLM-R and InfoXLM take 15 %.",
+        "Not found for any objective; 15 % (sibling: InfoXLM).",
         "Set for each objective.",
         (("pretrain_camlm", "masking.ratio"), ("pretrain_btmlm", "masking.ratio.btmlm")),
     ),
     Choice(
         "Mixture of objectives",
-        "One loss for each; how the batches are mixed is not known.",
+        "MMLM, TLM, CAMLM and BTMLM together (paper: Table 6); how batches are mixed is not known. "
+        "Equal parts of two (sibling: InfoXLM).",
         "Every batch holds all objectives in these shares of its tokens; each loss is a mean over "
         "its predicted tokens, and they are added with weight 1.",
         (("pretrain_camlm", "objectives"), ("pretrain_btmlm", "objectives")),
     ),
     Choice(
         "Order of the stages",
-        "Told as two stages, ablated as if trained jointly.",
+        "Two stages, generation by the model of CAMLM (authors); ablated as if trained jointly "
+        "(memory).",
         "Stage 1 ends before anything is generated; stage 2 goes on with its objectives and "
         "BTMLM together.",
     ),
     Choice(
         "Number of placeholders in BTMLM",
-        "5 to 20 % of the sentence were tried; which was taken is not known.",
+        "A part of the sentence (paper); 5 to 20 % were tried (memory), which was taken is not "
+        "known.",
         "This share of the sentence's tokens, at least one.",
         (("pretrain_backtranslate", "placeholder_ratio"),),
     ),
     Choice(
         "How pseudo tokens are chosen",
-        "One pass for all placeholders; greedy or sampled is not said, nor by which weights.",
+        "One pass for all placeholders (paper: figures); greedy or sampled is not known, nor by "
+        "which weights.",
         "The most probable token of the finished stage-1 model, without dropout, once for the "
         "whole text.",
     ),
     Choice(
         "Languages to generate",
-        "Not said.",
+        "Not known.",
         "`seen`: those with which the sentence's language has parallel text; `all`: any other.",
         (("pretrain_backtranslate", "directions"),),
     ),
     Choice(
         "Separators and positions of a pair",
-        "The figure numbers positions through both sentences; separators are not drawn.",
+        "Positions are numbered through both sentences, separators are not drawn (paper: Figure "
+        "1); two separators in fine-tuning (authors).",
         "`<s> A </s></s> B </s>` as in fine-tuning, the first separator belonging to A. Positions "
         "run on (`continuous`) or start again with B (`reset`, as XLM), which puts words near "
         "their translations and lets small models align them sooner.",
@@ -137,25 +144,25 @@ OPEN_CHOICES: tuple[Choice, ...] = (
     ),
     Choice(
         "Language embedding",
-        "Drawn under every token, absent from the released weights.",
+        "Drawn under every token (paper: figures), absent from the released weights (authors).",
         "Added in pre-training; generation needs it to know which language is asked for.",
         (("pretrain_initialise", "language_embeddings"),),
     ),
     Choice(
         "Sampling of languages",
-        "The exponent is not known; XLM-R 0.3, InfoXLM 0.7.",
+        "The exponent is not known; 0.3 (memory: XLM-R), 0.7 (memory: InfoXLM).",
         "Languages and pairs are drawn in proportion to their size to this power.",
         (("pretrain_camlm", "alpha"), ("tokenizer_train", "alpha")),
     ),
     Choice(
         "Dropout in pre-training",
-        "Not known; the shipped configuration has 0.1, InfoXLM trains with 0.",
+        "Not known; 0.1 in the shipped configuration (authors), 0 (sibling: InfoXLM).",
         "None by default: it slows small models more than it helps them.",
         (("pretrain_initialise", "dropout"), ("pretrain_initialise", "attention_dropout")),
     ),
     Choice(
         "Optimiser details",
-        "Adam; its constants, decay and clipping are not given.",
+        "Adam (memory); its constants, decay and clipping are not known.",
         "AdamW with InfoXLM's constants.",
         (
             ("pretrain_camlm", "optimiser.beta2"),
@@ -165,7 +172,7 @@ OPEN_CHOICES: tuple[Choice, ...] = (
     ),
     Choice(
         "Sentence vectors for retrieval",
-        "A middle layer of an encoder fine-tuned on XNLI, it seems.",
+        "A middle layer of an encoder fine-tuned on XNLI (memory).",
         "The pre-trained encoder as it is; this hidden state (-1 is the last) and pooling.",
         (
             ("xtreme_predict", "layer"),
