@@ -53,7 +53,7 @@ from transformers.convert_slow_tokenizer import XLMRobertaConverter
 from benchmarks import web
 from benchmarks.document import machine, publish, table
 from ernie_m.config.corpora import ExtractSettings, FilterSettings
-from ernie_m.config.tokenizer import EncodeJob
+from ernie_m.config.tokenizer import EncodeJob, Rows
 from ernie_m.corpora import extract, match
 from ernie_m.corpora import filter as filter_stage
 from ernie_m.corpora.documents import document_shingles
@@ -266,7 +266,8 @@ def tokenization(corpus: Corpus, texts: list[str], model: Path, times: int) -> d
     def packed() -> None:
         made = {name: [corpus.folder / f"packed-{name}"] for name in ("train", "valid", "manifest")}
         given = {"tokenizer": [model], "train": [one], "valid": [one]}
-        stage(pack.run, f"mono-{corpus.code}/0", EncodeJob(max_tokens=510), given, made)
+        settings = EncodeJob(camlm=Rows(row_length=512), btmlm=Rows(row_length=512))
+        stage(pack.run, f"mono-{corpus.code}/0", settings, given, made)
 
     def mapped() -> None:
         encode = fresh.pop().encode_batch_fast

@@ -126,6 +126,17 @@ class Chained:
             lengths[where] = np.minimum(part.lengths_of(own), self.longest)
         return lengths
 
+    def cut(self) -> dict[str, int]:
+        """How many sequences and tokens there are, and how many are cut."""
+        found = dict.fromkeys(("texts", "texts_cut", "tokens", "tokens_cut"), 0)
+        for part in self.parts:
+            excess = np.maximum(part.lengths - self.longest, 0)
+            found["texts"] += len(part)
+            found["texts_cut"] += int(np.count_nonzero(excess))
+            found["tokens"] += int(part.offsets[-1] - part.offsets[0])
+            found["tokens_cut"] += int(excess.sum())
+        return found
+
     def take(self, order: Array) -> Ragged:
         """The sequences numbered by ``order``, in that order, as int64 in memory."""
         lengths = self.lengths_of(order)

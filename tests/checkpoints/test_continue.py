@@ -84,7 +84,13 @@ def shards(config, folder, started) -> dict[str, list[Path]]:
             "manifest": [folder / name / "manifest.json"],
         }
         inputs["tokenizer"] = [folder / "spm.model"]
-        run_stage(encode.run, config.tokenizer.encode, inputs, outputs, instance=name)
+        run_stage(
+            encode.run,
+            settings_of(config, "tokenizer_encode", name),
+            inputs,
+            outputs,
+            instance=name,
+        )
         found["train"] += outputs["shards"]
         found["valid"] += outputs["valid"]
     return found
@@ -151,13 +157,13 @@ def test_both_stages_train_on_from_it(config, started, shards, folder, monkeypat
     run_stage(
         train_stage, settings["camlm"], {"init": [started], **shards}, outputs["camlm"], "ernie_m"
     )
-    pseudo, mono = [], [*shards["train"][:3], *shards["valid"][:3]]
+    pseudo = []
     for chunk in range(config.pretrain.backtranslate.chunks):
         made = {"pseudo": [folder / f"{chunk}.safetensors"], "stats": [folder / f"{chunk}.json"]}
         run_stage(
             backtranslate.run,
             settings_of(config, "pretrain_backtranslate", f"ernie_m/{chunk}"),
-            {"model": outputs["camlm"]["model"], "shards": mono},
+            {"model": outputs["camlm"]["model"], **shards},
             made,
             f"ernie_m/{chunk}",
         )

@@ -403,7 +403,13 @@ def test_a_shard_is_packed(tmp_path, spm_model):
         "manifest": [tmp_path / "manifest.json"],
     }
     inputs = {"tokenizer": [spm_model], "train": chosen["train"], "valid": chosen["valid"]}
-    run_stage(pack.run, EncodeJob(max_tokens=300), inputs, outputs, "mono-de/0")
+    run_stage(
+        pack.run,
+        EncodeJob(camlm={"row_length": 128}, btmlm={"row_length": 302}),
+        inputs,
+        outputs,
+        "mono-de/0",
+    )
     manifest = json.loads(outputs["manifest"][0].read_text())
     for part in ("train", "valid"):
         shard = read_shard(outputs[part][0])

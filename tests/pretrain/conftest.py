@@ -47,7 +47,7 @@ def stage_job(**changes: Any) -> StageJob:
 def write_corpus(folder: Path, shards: int) -> dict[str, list[Path]]:
     """The same sentences in any number of shards: input names to files."""
     folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, list[Path]] = {"train": [], "valid": [], "mono": []}
+    found: dict[str, list[Path]] = {"train": [], "valid": []}
     for number, languages in enumerate([*[(x,) for x in LANGUAGES], ("en", "de"), ("en", "el")]):
         for part, count in (("train", 60), ("valid", 12)):
             rng = np.random.default_rng([number, count])
@@ -59,8 +59,6 @@ def write_corpus(folder: Path, shards: int) -> dict[str, list[Path]]:
                 path = folder / f"{'-'.join(languages)}-{part}-{k}.safetensors"
                 write_shard(path, Shard(languages, TOKENIZER, keys[piece], cut))
                 found[part].append(path)
-                if len(languages) == 1:
-                    found["mono"].append(path)
     return found
 
 

@@ -10,52 +10,130 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ernie_m.config.pretrain import BacktranslateJob
+from ernie_m.config.pretrain import BacktranslateJob, DrawSettings, Shares
 from ernie_m.errors import UserError
 from ernie_m.job import Job
+from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load
-from ernie_m.model.packing import pack
-from ernie_m.objectives.lengths import SINGLE_SPECIALS, longest
+from ernie_m.model.packing import Packed, pack
+from ernie_m.objectives.lengths import SINGLE_SPECIALS
 from ernie_m.objectives.objectives import placeholders
+from ernie_m.objectives.targets import targets_of
 from ernie_m.pretrain import backtranslate
 from ernie_m.ragged import Ragged
-from ernie_m.training import corpora
-from ernie_m.training.pseudo import Pseudo, read_pseudo
-from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, write_corpus
+from ernie_m.training.batches import Sampler
+from ernie_m.training.pseudo import Pseudo, read_pseudo, write_pseudo
+from ernie_m.training.stage import sampler_of, texts_of
+from ernie_m.training.validation import Validation
+from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, stage_job, write_corpus
 
 PAIRS = ("en-de", "en-el")
+SHAPE = Architecture(VOCABULARY, 2, 16, 2, 32, 66, 0.1, 0.0, True, "reset", LANGUAGES, TOKENIZER)
+
+
+# So few steps that stage 2 draws a part of the sentences.
+READS = DrawSettings(
+    objectives=Shares(mmlm=1, tlm=0, camlm=0, btmlm=1),
+    steps=5,
+    batch_tokens=200,
+    row_length=32,
+    evaluate_sentences=4,
+)
 
 
 def generate(
-    job: Callable[..., Job[Any]], shards: list[Path], model: Path, chunks: int, folder: str
-) -> dict[int, tuple[int, list[int]]]:
-    """Key to (language, pseudo tokens), over all chunks."""
-    found: dict[int, tuple[int, list[int]]] = {}
+    job: Callable[..., Job[Any]],
+    corpus: dict[str, list[Path]],
+    model: Path,
+    chunks: int,
+    folder: str,
+    reads: DrawSettings = READS,
+) -> list[Path]:
+    """The files of all chunks."""
+    files = []
     for chunk in range(chunks):
         made = job(
             "ernie_m.pretrain.backtranslate",
-            BacktranslateJob(chunks=chunks, placeholder_ratio=0.5, pairs=PAIRS, row_length=34),
-            {"model": model, "shards": shards},
+            BacktranslateJob(chunks=chunks, placeholder_ratio=0.5, pairs=PAIRS, btmlm=reads),
+            {"model": model, "train": corpus["train"], "valid": corpus["valid"]},
             ["pseudo", "stats"],
             folder=f"{folder}-{chunk}",
             instance=f"ernie_m/{chunk}",
         )
         backtranslate.run(made)
-        pseudo = read_pseudo(made.output("pseudo"))
-        for i, key in enumerate(pseudo.keys.tolist()):
-            found[key] = (int(pseudo.language[i]), pseudo.tokens[i].tolist())
+        files.append(made.output("pseudo"))
+    return files
+
+
+def content(files: list[Path]) -> dict[int, tuple[int, int, list[int]]]:
+    """Number to (key, target, pseudo tokens), over all files, in their order."""
+    found = {}
+    for pseudo in map(read_pseudo, files):
+        for i, number in enumerate(pseudo.numbers.tolist()):
+            own = (int(pseudo.keys[i]), int(pseudo.target[i]), pseudo.tokens[i].tolist())
+            found[number] = own
     return found
 
 
 def test_content_does_not_depend_on_chunks_or_shards(
     job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
 ) -> None:
-    few = write_corpus(tmp_path / "few", 1)["mono"]
-    many = write_corpus(tmp_path / "many", 5)["mono"]
-    whole = generate(job, few, model_file, 1, "a")
-    assert len(whole) == 3 * 72
-    assert generate(job, few, model_file, 4, "b") == whole
-    assert generate(job, many[::-1], model_file, 3, "c") == whole
+    few, many = write_corpus(tmp_path / "few", 1), write_corpus(tmp_path / "many", 5)
+    whole = content(generate(job, few, model_file, 1, "a"))
+    assert list(whole) == sorted(whole) and 0 < len(whole) < 3 * 72
+    for number, chunks in enumerate((2, 5, 400)):
+        files = generate(job, (few, many)[number % 2], model_file, chunks, f"b{number}")
+        assert list(content(files).items()) == list(whole.items())
+
+
+def stage_2(
+    corpus: dict[str, list[Path]], files: list[Path], job: Callable[..., Job[Any]]
+) -> tuple[Sampler, Validation]:
+    settings = stage_job(**{name: getattr(READS, name) for name in DrawSettings.model_fields})
+    training = job("ernie_m.pretrain.btmlm", settings, corpus | {"pseudo": files}, [])
+    train, valid = (texts_of(training, SHAPE, part) for part in ("train", "valid"))
+    sampler = sampler_of(training, SHAPE, train)
+    return sampler, Validation(valid, READS.evaluate_sentences, sampler.masking, 32, 1)
+
+
+def test_stage_2_reads_the_same_when_all_sentences_are_generated_for(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
+) -> None:
+    """A part of the work, and every bit of every batch and of the validation the same."""
+    corpus = write_corpus(tmp_path / "corpus", 2)
+    part = generate(job, corpus, model_file, 3, "part")
+    much = READS.model_copy(update={"steps": 400, "evaluate_sentences": 100})
+    every = generate(job, corpus, model_file, 2, "all", much)
+    assert len(content(part)) < 0.8 * len(content(every)) and len(content(every)) == 3 * 72
+    (sampler, held), (sampler_of_all, held_of_all) = (
+        stage_2(corpus, files, job) for files in (part, every)
+    )
+    for step in range(READS.steps):
+        assert_same(sampler.batch(step), sampler_of_all.batch(step))
+    for batch, other in zip(held.batches, held_of_all.batches, strict=True):
+        assert_same(batch, other)
+    with pytest.raises(UserError, match="has no pseudo tokens"):
+        for step in range(READS.steps, 100):
+            sampler.batch(step)
+
+
+def assert_same(one: Packed, other: Packed) -> None:
+    assert one.ids.tolist() == other.ids.tolist()
+    assert one.labels.tolist() == other.labels.tolist()
+    assert one.languages.tolist() == other.languages.tolist()
+
+
+def test_pseudo_tokens_of_other_text_are_refused(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 2)
+    files = generate(job, corpus, model_file, 2, "g")
+    fewer = {**corpus, "train": [path for path in corpus["train"] if "de-train-1" not in path.name]}
+    with pytest.raises(UserError, match="other sentences"):
+        stage_2(fewer, files, job)
+    turned = {**corpus, "train": corpus["train"][::-1]}
+    with pytest.raises(UserError, match="other sentences"):
+        stage_2(turned, files, job)
 
 
 def test_generation_equals_the_obvious_way(model_file: Path) -> None:
@@ -89,43 +167,37 @@ def test_a_row_has_room_for_the_placeholders_of_its_sentence(length: int, ratio:
 
 def test_targets_are_the_directions_seen_in_parallel_text() -> None:
     settings = BacktranslateJob(pairs=PAIRS)
-    assert backtranslate.targets_of(LANGUAGES, settings) == [[1, 2], [0], [0]]
+    seen = {"en": ["de", "el"], "de": ["en"], "el": ["en"]}
+    assert targets_of(LANGUAGES, settings) == seen
+    assert targets_of((*LANGUAGES, "fr"), settings) == seen, "French has no pair"
     every = BacktranslateJob(pairs=PAIRS, directions="all")
-    assert backtranslate.targets_of(LANGUAGES, every) == [[1, 2], [0, 2], [0, 1]]
+    assert targets_of(LANGUAGES, every) == seen | {"de": ["en", "el"], "el": ["en", "de"]}
     only = BacktranslateJob(pairs=PAIRS, target_languages=("en",))
-    assert backtranslate.targets_of(LANGUAGES, only) == [[], [0], [0]]
+    assert targets_of(LANGUAGES, only) == {"de": ["en"], "el": ["en"]}
     with pytest.raises(UserError, match="xx"):
-        backtranslate.targets_of(LANGUAGES, BacktranslateJob(pairs=PAIRS, target_languages=("xx",)))
+        targets_of(LANGUAGES, BacktranslateJob(pairs=PAIRS, target_languages=("xx",)))
+    with pytest.raises(UserError, match="No language"):
+        targets_of(LANGUAGES, BacktranslateJob(pairs=()))
 
 
 def test_a_target_is_drawn_by_the_key_alone() -> None:
     keys = np.arange(3000, dtype=np.uint64)
-    language = np.zeros(3000, dtype=np.int64)
-    index, target = backtranslate.choose_targets(keys, language, [[1, 2], [0], [0]], 1)
-    assert len(index) == 3000 and 0.45 < (target == 1).mean() < 0.55
-    _, again = backtranslate.choose_targets(keys[::-1], language, [[1, 2], [0], [0]], 1)
+    source = np.zeros(3000, dtype=np.int64)
+    target = backtranslate.choose_targets(keys, source, [[1, 2], [0], [0]], 1)
+    assert len(target) == 3000 and 0.45 < (target == 1).mean() < 0.55
+    again = backtranslate.choose_targets(keys[::-1], source, [[1, 2], [0], [0]], 1)
     assert again.tolist() == target[::-1].tolist()
 
 
-def test_pseudo_tokens_find_their_sentences(model_file: Path, tmp_path: Path, job: Any) -> None:
-    mono = write_corpus(tmp_path / "corpus", 2)["mono"]
-    shards = corpora.read_shards(mono, 1, TOKENIZER)
-    text = corpora.monolingual(shards, LANGUAGES, longest("btmlm", 34, 0.5))
-    made = generate(job, mono, model_file, 2, "g")
-    files = sorted(tmp_path.glob("g-*/.partial-pseudo"))
-    paired = corpora.pseudo_texts(shards, files, LANGUAGES, 34)
-    assert paired.sizes.tolist() == text.sizes.tolist()
-    for i, key in enumerate(np.concatenate(text.keys).tolist()):
-        assert (int(paired.spoken[i]), paired.target[i].tolist()) == made[key]
-
-
 def test_a_damaged_file_of_pseudo_tokens_is_refused(tmp_path: Path) -> None:
-    from ernie_m.training.pseudo import write_pseudo
-
     path = tmp_path / "pseudo.safetensors"
     tokens = Ragged(np.arange(6), np.array([0, 2, 6]))
-    write_pseudo(path, Pseudo(np.array([1, 2], dtype=np.uint64), np.array([0, 1]), tokens, 0.15))
-    assert read_pseudo(path).tokens[1].tolist() == [2, 3, 4, 5]
+    keys = np.array([1, 2], dtype=np.uint64)
+    pseudo = Pseudo(np.array([3, 9]), keys, np.array([0, 1]), tokens, 0.15, ("en", "de"), 8, 3)
+    write_pseudo(path, pseudo)
+    read = read_pseudo(path)
+    assert read.tokens[1].tolist() == [2, 3, 4, 5] and read.numbers.tolist() == [3, 9]
+    assert (read.ratio, read.languages, read.train, read.valid) == (0.15, ("en", "de"), 8, 3)
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(UserError, match="pseudo tokens"):
         read_pseudo(path)

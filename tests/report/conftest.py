@@ -49,6 +49,8 @@ SHAPE = {
     "language_embeddings": True,
     "languages": LANGUAGES,
 }
+# What encoding counts of a language.
+STATISTICS = {"en": {"sentences": 9500, "sentences_cut": 12, "tokens": 230_000, "tokens_cut": 310}}
 
 
 class Run:
@@ -267,7 +269,7 @@ def _tokenizer(run, split):
                 ],
                 "valid": [{"file": "valid.safetensors", "sentences": 500, "tokens": 6200}],
             },
-            "statistics": {},
+            "statistics": STATISTICS,
         }
         made = run.job(
             "tokenizer_encode",
@@ -338,6 +340,10 @@ def _train(run, stage, arm, objectives, inputs, starts, ends, shares, steps):
                 "parameters": 1_820_000,
                 "valid": last,
                 "unigram": unigram,
+                "cut": {
+                    name: {"texts": 9000, "texts_cut": 90, "tokens": 210_000, "tokens_cut": 2100}
+                    for name in objectives
+                },
             }
         },
     )
@@ -367,6 +373,7 @@ def _generate(run, inputs):
                     "sentences": 30_000,
                     "source_tokens": 400_000,
                     "pseudo_tokens": 61_000,
+                    "sentences_there": 80_000,
                 }
             },
         )
@@ -545,7 +552,7 @@ def run_in_shards(languages, pair):
             made = run.job(
                 "tokenizer_pack",
                 f"{corpus}/{shard}",
-                manifest={"manifest.json": {"parts": parts}},
+                manifest={"manifest.json": {"parts": parts, "statistics": STATISTICS}},
             )
             run.give("manifests", made["manifest"])
     return run

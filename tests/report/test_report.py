@@ -165,6 +165,7 @@ def test_text_in_shards_is_counted_by_corpus(shards):
     unknown = 4 * "\N{EN DASH} "
     assert " ".join(f"{code} {unknown}2 002" for code in ("en", "zh", "de")) in words
     assert "tokenizer_pack 8 32 s 8 808" in words
+    assert "encoding 76 000 96 1 840 000 2 480 0.1 %" in words
 
 
 def test_text_from_data_is_escaped(run):

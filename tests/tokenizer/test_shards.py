@@ -27,8 +27,9 @@ def shard_of(*sides, languages=("en", "de"), vocabulary=65_535):
     return Shard(languages[: len(sides)], SHA, keys, columns)
 
 
-def encode_corpus(corpora, model, folder, corpus, threads=1, **given):
-    chosen = EncodeJob(**{"max_tokens": 126, **given})
+def encode_corpus(corpora, model, folder, corpus, threads=1, row_length=128, **given):
+    rows = {"row_length": row_length}
+    chosen = EncodeJob(**given, camlm=rows, btmlm=rows)
     files = [folder / f"train-{k:05d}.safetensors" for k in range(chosen.shards)]
     run_stage(
         encode.run,
@@ -144,12 +145,19 @@ def test_the_order_does_not_depend_on_the_number_of_shards(corpora, model, tmp_p
 
 
 def test_shards_hold_the_text_in_the_order_of_the_table(corpora, model, tokenizer, tmp_path):
-    (path,) = encode_corpus(corpora, model, tmp_path, "mono-en", max_tokens=8)
+    (path,) = encode_corpus(corpora, model, tmp_path, "mono-en", row_length=16)
     shard = read_shard(path, tokenizer.sha256)
     ids, texts = read_table(corpora / "mono-en-train.parquet", ["id", "text"])
     assert shard.keys.tolist() == sentence_keys(ids).tolist()
-    expected = [ids[:8] for ids in tokenizer.encode(texts)]
+    whole = tokenizer.encode(texts)
+    expected = [ids[:14] for ids in whole]
     assert [shard.sides[0][i].tolist() for i in range(len(shard))] == expected
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (valid,) = read_table(corpora / "mono-en-valid.parquet", ["text"])
+    lengths = [len(ids) for ids in (*whole, *tokenizer.encode(valid))]
+    own = manifest["statistics"]["en"]
+    assert own["tokens_cut"] == sum(max(length - 14, 0) for length in lengths) > 0
+    assert own["sentences_cut"] == sum(length > 14 for length in lengths)
 
 
 def test_the_manifest_tells_what_is_there(corpora, model, tmp_path):
@@ -160,7 +168,8 @@ def test_the_manifest_tells_what_is_there(corpora, model, tmp_path):
     assert [part["file"] for part in manifest["parts"]["train"]] == [path.name for path in files]
     assert sum(part["sentences"] for part in manifest["parts"]["train"]) == 400
     tokens = sum(part["tokens"] for parts in manifest["parts"].values() for part in parts)
-    assert tokens == sum(own["tokens"] for own in manifest["statistics"].values())
+    statistics = manifest["statistics"].values()
+    assert tokens == sum(own["tokens"] - own["tokens_cut"] for own in statistics)
 
 
 def test_encoding_again_gives_the_same_bytes(corpora, model, tmp_path):

@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ernie_m.config.pretrain import MaskingSettings, MaskRatios, Shares, StageJob
+from ernie_m.job import Job
+from ernie_m.model.architecture import Architecture
+from ernie_m.objectives.lengths import longest, slots
 from ernie_m.ragged import Chained, Picked, Ragged
 from ernie_m.tokenizer.shards import Shard, write_shard
-from ernie_m.training import batches, corpora
+from ernie_m.training import batches, corpora, stage
+from ernie_m.training.pseudo import Pseudo, write_pseudo
 
 PARTS = st.lists(st.lists(st.lists(st.integers(0, 99), max_size=6)), min_size=1, max_size=4)
 SHA = "t" * 64
@@ -79,3 +84,47 @@ def test_words_are_counted_within_the_cut(
             [side[i] for i in range(0, len(side), max(1, len(side) // counted))]
         )
         assert counts[row].tolist() == np.bincount(tokens, minlength=100).tolist()
+
+
+SHAPE = Architecture(100, 1, 8, 1, 8, 66, 0.0, 0.0, True, "reset", ("en", "de"), SHA)
+
+
+def training(paths: list[Path], folder: Path, row_length: int) -> Job[StageJob]:
+    """A training with all objectives on, on ``paths``, whose English text has pseudo tokens."""
+    most = longest("btmlm", row_length, 0.15)
+    counts = slots(np.full(1000, most), 0.15)
+    tokens = Ragged(np.full(counts.sum(), 5), np.concatenate([[0], np.cumsum(counts)]))
+    keys = np.tile(np.arange(500, dtype=np.uint64), 2)
+    pseudo = Pseudo(np.arange(1000), keys, np.ones(1000), tokens, 0.15, ("en",), 1000, 0)
+    write_pseudo(folder / "pseudo.safetensors", pseudo)
+    settings = StageJob(
+        objectives=Shares(mmlm=1, tlm=1, camlm=1, btmlm=1),
+        row_length=row_length,
+        masking=MaskingSettings(ratio=MaskRatios(camlm=0.4)),
+    )
+    inputs = {"train": paths, "pseudo": [folder / "pseudo.safetensors"]}
+    return Job("ernie_m.pretrain.btmlm", "ernie_m", settings, 1, 1, inputs, {})
+
+
+@pytest.mark.parametrize(
+    ("objective", "most", "length"),
+    [("mmlm", 62, 64), ("tlm", 30, 64), ("camlm", 21, 62), ("btmlm", 52, 64)],
+)
+def test_each_objective_reads_what_a_row_has_room_for(
+    tmp_path: Path, objective: str, most: int, length: int
+) -> None:
+    """Texts longer than a row of 64, with slots at 0.4 and placeholders at 0.15."""
+    paths = [*shards(tmp_path, ("en",), 90), *shards(tmp_path, ("en", "de"), 90)]
+    texts = stage.texts_of(training(paths, tmp_path, row_length=64), SHAPE, "train")[objective]
+    assert texts.source.lengths_of(np.arange(3)).tolist() == [most] * 3
+    whole = corpora.read_shards(paths, 1 if texts.target is None else 2, SHA)[0].sides[0]
+    if objective != "btmlm":
+        assert texts.source[0].tolist() == whole[0][:most].tolist()
+    assert texts.lengths_of(np.arange(3)).tolist() == [length] * 3
+    sides = 2 if objective in ("tlm", "camlm") else 1
+    assert stage.count_cut(texts) == {
+        "texts": 1000 * sides,
+        "texts_cut": 1000 * sides,
+        "tokens": 90_000 * sides,
+        "tokens_cut": 1000 * sides * (90 - most),
+    }

@@ -1,10 +1,12 @@
 import numpy as np
+import pytest
 import torch
 
 from ernie_m.objectives import objectives
 from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Ragged
-from ernie_m.training.batches import Sampler, Texts, smoothed
+from ernie_m.training import batches
+from ernie_m.training.batches import CLASSES, Draws, Sampler, Texts, smoothed
 
 MASK = 99
 
@@ -58,3 +60,17 @@ def test_joining_ragged_parts_gives_the_whole() -> None:
     joined = Ragged.join(parts)
     assert joined.tokens.tolist() == whole.tokens.tolist()
     assert joined.offsets.tolist() == whole.offsets.tolist()
+
+
+@pytest.mark.parametrize("steps", [1, 7, 60])
+def test_what_all_steps_draw_is_what_each_does(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = sampler()
+    draws = Draws("camlm", own.texts["camlm"], 450, 0.5, 1)
+    expected = np.unique(np.concatenate([draws.at(step)[0] for step in range(steps)]))
+    for block in (1, 200, 2**14):
+        monkeypatch.setattr(batches, "BLOCK", block)
+        assert draws.of_all(steps).tolist() == expected.tolist()
+    tokens = sum(int(draws.texts.lengths_of(draws.at(step)[0]).sum()) for step in range(steps))
+    laid_out = [own.documents(step) for step in range(steps)]
+    camlm = [docs.lengths[docs.group // CLASSES == 2].sum() for docs in laid_out]
+    assert tokens == sum(camlm), "slots count in the budget"

@@ -32,6 +32,18 @@ VALUES = {
         {"pretrain": {"backtranslate": {"placeholder_ratio": 0.31}}},
         {"pretrain_backtranslate"} | FROM_BTMLM,
     ),
+    "the steps of stage 2, which decide what is generated for": (
+        {"pretrain": {"btmlm": {"steps": 21}}},
+        {"pretrain_backtranslate"} | FROM_BTMLM,
+    ),
+    "the masks of stage 2": (
+        {"pretrain": {"btmlm": {"masking": {"ratio": {"btmlm": 0.25}}}}},
+        FROM_BTMLM,
+    ),
+    "the length of a row": (
+        {"pretrain": {"camlm": {"row_length": 160}}},
+        {"tokenizer_encode"} | FROM_CAMLM,
+    ),
     "the width of the model": (
         {"model": {"width": 16}},
         {"pretrain_initialise"} | FROM_CAMLM,

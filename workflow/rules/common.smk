@@ -186,10 +186,20 @@ def encoded(part):
     )
 
 
-def encoded_monolingual():
-    """The encoded monolingual text of all languages, training and validation."""
-    found = encoded("train") + encoded("valid")
-    return [file for file in found if "mono-" in file]
+def monolingual(part):
+    """The encoded monolingual text of all languages for training or validation."""
+    return [file for file in encoded(part) if "mono-" in file]
+
+
+# What a job of the back-translation holds of the sentences that stage 2 draws, at most: their
+# numbers a few times (docs/engine.md).
+DRAWN_MB = (
+    CONFIG.pretrain.btmlm.steps
+    * CONFIG.pretrain.btmlm.batch_tokens
+    // CONFIG.pretrain.btmlm.row_length
+    * 32
+    // 1_000_000
+)
 
 
 def checkpoint(arm, stage):

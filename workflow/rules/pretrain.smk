@@ -81,11 +81,13 @@ rule pretrain_camlm:
 rule pretrain_backtranslate:
     """Parallel text is scarce and monolingual text is not. The model of stage 1 fills
     placeholders behind a monolingual sentence in another language, which makes pairs out of
-    single sentences. In chunks, so that a lost one costs one; what they hold does not depend on
-    their number."""
+    single sentences. Of all monolingual text stage 2 reads a part, which follows from its seed and
+    settings, and only that is generated for. In chunks, so that a lost one costs one; what they
+    hold does not depend on their number."""
     input:
         model="<results>/pretrain_camlm/{variant}/model.safetensors",
-        shards=encoded_monolingual(),
+        train=monolingual("train"),
+        valid=monolingual("valid"),
     output:
         pseudo="<results>/pretrain_backtranslate/{variant}/{chunk}/pseudo.safetensors",
         stats="<results>/pretrain_backtranslate/{variant}/{chunk}/stats.json",
@@ -98,21 +100,20 @@ rule pretrain_backtranslate:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        # Beside the model a chunk's pseudo tokens, 8 bytes each where text has 4 (docs/engine.md).
-        mem_mb=lambda wildcards, input: room_for_model(2, beside=1000)(wildcards)
-        + int(input.size_mb / 2 / CONFIG.pretrain.backtranslate.chunks),
+        mem_mb=room_for_model(2, beside=1500 + DRAWN_MB),
         runtime=720,
     params:
         code=code_digest("ernie_m.pretrain.backtranslate"),
         settings=settings("pretrain_backtranslate", "{variant}/{chunk}"),
         seed=seed("pretrain_backtranslate", "{variant}/{chunk}"),
-        shards=listed("shards"),
+        train=listed("train"),
+        valid=listed("valid"),
     shell:
         command(
             "ernie_m.pretrain.backtranslate",
             "{wildcards.variant}/{wildcards.chunk}",
             inputs="model",
-            lists="shards",
+            lists="train valid",
             outputs="pseudo stats",
             seed=True,
         )

@@ -18,7 +18,7 @@ def _up_to(config: Config, arm: str, stage: str) -> list[Section]:
     steps = {
         "initialise": own.model,
         "camlm": own.pretrain.camlm,
-        "backtranslate": own.pretrain.backtranslate,
+        "backtranslate": own.backtranslate_job(config.corpora.pairs),
         "btmlm": own.pretrain.btmlm,
     }
     return list(steps.values())[: list(steps).index(stage) + 1]

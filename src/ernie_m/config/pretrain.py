@@ -99,8 +99,8 @@ class OptimiserSettings(Section):
     )
 
 
-class StageSettings(Section):
-    """One training stage."""
+class DrawSettings(Section):
+    """Which texts each step of a stage reads."""
 
     objectives: Shares = Field(
         Shares(),
@@ -124,6 +124,14 @@ class StageSettings(Section):
         description="Languages and pairs are drawn by p ~ size^alpha; 0 draws all alike, 1 as they "
         "are. 0.3 (memory: XLM-R), 0.7 (memory: InfoXLM); the paper's is not known.",
     )
+    evaluate_sentences: int = Field(
+        100, ge=1, description="Held-out sentences per language or pair in a validation loss."
+    )
+
+
+class StageSettings(DrawSettings):
+    """One training stage."""
+
     masking: MaskingSettings = Field(
         MaskingSettings(), description="What is predicted and how it is hidden."
     )
@@ -132,9 +140,6 @@ class StageSettings(Section):
     )
     evaluate_every: int = Field(
         500, ge=1, description="Steps between validation losses; more often costs time."
-    )
-    evaluate_sentences: int = Field(
-        100, ge=1, description="Held-out sentences per language or pair in a validation loss."
     )
     checkpoint_every: int = Field(
         500, ge=1, description="Steps between saved states; what a killed run can lose."
@@ -190,10 +195,12 @@ class BacktranslateSettings(Section):
 
 
 class BacktranslateJob(BacktranslateSettings):
-    """What the generating stage is given: ``row_length`` is that of the stage which reads it."""
+    """What the generating stage is given."""
 
-    row_length: int = Field(128, ge=16, description="Tokens of a row of stage 2.")
     pairs: tuple[str, ...] = Field(description="Pairs of the parallel text, `a-b`.")
+    btmlm: DrawSettings = Field(
+        DrawSettings(), description="How stage 2 draws: it decides what is generated for."
+    )
 
 
 class PretrainSettings(Section):

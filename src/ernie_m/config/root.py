@@ -15,12 +15,11 @@ from ernie_m.config.base import Partial, Section, deep_merge
 from ernie_m.config.corpora import CorporaSettings
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
-from ernie_m.config.pretrain import PretrainSettings
+from ernie_m.config.pretrain import BacktranslateJob, DrawSettings, PretrainSettings
 from ernie_m.config.report import ReportSettings
 from ernie_m.config.tokenizer import TokenizerSettings
 from ernie_m.config.tracking import TrackingSettings
 from ernie_m.config.xtreme import XtremeSettings
-from ernie_m.objectives.lengths import longest
 from ernie_m.xtreme.catalogue import TASKS
 
 MAIN_ARM = "ernie_m"
@@ -66,6 +65,14 @@ class Arm(Section):
         default_factory=PretrainSettings, description="The pre-training."
     )
     xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="The evaluation.")
+
+    def backtranslate_job(self, pairs: tuple[str, ...]) -> BacktranslateJob:
+        """What generation is given, with how stage 2 draws from the result."""
+        own = self.pretrain
+        draws = own.btmlm.model_dump(include=set(DrawSettings.model_fields))
+        return BacktranslateJob(
+            **own.backtranslate.model_dump(), pairs=pairs, btmlm=DrawSettings(**draws)
+        )
 
 
 class Config(Section):
@@ -141,13 +148,6 @@ class Config(Section):
     def arm(self, name: str) -> Arm:
         """The sections that arm ``name`` is trained with; ``KeyError`` for an unknown name."""
         return self._arms[name]
-
-    def max_tokens(self, corpus: str) -> int:
-        """Most tokens of a stored text of ``mono-de`` or ``parallel-en-de``: what the longest rows
-        of any arm have room for."""
-        trainings = [self.arm(arm).pretrain for arm in self.arms]
-        rows = [own.row_length for arm in trainings for own in (arm.camlm, arm.btmlm)]
-        return longest("mmlm" if corpus.startswith("mono-") else "tlm", max(rows))
 
     @cached_property
     def _arms(self) -> dict[str, Arm]:

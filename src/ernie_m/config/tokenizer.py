@@ -78,14 +78,17 @@ class EncodeSettings(Section):
     )
 
 
-class EncodeJob(EncodeSettings):
-    """What the encoding of a corpus is given."""
+class Rows(Section):
+    """The rows that a training reads the text in."""
 
-    max_tokens: int = Field(
-        ge=1,
-        description="Most tokens of a stored text, special ones not counted; longer documents are "
-        "divided, longer sentences cut.",
-    )
+    row_length: int = Field(ge=16, description="Tokens of a row, the longest of any arm.")
+
+
+class EncodeJob(EncodeSettings):
+    """What the encoding of a corpus is given: it stores what the longest rows have room for."""
+
+    camlm: Rows = Field(description="Rows of stage 1.")
+    btmlm: Rows = Field(description="Rows of stage 2.")
 
 
 class TokenizerSettings(Section):

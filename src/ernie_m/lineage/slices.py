@@ -16,7 +16,7 @@ from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
 from ernie_m.config.pretrain import BacktranslateJob, StageJob
 from ernie_m.config.root import Config
-from ernie_m.config.tokenizer import EncodeJob, QuotaSettings, SampleSettings
+from ernie_m.config.tokenizer import EncodeJob, QuotaSettings, Rows, SampleSettings
 from ernie_m.config.xtreme import AlignJob, PredictSettings, TaskName
 
 
@@ -34,18 +34,17 @@ def _training(config: Config, variant: str, stage: str) -> StageJob:
     return StageJob(**own.model_dump(), hardware=config.hardware)
 
 
-def _encode(config: Config, corpus: str, *_: str) -> EncodeJob:
-    own = config.tokenizer.encode.model_dump()
-    return EncodeJob(**own, max_tokens=config.max_tokens(corpus))
+def _encode(config: Config, *_: str) -> EncodeJob:
+    trainings = [config.arm(arm).pretrain for arm in config.arms]
+    return EncodeJob(
+        **config.tokenizer.encode.model_dump(),
+        camlm=Rows(row_length=max(own.camlm.row_length for own in trainings)),
+        btmlm=Rows(row_length=max(own.btmlm.row_length for own in trainings)),
+    )
 
 
 def _backtranslate(config: Config, variant: str, *_: str) -> BacktranslateJob:
-    own = config.arm(variant).pretrain
-    return BacktranslateJob(
-        **own.backtranslate.model_dump(),
-        row_length=own.btmlm.row_length,
-        pairs=config.corpora.pairs,
-    )
+    return config.arm(variant).backtranslate_job(config.corpora.pairs)
 
 
 def _predict(config: Config, task: TaskName, variant: str, *_: str) -> PredictSettings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 Array = np.ndarray
@@ -32,3 +34,9 @@ def longest(objective: str, row_length: int, ratio: float = 0.0) -> int:
         "btmlm": text + added + PAIR_SPECIALS,
     }
     return int((example[objective] <= row_length).sum())
+
+
+def stored(sides: int, row_lengths: Iterable[int]) -> int:
+    """Most tokens of an encoded text, one or both ``sides`` of which make an example: what the
+    longest of the rows has room for beside no slots."""
+    return longest("mmlm" if sides == 1 else "tlm", max(row_lengths))

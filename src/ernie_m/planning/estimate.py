@@ -6,6 +6,7 @@ dropped, and that a step reads full rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from ernie_m.config.model import ModelSettings
 from ernie_m.config.pretrain import StageSettings
 from ernie_m.config.root import Config
 from ernie_m.model.flops import forward_flops, training_flops
+from ernie_m.objectives.targets import targets_of
+from ernie_m.tokenizer.sampling import sampling_shares
 
 TABLE = Path(__file__).with_name("throughputs.yaml")
 # Parameters in fp32 with Adam's two moments, as the saved training state holds them.
@@ -177,28 +180,68 @@ class Estimate:
         )
 
     def _backtranslation(self, stage: str, jobs: int) -> Cost:
-        """One pass over every monolingual sentence with placeholders, which all are predicted."""
-        tokens = flops = written = 0.0
+        """One pass over the sentences that stage 2 draws, with placeholders, which all are
+        predicted."""
+        flops = tokens = written = read = 0.0
         width = 4 if self.vocabulary > 65_535 else 2
-        for arm in {job.split("/")[0] for job in self.jobs[stage]}:
-            chosen = self.config.arm(arm)
+        for arm in self._generating:
+            chosen, source = self.config.arm(arm), self.generated(arm)
             ratio = chosen.pretrain.backtranslate.placeholder_ratio
-            own = self.tokens("mono-") * (1 + ratio)
             length = chosen.pretrain.btmlm.row_length
             share = ratio / (1 + ratio)
             row = forward_flops(chosen.model, self.vocabulary, [length], length * share)
+            own = source * (1 + ratio)
             tokens, flops = tokens + own, flops + own * row / length
-            written += own * share * width
-        read = self.tokens("mono-") * width
+            written, read = written + source * ratio * width, read + source * width
         return Cost(stage, jobs, read, written, tokens, flops, gpu_hours=self._hours(flops))
+
+    @property
+    def _generating(self) -> list[str]:
+        """Arms whose sentences are generated for."""
+        jobs = self.jobs["pretrain_backtranslate"]
+        return list(dict.fromkeys(job.split("/")[0] for job in jobs))
+
+    def there(self, arm: str) -> dict[str, float]:
+        """Tokens of monolingual text by language, of those that an arm can generate in another."""
+        codes = self.config.corpora.languages
+        job = self.config.arm(arm).backtranslate_job(self.config.corpora.pairs)
+        return {code: self.tokens(f"mono-{code}") for code in targets_of(codes, job)}
+
+    def generated(self, arm: str) -> float:
+        """Tokens of the sentences that stage 2 of an arm draws, each once: of full rows, of which
+        a language with T tokens, D of which are drawn, gives T (1 - exp(-D / T))."""
+        own = self.config.arm(arm).pretrain
+        settings, there = own.btmlm, self.there(arm)
+        weights = settings.objectives.model_dump()
+        budget = settings.steps * settings.batch_tokens * weights["btmlm"] / sum(weights.values())
+        source = budget / (1 + own.backtranslate.placeholder_ratio)
+        known = {code: tokens for code, tokens in there.items() if tokens}
+        if not known:
+            return source
+        shares = sampling_shares(known, settings.alpha)
+        return sum(
+            tokens * -math.expm1(-source * shares[code] / tokens) for code, tokens in known.items()
+        )
+
+    def saved(self) -> tuple[float, float]:
+        """Tokens of monolingual text that nothing is generated for because no step draws them, and
+        the accelerator's hours that this saves."""
+        cost = {own.stage: own for own in self.costs()}.get("pretrain_backtranslate")
+        made = sum(self.generated(arm) for arm in self._generating)
+        left = sum(
+            max(sum(self.there(arm).values()) - self.generated(arm), 0.0)
+            for arm in self._generating
+        )
+        return left, (cost.gpu_hours or 0.0) * left / made if cost and made else 0.0
 
     def _hours(self, flops: float) -> float:
         return flops / self.rate / 3600
 
 
 def _predicted(settings: StageSettings) -> float:
-    """Share of a batch's tokens that go through the head, by the objectives' weights."""
+    """Share of a batch's tokens that go through the head, by the objectives' weights; CAMLM's slots
+    are tokens themselves."""
     weights = settings.objectives.model_dump()
     ratios = settings.masking.ratio.model_dump()
-    total = sum(weights.values())
-    return sum(weights[name] * ratios[name] for name in weights) / total
+    ratios["camlm"] /= 1 + ratios["camlm"]
+    return sum(weights[name] * ratios[name] for name in weights) / sum(weights.values())

@@ -1,9 +1,10 @@
 """Generate pseudo tokens of another language behind each monolingual sentence.
 
 The generating step of BTMLM: the unmasked sentence, then placeholders that carry
-position and target language, all filled by one pass. A rule of its own, in independent chunks, so
-that a lost chunk costs one chunk. What a sentence gets depends on the sentence, the model and the
-seed alone: not on chunks, shards, or what else is in the batch.
+position and target language, all filled by one pass. Only for sentences that stage 2 reads, which
+its seed and settings decide. A rule of its own, in independent chunks, so that a lost chunk costs
+one chunk. What a sentence gets depends on the sentence, the model and the seed alone: not on
+chunks, shards, or what else is in the batch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import numpy as np
 import torch
 
 from ernie_m.config.pretrain import BacktranslateJob
-from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.model.checkpoint import load
 from ernie_m.model.device import best_device, device_of
@@ -26,10 +26,11 @@ from ernie_m.model.packing import NOT_SCORED, pack
 from ernie_m.objectives.layout import FIRST_PIECE
 from ernie_m.objectives.lengths import SINGLE_SPECIALS, longest, slots
 from ernie_m.objectives.objectives import placeholders
+from ernie_m.objectives.targets import targets_of
 from ernie_m.ragged import Picked, Ragged, Sequences
 from ernie_m.training import corpora
-from ernie_m.training.batches import class_of
-from ernie_m.training.pseudo import Pseudo, write_pseudo
+from ernie_m.training.batches import Draws, budget_of, class_of, spread
+from ernie_m.training.pseudo import Pseudo, PseudoTokens, write_pseudo
 
 logger = logging.getLogger(__name__)
 Array = np.ndarray
@@ -51,53 +52,15 @@ def mix(keys: Array, salt: int) -> Array:
         return x ^ (x >> np.uint64(31))
 
 
-def targets_of(languages: Sequence[str], settings: BacktranslateJob) -> list[list[int]]:
-    """For each language, the rows of the languages it may be translated into.
-
-    Raises :class:`UserError` for a target language that the model does not know.
-    """
-    unknown = set(settings.target_languages) - set(languages)
-    if unknown:
-        raise UserError(
-            f"`backtranslate.target_languages` names {', '.join(sorted(unknown))}, which the "
-            "model does not know.",
-            f"Choose among {', '.join(languages)}.",
-        )
-    seen = {frozenset(pair.split("-")) for pair in settings.pairs}
-    wanted = set(settings.target_languages) or set(languages)
-
-    def allowed(source: str, target: str) -> bool:
-        known = settings.directions == "all" or frozenset((source, target)) in seen
-        return source != target and target in wanted and known
-
-    return [
-        [row for row, target in enumerate(languages) if allowed(source, target)]
-        for source in languages
-    ]
-
-
-def chunk_of(text: corpora.Sentences, chunk: int, chunks: int) -> tuple[Array, Array]:
-    """Numbers and keys of the sentences of one chunk, in the order of the keys."""
-    mine = [np.flatnonzero(mix(keys, 0) % np.uint64(chunks) == chunk) for keys in text.keys]
-    numbers = np.concatenate(
-        [n + first for n, first in zip(mine, text.tokens.starts, strict=False)]
-    )
-    keys = np.concatenate([keys[n] for n, keys in zip(mine, text.keys, strict=True)])
-    order = np.argsort(keys, kind="stable")
-    return numbers[order], keys[order]
-
-
-def choose_targets(
-    keys: Array, language: Array, targets: list[list[int]], seed: int
-) -> tuple[Array, Array]:
-    """Which sentences have a target language and which: indices ``[m]`` and rows ``[m]``."""
+def choose_targets(keys: Array, source: Array, targets: list[list[int]], seed: int) -> Array:
+    """Row of the language to generate in for each sentence, int64 ``[n]``: one of ``targets`` of
+    its language's number in ``source``, by its key."""
     counts = np.array([len(options) for options in targets], dtype=np.uint64)
-    index = np.flatnonzero(counts[language] > 0)
-    draw = mix(keys[index], seed) % counts[language[index]]
-    table = np.zeros((len(targets), int(counts.max(initial=1))), dtype=np.int64)
+    draw = mix(keys, seed) % counts[source]
+    table = np.zeros((len(targets), int(counts.max())), dtype=np.int64)
     for row, options in enumerate(targets):
         table[row, : len(options)] = options
-    return index, table[language[index], draw.astype(np.int64)]
+    return table[source, draw.astype(np.int64)]
 
 
 @torch.inference_mode()
@@ -178,35 +141,72 @@ def _fill(
     return best[: len(index)][asked.gather(1, where)[: len(index)]].numpy()
 
 
+def sentences_read(
+    train: corpora.Sentences,
+    valid: corpora.Sentences,
+    names: Sequence[str],
+    settings: BacktranslateJob,
+    seed: int,
+) -> Array:
+    """Numbers of the sentences that stage 2 reads, in their order, int64: those that its steps
+    draw of ``train``, and those of ``valid``, numbered on, of its validation losses."""
+    own = settings.btmlm
+    texts = corpora.btmlm_texts(
+        train, PseudoTokens(train.tokens, settings.placeholder_ratio), names, names
+    )
+    budget = budget_of("btmlm", own.objectives.model_dump(), own.batch_tokens)
+    drawn = Draws("btmlm", texts, budget, own.alpha, seed).of_all(own.steps)
+    return np.concatenate([drawn, len(train.tokens) + spread(valid.sizes, own.evaluate_sentences)])
+
+
 def run(job: Job[BacktranslateJob]) -> None:
     """Generate for the sentences of this chunk, ``instance`` = ``<variant>/<chunk>``."""
     torch.set_num_threads(1)  # chunks are what runs side by side
     model = load(job.input("model")).to(best_device())
     settings, languages = job.settings, model.shape.languages
-    chunk = int(job.instance.rsplit("/", 1)[-1])
-    shards = corpora.read_shards(job.inputs("shards"), 1, model.shape.tokenizer)
+    names, options = zip(*targets_of(languages, settings).items(), strict=True)
     # As much of a sentence as stage 2 reads beside what is generated for it.
-    most = longest("btmlm", settings.row_length, settings.placeholder_ratio)
-    text = corpora.monolingual(shards, languages, most)
-    numbers, keys = chunk_of(text, chunk, settings.chunks)
-    language = class_of(text.sizes, numbers)
-    index, target = choose_targets(keys, language, targets_of(languages, settings), job.seed)
-    keys, language = keys[index], language[index]
-    source = Picked(text.tokens, numbers[index])
+    most = longest("btmlm", settings.btmlm.row_length, settings.placeholder_ratio)
+    train, valid = (
+        corpora.monolingual(
+            corpora.read_shards(job.inputs(part), 1, model.shape.tokenizer), names, most
+        )
+        for part in ("train", "valid")
+    )
+    text = train.followed_by(valid)
+    numbers = sentences_read(train, valid, names, settings, job.seed)
+    first, last = (len(numbers) * (chunk_of(job) + k) // settings.chunks for k in (0, 1))
+    numbers = numbers[first:last]
+    source, keys = Picked(text.tokens, numbers), text.keys_of(numbers)
+    number = class_of(text.sizes, numbers) % len(names)
+    rows = [[languages.index(name) for name in own] for own in options]
+    target = choose_targets(keys, number, rows, job.seed)
+    language = np.array([languages.index(name) for name in names])[number]
     tokens = generate(model, source, language, target, settings.placeholder_ratio)
-    write_pseudo(job.output("pseudo"), Pseudo(keys, target, tokens, settings.placeholder_ratio))
+    counts = len(train.tokens), len(valid.tokens)
+    ratio = settings.placeholder_ratio
+    write_pseudo(job.output("pseudo"), Pseudo(numbers, keys, target, tokens, ratio, names, *counts))
     directions = np.stack([language, target], axis=1)
-    pairs, counts = np.unique(directions, axis=0, return_counts=True)
-    names = [f"{languages[a]}-{languages[b]}" for a, b in pairs]
+    pairs, often = np.unique(directions, axis=0, return_counts=True)
+    lengths = source.lengths_of(np.arange(len(source)))
     job.write_json(
         "stats",
         {
-            "sentences": len(index),
-            "source_tokens": int(source.lengths_of(np.arange(len(source))).sum()),
+            "sentences": len(numbers),
+            "sentences_there": sum(counts),
+            "source_tokens": int(lengths.sum()),
             "pseudo_tokens": len(tokens.tokens),
-            "directions": dict(zip(names, counts.tolist(), strict=True)),
+            "directions": {
+                f"{languages[a]}-{languages[b]}": n
+                for (a, b), n in zip(pairs, often.tolist(), strict=True)
+            },
         },
     )
+
+
+def chunk_of(job: Job[BacktranslateJob]) -> int:
+    """Number of the chunk that a job makes."""
+    return int(job.instance.rsplit("/", 1)[-1])
 
 
 if __name__ == "__main__":

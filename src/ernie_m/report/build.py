@@ -103,6 +103,7 @@ def _context(
         "cleaning": content.cleaning(evidence),
         "division": content.division(evidence),
         "tokens": content.tokens_of_text(evidence),
+        "cuts": content.cuts(evidence),
         "generated": content.generated(evidence),
         "costs": content.costs(evidence),
         "pipeline": content.pipeline(evidence, job.stage),

@@ -356,7 +356,33 @@ def generated(evidence: Evidence) -> dict[str, dict[str, Any]]:
         own["paths"].append(artifact.path)
         for key in ("sentences", "source_tokens", "pseudo_tokens"):
             own[key] = own.get(key, 0) + stats[key]
+        own["sentences_there"] = stats["sentences_there"]  # the same for every chunk
     return found
+
+
+def cuts(evidence: Evidence) -> list[dict[str, Any]]:
+    """Texts and tokens that were cut: as they were encoded, and by each objective of a stage of the
+    main arm, whose rows have less room."""
+    names = ("texts", "texts_cut", "tokens", "tokens_cut")
+    rows: dict[str, dict[str, Any]] = {}
+
+    def add(name: str, counts: Iterable[int], path: Path) -> None:
+        row = rows.setdefault(name, {"name": name, "paths": [], **dict.fromkeys(names, 0)})
+        row["paths"].append(path)
+        for key, count in zip(names, counts, strict=True):
+            row[key] += count
+
+    stored = ("sentences", "sentences_cut", "tokens", "tokens_cut")
+    for artifact, _ in encoded(evidence):
+        for own in artifact.json()["statistics"].values():
+            add("encoding", (own[key] for key in stored), artifact.path)
+    for stage in training.TRAINED:
+        for artifact in evidence.shown(stage, "metrics"):
+            if artifact.instance == MAIN_ARM:
+                for objective, own in artifact.json()["cut"].items():
+                    name = f"{objective.upper()}, {STAGES[stage.removeprefix('pretrain_')]}"
+                    add(name, (own[key] for key in names), artifact.path)
+    return list(rows.values())
 
 
 def costs(evidence: Evidence) -> list[dict[str, Any]]:

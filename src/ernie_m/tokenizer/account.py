@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ernie_m.corpora.languages import units
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.vocabulary import UNK
 
 
 class Account:
-    """Tokens, unknown tokens, cut sentences and words of each language, as they are encoded."""
+    """Tokens, unknown and cut ones, sentences and words of each language, as they are encoded."""
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, int]] = {}
 
-    def add(self, language: str, texts: Sequence[str], encoded: Ragged, longest: int) -> None:
-        """Count one encoded column, of which sentences of more than ``longest`` tokens are cut."""
+    def add(self, language: str, texts: Sequence[str], encoded: Ragged, most: int | None) -> None:
+        """Count one encoded column, of which sentences of more than ``most`` tokens are cut; none
+        where that is None."""
+        excess = np.maximum(encoded.lengths - most, 0) if most else np.zeros(0, np.int64)
         found = {
             "sentences": len(texts),
-            "sentences_cut": int((encoded.lengths > longest).sum()),
+            "sentences_cut": int(np.count_nonzero(excess)),
             "tokens": len(encoded.tokens),
+            "tokens_cut": int(excess.sum()),
             "unknown": int((encoded.tokens == UNK).sum()),
             "units": sum(units(language, text) for text in texts),
         }

@@ -11,6 +11,7 @@ import numpy as np
 from ernie_m.config.tokenizer import EncodeJob
 from ernie_m.corpora.tables import read_table, table_languages
 from ernie_m.job import Job, main
+from ernie_m.objectives.lengths import stored
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.account import Account
 from ernie_m.tokenizer.shards import Shard, sentence_keys, write_shard
@@ -20,10 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 def encode_table(
-    path: Path, tokenizer: Tokenizer, max_tokens: int, threads: int, account: Account
+    path: Path, tokenizer: Tokenizer, settings: EncodeJob, threads: int, account: Account
 ) -> Shard:
-    """All of one file in memory; sentences longer than ``max_tokens`` are cut."""
+    """All of one file in memory; sentences that no row has room for are cut."""
     languages = table_languages(path)
+    max_tokens = stored(len(languages), (settings.camlm.row_length, settings.btmlm.row_length))
     names = ["id", "text"] if len(languages) == 1 else ["id", "source", "target"]
     ids, *columns = read_table(path, names)
     sides = []
@@ -54,7 +56,7 @@ def run(job: Job[EncodeJob]) -> None:
     settings = job.settings
     tokenizer, account = Tokenizer(job.input("tokenizer")), Account()
     train, valid = (
-        encode_table(job.input(part), tokenizer, settings.max_tokens, job.threads, account)
+        encode_table(job.input(part), tokenizer, settings, job.threads, account)
         for part in ("train", "valid")
     )
     parts: dict[str, list[dict[str, Any]]] = {"train": [], "valid": []}

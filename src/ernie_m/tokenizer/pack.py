@@ -1,6 +1,6 @@
 """Encode one shard of a corpus block by block.
 
-Paragraphs of a document are joined to sequences of up to ``max_tokens`` that begin and end with a
+Paragraphs of a document are joined to sequences of up to a row's tokens that begin and end with a
 paragraph, as fairseq's ``--sample-break-mode complete`` does in the sibling code; a sequence never
 reaches into the next document. A longer paragraph is divided, so that no text is lost. Sides of a
 pair stand alone and are cut.
@@ -18,6 +18,7 @@ import numpy as np
 from ernie_m.config.tokenizer import EncodeJob
 from ernie_m.corpora.streams import columns_of, shard_blocks
 from ernie_m.job import Job, main
+from ernie_m.objectives.lengths import stored
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.account import Account
 from ernie_m.tokenizer.shards import sentence_keys
@@ -69,7 +70,8 @@ def _pack(
 ) -> dict[str, int]:
     """Encode one Parquet file; returns what the shard holds."""
     corpus = job.instance.rsplit("/", 1)[0]
-    languages, longest = corpus.split("-")[1:], job.settings.max_tokens
+    languages, settings = corpus.split("-")[1:], job.settings
+    longest = stored(len(languages), (settings.camlm.row_length, settings.btmlm.row_length))
     with ShardWriter(target, languages, tokenizer.sha256) as writer:
         # An empty file has its arrays too.
         writer.add(sentence_keys([]), [Ragged.of([], tokenizer.size) for _ in languages])
@@ -78,7 +80,7 @@ def _pack(
             columns = [content[name] for name in columns_of(corpus)[2:]]
             sides = [tokenizer.encode_ragged(texts, job.threads) for texts in columns]
             for language, texts, encoded in zip(languages, columns, sides, strict=True):
-                account.add(language, texts, encoded, longest)
+                account.add(language, texts, encoded, longest if len(languages) > 1 else None)
             if len(languages) == 1:
                 names, sequences = _documents(content, sides[0], longest)
                 writer.add(sentence_keys(names), [sequences])

@@ -6,7 +6,7 @@ nothing changes with shards, workers or a resume.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,7 +39,7 @@ class Texts:
 
     ``target`` is None for monolingual text. ``languages`` int64 ``[c, 2]`` gives the language row
     of each side of a class, ``sizes`` int64 ``[c]`` its sentences, ``names`` its name. Where the
-    targets of a class are not of one language, ``spoken`` ``[n]`` gives the row of each.
+    targets of a class are not of one language, ``spoken`` gives the rows of those numbered.
     ``slot_ratio`` is the share of either side's tokens beside which CAMLM puts a slot.
     """
 
@@ -48,7 +48,7 @@ class Texts:
     languages: Array
     sizes: Array
     names: tuple[str, ...]
-    spoken: Array | None = None
+    spoken: Callable[[Array], Array] | None = None
     slot_ratio: float = 0.0
 
     def lengths_of(self, index: Array) -> Array:
@@ -65,7 +65,7 @@ class Texts:
     def languages_of(self, index: Array) -> tuple[Array, Array]:
         """Language rows of either side of the sentences numbered by ``index``, int64 each."""
         source, target = self.languages[class_of(self.sizes, index)].T
-        return source, target if self.spoken is None else self.spoken[index].astype(np.int64)
+        return source, target if self.spoken is None else self.spoken(index)
 
     def blocks(self, number: int, every: int = 1) -> Iterator[Array]:
         """Numbers of every ``every``-th sentence of class ``number``, as many at a time as fit any
@@ -90,9 +90,77 @@ def smoothed(sizes: Array, alpha: float) -> Array:
     return share / share.sum()
 
 
+def spread(sizes: Array, most: int) -> Array:
+    """Numbers of up to ``most`` sentences of each class, evenly spread over it, int64."""
+    starts = np.cumsum(sizes) - sizes
+    return np.concatenate(
+        [
+            start + np.linspace(0, size - 1, min(size, most)).astype(np.int64)
+            for start, size in zip(starts, sizes, strict=True)
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Which sentences of an objective each step reads, up to a budget of tokens.
+
+    They follow from the numbers and lengths of the sentences alone, so that generation knows them
+    before there is anything to train on.
+    """
+
+    objective: str
+    texts: Texts
+    budget: int
+    alpha: float
+    seed: int
+
+    @cached_property
+    def _probability(self) -> Array:
+        return smoothed(self.texts.sizes, self.alpha)
+
+    @cached_property
+    def _count(self) -> int:
+        mean = float(self._probability @ self.texts.mean_lengths)
+        return int(self.budget / mean * DRAW_MARGIN) + DRAW_EXTRA
+
+    def _candidates(self, step: int) -> tuple[Array, np.random.Generator]:
+        sizes = self.texts.sizes
+        rng = np.random.default_rng([self.seed, OBJECTIVES.index(self.objective), step])
+        chosen = rng.choice(len(sizes), size=self._count, p=self._probability)
+        first = (np.cumsum(sizes) - sizes)[chosen]
+        return first + np.floor(rng.random(self._count) * sizes[chosen]).astype(np.int64), rng
+
+    def _fit(self, lengths: Array) -> Array:
+        """Whether candidates of such lengths, ``[..., count]``, fit into the budget; the first
+        does in any case."""
+        return np.cumsum(lengths, axis=-1) <= np.maximum(self.budget, lengths[..., :1])
+
+    def at(self, step: int) -> tuple[Array, np.random.Generator]:
+        """Numbers of the sentences of a step, and the generator that masks them."""
+        index, rng = self._candidates(step)
+        return index[self._fit(self.texts.lengths_of(index))], rng
+
+    def of_all(self, steps: int) -> Array:
+        """Numbers of the sentences that any of the first ``steps`` reads, in their order, int64."""
+        found = []
+        at_once = max(1, BLOCK // self._count)
+        for first in range(0, steps, at_once):
+            several = range(first, min(first + at_once, steps))
+            index = np.stack([self._candidates(step)[0] for step in several])
+            lengths = self.texts.lengths_of(index.ravel()).reshape(index.shape)
+            found.append(np.unique(index[self._fit(lengths)]))
+        return np.unique(np.concatenate(found))
+
+
+def budget_of(objective: str, shares: dict[str, float], batch_tokens: int) -> int:
+    """Tokens of a batch that are an objective's."""
+    return round(batch_tokens * shares[objective] / sum(shares.values()))
+
+
 @dataclass(frozen=True)
 class Sampler:
-    """Draws the batch of any step."""
+    """Makes the batch of any step."""
 
     texts: dict[str, Texts]
     shares: dict[str, float]
@@ -102,32 +170,25 @@ class Sampler:
     masking: Masking
     seed: int
 
+    @cached_property
+    def _draws(self) -> list[Draws]:
+        budgets = {name: budget_of(name, self.shares, self.batch_tokens) for name in self.texts}
+        return [
+            Draws(name, texts, budgets[name], self.alpha, self.seed)
+            for name, texts in self.texts.items()
+        ]
+
     def batch(self, step: int) -> Packed:
         """Packed rows of step ``step``; ``groups`` is ``objective index * CLASSES + class``."""
         return pack(self.documents(step), self.row_length)
 
     def documents(self, step: int) -> Documents:
         """The examples of step ``step``."""
-        total = sum(self.shares.values())
-        parts = [
-            self._draw(name, round(self.batch_tokens * share / total), step)
-            for name, share in self.shares.items()
-            if share > 0
-        ]
+        parts = []
+        for own in self._draws:
+            index, rng = own.at(step)
+            parts.append(document_batch(own.objective, own.texts, index, self.masking, rng))
         return Documents.join(parts)
-
-    def _draw(self, objective: str, budget: int, step: int) -> Documents:
-        texts = self.texts[objective]
-        rng = np.random.default_rng([self.seed, OBJECTIVES.index(objective), step])
-        probability = smoothed(texts.sizes, self.alpha)
-        mean = float(probability @ texts.mean_lengths)
-        count = int(budget / mean * DRAW_MARGIN) + DRAW_EXTRA
-        chosen = rng.choice(len(texts.sizes), size=count, p=probability)
-        first = np.cumsum(texts.sizes) - texts.sizes
-        index = first[chosen] + np.floor(rng.random(count) * texts.sizes[chosen]).astype(np.int64)
-        lengths = texts.lengths_of(index)
-        fits = np.cumsum(lengths) <= max(budget, int(lengths[0]))
-        return document_batch(objective, texts, index[fits], self.masking, rng)
 
 
 def document_batch(

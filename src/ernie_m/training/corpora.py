@@ -10,10 +10,10 @@ import numpy as np
 
 from ernie_m.errors import UserError
 from ernie_m.objectives.lengths import longest
-from ernie_m.ragged import Chained, Picked
+from ernie_m.ragged import Chained
 from ernie_m.tokenizer.shards import Shard, read_shard
-from ernie_m.training.batches import Texts, class_of
-from ernie_m.training.pseudo import read_pseudo
+from ernie_m.training.batches import Texts
+from ernie_m.training.pseudo import AGAIN, Pseudo, PseudoTokens, read_pseudo
 
 Array = np.ndarray
 # Sentences of a class that word frequencies are counted in: more change none of their digits shown.
@@ -31,6 +31,21 @@ class Sentences:
     tokens: Chained
     keys: tuple[Array, ...]
     sizes: Array
+
+    def followed_by(self, other: Sentences) -> Sentences:
+        """Both, numbered on; the classes of ``other`` come after these."""
+        return Sentences(
+            tokens=Chained((*self.tokens.parts, *other.tokens.parts), self.tokens.longest),
+            keys=(*self.keys, *other.keys),
+            sizes=np.concatenate([self.sizes, other.sizes]),
+        )
+
+    def keys_of(self, numbers: Array) -> Array:
+        """Names of the sentences ``numbers``, which rise, uint64."""
+        edges = np.searchsorted(numbers, self.tokens.starts)
+        parts = zip(self.keys, self.tokens.starts, edges[:-1], edges[1:], strict=False)
+        own = [keys[numbers[low:high] - start] for keys, start, low, high in parts]
+        return np.concatenate([np.zeros(0, np.uint64), *own])
 
 
 def read_shards(paths: Sequence[Path], sides: int, tokenizer: str) -> list[Shard]:
@@ -95,40 +110,55 @@ def parallel_texts(
     )
 
 
-def pseudo_texts(
-    shards: Sequence[Shard], pseudo: Sequence[Path], languages: Sequence[str], row_length: int
+def btmlm_texts(
+    sentences: Sentences,
+    pseudo: PseudoTokens,
+    names: Sequence[str],
+    languages: Sequence[str],
 ) -> Texts:
-    """What BTMLM draws from: each sentence that has pseudo tokens, with them, cut to what they
-    leave of a row; classes by language.
-
-    Raises :class:`UserError` when no sentence has any.
-    """
-    files = [read_pseudo(path) for path in pseudo]
-    keys = np.concatenate([file.keys for file in files])
-    sentences = monolingual(shards, languages, longest("btmlm", row_length, files[0].ratio))
-    here, there = _matches(np.concatenate(sentences.keys), keys)
-    if not len(here):
-        raise UserError(
-            "No sentence of these shards has pseudo tokens.",
-            "Run pretrain_backtranslate again for the present shards.",
-        )
-    tokens = Chained(tuple(file.tokens for file in files), row_length)
-    spoken = np.concatenate([file.language for file in files]).astype(np.int16)
+    """What BTMLM draws from: sentences of the languages ``names`` beside their pseudo tokens."""
+    rows = np.array([list(languages).index(name) for name in names])
     return Texts(
-        source=Picked(sentences.tokens, here),
-        target=Picked(tokens, there),
-        languages=_alone(languages),
-        sizes=np.bincount(class_of(sentences.sizes, here), minlength=len(languages)),
-        names=tuple(languages),
-        spoken=spoken[there],
+        source=sentences.tokens,
+        target=pseudo,
+        languages=np.stack([rows, rows], axis=1),
+        sizes=sentences.sizes,
+        names=tuple(names),
+        spoken=pseudo.targets_of,
     )
 
 
-def _matches(wanted: Array, keys: Array) -> tuple[Array, Array]:
-    """Where those of ``wanted`` that are among ``keys`` are, and where each is among ``keys``."""
-    here = np.flatnonzero(np.isin(wanted, keys))
-    order = np.argsort(keys, kind="stable")
-    return here, order[np.searchsorted(keys, wanted[here], sorter=order)]
+def pseudo_texts(
+    shards: Sequence[Shard],
+    pseudo: Sequence[Path],
+    part: str,
+    languages: Sequence[str],
+    row_length: int,
+) -> Texts:
+    """What BTMLM draws from the shards of a ``part``, train or valid, cut to what the pseudo tokens
+    leave of a row.
+
+    Raises :class:`UserError` where the files of pseudo tokens were made for other text.
+    """
+    files = tuple(read_pseudo(path) for path in pseudo)
+    made = files[0]
+    sentences = monolingual(shards, made.languages, longest("btmlm", row_length, made.ratio))
+    first, count = (0, made.train) if part == "train" else (made.train, made.valid)
+    if len(sentences.tokens) != count or not _named(sentences, files, first):
+        raise UserError("The pseudo tokens are of other sentences than these.", AGAIN)
+    tokens = PseudoTokens(sentences.tokens, made.ratio, files, first)
+    return btmlm_texts(sentences, tokens, made.languages, languages)
+
+
+def _named(sentences: Sentences, files: Sequence[Pseudo], first: int) -> bool:
+    """Whether the files give those of ``sentences`` that they hold the names that they have here,
+    the first being number ``first``."""
+    for file in files:
+        low, high = np.searchsorted(file.numbers, [first, first + len(sentences.tokens)])
+        here = sentences.keys_of(file.numbers[low:high] - first)
+        if (here != file.keys[low:high]).any():
+            return False
+    return True
 
 
 def unigram_counts(texts: Sequence[Texts], languages: int, vocabulary: int) -> Array:

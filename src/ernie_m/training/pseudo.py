@@ -1,8 +1,14 @@
-"""Files of pseudo tokens, one per chunk of the back-translation."""
+"""Pseudo tokens of the sentences that stage 2 reads: files, one per chunk of the back-translation.
+
+Sentences are numbered through: those for training of all languages that have a target language,
+in the order of the encoded text, then those for validation. The files hold some of them, in the
+order of their numbers, from file to file.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,34 +16,49 @@ from safetensors.numpy import save_file
 
 from ernie_m.errors import UserError
 from ernie_m.mapped import map_arrays
-from ernie_m.ragged import Ragged
+from ernie_m.objectives.lengths import slots
+from ernie_m.ragged import Ragged, Sequences, spans
 
 Array = np.ndarray
+AGAIN = "Run pretrain_backtranslate again for the present text and settings."
 
 
 @dataclass(frozen=True)
 class Pseudo:
-    """Pseudo tokens of ``n`` sentences, in the order of their keys.
+    """A chunk: ``n`` sentences.
 
-    ``keys`` uint64 ``[n]`` names the sentences; ``language`` int64 ``[n]`` is the row of the
-    language that was asked for; ``ratio`` is the number of placeholders by tokens.
+    ``numbers`` int64 ``[n]`` rises, ``keys`` uint64 ``[n]`` names the same sentences; ``target``
+    ``[n]`` is the row of the language that was asked for; ``ratio`` is the number of placeholders
+    by tokens. ``languages`` are those whose sentences are numbered, ``train`` and ``valid`` how
+    many sentences they have.
     """
 
+    numbers: Array
     keys: Array
-    language: Array
+    target: Array
     tokens: Ragged
     ratio: float
+    languages: tuple[str, ...]
+    train: int
+    valid: int
 
 
 def write_pseudo(path: Path, pseudo: Pseudo) -> None:
     """Write a chunk; the same content gives the same bytes."""
     arrays = {
+        "numbers": pseudo.numbers,
         "keys": pseudo.keys,
-        "language": pseudo.language,
+        "target": pseudo.target.astype(np.uint16),
         "tokens": pseudo.tokens.tokens,
         "offsets": pseudo.tokens.offsets,
     }
-    save_file(arrays, path, {"placeholder_ratio": repr(pseudo.ratio)})
+    facts = {
+        "placeholder_ratio": repr(pseudo.ratio),
+        "languages": " ".join(pseudo.languages),
+        "train": str(pseudo.train),
+        "valid": str(pseudo.valid),
+    }
+    save_file(arrays, path, facts)
 
 
 def read_pseudo(path: Path) -> Pseudo:
@@ -45,11 +66,81 @@ def read_pseudo(path: Path) -> Pseudo:
     damaged."""
     try:
         facts, arrays = map_arrays(path)
-        tokens = Ragged(arrays["tokens"], arrays["offsets"])
-        ratio = float(facts["placeholder_ratio"])
-        return Pseudo(arrays["keys"], arrays["language"], tokens, ratio)
+        return Pseudo(
+            numbers=arrays["numbers"],
+            keys=arrays["keys"],
+            target=arrays["target"],
+            tokens=Ragged(arrays["tokens"], arrays["offsets"]),
+            ratio=float(facts["placeholder_ratio"]),
+            languages=tuple(facts["languages"].split()),
+            train=int(facts["train"]),
+            valid=int(facts["valid"]),
+        )
     except (ValueError, KeyError, OSError) as error:
         raise UserError(
             f"{path} is not a whole file of pseudo tokens: {error}.",
             "Delete it and run pretrain_backtranslate again.",
         ) from None
+
+
+@dataclass(frozen=True)
+class PseudoTokens:
+    """The pseudo tokens of ``sentences``, the first of which has number ``first`` in ``files``.
+
+    How many each sentence has follows from its length; only what is taken has to be in a file.
+    """
+
+    sentences: Sequences
+    ratio: float
+    files: tuple[Pseudo, ...] = ()
+    first: int = 0
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def __getitem__(self, index: int) -> Array:
+        return self.take(np.array([index])).tokens
+
+    def lengths_of(self, order: Array) -> Array:
+        """Pseudo tokens of the sentences numbered by ``order``, int64."""
+        return slots(self.sentences.lengths_of(order), self.ratio)
+
+    @cached_property
+    def _ends(self) -> Array:
+        """One more than the last number in each file."""
+        last = [int(file.numbers[-1]) + 1 if len(file.numbers) else 0 for file in self.files]
+        return np.maximum.accumulate(np.array([*last, 0], dtype=np.int64)[:-1])
+
+    def _places(self, order: Array) -> list[tuple[Pseudo, Array, Array]]:
+        """Each file that is asked, the places in ``order`` that ask, and rows within it; raises
+        :class:`UserError` for a sentence that is in none."""
+        numbers = order + self.first
+        part = np.searchsorted(self._ends, numbers, side="right")
+        found, missing = [], bool((part == len(self.files)).any())
+        for number in np.unique(part[part < len(self.files)]):
+            file, where = self.files[number], np.flatnonzero(part == number)
+            row = np.searchsorted(file.numbers, numbers[where])
+            missing |= bool((file.numbers[row] != numbers[where]).any())
+            found.append((file, where, row))
+        if missing:
+            raise UserError("A sentence that stage 2 draws has no pseudo tokens.", AGAIN)
+        return found
+
+    def take(self, order: Array) -> Ragged:
+        """Pseudo tokens of the sentences numbered by ``order``, as int64 in memory."""
+        lengths = self.lengths_of(order)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        tokens = np.empty(offsets[-1], dtype=np.int64)
+        for file, where, row in self._places(order):
+            found = file.tokens.take(row)
+            if (found.lengths != lengths[where]).any():
+                raise UserError("Pseudo tokens were made for sentences of other lengths.", AGAIN)
+            tokens[spans(offsets[where], lengths[where])] = found.tokens
+        return Ragged(tokens, offsets)
+
+    def targets_of(self, order: Array) -> Array:
+        """Rows of the languages that were asked for, int64."""
+        rows = np.empty(len(order), dtype=np.int64)
+        for file, where, row in self._places(order):
+            rows[where] = file.target[row]
+        return rows

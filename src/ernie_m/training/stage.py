@@ -17,6 +17,7 @@ from ernie_m.model.checkpoint import load, save_weights
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.objectives.lengths import longest
 from ernie_m.objectives.objectives import Masking
+from ernie_m.ragged import Chained
 from ernie_m.tracking import live
 from ernie_m.training import corpora
 from ernie_m.training.batches import Sampler, Texts
@@ -54,7 +55,7 @@ def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Te
         "camlm": lambda: corpora.parallel_texts(
             pairs, languages, longest("camlm", row, slot_ratio), slot_ratio
         ),
-        "btmlm": lambda: corpora.pseudo_texts(mono, job.inputs("pseudo"), languages, row),
+        "btmlm": lambda: corpora.pseudo_texts(mono, job.inputs("pseudo"), name, languages, row),
     }
     shares = settings.objectives.model_dump()
     return {objective: make[objective]() for objective, share in shares.items() if share}
@@ -155,9 +156,16 @@ def _train_and_write(job: Job[StageJob], engine: Engine) -> None:
         "parameters": sum(weight.numel() for weight in weights.values()),
         "valid": trainer.final,
         "unigram": unigram,
+        "cut": {name: count_cut(texts) for name, texts in train.items()},
     }
     job.write_json("metrics", metrics)
     job.after(trainer.state.clear)
+
+
+def count_cut(texts: Texts) -> dict[str, int]:
+    """How much of an objective's text no row has room for."""
+    sides = [side.cut() for side in (texts.source, texts.target) if isinstance(side, Chained)]
+    return {name: sum(side[name] for side in sides) for name in sides[0]}
 
 
 def _write_curve(path: Path, curve: list[dict]) -> None:

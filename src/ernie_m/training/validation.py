@@ -7,7 +7,7 @@ import torch
 
 from ernie_m.model.packing import Packed, pack
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
-from ernie_m.training.batches import CLASSES, Texts, document_batch
+from ernie_m.training.batches import CLASSES, Texts, document_batch, spread
 from ernie_m.training.losses import TokenLosses
 
 Array = np.ndarray
@@ -77,13 +77,7 @@ class Validation:
 def _batches(
     objective: str, held: Texts, sentences: int, masking: Masking, row_length: int, seed: int
 ) -> list[Packed]:
-    first = np.cumsum(held.sizes) - held.sizes
-    spread = [
-        start + np.linspace(0, size - 1, min(size, sentences)).astype(np.int64)
-        for start, size in zip(first, held.sizes, strict=True)
-        if size
-    ]
-    index = np.concatenate(spread) if spread else np.zeros(0, dtype=np.int64)
+    index = spread(held.sizes, sentences)
     # A stream of its own, away from every training step's.
     rng = np.random.default_rng([seed, OBJECTIVES.index(objective), 2**62])
     return [

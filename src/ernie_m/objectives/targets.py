@@ -1,0 +1,36 @@
+"""Which languages BTMLM generates in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ernie_m.config.pretrain import BacktranslateJob
+from ernie_m.errors import UserError
+
+
+def targets_of(languages: Sequence[str], settings: BacktranslateJob) -> dict[str, list[str]]:
+    """The languages that a sentence of each of ``languages`` may be translated into; those without
+    any are left out.
+
+    Raises :class:`UserError` for a target language that is not among them, and when none is left.
+    """
+    if unknown := set(settings.target_languages) - set(languages):
+        raise UserError(
+            f"`backtranslate.target_languages` names {', '.join(sorted(unknown))}, which the "
+            "model does not know.",
+            f"Choose among {', '.join(languages)}.",
+        )
+    seen = {frozenset(pair.split("-")) for pair in settings.pairs}
+    wanted = settings.target_languages or languages
+
+    def allowed(source: str, target: str) -> bool:
+        known = settings.directions == "all" or frozenset((source, target)) in seen
+        return source != target and target in wanted and known
+
+    found = {own: [other for other in languages if allowed(own, other)] for own in languages}
+    if not any(found.values()):
+        raise UserError(
+            "No language has another to generate in.",
+            "Add a pair to `corpora.pairs`, or set `backtranslate.directions: all`.",
+        )
+    return {own: others for own, others in found.items() if others}
