@@ -1,9 +1,11 @@
 # What the rules share: the checked configuration, paths, and how a job is called.
+import gc
 import os
 import re
 import shlex
 import subprocess
 import sys
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -19,6 +21,10 @@ from ernie_m.lineage.digest import code_digest
 from ernie_m.lineage.slices import seed_of, settings_text
 from ernie_m.planning.estimate import parameters
 from ernie_m.xtreme.catalogue import TASKS
+
+# A plan is made of millions of objects that live to its end. To look for garbage among them at every
+# seven hundredth one takes a seventh of its time, and finds little.
+gc.set_threshold(100_000)
 
 try:
     CONFIG = load(config)
@@ -91,9 +97,13 @@ def braced(paths):
     return f"{{{','.join(words)}}}" if len(words) > 1 else "".join(words)
 
 
+# Jobs of one stage read the same long lists.
+braced_once = lru_cache(braced)
+
+
 def listed(name):
     """The input files called `name`, where they grow with the number of shards or jobs."""
-    return lambda wildcards, input: braced(input[name])
+    return lambda wildcards, input: braced_once(tuple(map(str, input[name])))
 
 
 def command(module, instance="", inputs="", lists="", outputs="", seed=False):
@@ -280,9 +290,17 @@ def scored_model(wildcards):
     return checkpoint(wildcards.variant, wildcards.stage)
 
 
+def size_mb(input):
+    """Size of a job's input files in MB, not known (`FileNotFoundError`) while one is missing. The
+    first is asked before the others, for Snakemake looks for all of hundreds, whatever it finds.
+    """
+    type(input)(input[:1]).size
+    return input.size_mb
+
+
 def room_for(times, beside):
     """Memory in MB for a job that holds its inputs so many times over."""
-    return lambda wildcards, input: beside + int(times * input.size_mb)
+    return lambda wildcards, input: beside + int(times * size_mb(input))
 
 
 def room_for_model(times, beside, processes=1):

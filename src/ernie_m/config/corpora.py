@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -496,7 +497,7 @@ class CorporaSettings(Section):
             if not any(code in row.languages for row in self.rows().values()):
                 raise ValueError(f"no dataset of `datasets` holds language `{code}`")
 
-    @property
+    @cached_property
     def in_shards(self) -> bool:
         """Whether the text is documents and pairs, which are processed in shards."""
         return any(row.content in ("documents", "pairs") for row in self.rows().values())
@@ -504,6 +505,10 @@ class CorporaSettings(Section):
     def streams(self) -> dict[str, list[DatasetRow]]:
         """The datasets of every corpus that is processed in shards, by its name: ``mono-de``,
         ``parallel-en-de``; empty when none is."""
+        return self._streams
+
+    @cached_property  # every job of a plan asks for it
+    def _streams(self) -> dict[str, list[DatasetRow]]:
         if not self.in_shards:
             return {}
         found: dict[str, list[DatasetRow]] = {f"mono-{code}": [] for code in self.languages}
@@ -528,6 +533,10 @@ class CorporaSettings(Section):
 
     def rows(self) -> dict[str, DatasetRow]:
         """Registry rows of the chosen datasets; raises ``ValueError`` for an unknown one."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> dict[str, DatasetRow]:
         registry = load_registry(Path(self.registry))
         for name in self.datasets:
             if name not in registry:

@@ -129,6 +129,7 @@ def code_facts(module: str) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): source_digest(path) for path in code_files(module)}
 
 
+@cache
 def code_digest(module: str) -> str:
     """One short digest of everything ``module`` may execute from this package."""
     facts = "\n".join(f"{path} {digest}" for path, digest in code_facts(module).items())
