@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from seqeval.metrics import f1_score
 
 from ernie_m.xtreme.catalogue import Kind
 
@@ -39,6 +38,8 @@ def criterion(kind: Kind, examples: Sequence[Any], predictions: Sequence[Any]) -
     if kind == "pair":
         return float(np.mean([example.label == found.label for example, found in pairs]))
     if kind == "tagging":
+        from seqeval.metrics import f1_score  # it loads scikit-learn, which takes seconds
+
         expected = [example.tags for example in examples]
         return float(f1_score(expected, [found.tags for found in predictions], zero_division=0))
     return float(np.mean([_word_f1(found.answer, e.answers[0]) for e, found in pairs]))

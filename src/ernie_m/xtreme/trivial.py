@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.tree import DecisionTreeClassifier
 
 from ernie_m.xtreme.catalogue import Task
 from ernie_m.xtreme.files import (
@@ -27,6 +25,9 @@ from ernie_m.xtreme.files import (
 from ernie_m.xtreme.metrics import Metrics, measure
 from ernie_m.xtreme.mining import Candidates, mine, sides
 from ernie_m.xtreme.scores import mean
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|[。！？]|$)\s*")  # noqa: RUF001
 # In heaps of more sentences than this, trigrams that more than so large a share of them has are not
@@ -49,6 +50,9 @@ def _trigrams(
 ) -> tuple[csr_matrix, csr_matrix]:
     """Which character trigrams each text has (0 or 1), words padded with spaces; those that at most
     the share ``most`` of the texts has."""
+    # Here, for it takes longer to load than most baselines take to make.
+    from sklearn.feature_extraction.text import CountVectorizer
+
     counter = CountVectorizer(
         analyzer="char_wb", ngram_range=(3, 3), binary=True, dtype=np.float64, max_df=most
     )
@@ -137,6 +141,8 @@ class OverlapTree:
     """A small decision tree over how much the strings of a pair share, fitted in English."""
 
     def __init__(self, train: Sequence[TextPair]) -> None:
+        from sklearn.tree import DecisionTreeClassifier
+
         self.tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=10, random_state=0)
         train = train[:MOST_FITTED]
         self.tree.fit(self._features(train), [example.label for example in train])

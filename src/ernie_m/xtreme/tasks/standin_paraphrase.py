@@ -17,8 +17,6 @@ from difflib import SequenceMatcher
 from itertools import combinations
 
 import numpy as np
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.preprocessing import normalize
 
 from ernie_m.xtreme.catalogue import ENGLISH
 from ernie_m.xtreme.files import TextPair
@@ -87,6 +85,10 @@ class _Pool:
 
     def near_misses(self, ids: list[str]) -> Iterator[str | None]:
         """For each of ``ids`` the nearest other row by spelling that says something else."""
+        # Here, for it takes longer to load than most tasks take to make.
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.preprocessing import normalize
+
         count = CountVectorizer(analyzer="char_wb", ngram_range=(3, 3), dtype=np.float32)
         # Capitalisation is no difference that a reader would call one.
         everything = normalize(count.fit_transform(self.texts.values()))
