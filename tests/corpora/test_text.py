@@ -4,7 +4,6 @@
 
 import re
 import sys
-import time
 import unicodedata
 from importlib.metadata import distribution
 
@@ -72,7 +71,10 @@ def _visible(character):
 
 
 def test_every_character_is_normalised_and_compared_by_its_category():
+    """Of those that Unicode leaves open, most of the range, one in a hundred."""
     for character in map(chr, range(sys.maxunicode + 1)):
+        if unicodedata.category(character) in ("Cn", "Co") and ord(character) % 97:
+            continue
         text = f"a{character}b c"
         shown = _obviously(text, _visible, str)
         assert normalise(text) == unicodedata.normalize("NFC", shown)
@@ -122,12 +124,11 @@ def test_prose_is_what_the_patterns_leave(text):
     assert prose(text) == strip_markup(plain)
 
 
-@pytest.mark.parametrize("text", ["%" + "0" * 50_000, "`" * 50_000], ids=["%0", "`"])
+@pytest.mark.parametrize("text", ["%" + "0" * 500_000, "`" * 500_000], ids=["%0", "`"])
 def test_long_runs_of_signs_are_read_once(text):
-    """And not from each of their characters on, which would take half a minute."""
-    start = time.process_time()
+    """And not from each of their characters on, for which no suite would wait: the better part of
+    an hour."""
     assert prose(text) == text
-    assert time.process_time() - start < 3
 
 
 @given(st.text(), st.sampled_from(["en", "ru", "ja", "hi"]))
