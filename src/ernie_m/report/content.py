@@ -366,7 +366,7 @@ def cuts(evidence: Evidence) -> list[dict[str, Any]]:
     names = ("texts", "texts_cut", "tokens", "tokens_cut")
     rows: dict[str, dict[str, Any]] = {}
 
-    def add(name: str, counts: Iterable[int], path: Path) -> None:
+    def add(name: str, counts: Iterable[int], path: str) -> None:
         row = rows.setdefault(name, {"name": name, "paths": [], **dict.fromkeys(names, 0)})
         row["paths"].append(path)
         for key, count in zip(names, counts, strict=True):
