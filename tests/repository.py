@@ -23,8 +23,8 @@ PARTS = ("Snakefile", "workflow", "profiles", "config", "envs", "src", "dvc.yaml
 SMALL = (".dvcignore", ".gitignore")
 LONGEST = 1500  # seconds that a command may take on a slow machine
 PER_TASK = re.compile(r"^(xtreme_download|xtreme_prepare|xtreme_predict)_\w+$")
-# Stages that only published tasks need, which the default run has none of.
-PUBLISHED_ONLY = {"xtreme_download"}
+# Stages that only published tasks need, or a checkpoint of others; the default run has neither.
+PUBLISHED_ONLY = {"xtreme_download", "checkpoints_download"}
 # Those that only an arm with its own way of fine-tuning has.
 ARMS_ONLY = {"xtreme_align"}
 # Those of documents and pairs, which are processed in shards; the default text is neither.

@@ -18,6 +18,8 @@ from ernie_m.lineage.record import open_record, seal, write_record
 
 from .conftest import CLEAN, ROWS, STATS, WHEEL, a_job, finish, run_jobs
 
+OWN = TRUSTED["corpora_download"]
+
 
 def record(path):
     """The record beside a file, and a function that writes it back, sealed or not."""
@@ -57,14 +59,14 @@ def test_a_sound_chain_is_verified_to_the_download(results, capsys):
 
 def test_trust_on_first_use_is_said_and_held_to(tmp_path, monkeypatch, capsys):
     run_jobs(tmp_path, monkeypatch, pinned=False)
-    trust("homeassistant", file_sha256(Path(WHEEL)))
+    trust(WHEEL, file_sha256(Path(WHEEL)), OWN)
     assert verdict() == Verdict.VERIFIED
     said_in_words = " ".join(capsys.readouterr().out.split())
     assert "published none, so that the first download is trusted" in said_in_words
     (source,) = said(capsys)["sources"]
     assert source["sha256"] is None and source["recorded"] == file_sha256(Path(WHEEL))
-    TRUSTED.unlink()
-    trust("homeassistant", "0" * 64)
+    OWN.unlink()
+    trust(WHEEL, "0" * 64, OWN)
     assert verdict() == Verdict.TAMPERED
     assert "config/corpora.sha256 names 000000000000" in said(capsys)["first"]["what"]
 

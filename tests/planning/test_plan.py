@@ -69,14 +69,17 @@ def test_training_follows_the_configuration(base):
     )
 
 
-def test_drawing_the_lines_of_a_vocabulary_reads_all_text_in_shards(base):
+def test_the_weights_that_the_paper_starts_from_are_planned_for(base):
+    cost = next(cost for cost in base.costs() if cost.stage == "checkpoints_download")
+    assert (cost.jobs, cost.read) == (1, 1_115_567_652 + 615 + 5_069_051)
+    assert base.vocabulary == 250_002
+
+
+def test_drawing_the_lines_of_a_vocabulary_reads_all_text_in_shards(base, tmp_path):
     """Only where one is trained: the paper's configurations take XLM-R's."""
     assert "tokenizer_sample" not in {cost.stage for cost in base.costs()}
-    corpora = base.config.corpora
-    datasets = tuple(name for name in corpora.datasets if name != "xlmr-vocabulary")
-    assert len(datasets) == len(corpora.datasets) - 1
-    own = type(corpora)(**corpora.model_dump() | {"datasets": datasets})
-    trained = base.config.model_copy(update={"corpora": own})
+    (tmp_path / "own.yaml").write_text("init: ''\n")
+    trained = read(PAPER[0], tmp_path / "own.yaml")
     costs = {cost.stage: cost for cost in Estimate(trained, base.table, "h100", 0.4).costs()}
     sample, pack = costs["tokenizer_sample"], costs["tokenizer_pack"]
     assert (sample.jobs, sample.read) == (pack.jobs, pack.read)

@@ -12,6 +12,7 @@ import yaml
 
 from ernie_m.config import plan
 from ernie_m.config.load import read
+from ernie_m.lineage.graph import SHARED
 from ernie_m.lineage.slices import (
     REPEATED,
     SEEDED,
@@ -25,14 +26,15 @@ from tests.repository import PER_TASK, PUBLISHED_ONLY, ROOT, jobs_in
 OVERLAYS = sorted(
     path.name
     for path in (ROOT / "config").glob("*.yaml")
-    if not path.name.startswith("corpora") and path.name != "xtreme_sources.yaml"  # registries
+    if not path.name.startswith(("corpora", "checkpoints", "xtreme_sources"))  # registries
 )
 TARGETS = {
     *("corpora", "tokenizer", "camlm", "backtranslate", "btmlm", "xtreme", "report", "export"),
     "all",
 }
 ORDER = [
-    *("name", "input", "output", "log", "benchmark", "retries", "wildcard_constraints"),
+    *("name", "input", "output", "log", "benchmark", "retries", "priority"),
+    "wildcard_constraints",
     *("conda", "threads", "resources", "params", "shell"),
 ]
 
@@ -71,8 +73,11 @@ def by_stage(workflow):
 
 @pytest.fixture(scope="module")
 def stages(workflow):
-    """The stages of the default run, and those that only published tasks need."""
-    with parsed(xtreme={"tasks": ["tatoeba"]}) as published:
+    """The stages of the default run, and those that only published tasks need, or a checkpoint of
+    others."""
+    shape = {"layers": 12, "width": 768, "heads": 12, "ffn": 3072}
+    from_others = {"init": "xlm-roberta-base", "model": shape}
+    with parsed(xtreme={"tasks": ["tatoeba"]}, **from_others) as published:
         return by_stage(published) | by_stage(workflow)
 
 
@@ -102,7 +107,7 @@ def test_a_stage_is_one_rule_one_module_one_folder_one_log_one_benchmark(stages)
         assert importlib.util.find_spec(f"ernie_m.{package}.{module}"), stage
         for rule in rules:
             assert f"python -m ernie_m.{package}.{module} " in rule.shellcmd
-            root = "results" if stage == "corpora_download" else "results/default"
+            root = "results" if stage in SHARED else "results/default"
             folder = re.compile(rf"{root}/{stage}/")
             assert all(folder.match(str(path)) for path in rule.output), stage
             assert str(rule.log[0]).startswith(f"{root}/logs/{stage}")

@@ -1,4 +1,46 @@
-# For others: the trained encoder in the forms that they load.
+# From others: the weights that a run starts from. For others: the trained encoder in the forms that
+# they load.
+
+if CONFIG.checkpoint:
+
+    rule checkpoints_download:
+        """The paper starts from XLM-R, and a score stands for a model only if it is of that model's
+        own bytes: they are pinned by revision and digest, shared by all runs, and what was fetched
+        of them by a job that was killed is kept. A checkpoint in a folder needs no download.
+        """
+        output:
+            files=[
+                ensure(
+                    f"results/checkpoints_download/{{checkpoint}}/{name}",
+                    non_empty=True,
+                )
+                for name in CONFIG.checkpoint.names
+            ],
+            record="results/checkpoints_download/{checkpoint}/record.json",
+        log:
+            "results/logs/checkpoints_download/{checkpoint}.log",
+        benchmark:
+            "results/benchmarks/checkpoints_download/{checkpoint}.tsv"
+        retries: 2
+        priority: 1
+        wildcard_constraints:
+            checkpoint=re.escape(CONFIG.checkpoint.id),
+        conda:
+            "../../envs/ernie-m.yaml"
+        threads: 1
+        resources:
+            mem_mb=500,
+            runtime=720,
+        params:
+            code=code_digest("ernie_m.checkpoints.download"),
+            settings=settings("checkpoints_download", "{checkpoint}"),
+        shell:
+            command(
+                "ernie_m.checkpoints.download",
+                "{wildcards.checkpoint}",
+                outputs="files",
+            )
+
 
 
 rule checkpoints_export:

@@ -18,8 +18,9 @@ from ernie_m.config import plan
 from ernie_m.config.load import load
 from ernie_m.errors import UserError
 from ernie_m.lineage.digest import code_digest
+from ernie_m.lineage.graph import SHARED
 from ernie_m.lineage.slices import seed_of, settings_text
-from ernie_m.planning.estimate import parameters
+from ernie_m.planning.estimate import parameters, pieces
 from ernie_m.xtreme.catalogue import TASKS
 
 # A plan is made of millions of objects that live to its end. To look for garbage among them at every
@@ -131,7 +132,7 @@ def seed(stage, instance=""):
 
 def files(stage, *names):
     """The named files of every job of a stage."""
-    root = "results" if stage == "corpora_download" else "<results>"
+    root = "results" if stage in SHARED else "<results>"
     return [
         "/".join(filter(None, (root, stage, job, name)))
         for job in JOBS[stage]
@@ -140,7 +141,10 @@ def files(stage, *names):
 
 
 def source():
-    """The files of the checkpoint from elsewhere that the models start from, if there is one."""
+    """The files of the checkpoint that the models start from, if there is one: those of its row of
+    the registry, or what the folder holds."""
+    if CONFIG.checkpoint:
+        return files("checkpoints_download", *CONFIG.checkpoint.names)
     return files_of(Path(CONFIG.init)) if CONFIG.init else []
 
 
@@ -305,11 +309,10 @@ def room_for(times, beside):
 
 def room_for_model(times, beside, processes=1):
     """Memory in MB for processes of which each holds an arm's weights so many times."""
-    # A vocabulary that is taken is XLM-R's, as a rule.
-    pieces = CONFIG.tokenizer.train.vocabulary_size if SAMPLE_LINES else 250_000
 
     def room(wildcards):
-        weights = sum(parameters(CONFIG.arm(wildcards.variant).model, pieces)) * 4
+        model = CONFIG.arm(wildcards.variant).model
+        weights = sum(parameters(model, pieces(CONFIG))) * 4
         return processes * (beside + times * weights // 1_000_000)
 
     return room

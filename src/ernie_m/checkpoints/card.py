@@ -59,9 +59,17 @@ def _sources(evidence: Evidence) -> list[dict[str, Any]]:
     ]
 
 
+def _weights(evidence: Evidence) -> dict[str, Any]:
+    """The row of the weights that were started from, empty where they came from a folder, or from
+    nowhere."""
+    maker = evidence.makers.get(evidence.start["path"]) if evidence.start else None
+    return maker.record["facts"]["settings"] if maker else {}
+
+
 def _licence(evidence: Evidence) -> str:
-    """The licence that all text is under, or ``other``."""
-    found = {source["licence"] for source in _sources(evidence)}
+    """The licence that text and weights of others are under, or ``other``."""
+    rows = filter(None, (*_sources(evidence), _weights(evidence)))
+    found = {row["licence"] for row in rows}
     return found.pop().lower() if len(found) == 1 else "other"
 
 
@@ -89,7 +97,9 @@ def _start(evidence: Evidence) -> list[str]:
         return []
     path, sha256 = evidence.start["path"], evidence.start["sha256"]
     words = f"Pre-training went on from `{path}` (sha256 `{sha256}`)"
-    return ["", f"{words}, whose scores are called untrained below."]
+    if row := _weights(evidence):
+        words += f", `{row['id']}` of {row['home']}, version {row['version']}, {row['licence']}"
+    return ["", f"{words}; its scores are called untrained below."]
 
 
 def _about(subject: Subject, evidence: Evidence) -> list[str]:

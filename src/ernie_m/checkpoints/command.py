@@ -42,7 +42,7 @@ def _evidence(run: Path | None) -> dict[str, list[Path]]:
     """What the card is told from: records and scores of the run, none outside a run."""
     if run is None:
         return {}
-    folders = [run, run.parent / SHARED]
+    folders = [run, *(run.parent / stage for stage in sorted(SHARED))]
     found = sorted(path for folder in folders for path in folder.rglob("record.json"))
     records = [path for path in found if path.relative_to(run.parent).parts[1] not in LATER]
     return {

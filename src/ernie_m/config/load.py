@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +102,26 @@ def _variant_problems(main: dict[str, Any], variants: Any) -> list[str]:
 
 def _unread_registries(config: Config) -> Iterator[str]:
     """The models look into a registry that is there; what a run needs of one has to be there."""
-    needs = {"corpora.registry": config.corpora.rows, "xtreme.registry": config.xtreme.sources}
+    needs: dict[str, Callable[[], object]] = {
+        "corpora.registry": config.corpora.rows,
+        "xtreme.registry": config.xtreme.sources,
+    }
+    if config.init and not (config.checkpoint or "/" in config.init or Path(config.init).is_dir()):
+        needs["init"] = partial(_named, config)
     for key, look in needs.items():
         try:
             look()
         except ValueError as error:
-            yield f"`{key}`: {error}."
+            yield f"`{key}`: {error}" + ("" if str(error).endswith("?") else ".")
+
+
+def _named(config: Config) -> None:
+    """Raise ``ValueError`` for a name that no row of the registry of checkpoints has."""
+    rows = config.checkpoints.rows()
+    near = get_close_matches(config.init, rows, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"the rows are {', '.join(rows)}"
+    where = f"a row of {config.checkpoints.registry} nor a folder"
+    raise ValueError(f"`{config.init}` is neither {where}; {hint}")
 
 
 def _refusal(sentences: list[str]) -> UserError:

@@ -158,6 +158,7 @@ def jobs(config: Config) -> dict[str, list[str]]:
     scored = evaluations(config)
     streams = list(config.corpora.streams())
     return {
+        "checkpoints_download": [config.checkpoint.id] if config.checkpoint else [],
         "corpora_download": list(config.corpora.rows()),
         "corpora_extract": extracts(config),
         "corpora_clean": [] if streams else list(config.corpora.languages),

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ernie_m.config.base import Partial, Section, deep_merge
-from ernie_m.config.corpora import CorporaSettings
+from ernie_m.config.checkpoints import CheckpointRow, CheckpointsSettings, Shape
+from ernie_m.config.corpora import CorporaSettings, DatasetRow
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
 from ernie_m.config.pretrain import BacktranslateJob, DrawSettings, PretrainSettings
@@ -91,9 +92,14 @@ class Config(Section):
     )
     init: str = Field(
         "",
-        description="Folder of a checkpoint to start from, as the paper does from XLM-R: XLM-R or "
-        "ERNIE-M as transformers or PaddleNLP keep them, or one of this project. Its vocabulary is "
-        "taken too; `model` must have its shape. Empty: random weights and an own vocabulary.",
+        description="Checkpoint to start from, as the paper does from XLM-R: a row of "
+        "`checkpoints.registry`, which is fetched (`xlm-roberta-base`), or else a folder with "
+        "XLM-R or ERNIE-M as transformers or PaddleNLP keep them, or with one of this project. Its "
+        "vocabulary is taken too; `model` must have its shape. Empty: random weights and an own "
+        "vocabulary.",
+    )
+    checkpoints: CheckpointsSettings = Field(
+        CheckpointsSettings(), description="Weights of others that `init` may name."
     )
     corpora: CorporaSettings = Field(
         default_factory=CorporaSettings, description="The text and its division."
@@ -139,6 +145,35 @@ class Config(Section):
                 "and documents and pairs have none; name published tasks, or none (`tasks: []`)"
             )
         return self
+
+    @model_validator(mode="after")
+    def _like_init(self) -> Self:
+        if self.init and any(row.content == "vocabulary" for row in self._datasets()):
+            raise ValueError(
+                "`corpora.datasets` names a vocabulary, and the checkpoint in `init` brings its "
+                "own; take one of them out"
+            )
+        row = self.checkpoint
+        for key in Shape.model_fields if row else ():
+            own, theirs = getattr(self.model, key), getattr(row.shape, key)
+            if own != theirs:
+                raise ValueError(
+                    f"`model.{key}` is {own}, but `{self.init}`, which `init` names, has {theirs}"
+                )
+        return self
+
+    def _datasets(self) -> list[DatasetRow]:
+        """The rows of the chosen datasets, none where there is no registry."""
+        here = Path(self.corpora.registry).is_file()
+        return list(self.corpora.rows().values()) if here else []
+
+    @cached_property
+    def checkpoint(self) -> CheckpointRow | None:
+        """The row of the registry that ``init`` names; None for a folder, and for nothing.
+
+        Raises ``ValueError`` for a damaged registry."""
+        here = self.init and Path(self.checkpoints.registry).is_file()
+        return self.checkpoints.rows().get(self.init) if here else None
 
     @property
     def arms(self) -> tuple[str, ...]:

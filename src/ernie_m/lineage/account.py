@@ -114,14 +114,22 @@ def sources(chain: Chain) -> Iterator[dict[str, Any]]:
     names = ("id", "version", "licence", "home", "package", "url", "path")
     for node in readable(chain):
         for path, published in (node.published or {}).items():
+            row = {name: node.settings.get(name) for name in names}
+            if row["url"]:
+                row["url"] = _address(row, Path(path).name)
             yield {
-                **{name: node.settings.get(name) for name in names},
+                **row,
                 "file": path,
                 "sha256": published,
                 "retrieved": node.record["run"]["ended"],
                 "recorded": node.recorded[path],
                 "observed": chain.sha256(path),
             }
+
+
+def _address(row: dict[str, Any], name: str) -> str:
+    """Where a file was fetched from, where a row has several."""
+    return row["url"].replace("{version}", row["version"] or "").replace("{file}", name)
 
 
 def foreign(chain: Chain) -> dict[str, dict[str, str | None]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ernie_m.config.root import Config
@@ -174,16 +175,8 @@ def check_settings(chain: Chain, config: Config) -> None:
             chain.find(Verdict.STALE, node, "", "is no longer asked for by the configuration")
             continue
         changed = _changed(facts["settings"], now)
-        hashes = (facts["settings"].get("sha256"), now.get("sha256"))
-        if (
-            node.stage == SHARED
-            and all(hashes)
-            and {"sha256"} == {"sha256", "version"} & {*changed}
-        ):
-            what = f"names {now['sha256'][:12]} for {node.instance}, which was published as "
-            what += facts["settings"]["sha256"][:12]
-            chain.find(Verdict.TAMPERED, node, config.corpora.registry, what)
-            changed.remove("sha256")
+        if node.stage in SHARED and "version" not in changed and _renamed(chain, node, config, now):
+            changed = [key for key in changed if key not in ("sha256", "files")]
         for key in changed:
             words = f"{json.dumps(facts['settings'].get(key))} then, {json.dumps(now.get(key))} now"
             what = f"setting `{key}` has changed since: {words}"
@@ -191,6 +184,23 @@ def check_settings(chain: Chain, config: Config) -> None:
         if seed not in (None, facts["seed"]):
             what = f"setting `seed` has changed since: {facts['seed']} then, {seed} now"
             chain.find(Verdict.STALE, node, "", what)
+
+
+def _registry(config: Config, stage: str) -> str:
+    """The file whose rows are the settings of a download."""
+    return getattr(config, stage.partition("_")[0]).registry
+
+
+def _renamed(chain: Chain, node: Node, config: Config, now: dict[str, Any]) -> bool:
+    """Note where the registry names another digest for a file of the same version."""
+    before, after = node.published or {}, node.published_by(now) or {}
+    pairs = ((path, before[path], after.get(path)) for path in before)
+    odd = [(path, old, new) for path, old, new in pairs if old and new and old != new]
+    for path, old, new in odd:
+        name = node.instance if len(before) == 1 else f"{node.instance}, {Path(path).name}"
+        what = f"names {new[:12]} for {name}, which was published as {old[:12]}"
+        chain.find(Verdict.TAMPERED, node, _registry(config, node.stage), what)
+    return bool(odd)
 
 
 def check_sources(chain: Chain) -> None:
@@ -203,9 +213,9 @@ def check_sources(chain: Chain) -> None:
             chain.find(Verdict.BROKEN, node, node.path, "reads nothing and is no download")
         for path, published in (node.published or {}).items():
             names = "the registry names"
-            if published is None and node.stage == SHARED:
-                published = trusted_sha256(node.instance, chain.graph.base / TRUSTED)
-                names = f"{TRUSTED} names"
+            if published is None and node.stage in TRUSTED:
+                published = trusted_sha256(path, chain.graph.base / TRUSTED[node.stage])
+                names = f"{TRUSTED[node.stage]} names"
             recorded = node.recorded[path]
             if published not in (None, recorded):
                 what = f"is {recorded[:12]}, {names} {published[:12]}"

@@ -77,7 +77,7 @@ class Pair:
 
 def side(what: str) -> Side:
     """What ``what`` names: a run, or a result with all that is behind it."""
-    if (Path(RESULTS) / what).is_dir() and what != SHARED:
+    if (Path(RESULTS) / what).is_dir() and what not in SHARED:
         graph = read_graph(Path.cwd(), what)
         nodes = graph.behind(*graph.nodes)
         return Side(what, graph, nodes, _scores(graph, nodes))
@@ -233,11 +233,17 @@ def _step(step: Pair) -> dict[str, Any]:
 def _sources(nodes: Sequence[Node]) -> dict[str, str]:
     """Digest of every download."""
     return {
-        f"{node.instance} {node.settings.get('version', '')}": sha
+        _source(node, path): sha
         for node in nodes
-        if node.stage == SHARED
-        for sha in node.recorded.values()
+        if node.stage in SHARED
+        for path, sha in node.recorded.items()
     }
+
+
+def _source(node: Node, path: str) -> str:
+    """A downloaded file in words; the name of the file where there are several."""
+    file = f", {Path(path).name}" if len(node.recorded) > 1 else ""
+    return f"{node.instance} {node.settings.get('version', '')}{file}"
 
 
 def _noise(a: Side, b: Side) -> float | None:

@@ -13,7 +13,8 @@ from ernie_m.errors import UserError
 from ernie_m.lineage.record import READABLE, RECORD, seal
 
 RESULTS = "results"
-SHARED = "corpora_download"  # the one stage whose results all runs share
+# The stages whose results all runs share.
+SHARED = frozenset({"corpora_download", "checkpoints_download"})
 LINEAGE = "report_build/lineage.jsonl"  # every record of a run in one file, kept in git
 
 
@@ -80,11 +81,19 @@ class Node:
         None altogether for a job that is no download: a download has a row of a registry, whose
         ``sha256`` is that of its one file, or whose ``files`` name theirs.
         """
-        if "sha256" in self.settings:
-            return dict.fromkeys(self.recorded, self.settings["sha256"])
-        if "files" in self.settings:
-            return {path: self.settings["files"].get(Path(path).name) for path in self.recorded}
-        return None
+        return self.published_by(self.settings)
+
+    def published_by(self, row: dict[str, Any]) -> dict[str, str | None] | None:
+        """The same as another version of the registry's row has it."""
+        if "sha256" in row:
+            return dict.fromkeys(self.recorded, row["sha256"])
+        if "files" not in row:
+            return None
+        found = {path: row["files"].get(Path(path).name) for path in self.recorded}
+        return {
+            path: about.get("sha256") if isinstance(about, dict) else about
+            for path, about in found.items()
+        }
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
@@ -285,7 +294,7 @@ def checked(path: str, record: Any, packed: bool = False) -> Node:
 
 def runs(base: Path) -> list[str]:
     """Names of the runs of which there are records under ``base``."""
-    return sorted({Path(path).parts[1] for path in Reader(base).all()} - {SHARED})
+    return sorted({Path(path).parts[1] for path in Reader(base).all()} - SHARED)
 
 
 def read_graph(base: Path, run: str | None = None) -> Graph:

@@ -17,19 +17,22 @@ from ernie_m.config.load import BASE, read, read_yaml
 from ernie_m.config.recipes import DEEP, finetune_keys, predict_keys
 from ernie_m.config.root import MAIN_ARM, Config
 from ernie_m.errors import UserError
-from ernie_m.lineage.graph import Node
+from ernie_m.lineage.graph import RESULTS, Node
 from ernie_m.lineage.slices import REPEATED, SEEDED
 from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES
 from ernie_m.xtreme.catalogue import TASKS
 
 REGISTRY = "corpora.registry"
 TASK_ROWS = "xtreme.registry"  # of the published tasks' files
+CHECKPOINT_ROWS = "checkpoints.registry"
+REGISTRIES = (REGISTRY, TASK_ROWS, CHECKPOINT_ROWS)
 RECIPE = "xtreme.recipe"
 
 # Stage -> the sections that its settings are taken from (lineage/slices.py does the taking), `""`
 # being the top level; the first one that has a key is its place. `corpora.registry.<row>` stands
 # for a row of the registry.
 SECTIONS: dict[str, tuple[str, ...]] = {
+    "checkpoints_download": (CHECKPOINT_ROWS,),
     "corpora_download": (REGISTRY,),
     "corpora_extract": (REGISTRY,),
     "corpora_clean": ("corpora.clean",),
@@ -127,7 +130,7 @@ def _set_by_recipe(stage: str, task: str, recipe: str) -> Iterable[str]:
 def _place(node: Node, name: str) -> str:
     """The dotted key that a setting of a job comes from, before overrides."""
     sections = SECTIONS.get(node.stage, (node.stage,))
-    if sections[0] in (REGISTRY, TASK_ROWS):
+    if sections[0] in REGISTRIES:
         return f"{sections[0]}.{node.instance.split('/')[0]}.{name}"
     head = name.split(".")[0]
     section = next((own for own in sections if head in _fields(own)), sections[0])
@@ -156,9 +159,13 @@ def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, An
 
 
 def _init(node: Node) -> str:
-    """The folder whose files a job started from, empty when it started from nothing."""
+    """What `init` named for a job: the row whose files it started from, or their folder; empty
+    when it started from nothing."""
     files = node.record["facts"]["inputs"].get("source", [])
-    return str(Path(files[0]["path"]).parent) if files else ""
+    folder = Path(files[0]["path"]).parent if files else None
+    if folder and folder.parent == Path(RESULTS, "checkpoints_download"):
+        return folder.name
+    return str(folder or "")
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,8 @@ class Layers:
     @property
     def registries(self) -> dict[str, str]:
         """The files whose rows are the settings of downloads, by the key that names them."""
-        return {REGISTRY: self.config.corpora.registry, TASK_ROWS: self.config.xtreme.registry}
+        sections = {key: getattr(self.config, key.partition(".")[0]) for key in REGISTRIES}
+        return {key: section.registry for key, section in sections.items()}
 
     def where(self, key: str) -> str:
         """The file that has the last word on a key; `default` when none sets it."""

@@ -59,6 +59,7 @@ def _align(config: Config, variant: str, *_: str) -> AlignJob:
 
 # Stage -> its settings, from the configuration and the parts of the job's instance.
 SLICES: dict[str, Callable[..., Section]] = {
+    "checkpoints_download": lambda config, checkpoint: config.checkpoints.rows()[checkpoint],
     "corpora_download": lambda config, dataset: config.corpora.rows()[dataset],
     "corpora_extract": lambda config, dataset, language: config.corpora.rows()[
         dataset

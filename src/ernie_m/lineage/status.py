@@ -36,7 +36,7 @@ def asked_for(config: Config) -> dict[str, str]:
     found = {}
     last = {"report_build": [""], "checkpoints_export": plan.exports(config)}
     for stage, instances in {**plan.jobs(config), **last}.items():
-        root = RESULTS if stage == SHARED else f"{RESULTS}/{config.run}"
+        root = RESULTS if stage in SHARED else f"{RESULTS}/{config.run}"
         for instance in instances:
             parts = (root, stage, instance, RECORD)
             found["/".join(filter(None, parts))] = stage

@@ -27,6 +27,7 @@ TABLE = Path(__file__).with_name("throughputs.yaml")
 # Parameters in fp32 with Adam's two moments, as the saved training state holds them.
 _STATE_BYTES, _WEIGHT_BYTES = 12, 4
 _SPECIALS = 2
+_XLMR_PIECES = 250_000
 
 
 class Measured(Section):
@@ -74,6 +75,15 @@ def parameters(model: ModelSettings, vocabulary: int) -> tuple[int, int]:
     return model.layers * layer, (vocabulary + model.max_positions + 2) * width
 
 
+def pieces(config: Config) -> int:
+    """Ids of the tokenizer, of a checkpoint's before it is cut down; a folder's is taken for
+    XLM-R's."""
+    if config.checkpoint:
+        return config.checkpoint.pieces
+    size = _XLMR_PIECES if config.init else config.tokenizer.train.vocabulary_size
+    return size + _SPECIALS
+
+
 class Estimate:
     """The costs of a configuration with its main arm's and all variants' training."""
 
@@ -104,11 +114,12 @@ class Estimate:
     @property
     def vocabulary(self) -> int:
         """Ids of the tokenizer."""
-        return self.config.tokenizer.train.vocabulary_size + _SPECIALS
+        return pieces(self.config)
 
     def costs(self) -> list[Cost]:
         """Every stage that has jobs, in the order of the pipeline."""
         own: dict[str, Callable[[str, int], Cost]] = {
+            "checkpoints_download": self._weights,
             "corpora_download": self._download,
             "pretrain_initialise": self._initialise,
             "pretrain_camlm": self._training,
@@ -124,6 +135,13 @@ class Estimate:
     def _download(self, stage: str, jobs: int) -> Cost:
         hours = self.packed / self.table.download / 3600
         return Cost(stage, jobs, self.packed, self.packed, core_hours=hours)
+
+    def _weights(self, stage: str, jobs: int) -> Cost:
+        row = self.config.checkpoint
+        files = row.files.values() if row else ()
+        size = sum(file.bytes or file.about_bytes or 0 for file in files)
+        hours = size / self.table.download / 3600
+        return Cost(stage, jobs, size, size, core_hours=hours)
 
     def _text_stage(self, stage: str, jobs: int) -> Cost:
         text = self.text()

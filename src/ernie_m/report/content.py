@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from ernie_m.lineage.graph import SHARED, Node
 from ernie_m.marks import MARK, MARKS
 from ernie_m.report import comparison, figures, graph, training
 from ernie_m.report.deviations import (
@@ -21,7 +22,7 @@ from ernie_m.report.deviations import (
     OPEN_CHOICES,
     Choice,
 )
-from ernie_m.report.evidence import SHARED, Artifact, Evidence, Record
+from ernie_m.report.evidence import Artifact, Evidence, Record
 from ernie_m.report.scores import MAIN_ARM, STAGES, Table, readable
 from ernie_m.xtreme.published import LEADERBOARD
 
@@ -434,10 +435,25 @@ def sources(evidence: Evidence) -> list[dict[str, Any]]:
         {
             **record["facts"]["settings"],
             "id": record["instance"],
-            "read": [file for files in record["facts"]["outputs"].values() for file in files],
+            "read": [
+                {**file, "name": _upstream(record, file), "pinned": _pinned(record, file)}
+                for files in record["facts"]["outputs"].values()
+                for file in files
+            ],
         }
-        for record in evidence.jobs(SHARED)
+        for stage in sorted(SHARED)
+        for record in evidence.jobs(stage)
     ]
+
+
+def _upstream(record: Record, file: dict[str, Any]) -> str:
+    """A downloaded file's name at its publisher's."""
+    return record["facts"]["settings"].get("filename") or Path(file["path"]).name
+
+
+def _pinned(record: Record, file: dict[str, Any]) -> str | None:
+    """The digest that the registry's row names for a file, if it names one."""
+    return (Node("", record).published or {}).get(file["path"])
 
 
 def choices(evidence: Evidence) -> list[dict[str, Any]]:

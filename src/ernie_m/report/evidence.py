@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.errors import UserError, parsed
+from ernie_m.lineage.graph import SHARED
 
 Record = dict[str, Any]
-SHARED = "corpora_download"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class Evidence:
     def run(self) -> str:
         """Name of the run, from where its records' files are."""
         for path, artifact in self.makers.items():
-            if artifact.stage != SHARED:
+            if artifact.stage not in SHARED:
                 return Path(path).parts[1]
         return ""
 

@@ -8,6 +8,7 @@ from ernie_m.tracking.session import Session
 
 # What the parts of an instance are, by stage.
 PARTS = {
+    "checkpoints_download": ("weights",),
     "corpora_download": ("dataset",),
     "corpora_extract": ("dataset", "language"),
     "corpora_clean": ("language",),

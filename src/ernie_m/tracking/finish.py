@@ -257,7 +257,7 @@ class Logger:
 def records(run: str) -> list[tuple[dict[str, Any], str]]:
     """Every readable record of ``run`` with the digest of its file, oldest first."""
     found = []
-    for folder in (Path(RESULTS, run), Path(RESULTS, SHARED)):
+    for folder in (Path(RESULTS, run), *(Path(RESULTS, stage) for stage in sorted(SHARED))):
         for path in sorted(folder.rglob("record.json")):
             with sessions.harmless(f"reading {path}"):
                 found.append((json.loads(path.read_text(encoding="utf-8")), file_sha256(path)))

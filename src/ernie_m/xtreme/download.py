@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from ernie_m.config.sources import PARQUET, SourceJob
-from ernie_m.corpora.download import PAUSES, TIMEOUT
+from ernie_m.corpora.arrival import PAUSES, TIMEOUT
 from ernie_m.corpora.transfer import TransferError, transfer
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
