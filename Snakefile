@@ -30,9 +30,8 @@ report: "workflow/report/workflow.rst"
 
 rule corpora:
     input:
-        rules.corpora_split.output
-        if CORPORA
-        else files("corpora_select", "train.parquet"),
+        rules.corpora_split.output if JOBS["corpora_split"] else [],
+        files("corpora_select", "train.parquet"),
 
 
 rule tokenizer:

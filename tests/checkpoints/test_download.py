@@ -153,6 +153,7 @@ def test_the_registry_is_sound_and_says_where_digests_are_not_known():
             {
                 "init": "xlm-roberta-base",
                 "model": SHAPE,
+                "xtreme": {"tasks": []},
                 "corpora": {
                     "registry": "config/corpora_paper.yaml",
                     "datasets": ["xlmr-vocabulary", "cc100-en", "cc100-de", "wikimatrix-en-de"],

@@ -62,7 +62,7 @@ def test_the_card_has_each_download_s_digest_and_each_remark_once() -> None:
         facts = {"settings": row, "outputs": {"file": [file]}}
         return {"stage": "corpora_download", "instance": name, "facts": facts}
 
-    lines = card._data(Evidence([downloaded("a"), downloaded("b")], []))
+    lines = card._text(Evidence([downloaded("a"), downloaded("b")], []))
     assert [line for line in lines if "|" in line][2:] == [
         f"| {name} | 1 | CC0-1.0 | https://example.org | `{16 * name}` |" for name in "ab"
     ]

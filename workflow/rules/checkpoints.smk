@@ -21,10 +21,10 @@ if CONFIG.checkpoint:
             "results/logs/checkpoints_download/{checkpoint}.log",
         benchmark:
             "results/benchmarks/checkpoints_download/{checkpoint}.tsv"
-        retries: 2
-        priority: 1
         wildcard_constraints:
             checkpoint=re.escape(CONFIG.checkpoint.id),
+        priority: 1
+        retries: 2
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
@@ -42,14 +42,13 @@ if CONFIG.checkpoint:
             )
 
 
-
 rule checkpoints_export:
-    """A checkpoint that only this code reads is of use to nobody else. The final encoder is written
+    """A checkpoint that only this code reads is of use to nobody else. The last encoder is written
     as a folder for transformers, beside a card that tells what it is from the records: a rule, so
     that it is remade when the model is, kept by DVC, audited, and entered in MLflow's registry.
     """
     input:
-        model=lambda wildcards: checkpoint(wildcards.variant, "btmlm"),
+        model=lambda wildcards: checkpoint(wildcards.variant, LAST),
         tokenizer=rules.tokenizer_train.output.model,
         scores=files("xtreme_score", "scores.json"),
         baselines=files("xtreme_baseline", "scores.json"),

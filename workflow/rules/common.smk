@@ -48,8 +48,9 @@ WITH_STATS = [
     "tokenizer_train",
     *("pretrain_backtranslate", "xtreme_prepare"),
 ]
+LAST = plan.last_stage(CONFIG)
 # As plan.exports has it, for any arm.
-EXPORT = "hf/none/pretrain_btmlm/{variant}"
+EXPORT = f"hf/none/pretrain_{LAST}/{{variant}}"
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
 
 # A job's `python` is the one that runs Snakemake, whether or not its environment is activated,
@@ -182,8 +183,9 @@ def ready_vocabulary():
 
 
 def vocabulary_text():
-    """The text in memory that a vocabulary is made of, or cut down to."""
-    return [f"<results>/corpora_split/{corpus}-train.parquet" for corpus in CORPORA]
+    """The text in memory that a vocabulary is made of, or cut down to, or measured on."""
+    corpora = CORPORA if JOBS["corpora_split"] else []
+    return [f"<results>/corpora_split/{corpus}-train.parquet" for corpus in corpora]
 
 
 def vocabulary_shards():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,8 @@ PAPER = """\
 @dataclass(frozen=True)
 class Subject:
     """What the card is about. ``origin`` is the path of the checkpoint, ``stage`` what made it
-    (``pretrain_btmlm``), ``verdict`` what a check of its lineage said."""
+    (``pretrain_btmlm``), ``verdict`` what a check of its lineage said, ``fresh_head`` whether the
+    head for masked tokens is random, because its source has none."""
 
     origin: str
     sha256: str
@@ -43,6 +44,7 @@ class Subject:
     task: Task | None
     settings: ExportSettings
     verdict: str
+    fresh_head: bool = False
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -82,9 +84,10 @@ def _front(subject: Subject, evidence: Evidence) -> list[str]:
     """The block that model hubs read."""
     base = subject.settings.format
     tags = ["ernie-m", "cross-lingual", *([subject.task.kind] if subject.task else [])]
+    known = _languages(subject)
     return [
         "---",
-        f"language: {_flow(subject.shape.languages)}",
+        *([f"language: {_flow(known)}"] if known else []),
         f"license: {_licence(evidence)}",
         f"library_name: {LIBRARY[base]}",
         f"tags: [{', '.join(tags)}]",
@@ -92,33 +95,57 @@ def _front(subject: Subject, evidence: Evidence) -> list[str]:
     ]
 
 
-def _start(evidence: Evidence) -> list[str]:
+def _trained(subject: Subject) -> bool:
+    """Whether the checkpoint went through any pre-training here; taken for granted where no record
+    tells."""
+    return "initialise" not in (subject.stage + "/" + subject.instance).replace("_", "/").split("/")
+
+
+def _start(subject: Subject, evidence: Evidence) -> list[str]:
     if evidence.start is None:
         return []
     path, sha256 = evidence.start["path"], evidence.start["sha256"]
-    words = f"Pre-training went on from `{path}` (sha256 `{sha256}`)"
+    begun = "Pre-training went on from" if _trained(subject) else "The weights are those of"
+    words = f"{begun} `{path}` (sha256 `{sha256}`)"
     if row := _weights(evidence):
         words += f", `{row['id']}` of {row['home']}, version {row['version']}, {row['licence']}"
-    return ["", f"{words}; its scores are called untrained below."]
+    scored = f"; its scores are called {scores.AS_RELEASED} below" if _trained(subject) else ""
+    return ["", f"{words}{scored}."]
 
 
 def _about(subject: Subject, evidence: Evidence) -> list[str]:
     shape = subject.shape
     made = f"`{subject.stage}` ({subject.instance})" if subject.stage else "an unknown job"
+    begun = "the weights of others" if evidence.start else "untrained"
     what = f"fine-tuned on {subject.task.name}" if subject.task else "pre-trained"
+    if _trained(subject):
+        how = f"{what} by the method of ERNIE-M (CAMLM, then BTMLM)"
+    else:
+        what = f"{what}, from {begun}" if subject.task else begun
+        how = f"{what}, with no pre-training of ours"
     return [
         f"# ERNIE-M, reproduced: {what}",
         "",
-        f"An encoder of XLM-R's architecture, {what} by the method of ERNIE-M (CAMLM, then "
-        f"BTMLM): {shape.layers} layers, width {shape.width}, {shape.heads} heads, "
-        f"{shape.vocabulary:,} pieces, {subject.parameters:,} parameters.",
+        f"An encoder of XLM-R's architecture, {how}: {shape.layers} layers, width {shape.width}, "
+        f"{shape.heads} heads, {shape.vocabulary:,} pieces, {subject.parameters:,} parameters.",
         "",
         f"Exported from `{subject.origin}` (sha256 `{subject.sha256}`), made by {made}.",
-        *_start(evidence),
+        *_start(subject, evidence),
     ]
 
 
-def _data(evidence: Evidence) -> list[str]:
+def _languages(subject: Subject) -> Sequence[str]:
+    """The languages of the pre-training; weights of others know theirs."""
+    return subject.shape.languages if _trained(subject) else ()
+
+
+def _data(subject: Subject, evidence: Evidence) -> list[str]:
+    if not _trained(subject):
+        return ["No text was trained on here but that of the task, if there is one."]
+    return [f"Languages: {', '.join(_languages(subject))}.", "", *_text(evidence)]
+
+
+def _text(evidence: Evidence) -> list[str]:
     sources = _sources(evidence)
     if not sources:
         return ["No record of the text was at hand."]
@@ -133,7 +160,8 @@ def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
     """The settings of each training behind the checkpoint."""
     arm = subject.instance.split("/")[1 if subject.task else 0]
     rows = []
-    for stage, name in (("pretrain_camlm", "CAMLM stage"), ("pretrain_btmlm", "BTMLM stage")):
+    stages = (("pretrain_camlm", "CAMLM stage"), ("pretrain_btmlm", "BTMLM stage"))
+    for stage, name in stages if _trained(subject) else ():
         settings = evidence.settings(stage, arm)
         if settings:
             shares = (f"{k} {v:g}" for k, v in settings["objectives"].items() if v)
@@ -143,7 +171,8 @@ def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
         if stage == subject.stage:
             break
     head = ["stage", "objectives (share of tokens)", "steps", "tokens a batch", "learning rate"]
-    lines = _table(head, rows) if rows else ["No record of the training was at hand."]
+    none = "No record of the training was at hand." if _trained(subject) else "None: see above."
+    lines = _table(head, rows) if rows else [none]
     if subject.task:
         own = evidence.settings("xtreme_finetune", subject.instance)
         lines += [
@@ -154,35 +183,36 @@ def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
     return lines
 
 
-def _verdict(own: float, untrained: float | None, baseline: float | None) -> str:
-    above = [
-        name
-        for name, other in (("untrained encoder", untrained), ("best baseline", baseline))
-        if other is not None and own > other + MARGIN
-    ]
-    return "above " + " and ".join(above) if above else "not above untrained encoder or baseline"
+def _verdict(own: float, others: Mapping[str, float | None]) -> str:
+    """Which of the others it is above."""
+    above = [k for k, other in others.items() if other is not None and own > other + MARGIN]
+    return "above " + " and ".join(above) if above else "not above " + " or ".join(others)
 
 
 def _scores(subject: Subject, evidence: Evidence) -> list[str]:
     """Averages over languages of this checkpoint, with what they have to be above."""
     arm, stage = _evaluated_as(subject)
     metrics = scores.main_metrics(evidence)
+    start = scores.AS_RELEASED if evidence.start else "untrained encoder"
+    others: dict[str, float | None] = {}
     rows = []
     for table in scores.tables(scores.read_scores(evidence), metrics, subject.shape.languages):
         own = table.average(arm, stage)
         about = subject.task is None or subject.task.name == table.task
         if own is None or not about or table.metric != metrics.get(table.task):
             continue
-        start = table.average(scores.MAIN_ARM, "initialise")
         best = table.best_baseline.average if table.best_baseline else None
-        others = [cell.value if cell else None for cell in (start, best)]
-        numbers = [own.value, *others]
+        cells_of = {"best baseline": best}
+        if _trained(subject):
+            cells_of = {start: table.average(scores.MAIN_ARM, "initialise")} | cells_of
+        others = {k: cell.value if cell else None for k, cell in cells_of.items()}
+        numbers = [own.value, *others.values()]
         cells = ["" if value is None else f"{value:.1f}" for value in numbers]
         name = table.task + (" (stand-in)" if table.standin else "")
-        rows.append([name, table.metric_name, *cells, _verdict(own.value, *others)])
+        rows.append([name, table.metric_name, *cells, _verdict(own.value, others)])
     if not rows:
         return ["No average is at hand: it was not evaluated, or on too few examples."]
-    head = ["task", "metric", "this", "untrained", "best baseline", "verdict"]
+    head = ["task", "metric", "this", *others, "verdict"]
     return [
         "Means over languages, in percent. The verdict asks for more than "
         f"{MARGIN:g} point{'s' if MARGIN != 1 else ''}.",
@@ -201,15 +231,19 @@ def _evaluated_as(subject: Subject) -> tuple[str, str]:
 
 def _limits(subject: Subject, evidence: Evidence) -> list[str]:
     standin = any(TASKS[name].standin for name in scores.main_metrics(evidence) if name in TASKS)
+    known = "the languages and the kind of text above" if _trained(subject) else "what it came with"
     lines = [
-        "- It knows the languages and the kind of text above; what it does with others was not "
-        "measured.",
+        f"- It knows {known}; what it does with others was not measured.",
         "- Its text was not screened for bias, and it repeats what is in it.",
     ]
     if standin:
         lines.append(
             "- The tasks marked stand-in are made of held-out text of the same source. Their "
             "scores must not be set beside published XTREME scores."
+        )
+    if subject.fresh_head:
+        lines.append(
+            "- Its head for masked tokens is random: the weights that it starts from have none."
         )
     if subject.shape.language_embeddings:
         default = subject.settings.language
@@ -260,7 +294,7 @@ def _loading(subject: Subject) -> list[str]:
 def card(subject: Subject, evidence: Evidence) -> str:
     """The card as Markdown with the front matter of model hubs."""
     sections: dict[str, list[str]] = {
-        "Data": [f"Languages: {', '.join(subject.shape.languages)}.", "", *_data(evidence)],
+        "Data": _data(subject, evidence),
         "Recipe": _recipe(subject, evidence),
         "Scores": _scores(subject, evidence),
         "Limits": _limits(subject, evidence),

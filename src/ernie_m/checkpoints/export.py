@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -83,7 +84,11 @@ def _verdict(path: str) -> str:
 
 
 def _subject(
-    job: Job[ExportSettings], weights: dict[str, Tensor], shape: Architecture, task: Task | None
+    job: Job[ExportSettings],
+    weights: dict[str, Tensor],
+    shape: Architecture,
+    facts: Mapping[str, str],
+    task: Task | None,
 ) -> tuple[Subject, Evidence]:
     files = [path for name in ("scores", "baselines") for path in job.input_paths.get(name, [])]
     evidence = Evidence.read(job.input_paths.get("records", []), files)
@@ -99,6 +104,7 @@ def _subject(
         task=task,
         settings=job.settings,
         verdict=_verdict(normal(path)) if maker else "not recorded",
+        fresh_head=facts.get("head") == "fresh",
     )
     return subject, evidence
 
@@ -112,7 +118,9 @@ def run(job: Job[ExportSettings]) -> None:
     with tempfile.TemporaryDirectory(dir=final, prefix=".partial-") as temporary:
         folder = Path(temporary)
         _write(folder, job, weights, shape, task)
-        (folder / CARD).write_text(card(*_subject(job, weights, shape, task)), encoding="utf-8")
+        (folder / CARD).write_text(
+            card(*_subject(job, weights, shape, facts, task)), encoding="utf-8"
+        )
         for name in ("model", "card", "files"):
             for target, partial in zip(
                 job.output_paths.get(name, []), job.outputs(name), strict=True

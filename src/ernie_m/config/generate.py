@@ -18,7 +18,10 @@ from ernie_m.errors import UserError
 
 OVERLAYS = tuple(
     Path("config", f"{name}.yaml")
-    for name in ("tiny", "study", "xtreme", "local", "paper_base", "paper_large")
+    for name in (
+        *("tiny", "study", "xtreme", "local", "paper_base", "paper_large"),
+        *("released", "released_xlmr"),
+    )
 )
 SCHEMA = Path("config/schema.json")
 DOCS = Path("docs/configuration.md")

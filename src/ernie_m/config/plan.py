@@ -4,12 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import product
-from typing import cast
+from typing import cast, get_args
 
 from ernie_m.config.base import Section
 from ernie_m.config.root import Arm, Config
-from ernie_m.config.xtreme import TaskName
+from ernie_m.config.xtreme import Stage, TaskName
 from ernie_m.xtreme.catalogue import TASKS, Training
+
+
+def last_stage(config: Config) -> Stage:
+    """The last stage of pre-training that is evaluated: none is run after it."""
+    return max(config.xtreme.stages, key=get_args(Stage).index)
+
+
+def _runs(config: Config, stage: str) -> bool:
+    """Whether a stage of pre-training is run."""
+    order = get_args(Stage)
+    return order.index(stage) <= order.index(last_stage(config))
+
+
+def reads_text(config: Config) -> dict[str, bool]:
+    """Whether there is use for the text: at all, and encoded.
+
+    Nothing is trained on it where only what ``init`` names is evaluated; then it may still give
+    the tasks made of held-out rows, and a vocabulary that is trained or cut down.
+    """
+    tasks = config.xtreme.tasks
+    aligned = any(config.arm(arm).xtreme.aligned(task) for arm in config.arms for task in tasks)
+    encoded = _runs(config, "camlm") or aligned
+    made = any(not TASKS[task].published for task in tasks)
+    ready = any(row.content == "vocabulary" for row in config.corpora.rows().values())
+    trained = config.tokenizer.train.trim if config.init else not ready
+    return {"at all": encoded or made or trained, "encoded": encoded}
 
 
 def _up_to(config: Config, arm: str, stage: str) -> list[Section]:
@@ -32,12 +58,14 @@ def made_by(config: Config, arm: str, stage: str) -> str:
 
 def trained_arms(config: Config, stage: str) -> list[str]:
     """The arms for which a stage of pre-training is run."""
+    if not _runs(config, stage):
+        return []
     return list(dict.fromkeys(made_by(config, arm, stage) for arm in config.arms))
 
 
 def chunks(config: Config, arm: str) -> list[str]:
     """The jobs that generate what an arm trains on; none when it has no use for that."""
-    if not config.arm(arm).pretrain.btmlm.objectives.btmlm:
+    if not _runs(config, "btmlm") or not config.arm(arm).pretrain.btmlm.objectives.btmlm:
         return []
     maker = made_by(config, arm, "backtranslate")
     count = config.arm(maker).pretrain.backtranslate.chunks
@@ -147,31 +175,23 @@ def training_files(config: Config, task: TaskName) -> list[str]:
 
 
 def exports(config: Config) -> list[str]:
-    """The job that exports the main arm's final encoder, for transformers, no language by
+    """The job that exports the main arm's last encoder, for transformers, no language by
     default."""
-    return [f"hf/none/pretrain_btmlm/{made_by(config, config.arms[0], 'btmlm')}"]
+    stage = last_stage(config)
+    return [f"hf/none/pretrain_{stage}/{made_by(config, config.arms[0], stage)}"]
 
 
 def jobs(config: Config) -> dict[str, list[str]]:
     """Instances of every stage's jobs but the report's and the export's; ``[""]`` for a stage of
     one job."""
     scored = evaluations(config)
-    streams = list(config.corpora.streams())
+    text = reads_text(config)
     return {
         "checkpoints_download": [config.checkpoint.id] if config.checkpoint else [],
-        "corpora_download": list(config.corpora.rows()),
-        "corpora_extract": extracts(config),
-        "corpora_clean": [] if streams else list(config.corpora.languages),
-        "corpora_split": [] if streams else [""],
-        "corpora_held_out": held_out(config),
-        "corpora_filter": shards(config),
-        "corpora_match": streams,
-        "corpora_select": shards(config),
-        "tokenizer_quotas": [""] if sampled(config) else [],
-        "tokenizer_sample": sampled(config),
+        **_of_text(config, text["at all"]),
         "tokenizer_train": [""],
-        "tokenizer_encode": corpora(config),
-        "tokenizer_pack": shards(config),
+        "tokenizer_encode": corpora(config) if text["encoded"] else [],
+        "tokenizer_pack": shards(config) if text["encoded"] else [],
         "pretrain_initialise": trained_arms(config, "initialise"),
         "pretrain_camlm": trained_arms(config, "camlm"),
         "pretrain_backtranslate": list(
@@ -187,3 +207,26 @@ def jobs(config: Config) -> dict[str, list[str]]:
         "xtreme_sweep": [job for job in scored if TASKS[job.split("/")[0]].kind == "retrieval"],
         "xtreme_baseline": list(config.xtreme.tasks),
     }
+
+
+def _of_text(config: Config, wanted: bool) -> dict[str, list[str]]:
+    """The stages up to the selected text; where there is no use for that, the download of a ready
+    vocabulary is left."""
+    streams = list(config.corpora.streams())
+    rows = config.corpora.rows()
+    found = {
+        "corpora_download": list(rows),
+        "corpora_extract": extracts(config),
+        "corpora_clean": [] if streams else list(config.corpora.languages),
+        "corpora_split": [] if streams else [""],
+        "corpora_held_out": held_out(config),
+        "corpora_filter": shards(config),
+        "corpora_match": streams,
+        "corpora_select": shards(config),
+        "tokenizer_quotas": [""] if sampled(config) else [],
+        "tokenizer_sample": sampled(config),
+    }
+    if wanted:
+        return found
+    ready = [name for name, row in rows.items() if row.content == "vocabulary"]
+    return {stage: ready if stage == "corpora_download" else [] for stage in found}

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ernie_m.config.base import Partial, Section, deep_merge
-from ernie_m.config.checkpoints import CheckpointRow, CheckpointsSettings, Shape
+from ernie_m.config.checkpoints import CheckpointRow, CheckpointsSettings
 from ernie_m.config.corpora import CorporaSettings, DatasetRow
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
@@ -153,9 +153,9 @@ class Config(Section):
                 "`corpora.datasets` names a vocabulary, and the checkpoint in `init` brings its "
                 "own; take one of them out"
             )
-        row = self.checkpoint
-        for key in Shape.model_fields if row else ():
-            own, theirs = getattr(self.model, key), getattr(row.shape, key)
+        shape = self.checkpoint.shape.model_dump() if self.checkpoint else {}
+        for key, theirs in shape.items():
+            own = getattr(self.model, key)
             if own != theirs:
                 raise ValueError(
                     f"`model.{key}` is {own}, but `{self.init}`, which `init` names, has {theirs}"

@@ -369,7 +369,8 @@ class XtremeSettings(Section):
         ["initialise", "camlm", "btmlm"],
         min_length=1,
         description="checkpoints (ours); which stages of pre-training are evaluated "
-        "(initialise: the untrained encoder)",
+        "(initialise: the untrained encoder, or what `init` names); none is run after the last of "
+        "these",
     )
     prepare: PrepareSettings = Field(PrepareSettings(), description="making of examples")
     recipe: RecipeName = Field(

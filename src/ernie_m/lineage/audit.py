@@ -248,7 +248,7 @@ def add_cell(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stage",
         default=Cell.stage,
-        help="initialise, camlm or btmlm; of a baseline its name (default: btmlm)",
+        help="initialise, camlm or btmlm (default: the last that there is); of a baseline its name",
     )
     parser.add_argument("--seed", type=int, help="seed of fine-tuning (default: the first)")
 

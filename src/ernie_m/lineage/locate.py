@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from ernie_m.config.xtreme import Stage
 from ernie_m.errors import UserError, parsed
 from ernie_m.lineage.digest import file_sha256
 from ernie_m.lineage.graph import RESULTS, Graph, Node, base_of, read_graph, record_of
@@ -27,11 +28,12 @@ STANDIN = "standin_"
 
 @dataclass(frozen=True)
 class Cell:
-    """Which of a run's numbers is meant, where a name alone leaves it open."""
+    """Which of a run's numbers is meant, where a name alone leaves it open; without ``stage`` that
+    of the last one that was evaluated."""
 
     run: str = "default"
     variant: str = "ernie_m"
-    stage: str = "btmlm"
+    stage: str | None = None
     seed: int | None = None
 
     def but(self, words: str) -> Cell:
@@ -128,6 +130,8 @@ def _score(what: str, cell: Cell) -> Place:
             + _unread(graph),
         )
     nodes = [node for name in own for node in all_tasks[name]]
+    if cell.stage is None and not baseline:
+        cell = replace(cell, stage=_last_stage(nodes))
     found = [node for node in nodes if _is_of(node.instance.split("/")[1:], cell)]
     if not found:
         known = sorted("/".join(node.instance.split("/")[1:]) for node in nodes)
@@ -141,7 +145,14 @@ def _score(what: str, cell: Cell) -> Place:
     path = min(found, key=lambda node: (not node.instance.startswith(task), node.instance))
     (scores,) = path.recorded
     keys = _score_keys(rest)
-    return Place(graph.base, scores, ("baselines", cell.stage, *keys) if baseline else keys)
+    name = cell.stage or ""  # of a baseline
+    return Place(graph.base, scores, ("baselines", name, *keys) if baseline else keys)
+
+
+def _last_stage(nodes: Iterable[Node]) -> str:
+    """The last stage of pre-training that some scores are of."""
+    order = get_args(Stage)
+    return max((node.instance.split("/")[2] for node in nodes), key=order.index)
 
 
 def _unread(graph: Graph) -> str:

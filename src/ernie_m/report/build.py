@@ -83,7 +83,8 @@ def _context(
             for table in main_tables
             if any(row.average for row in table.stages)
         ],
-        "verdict": content.verdict(main_tables),
+        "verdict": content.verdict(main_tables, bool(evidence.start)),
+        "steps_shown": content.steps_shown(evidence, main_tables),
         "repeated": any(
             row.average and row.average.spread is not None
             for table in main_tables
@@ -144,7 +145,7 @@ def run(job: Job[ReportSettings]) -> None:
     evidence = _evidence(job)
     rows = scores.read_scores(evidence)
     metrics = scores.main_metrics(evidence)
-    tables = scores.tables(rows, metrics, content.languages(evidence))
+    tables = scores.tables(rows, metrics, content.languages(evidence), bool(evidence.start))
     context = _context(job, evidence, tables, metrics)
     job.output("report").write_text(render(context), encoding="utf-8")
     scores.write_csv(rows, job.output("scores"))

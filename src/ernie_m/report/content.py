@@ -23,7 +23,7 @@ from ernie_m.report.deviations import (
     Choice,
 )
 from ernie_m.report.evidence import Artifact, Evidence, Record
-from ernie_m.report.scores import MAIN_ARM, STAGES, Table, readable
+from ernie_m.report.scores import AFTER, MAIN_ARM, STAGES, Table, readable, stage_names
 from ernie_m.xtreme.published import LEADERBOARD
 
 CATEGORIES = {
@@ -57,8 +57,8 @@ def summary(
     text = evidence.paths("corpora_split", "stats") + evidence.paths("corpora_select", "stats")
     pieces = f"{count(tokenizer.get('size', 0))}"
     facts = [
-        ("Languages", " ".join(languages(evidence)), text),
-        ("Training text", _amount(evidence), text),
+        ("Languages", " ".join(languages(evidence)) if text else "", text),
+        ("Training text", _amount(evidence) if text else "", text),
         (
             "Vocabulary",
             f"{pieces} pieces" if tokenizer else "",
@@ -102,7 +102,7 @@ def _start(evidence: Evidence) -> str:
     if evidence.start is None:
         return ""
     name, digest = evidence.start["path"], evidence.start["sha256"][:12]
-    return f"{name}, sha256 {digest}; “untrained” below means as these weights came"
+    return f"{name}, sha256 {digest}; “as released” below means as these weights came"
 
 
 def circumstances(evidence: Evidence) -> list[tuple[str, str]]:
@@ -153,8 +153,10 @@ def by_category(tables: Iterable[Table], metrics: dict[str, str]) -> list[dict[s
 MARGIN = 1.0
 
 
-def verdict(tables: Sequence[Table]) -> list[str]:
-    """What came out, in sentences that follow from the averages alone."""
+def verdict(tables: Sequence[Table], adopted: bool = False) -> list[str]:
+    """What came out, in sentences that follow from the averages alone; ``adopted`` where the run
+    starts from the weights of others."""
+    start_words = "that of the weights it started from" if adopted else "the untrained encoder's"
     sentences = []
     for stage in ("camlm", "btmlm"):
         rows = [
@@ -170,9 +172,9 @@ def verdict(tables: Sequence[Table]) -> list[str]:
                 own.value > base.average.value + MARGIN for own, _, base in rows if base.average
             )
             sentences.append(
-                f"After {STAGES[stage]} the average over languages is more than a point above the "
-                f"untrained encoder's in {above} of {len(rows)} tasks, and above the best "
-                f"baseline's in {beats}."
+                f"After {STAGES[stage]} the average over languages is more than a point above "
+                f"{start_words} in {above} of {len(rows)} tasks, and above the best baseline's in "
+                f"{beats}."
             )
     return sentences
 
@@ -219,8 +221,19 @@ def layers(evidence: Evidence) -> list[dict[str, Any]]:
             if stage in stages
         }
         title = readable(task)
-        found.append({"title": title, "figure": figures.layers(title, averages, used[task])})
+        figure = figures.layers(title, averages, used[task], stage_names(evidence))
+        found.append({"title": title, "figure": figure})
     return found
+
+
+def steps_shown(evidence: Evidence, tables: Iterable[Table]) -> dict[str, str]:
+    """The steps of pre-training of which there are scores, in words."""
+    present = {row.stage for table in tables for row in table.stages}
+    first = "the weights as released" if evidence.start else "untrained encoder"
+    words = {"initialise": first} | {
+        stage: f"{AFTER[stage]}, {STAGES[stage]}" for stage in STAGES if stage != "initialise"
+    }
+    return {stage: words[stage] for stage in words if stage in present}
 
 
 def taught_in(evidence: Evidence) -> str:
@@ -461,10 +474,12 @@ def choices(evidence: Evidence) -> list[dict[str, Any]]:
     started = {FROM_NOTHING: FROM_CHECKPOINT} if evidence.start else {}
     deviations = [started.get(choice, choice) for choice in DEVIATIONS]
     groups = (("Deviations", deviations), ("What the paper leaves open", OPEN_CHOICES))
-    return [
-        {"name": name, "rows": [(choice, _values(evidence, choice)) for choice in group]}
-        for name, group in groups
-    ]
+    found = []
+    for name, group in groups:
+        rows = [(choice, _values(evidence, choice)) for choice in group]
+        # What no job of this run has decided is no choice of it.
+        found.append({"name": name, "rows": [row for row in rows if row[1] or not row[0].settings]})
+    return found
 
 
 def _values(evidence: Evidence, choice: Choice) -> list[tuple[str, str, str]]:

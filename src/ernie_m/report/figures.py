@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ernie_m.report.scores import STAGES, Row, Table
+from ernie_m.report.scores import Row, Table
 from ernie_m.report.svg import Axes, Drawing, apart, tick_text, ticks
 
 PANEL = (360, 220)
@@ -64,9 +64,11 @@ def _dashed(axes: Axes, baselines: Sequence[Row]) -> None:
         axes.drawing.text((axes.right + 8, label + 3.5), words, "tick")
 
 
-def layers(task: str, averages: dict[str, list[float]], used: int) -> Markup:
+def layers(
+    task: str, averages: dict[str, list[float]], used: int, names: Mapping[str, str]
+) -> Markup:
     """Retrieval from each hidden state, a line for each step of pre-training (``averages`` by
-    stage), with the state that is used for the scores."""
+    stage, ``names`` in words), with the state that is used for the scores."""
     drawing = Drawing(*PANEL, f"{task}: average accuracy by layer")
     last = max(1, max(len(line) for line in averages.values()) - 1)
     top = min(100.0, 1.06 * max(5.0, *(value for line in averages.values() for value in line)))
@@ -85,7 +87,7 @@ def layers(task: str, averages: dict[str, list[float]], used: int) -> Markup:
         drawing.polyline(places, f"line {tone}")
         for layer, (value, place) in enumerate(zip(line, places, strict=True)):
             drawing.circle(place, 3.5, f"dot {tone}", f"layer {layer}: {points(value)}")
-        drawing.text((axes.right + 8, height + 4), STAGES[stage], f"value {tone}")
+        drawing.text((axes.right + 8, height + 4), names[stage], f"value {tone}")
     return drawing.render()
 
 

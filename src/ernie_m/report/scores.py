@@ -18,6 +18,13 @@ MEANS = (AVERAGE, TRANSFER)
 METRICS = {"f1": "F1", "em": "exact match", "exact_match": "exact match"}
 AFTER = {"initialise": "untrained", "camlm": "after stage 1", "btmlm": "after stage 2"}
 STAGES = {"initialise": "Untrained", "camlm": "CAMLM", "btmlm": "BTMLM"}
+# In their places where a run starts from the weights of others.
+AS_RELEASED = "as released"
+
+
+def stage_names(evidence: Evidence) -> dict[str, str]:
+    """What the main arm's steps of pre-training are called."""
+    return STAGES | ({"initialise": AS_RELEASED.capitalize()} if evidence.start else {})
 
 
 @dataclass(frozen=True)
@@ -113,11 +120,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: a model or a baseline, with cells by language."""
+    """A line of a table: a model or a baseline, with cells by language; ``adopted`` where the run
+    starts from the weights of others."""
 
     variant: str
     stage: str
     cells: dict[str, Cell]
+    adopted: bool = False
 
     @property
     def baseline(self) -> bool:
@@ -129,9 +138,10 @@ class Row:
         """How the row is called in words."""
         if self.baseline:
             return self.stage.replace("_", " ")
+        adopted = self.adopted and self.stage == "initialise"
         if self.variant == MAIN_ARM:
-            return STAGES[self.stage]
-        return f"{self.variant}, {AFTER[self.stage]}"
+            return AS_RELEASED.capitalize() if adopted else STAGES[self.stage]
+        return f"{self.variant}, {AS_RELEASED if adopted else AFTER[self.stage]}"
 
     @property
     def average(self) -> Cell | None:
@@ -242,7 +252,7 @@ def _merge(group: Sequence[Score]) -> Cell:
     return Cell(statistics.fmean(values), spread, places, group[0].n, averaged)
 
 
-def _rows(scores: Iterable[Score]) -> list[Row]:
+def _rows(scores: Iterable[Score], adopted: bool) -> list[Row]:
     groups: dict[tuple[str, str], dict[str, list[Score]]] = {}
     for score in scores:
         cells = groups.setdefault((score.variant, score.stage), {})
@@ -255,7 +265,7 @@ def _rows(scores: Iterable[Score]) -> list[Row]:
         return variant == BASELINE, variant != MAIN_ARM, variant, known
 
     return [
-        Row(*name, {language: _merge(group) for language, group in groups[name].items()})
+        Row(*name, {language: _merge(group) for language, group in groups[name].items()}, adopted)
         for name in sorted(groups, key=place)
     ]
 
@@ -276,17 +286,20 @@ def _shaded(rows: list[Row]) -> list[Row]:
         return replace(cell, heat=heat, best=cell.value == best.get(language))
 
     return [
-        Row(row.variant, row.stage, {name: shade(name, cell) for name, cell in row.cells.items()})
+        replace(row, cells={name: shade(name, cell) for name, cell in row.cells.items()})
         for row in rows
     ]
 
 
 def tables(
-    scores: Sequence[Score], metrics: dict[str, str], languages: Sequence[str]
+    scores: Sequence[Score],
+    metrics: dict[str, str],
+    languages: Sequence[str],
+    adopted: bool = False,
 ) -> list[Table]:
     """A table for each task and metric, the main metric of a task (``metrics``) first.
 
-    Columns follow ``languages``, tasks the catalogue.
+    Columns follow ``languages``, tasks the catalogue; ``adopted`` as :class:`Row` has it.
     """
     grouped: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
@@ -304,7 +317,7 @@ def tables(
         present = {score.language for score in own} - set(MEANS)
         known = [language for language in languages if language in present]
         columns = known + sorted(present - set(known))
-        rows = _shaded(_rows(own))
+        rows = _shaded(_rows(own, adopted))
         made.append(Table(task, own[0].category, own[0].standin, metric, columns, rows))
     return made
 

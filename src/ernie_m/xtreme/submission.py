@@ -6,7 +6,9 @@ import argparse
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
+from ernie_m.config.xtreme import Stage
 from ernie_m.errors import UserError
 from ernie_m.xtreme.catalogue import TASKS, XTREME, Task
 from ernie_m.xtreme.files import EXAMPLE, PREDICTION, read_lines
@@ -31,6 +33,12 @@ def _model(run: Path, task: Task, arm: str, stage: str, seed: int) -> Path | Non
     others = [] if task.trained else sorted(folder.glob("seed*"))
     found = [folder / f"seed{seed}", *others]
     return next((path for path in found if path.is_dir()), None)
+
+
+def _last_stage(run: Path, arm: str) -> str:
+    """The last stage of pre-training after which anything was predicted."""
+    present = {path.name for path in run.glob(f"xtreme_predict/*/{arm}/*")}
+    return max(present & {*get_args(Stage)}, key=get_args(Stage).index, default="btmlm")
 
 
 def write(run: Path, arm: str, stage: str, seed: int, output: Path) -> list[str]:
@@ -95,11 +103,12 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("run", type=Path, help="folder of a run, results/<run>")
     parser.add_argument("--arm", default="ernie_m", help="arm of the experiment [ernie_m]")
-    parser.add_argument("--stage", default="btmlm", help="stage of pre-training [btmlm]")
+    parser.add_argument("--stage", help="stage of pre-training [the last with predictions]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the fine-tuning [1]")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     given = parser.parse_args(arguments)
-    done = write(given.run, given.arm, given.stage, given.seed, given.output)
+    stage = given.stage or _last_stage(given.run, given.arm)
+    done = write(given.run, given.arm, stage, given.seed, given.output)
     archive = pack(given.output, done)
     print(f"{archive}: {', '.join(done)} ({len(done)} of {len(XTREME)} tasks)")
     return 0
