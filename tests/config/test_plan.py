@@ -34,6 +34,41 @@ def test_no_job_is_asked_for_twice(config):
         assert len(jobs) == len(set(jobs)), stage
 
 
+STARTED = {
+    "init": "xlm-roberta-base",
+    "model": {"layers": 12, "width": 768, "heads": 12, "ffn": 3072},
+}
+
+
+def jobs_of(found):
+    return {stage for stage, jobs in plan.jobs(found).items() if jobs}
+
+
+def test_nothing_is_run_after_the_last_stage_that_is_evaluated(config):
+    found = config(xtreme={"stages": ["camlm", "initialise"]})
+    assert plan.exports(found) == ["hf/none/pretrain_camlm/ernie_m"]
+    assert "pretrain_camlm" in jobs_of(found)
+    assert not {"pretrain_backtranslate", "pretrain_btmlm"} & jobs_of(found)
+
+
+def test_weights_that_are_evaluated_as_they_are_need_no_text(config):
+    """But for a vocabulary that is cut down to it, tasks made of it, and fine-tuning on pairs."""
+    tasks = {"tasks": ["pawsx", "tatoeba"], "stages": ["initialise"]}
+    whole = {"tokenizer": {"train": {"trim": False}}}
+    found = config(**STARTED, **whole, xtreme=tasks)
+    assert plan.exports(found) == ["hf/none/pretrain_initialise/ernie_m"]
+    assert {name for name in jobs_of(found) if not name.startswith("xtreme")} == {
+        *("checkpoints_download", "tokenizer_train", "pretrain_initialise")
+    }
+    text = {"corpora_download", "corpora_extract", "corpora_clean", "corpora_split"}
+    assert text <= jobs_of(config(**STARTED, xtreme=tasks))
+    own = config(**STARTED, **whole, xtreme=tasks | {"tasks": ["standin_qa"]})
+    assert text <= jobs_of(own) and "tokenizer_encode" not in jobs_of(own)
+    aligned = config(**STARTED, **whole, xtreme=tasks | {"retrieval": "aligned"})
+    assert text | {"tokenizer_encode"} <= jobs_of(aligned)
+    assert text <= jobs_of(config(xtreme=tasks))  # which trains a vocabulary
+
+
 def test_an_arm_shares_what_comes_before_its_difference(config):
     found = config(variants={"late": arm(btmlm=RATE), "early": arm(camlm=RATE)})
     assert plan.trained_arms(found, "initialise") == ["ernie_m"]

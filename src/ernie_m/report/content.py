@@ -446,7 +446,7 @@ def sources(evidence: Evidence) -> list[dict[str, Any]]:
     """Every downloaded data set: registry row, and the digest of what was read."""
     return [
         {
-            **record["facts"]["settings"],
+            **_filled(record["facts"]["settings"]),
             "id": record["instance"],
             "read": [
                 {**file, "name": _upstream(record, file), "pinned": _pinned(record, file)}
@@ -457,6 +457,12 @@ def sources(evidence: Evidence) -> list[dict[str, Any]]:
         for stage in sorted(SHARED)
         for record in evidence.jobs(stage)
     ]
+
+
+def _filled(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its version in the address, where that has a place for it."""
+    url = row.get("url")
+    return row | ({"url": url.replace("{version}", row["version"])} if url else {})
 
 
 def _upstream(record: Record, file: dict[str, Any]) -> str:
