@@ -143,7 +143,7 @@ def test_the_audit_walks_from_a_score_to_the_released_files(run) -> None:
         own = sources[f"{ROW}/{name}"]
         assert own["recorded"] == own["observed"] == file_sha256(run.path / "published" / name)
         assert own["url"].endswith(f"/main/{name}")
-    assert told["keys"]["init"]["value"] == "ernie-tiny"
+    assert {key["key"]: key["value"] for key in told["keys"]}["init"] == "ernie-tiny"
 
 
 def test_what_was_changed_in_the_folder_is_found_out(run) -> None:

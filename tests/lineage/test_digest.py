@@ -6,6 +6,8 @@ import pytest
 
 from ernie_m.lineage import digest
 
+CACHED = (digest.source_digest, digest.code_files, digest.code_digest, digest._imports)
+
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
@@ -18,7 +20,7 @@ def package(tmp_path, monkeypatch):
         path.write_text(textwrap.dedent(text), encoding="utf-8")
 
     def of(module):
-        for cached in (digest.source_digest, digest.code_files, digest._imports):
+        for cached in CACHED:
             cached.cache_clear()
         return digest.code_digest(module)
 
@@ -30,7 +32,7 @@ def package(tmp_path, monkeypatch):
     write("stage/other.py", "VALUE = 1\n")
     write("config/base.py", "VALUE = 1\n")
     yield write, of
-    for cached in (digest.source_digest, digest.code_files, digest._imports):
+    for cached in CACHED:
         cached.cache_clear()
 
 

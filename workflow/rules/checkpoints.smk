@@ -4,7 +4,7 @@
 if CONFIG.checkpoint:
 
     rule checkpoints_download:
-        """The paper starts from XLM-R, and a score stands for a model only if it is of that model's
+        """ERNIE-M starts from XLM-R, and a score stands for a model only if it is of that model's
         own bytes: they are pinned by revision and digest, shared by all runs, and what was fetched
         of them by a job that was killed is kept. A checkpoint in a folder needs no download.
         """
@@ -21,10 +21,10 @@ if CONFIG.checkpoint:
             "results/logs/checkpoints_download/{checkpoint}.log",
         benchmark:
             "results/benchmarks/checkpoints_download/{checkpoint}.tsv"
+        retries: 2
+        priority: 1
         wildcard_constraints:
             checkpoint=re.escape(CONFIG.checkpoint.id),
-        priority: 1
-        retries: 2
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1

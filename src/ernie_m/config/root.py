@@ -92,7 +92,7 @@ class Config(Section):
     )
     init: str = Field(
         "",
-        description="Checkpoint to start from, as the paper does from XLM-R: a row of "
+        description="Checkpoint to start from, as ERNIE-M does from XLM-R (memory): a row of "
         "`checkpoints.registry`, which is fetched (`xlm-roberta-base`), or else a folder with "
         "XLM-R or ERNIE-M as transformers or PaddleNLP keep them, or with one of this project. Its "
         "vocabulary is taken too; `model` must have its shape. Empty: random weights and an own "
