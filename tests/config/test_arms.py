@@ -70,6 +70,47 @@ def test_published_values(config):
     assert [(t.learning_rate, t.layer_decay) for t in in_all] == [(3e-4, 0.8), (2e-4, 0.9)]
 
 
+def published(config, task, recipe, training="english"):
+    changes = {"recipe": recipe, "training": training}
+    return config(xtreme=changes).xtreme.finetune_for(task)
+
+
+def test_xlmr_is_fine_tuned_as_its_authors_tell_it(config):
+    xnli, pawsx = (published(config, task, "xlmr") for task in ("xnli", "pawsx"))
+    for pair in (xnli, pawsx):
+        assert (pair.learning_rate, pair.batch_size, pair.patience) == (5e-6, 128, 5)
+        assert (pair.weight_decay, pair.warmup_share, pair.selection) == (0.0, 0.0, "english_dev")
+    # Thirty epochs of 5,000 batches each, in passes over MultiNLI and over its 15 languages.
+    batches = 392_702 / xnli.batch_size
+    assert xnli.evaluate_every == 5_000 and round(xnli.epochs * batches / 5_000) == 30
+    everywhere = published(config, "xnli", "xlmr", "all")
+    assert everywhere.epochs * 15 * batches >= 150_000 > (everywhere.epochs - 1) * 15 * batches
+    # Elsewhere one look a pass.
+    assert (pawsx.epochs, pawsx.evaluations, pawsx.evaluate_every) == (30, 30, 0)
+    for task in ("udpos", "panx", "xquad", "mlqa", "tydiqa"):
+        assert published(config, task, "xlmr") == published(config, task, "xtreme")
+
+
+def test_vectors_of_published_retrieval(config):
+    """By recipe and depth: hidden state and pooling for Tatoeba, and for BUCC."""
+
+    def vectors(recipe, layers):
+        settings = config(xtreme={"recipe": recipe}).xtreme
+        found = [settings.predict_for(task, layers) for task in ("tatoeba", "bucc2018")]
+        assert not any(one.centre or one.skip_specials for one in found)
+        assert {(one.scoring, one.neighbours) for one in found} == {("cosine", 4)}
+        return [(one.layer, one.pooling) for one in found]
+
+    assert vectors("xtreme", 12) == [(8, "mean"), (8, "cls")]
+    assert vectors("xtreme", 24) == [(14, "mean"), (14, "cls")]
+    assert vectors("xlmr", 12) == [(8, "mean"), (8, "mean")]
+    assert vectors("xlmr", 24) == [(11, "mean"), (11, "mean")]
+    assert vectors("ernie_m_large", 24) == [(19, "mean"), (19, "mean")]
+    own = config().xtreme.predict
+    for recipe, layers in (("ernie_m_base", 12), ("ernie_m_large", 2)):
+        assert config(xtreme={"recipe": recipe}).xtreme.predict_for("tatoeba", layers) == own
+
+
 def test_a_task_lies_over_the_recipe_and_the_recipe_over_the_rest(config):
     found = config(
         xtreme={

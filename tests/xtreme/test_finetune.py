@@ -167,6 +167,47 @@ def test_the_last_step_is_kept_where_that_is_the_rule(examples, pretrained, spm,
     assert metrics["dev_loss"] == curve[-1]["dev_loss"]
 
 
+def where_it_ends(points: list[dict], patience: int) -> tuple[int, int]:
+    """Looks until no score of the last ``patience`` beats those before, and the best one's place;
+    of equal scores the lower loss, then the first, is better."""
+    scores = [(point["dev_criterion"], -point["dev_loss"]) for point in points]
+    for end in range(1, len(scores) + 1):
+        before, recent = scores[: max(0, end - patience)], scores[max(0, end - patience) : end]
+        if before and max(recent) <= max(before):
+            break
+    return end, scores.index(max(scores[:end]))
+
+
+@pytest.mark.parametrize("selection", ["english_dev", "last"])
+@pytest.mark.parametrize("task", ["standin_paraphrase", "standin_tagging"])
+def test_patience_ends_it_where_a_slow_reading_of_the_curve_does(
+    examples, pretrained, spm, tmp_path, task, selection
+):
+    changed = {"epochs": 8, "evaluate_every": 2, "batch_size": 12, "selection": selection}
+
+    def tuned(patience):
+        out = tune(
+            examples, pretrained, spm, tmp_path / str(patience), task, patience=patience, **changed
+        )
+        curve = [json.loads(line) for line in out["curves"][0].read_text().splitlines()]
+        return curve, json.loads(out["metrics"][0].read_text())
+
+    whole, metrics = tuned(0)
+    assert metrics["steps"] == metrics["planned_steps"] == whole[-1]["step"]
+    ends = set()
+    for patience in (1, 2, 4):
+        end, best = where_it_ends(whole, patience)
+        curve, metrics = tuned(patience)
+        assert curve == whole[:end]
+        assert metrics["planned_steps"] == whole[-1]["step"]
+        assert metrics["steps"] == whole[end - 1]["step"]
+        kept = whole[best if selection == "english_dev" else end - 1]
+        assert metrics["best_step"] == kept["step"]
+        assert metrics["dev_criterion"] == kept["dev_criterion"]
+        ends.add(end)
+    assert min(ends) < len(whole)
+
+
 @pytest.mark.parametrize("task", TRAINED)
 def test_narrow_features_make_the_same_batches_in_less_memory(examples, tokenizer, shape, task):
     reader = Reader(tokenizer, shape, 64, "own")

@@ -213,6 +213,12 @@ class FinetuneSettings(Section):
         description="updates; 100 or 1,000 (authors), 100 to 1,000 (sibling: XTREME); how often "
         "they are looked at, where not 0, instead of `evaluations`",
     )
+    patience: int = Field(
+        0,
+        ge=0,
+        description="times (ours); 5 on XNLI (sibling: XLM-R); fine-tuning ends when they were looked at so often "
+        "without a better score than before; 0: all updates are run",
+    )
     selection: Literal["english_dev", "last"] = Field(
         "english_dev",
         description="english_dev: the step that is best on English development examples; last: the "

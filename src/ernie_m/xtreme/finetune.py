@@ -102,15 +102,21 @@ class Finetuning:
     ) -> None:
         self.task, self.model, self.dev, self.settings = task, model, dev, settings
         self.seed = seed
+        self.planned_steps = 0
         self.curve: list[dict[str, float]] = []
         self.best: tuple[float, float] = (-1.0, 0.0)
-        self.best_step = 0
-        self.best_weights: dict[str, Tensor] = {}
+        self.looks_since_best = 0
+        self.kept: dict[str, float] = {}
+        self.kept_weights: dict[str, Tensor] = {}
 
     def train(self, features: Features) -> None:
-        """Run all updates."""
+        """Run all updates, or those until patience is at its end.
+
+        The rate falls over all of them either way: when patience ends is not known before.
+        """
         settings = self.settings
         plan = batches(len(features), settings.batch_size, settings.epochs, self.seed)
+        self.planned_steps = len(plan)
         looks = evaluation_steps(len(plan), settings.evaluations, settings.evaluate_every)
         adam = optimiser(self.model, self.model.encoder.shape.layers, settings)
         losses: list[float] = []
@@ -126,6 +132,9 @@ class Finetuning:
             if step + 1 in looks:
                 self._look(step + 1, float(np.mean(losses)), now)
                 losses = []
+                if settings.patience and self.looks_since_best >= settings.patience:
+                    logger.info("no better score in %d looks; stopping", self.looks_since_best)
+                    return
 
     def _finite(self, value: Tensor, step: int) -> float:
         if not torch.isfinite(value):
@@ -140,21 +149,24 @@ class Finetuning:
         point = {"train_loss": train_loss, "dev_loss": dev_loss, "dev_criterion": value}
         self.curve.append({"step": step, "learning_rate": now, **point})
         logger.info("step %d: train %.3f, dev %.3f, criterion %.3f", step, *point.values())
-        better = (value, -dev_loss) > self.best or not self.best_weights
-        if better or self.settings.selection == "last":
-            self.best, self.best_step = (value, -dev_loss), step
-            self.best_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
+        better = (value, -dev_loss) > self.best
+        self.looks_since_best = 0 if better else self.looks_since_best + 1
+        self.best = max(self.best, (value, -dev_loss))
+        if better or not self.kept or self.settings.selection == "last":
+            self.kept = self.curve[-1]
+            self.kept_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
 
     def metrics(self) -> dict[str, Any]:
-        """What was chosen, and by which rule."""
+        """How many updates were run and planned, what was chosen, and by which rule."""
         return {
             "task": self.task.name,
             "standin": self.task.standin,
             "rule": rule(self.task.kind, self.settings.selection),
             "steps": self.curve[-1]["step"],
-            "best_step": self.best_step,
-            "dev_criterion": self.best[0],
-            "dev_loss": -self.best[1],
+            "planned_steps": self.planned_steps,
+            "best_step": self.kept["step"],
+            "dev_criterion": self.kept["dev_criterion"],
+            "dev_loss": self.kept["dev_loss"],
         }
 
 
@@ -187,7 +199,7 @@ def run(job: Job[FinetuneSettings]) -> None:
         task, model, Dev(task, kind, dev, kind.featurise(dev, ENGLISH)), settings, job.seed
     )
     finetuning.train(_training(job.inputs("train"), task, kind))
-    model.load_state_dict(finetuning.best_weights)
+    model.load_state_dict(finetuning.kept_weights)
     extra = {"task": task.name, "finetune": settings.model_dump_json()}
     checkpoint.save(job.output("model"), model, model.encoder.shape, extra)
     lines = (json.dumps(point, sort_keys=True) + "\n" for point in finetuning.curve)
