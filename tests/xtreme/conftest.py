@@ -67,6 +67,7 @@ def _integration(number: int, rng: random.Random) -> dict[str, str]:
         return " ".join(rng.sample(WORDS, rng.randint(least, least + 3)))
 
     rows = {"config.step.user.title": said(2), "title": name}
+    rows["config.step.user.description"] = said(5)
     for field in ("host", "port", "token", "user"):
         rows[f"config.step.user.data.{field}"] = f"{said(1)} {field}"
         rows[f"config.step.user.data_description.{field}"] = f"{said(6)} {field} {name}."

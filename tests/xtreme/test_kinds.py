@@ -233,6 +233,19 @@ def test_both_texts_carry_their_language(examples, tokenizer, shape):
     assert set(none.featurise(lines[:1], "zh").documents.languages.tolist()) == {-1}
 
 
+def test_one_text_is_read_alone_and_cut(examples, tokenizer, shape):
+    lines = read_lines(examples["standin_classification"]["test-zh"], TextPair)
+    reader = Reader(tokenizer, shape, 8, "own")
+    kind = PairClassification(TASKS["standin_classification"].labels, reader)
+    documents = kind.featurise(lines, "zh").documents
+    pieces = tokenizer.encode([line.first for line in lines])
+    assert documents.lengths.tolist() == [min(8, len(ids) + 2) for ids in pieces]
+    assert documents.ids[: documents.lengths[0]].tolist() == [0, *pieces[0][:6], 2]
+    assert set(documents.languages.tolist()) == {2}
+    with pytest.raises(ValueError, match="come together"):
+        TextPair(id="1", first="a", second="b", first_language="en", label="x")
+
+
 @pytest.mark.parametrize("task", ["standin_classification", "standin_tagging"])
 def test_a_label_outside_the_set_is_named(examples, tokenizer, shape, task):
     reader = Reader(tokenizer, shape, 128, "own")

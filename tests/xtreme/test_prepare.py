@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from ernie_m.errors import UserError
 from ernie_m.xtreme.catalogue import ENGLISH, TASKS
 from ernie_m.xtreme.files import EXAMPLE, read_lines
+from ernie_m.xtreme.tasks import standin_classification
 from ernie_m.xtreme.tasks.sources import SENTENCE_WORDS, Sources, words
+from ernie_m.xtreme.tasks.standin_classification import purpose
 from ernie_m.xtreme.tasks.standin_tagging import _named
 
 from .conftest import LANGUAGES, MADE, SETTINGS, make_examples, write_rows
@@ -92,17 +94,42 @@ def test_no_held_out_row_is_trained_on(examples, task):
     assert not domains("dev-en") & domains("test-en")
 
 
-def test_classification_descriptions_come_from_where_the_label_says(rows, examples):
-    integration_of: dict[str, set[str]] = {}
-    from ernie_m.corpora.tables import read_table
+def test_what_a_sentence_is_for_follows_from_its_place():
+    said = {
+        "services.start.description": "action",
+        "services.start.fields.when.description": "field",
+        "services.start.sections.more.fields.when.description": "field",
+        "config.step.user.data_description.host": "field",
+        "options.step.init.sections.more.data_description.host": "field",
+        "config_subentries.device.step.user.description": "form",
+        "config.step.user.description": "form",
+        "config.error.cannot_connect": "message",
+        "config.abort.already_configured": "message",
+        "exceptions.not_found.message": "message",
+    }
+    silent = [
+        "title",
+        "config.step.user.title",
+        "config.step.user.data.host",
+        "services.start.name",
+    ]
+    silent += ["services.start.fields.when.name", "entity.sensor.rate.name", "config.title"]
+    assert {key: purpose(key.split(".")) for key in said} == said
+    assert not any(purpose(key.split(".")) for key in silent)
 
-    for path in rows:
-        if path.stem == "rows-test-en":
-            for id, text in zip(*read_table(path, ["id", "text"]), strict=True):
-                integration_of.setdefault(text, set()).add(id.split(":")[1])
-    for line in load(examples["standin_classification"]["test-en"], "standin_classification"):
-        own = line.id.split(":")[1]
-        assert (own in integration_of[line.second]) == (line.label != "other_integration")
+
+def test_a_sentence_of_two_purposes_is_left_out(rows):
+    sources = Sources(rows, LANGUAGES, SETTINGS, 1)
+    texts = sources.texts("test", ENGLISH)
+    action = next(id for id in texts if id.endswith("services.reset.description"))
+    texts[action.replace("services.reset.description", "config.error.bad")] = texts[action].upper()
+    made = standin_classification.make(sources)
+    assert action not in {line.id for line in made["test-en"]}
+    for language in LANGUAGES:
+        for line in made[f"test-{language}"]:
+            assert line.label == purpose(line.id.split(":")[2].split("."))
+            assert line.first == sources.texts("test", language)[line.id]
+            assert len(texts[line.id].split()) >= SENTENCE_WORDS
 
 
 def test_paraphrase_first_text_is_english_and_the_same_for_both_classes(examples):

@@ -287,6 +287,18 @@ def test_majority_and_word_list_know_only_training():
     assert trivial.Majority(train)(train[2:])[0].label == "b"
 
 
+def test_texts_that_stand_alone_are_told_by_marks_or_by_english_trigrams():
+    def line(text, label="x"):
+        return TextPair(id=text, first=text, first_language="en", label=label)
+
+    train = [line(f"Press the button {i}", "told") for i in range(20)]
+    train += [line(f"Which device {i}?", "asked") for i in range(20)]
+    tree, model = trivial.SurfaceTree(train), trivial.TrigramModel(train)
+    strange = [line("Welches?"), line("\u54ea\u4e2a\u8bbe\u5907\uff1f"), line("Schalter")]
+    assert [found.label for found in tree(strange)] == ["asked", "asked", "told"]
+    assert [found.label for found in model([line("button"), line("device")])] == ["told", "asked"]
+
+
 def test_sentences_end_at_marks_that_end_sentences():
     assert trivial.sentences("Port 1.5 is it. 设置。名称 Really?") == [
         "Port 1.5 is it.", "设置。", "名称 Really?",

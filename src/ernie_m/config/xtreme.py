@@ -216,8 +216,8 @@ class FinetuneSettings(Section):
     patience: int = Field(
         0,
         ge=0,
-        description="times (ours); 5 on XNLI (sibling: XLM-R); fine-tuning ends when they were looked at so often "
-        "without a better score than before; 0: all updates are run",
+        description="times (ours); 5 on XNLI (sibling: XLM-R); fine-tuning ends when they were "
+        "looked at so often without a better score than before; 0: all updates are run",
     )
     selection: Literal["english_dev", "last"] = Field(
         "english_dev",

@@ -46,10 +46,16 @@ def _baselines(
             ),
         }
     if task.kind == "pair":
-        return {
+        either = {
             "chance": lambda _, examples: {"accuracy": 100 / len(task.labels)},
             "majority": of(trivial.Majority(train)),
-            "string_overlap": of(trivial.OverlapTree(train)),
+        }
+        if train[0].second is not None:
+            return {**either, "string_overlap": of(trivial.OverlapTree(train))}
+        return {
+            **either,
+            "surface": of(trivial.SurfaceTree(train)),
+            "trigrams": of(trivial.TrigramModel(train)),
         }
     if task.kind == "tagging":
         return {

@@ -200,7 +200,7 @@ TASKS: dict[str, Task] = {
             "standin_classification",
             "Classification",
             "pair",
-            labels=("belongs", "same_integration", "other_integration"),
+            labels=("action", "field", "form", "message"),
             standin=True,
             trains_in_all=True,
         ),

@@ -35,14 +35,20 @@ class MiningSentence(Line):
 
 
 class TextPair(Line):
-    """Pair classification; each text with its language."""
+    """Classification of two texts, or of the first alone; each with its language."""
 
     id: str
     first: str
-    second: str
+    second: str | None = None
     first_language: str
-    second_language: str
+    second_language: str | None = None
     label: str
+
+    @model_validator(mode="after")
+    def _language_of_each_text(self) -> TextPair:
+        if (self.second is None) != (self.second_language is None):
+            raise ValueError("a second text and its language come together")
+        return self
 
 
 class TaggedSentence(Line):

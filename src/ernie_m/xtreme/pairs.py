@@ -1,4 +1,4 @@
-"""Pair classification: one of several classes for two texts."""
+"""Classification: one of several classes for two texts, or for one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ernie_m.errors import UserError
-from ernie_m.objectives.lengths import PAIR_SPECIALS
+from ernie_m.model.packing import Documents
+from ernie_m.objectives.lengths import PAIR_SPECIALS, SINGLE_SPECIALS
 from ernie_m.xtreme.features import Features
 from ernie_m.xtreme.files import Label, TextPair
 from ernie_m.xtreme.layout import Reader, ragged
@@ -35,25 +36,31 @@ class PairClassification:
         self.reader = reader
 
     def featurise(self, examples: Sequence[TextPair], language: str) -> Features:
-        firsts, seconds = [], []
-        sides = [[e.first for e in examples], [e.second for e in examples]]
-        tokens = [self.reader.tokenizer.encode(side) for side in sides]
-        room = self.reader.max_tokens - PAIR_SPECIALS
-        for first, second in zip(*tokens, strict=True):
-            kept = cut_longest_first(len(first), len(second), room)
-            firsts.append(first[: kept[0]])
-            seconds.append(second[: kept[1]])
-        documents = self.reader.pairs(
-            firsts,
-            seconds,
-            [e.first_language for e in examples],
-            [e.second_language for e in examples],
-        )
         return Features(
-            documents=documents,
+            documents=self._documents(examples),
             where=ragged([[0]] * len(examples)),
             targets=ragged([[self._index(example)] for example in examples]),
             owner=np.arange(len(examples)),
+        )
+
+    def _documents(self, examples: Sequence[TextPair]) -> Documents:
+        """A document an example, cut to the reader's length; all have a second text, or none."""
+        firsts = self.reader.tokenizer.encode([e.first for e in examples])
+        first_languages = [e.first_language for e in examples]
+        others = [(e.second, e.second_language) for e in examples if e.second is not None]
+        if not others:
+            room = self.reader.max_tokens - SINGLE_SPECIALS
+            return self.reader.singles([ids[:room] for ids in firsts], first_languages)
+        seconds = self.reader.tokenizer.encode([text for text, _ in others])
+        room = self.reader.max_tokens - PAIR_SPECIALS
+        kept = [
+            cut_longest_first(len(a), len(b), room) for a, b in zip(firsts, seconds, strict=True)
+        ]
+        return self.reader.pairs(
+            [ids[:n] for ids, (n, _) in zip(firsts, kept, strict=True)],
+            [ids[:n] for ids, (_, n) in zip(seconds, kept, strict=True)],
+            first_languages,
+            [language for _, language in others],
         )
 
     def _index(self, example: TextPair) -> int:

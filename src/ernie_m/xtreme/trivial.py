@@ -38,6 +38,8 @@ RARE_TRIGRAM = 0.01
 BLOCK_CELLS = 1 << 23
 # Pairs that a tree is fitted on; more would change nothing but the time.
 MOST_FITTED = 20_000
+_CLOSING = (".", "!", "?", "\u3002", "\uff01", "\uff1f")
+_MARKS = (r"\{", r"[`*]", r"[?\uff1f]", r"[(\uff08]", r"\d")
 _SHAPES = (
     (re.compile(r"[A-Z]+"), "X"),
     (re.compile(r"[^\WA-Z\d_]+"), "x"),
@@ -150,7 +152,7 @@ class OverlapTree:
     @staticmethod
     def _features(examples: Sequence[TextPair]) -> np.ndarray:
         """Jaccard, share of the first's trigrams in the second, ratio of lengths."""
-        firsts, seconds = [e.first for e in examples], [e.second for e in examples]
+        firsts, seconds = [e.first for e in examples], [e.second or "" for e in examples]
         ours, theirs = _trigrams(firsts, seconds)
         shared = np.asarray(ours.multiply(theirs).sum(axis=1)).ravel()
         sizes = _sizes(ours), _sizes(theirs)
@@ -166,6 +168,56 @@ class OverlapTree:
 
     def __call__(self, examples: Sequence[TextPair]) -> list[Label]:
         labels = self.tree.predict(self._features(examples)).tolist()
+        return [Label(id=e.id, label=label) for e, label in zip(examples, labels, strict=True)]
+
+
+class SurfaceTree:
+    """For texts that stand alone: a small decision tree over length and marks, which every language
+    has alike, fitted in English."""
+
+    def __init__(self, train: Sequence[TextPair]) -> None:
+        from sklearn.tree import DecisionTreeClassifier
+
+        self.tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=10, random_state=0)
+        train = train[:MOST_FITTED]
+        self.tree.fit(self._features(train), [example.label for example in train])
+
+    @staticmethod
+    def _features(examples: Sequence[TextPair]) -> np.ndarray:
+        """Characters, words, sentences, whether the last one is closed, and counts of marks."""
+        texts = [example.first for example in examples]
+        return np.array(
+            [
+                [len(text), len(text.split()), len(sentences(text)), text[-1:] in _CLOSING]
+                + [len(re.findall(mark, text)) for mark in _MARKS]
+                for text in texts
+            ],
+            dtype=np.float64,
+        )
+
+    def __call__(self, examples: Sequence[TextPair]) -> list[Label]:
+        labels = self.tree.predict(self._features(examples)).tolist()
+        return [Label(id=e.id, label=label) for e, label in zip(examples, labels, strict=True)]
+
+
+class TrigramModel:
+    """For texts that stand alone: logistic regression on character trigrams, fitted in English. It
+    knows the words of English, and of other languages what is spelt alike."""
+
+    def __init__(self, train: Sequence[TextPair]) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        train = train[:MOST_FITTED]
+        self.model = make_pipeline(
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), sublinear_tf=True),
+            LogisticRegression(C=10, max_iter=1000),
+        )
+        self.model.fit([e.first for e in train], [example.label for example in train])
+
+    def __call__(self, examples: Sequence[TextPair]) -> list[Label]:
+        labels = self.model.predict([e.first for e in examples]).tolist()
         return [Label(id=e.id, label=label) for e, label in zip(examples, labels, strict=True)]
 
 

@@ -1,22 +1,20 @@
-"""Stand-in for PAWS-X: does the second text say the same as the first, or nearly the same?
+"""Stand-in for PAWS-X: do the two texts say the same?
 
 The first text is English, the second in the language tested. Same: the translation of the first
 row, or of a row that translators rendered alike in several languages (so that English, which is
-trained on, has pairs that are not letter for letter equal). Different: the translation of a near
-neighbour by English spelling that no language renders alike. Each first text gives one example of
-each class. Telling a translation from a near miss is close to what TLM and CAMLM train: a model
-that has seen parallel text has an advantage here that it would not have on PAWS-X.
+trained on, has pairs that are not letter for letter equal). Different: the translation of another
+row of the same integration, as long as the right one, that no language renders alike. Each first
+text gives one example of each class. Telling a translation from another text is close to what TLM
+and CAMLM train: a model that has seen parallel text has an advantage here that it would not have
+on PAWS-X.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from difflib import SequenceMatcher
-from itertools import combinations
-
-import numpy as np
+from functools import cached_property
+from itertools import combinations, islice
 
 from ernie_m.xtreme.catalogue import ENGLISH
 from ernie_m.xtreme.files import TextPair
@@ -27,7 +25,8 @@ LEAST_WORDS = 3
 # enough to stand for many texts.
 LEAST_AGREEING = 2
 MOST_SHARING = 6
-NEIGHBOURS = 20
+# Other texts of an integration among which the one nearest in length is taken.
+OTHERS = 8
 _LETTERS = re.compile(r"\w+")
 
 
@@ -40,6 +39,7 @@ class _Pool:
     """Distinct English texts of a split, a row id each, with their translations."""
 
     def __init__(self, sources: Sources, split: str) -> None:
+        self.sources = sources
         english = {row.id: row.text for row in sources.english(split)}
         first: dict[str, str] = {}
         for id in sources.shuffled(english, "paraphrase"):
@@ -83,46 +83,29 @@ class _Pool:
         both = self.rendered[a].keys() & self.rendered[b].keys()
         return bool(both) and all(self.rendered[a][x] != self.rendered[b][x] for x in both)
 
-    def near_misses(self, ids: list[str]) -> Iterator[str | None]:
-        """For each of ``ids`` the nearest other row by spelling that says something else."""
-        # Here, for it takes longer to load than most tasks take to make.
-        from sklearn.feature_extraction.text import CountVectorizer
-        from sklearn.preprocessing import normalize
+    @cached_property
+    def _by_integration(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for id in self.ids:
+            found[id.split(":")[1]].append(id)
+        return found
 
-        count = CountVectorizer(analyzer="char_wb", ngram_range=(3, 3), dtype=np.float32)
-        # Capitalisation is no difference that a reader would call one.
-        everything = normalize(count.fit_transform(self.texts.values()))
-        place = {id: index for index, id in enumerate(self.ids)}
-        for first in range(0, len(ids), 256):
-            part = ids[first : first + 256]
-            near = (everything[[place[id] for id in part]] @ everything.T).toarray()
-            order = np.argsort(-near, axis=1, kind="stable")[:, : NEIGHBOURS + 1]
-            for id, row in zip(part, order, strict=True):
-                others = [self.ids[index] for index in row if self.ids[index] != id]
-                yield self._nearest(id, others)
-
-    def _nearest(self, id: str, others: list[str]) -> str | None:
-        allowed = [other for other in others if self.surely_different(id, other)]
-        matcher = SequenceMatcher(autojunk=False)
-        matcher.set_seq2(self.texts[id])
-
-        def likeness(other: str) -> float:
-            matcher.set_seq1(self.texts[other])
-            return matcher.ratio()
-
-        return max(allowed, key=likeness, default=None)
+    def another(self, id: str, same: str) -> str | None:
+        """A row of the same integration that says something else, about as long as ``same``."""
+        rows = self.sources.shuffled(self._by_integration[id.split(":")[1]], f"other than {id}")
+        others = islice((row for row in rows if self.surely_different(id, row)), OTHERS)
+        length = len(self.texts[same])
+        return min(others, key=lambda row: abs(len(self.texts[row]) - length), default=None)
 
 
 def _units(sources: Sources, split: str) -> list[tuple[str, str, str]]:
-    """Rows of (first text, same meaning, near miss); rows with an English paraphrase come first."""
+    """Rows of (first text, same, different); rows with an English paraphrase come first."""
     pool = _Pool(sources, split)
     partners = pool.partners()
     order = sources.widest_first(split, pool.ids, lambda id: [id, partners.get(id, id)])
     order = sorted(order, key=lambda id: id not in partners)[: sources.limit(split) // 2]
-    misses = pool.near_misses(order)
-    return [
-        (id, partners.get(id, id), miss) for id, miss in zip(order, misses, strict=True) if miss
-    ]
+    units = ((id, same := partners.get(id, id), pool.another(id, same)) for id in order)
+    return [(id, same, other) for id, same, other in units if other]
 
 
 def make(sources: Sources) -> Examples:
@@ -142,8 +125,8 @@ def make(sources: Sources) -> Examples:
                     second_language=language,
                     label=label,
                 )
-                for id, same, miss in units
-                if same in texts and miss in texts
-                for label, row in (("same", same), ("different", miss))
+                for id, same, other in units
+                if same in texts and other in texts
+                for label, row in (("same", same), ("different", other))
             ]
     return examples
