@@ -74,8 +74,9 @@ def test_same_seed_same_bytes_and_predictions_for_all_languages(
         assert ids == [json.loads(line)["id"] for line in lines]
 
 
-def test_an_encoder_that_was_fine_tuned_on_pairs_retrieves(examples, pretrained, spm, tmp_path):
-    (tuned,) = tune(examples, pretrained, spm, tmp_path, "standin_classification")["model"]
+def test_a_fine_tuned_encoder_retrieves(examples, pretrained, spm, tmp_path):
+    task, epochs = "standin_classification", 10
+    (tuned,) = tune(examples, pretrained, spm, tmp_path, task, epochs=epochs)["model"]
     found = [
         foretell(examples, model, spm, tmp_path / name, "standin_retrieval")["de"].read_text()
         for name, model in (("tuned", tuned), ("pretrained", pretrained))
