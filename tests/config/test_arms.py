@@ -125,15 +125,15 @@ def test_a_task_lies_over_the_recipe_and_the_recipe_over_the_rest(config):
 
 def test_an_arm_changes_what_it_names_and_keeps_the_rest(config):
     found = config(
-        xtreme={"per_task": {"standin_qa": {"epochs": 9}}, "finetune": {"batch_size": 8}},
-        variants={"other": {"xtreme": {"per_task": {"standin_qa": {"stride": 7}}}}},
+        xtreme={"per_task": {"standin_tagging": {"epochs": 9}}, "finetune": {"batch_size": 8}},
+        variants={"other": {"xtreme": {"per_task": {"standin_tagging": {"stride": 7}}}}},
     )
-    main, other = (finetune(found, "standin_qa", arm) for arm in ("ernie_m", "other"))
+    main, other = (finetune(found, "standin_tagging", arm) for arm in ("ernie_m", "other"))
     assert other == main.model_copy(update={"stride": 7})
     assert (other.epochs, other.batch_size) == (9, 8)
     # Only the task that differs is fine-tuned again.
     again = [job for job in plan.evaluations(found) if "/other/" in job]
-    assert {job.split("/")[0] for job in again} == {"standin_qa"}
+    assert {job.split("/")[0] for job in again} == {"standin_tagging"}
 
 
 def test_an_arm_in_all_languages_is_fine_tuned_again_where_there_is_such_text(config):

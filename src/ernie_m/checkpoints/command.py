@@ -1,7 +1,7 @@
 """Write a checkpoint as a folder for transformers or sentence-transformers, or as ONNX.
 
   ernie-m export hf
-  ernie-m export hf results/default/xtreme_finetune/standin_qa/ernie_m/btmlm/seed1 --out qa
+  ernie-m export hf results/default/xtreme_finetune/standin_tagging/ernie_m/btmlm/seed1 --out tagger
   ernie-m export sentence-transformers results/default/pretrain_btmlm/ernie_m --language de
 
 This runs the stage checkpoints.export, which leaves a model card (README.md) and a lineage record

@@ -41,7 +41,6 @@ STANDINS: tuple[TaskName, ...] = (
     "standin_classification",
     "standin_paraphrase",
     "standin_tagging",
-    "standin_qa",
 )
 
 
