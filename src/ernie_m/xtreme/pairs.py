@@ -47,7 +47,7 @@ class PairClassification:
         """A document an example, cut to the reader's length; all have a second text, or none."""
         firsts = self.reader.tokenizer.encode([e.first for e in examples])
         first_languages = [e.first_language for e in examples]
-        others = [(e.second, e.second_language) for e in examples if e.second is not None]
+        others = [(e.second, e.second_language or "") for e in examples if e.second is not None]
         if not others:
             room = self.reader.max_tokens - SINGLE_SPECIALS
             return self.reader.singles([ids[:room] for ids in firsts], first_languages)
