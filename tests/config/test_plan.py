@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from ernie_m.config import plan
-from ernie_m.config.load import deep_merge, load, read_yaml
+from ernie_m.config.load import deep_merge, load, read, read_yaml
+from ernie_m.config.root import MAIN_ARM
 from ernie_m.lineage.slices import SLICES
+from ernie_m.xtreme.published import ABLATION
 
 
 @pytest.fixture
@@ -102,3 +104,24 @@ def test_only_what_is_fine_tuned_is_repeated_with_other_seeds(config):
     found = plan.evaluations(config(xtreme={"seeds": [1, 2, 3]}))
     count = {task: sum(job.startswith(f"{task}/") for job in found) for task in plan.TASKS}
     assert count["standin_tagging"] == 3 * count["standin_retrieval"]
+
+
+@pytest.mark.parametrize("overlays", [["paper_base", "ablation"], ["ablation_laptop"]], ids=str)
+def test_the_ablation_has_the_arms_of_table_6(overlays):
+    """At equal tokens, exp0 as the main arm's start and exp5 as its end."""
+    found = read(*(Path(f"config/{name}.yaml") for name in overlays))
+    assert found.xtreme.stages == ["initialise", "btmlm"]
+    published = {name: set(arm.objectives) for name, arm in ABLATION.items() if arm.objectives}
+    ours = {name: found.arm(name).pretrain for name in found.arms}
+    ours["exp5"] = ours.pop(MAIN_ARM)
+    on = {
+        name: {key for key, share in own.btmlm.objectives.model_dump().items() if share}
+        for name, own in ours.items()
+    }
+    assert on == published
+    for own in ours.values():
+        first = {key for key, share in own.camlm.objectives.model_dump().items() if share}
+        last = {key for key, share in own.btmlm.objectives.model_dump().items() if share}
+        assert first == last - {"btmlm"}
+    tokens = [own.camlm.steps * own.camlm.batch_tokens for own in ours.values()]
+    assert len(set(tokens)) == 1

@@ -20,7 +20,7 @@ OVERLAYS = tuple(
     Path("config", f"{name}.yaml")
     for name in (
         *("tiny", "study", "xtreme", "local", "paper_base", "paper_large"),
-        *("released", "released_xlmr"),
+        *("released", "released_xlmr", "ablation", "ablation_laptop"),
     )
 )
 SCHEMA = Path("config/schema.json")
