@@ -62,6 +62,10 @@ os.environ.update(
         filter(None, [str(Path(workflow.basedir, "src")), os.environ.get("PYTHONPATH")])
     ),
     ERNIE_M_TRACKING=str(SESSION),
+    # A training step makes and frees tables of scores of some 16 MB. glibc would give their memory back
+    # to the system each time and take it again page by page, which is a tenth of a step.
+    MALLOC_MMAP_THRESHOLD_=str(2**30),
+    MALLOC_TRIM_THRESHOLD_=str(2**32),
 )
 
 
