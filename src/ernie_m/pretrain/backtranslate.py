@@ -186,22 +186,23 @@ def run(job: Job[BacktranslateJob]) -> None:
     counts = len(train.tokens), len(valid.tokens)
     ratio = settings.placeholder_ratio
     write_pseudo(job.output("pseudo"), Pseudo(numbers, keys, target, tokens, ratio, names, *counts))
-    directions = np.stack([language, target], axis=1)
-    pairs, often = np.unique(directions, axis=0, return_counts=True)
-    lengths = source.lengths_of(np.arange(len(source)))
     job.write_json(
         "stats",
         {
             "sentences": len(numbers),
             "sentences_there": sum(counts),
-            "source_tokens": int(lengths.sum()),
+            "source_tokens": int(source.lengths_of(np.arange(len(source))).sum()),
             "pseudo_tokens": len(tokens.tokens),
-            "directions": {
-                f"{languages[a]}-{languages[b]}": n
-                for (a, b), n in zip(pairs, often.tolist(), strict=True)
-            },
+            "directions": directions(languages, language, target),
         },
     )
+
+
+def directions(languages: Sequence[str], language: Array, target: Array) -> dict[str, int]:
+    """How many sentences were generated for from each language into each other."""
+    pairs, counts = np.unique(np.stack([language, target], axis=1), axis=0, return_counts=True)
+    names = [f"{languages[a]}-{languages[b]}" for a, b in pairs]
+    return dict(zip(names, counts.tolist(), strict=True))
 
 
 def chunk_of(job: Job[BacktranslateJob]) -> int:
