@@ -77,7 +77,7 @@ class OptimiserSettings(Section):
     """AdamW with warm-up and linear decay."""
 
     learning_rate: float = Field(
-        1.5e-3, gt=0, description="Peak rate; base 2e-4, large 1e-4 (memory)."
+        3e-3, gt=0, description="Peak rate; base 2e-4, large 1e-4 (memory)."
     )
     warmup_steps: int = Field(
         200, ge=0, description="Steps of linear warm-up from 0; 10,000 (memory)."

@@ -45,6 +45,7 @@ _XTREME: Keys = {
     "clip_norm": 1.0,
     "dropout": 0.1,
     "warmup_share": 0.0,
+    "layer_decay": 1.0,
     "max_tokens": 128,
 }
 _XTREME_TAGGING: Keys = {**_XTREME, "learning_rate": 2e-5, "epochs": 10}

@@ -104,7 +104,7 @@ class FinetuneSettings(Section):
     """Fine-tuning on a task. Defaults fit an encoder of 2 layers of width 128."""
 
     learning_rate: float = Field(
-        5e-4,
+        1e-3,
         gt=0.0,
         description="peak rate (ours), for a small encoder; base 5e-5 to 4e-4 (authors), 2e-5 "
         "(sibling: XTREME); too high forgets what the languages share",
@@ -139,11 +139,12 @@ class FinetuneSettings(Section):
         "update on (authors), so that it jumps from the peak to 90 % of it after a warm-up of 10 %",
     )
     layer_decay: float = Field(
-        1.0,
+        0.5,
         gt=0.0,
         le=1.0,
-        description="factor; 0.8 or 0.9 (authors); each layer's update is smaller by it than that "
-        "of the layer above, the embeddings' smallest; 1: all alike",
+        description="factor (ours); 0.8 or 0.9 (authors); each layer's update is smaller by it "
+        "than that of the layer above, the embeddings' smallest, which keeps what the languages "
+        "share; 1: all alike",
     )
     weight_decay: float = Field(
         0.01,
