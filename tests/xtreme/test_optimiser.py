@@ -87,7 +87,7 @@ def test_without_layer_decay_it_is_the_optimiser_of_pretraining(model):
 
     same = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1}
     twin = deepcopy(model)
-    ours = optimiser(model, 3, FinetuneSettings(**same))
+    ours = optimiser(model, 3, FinetuneSettings(**same, layer_decay=1.0))
     theirs = adamw(twin, OptimiserSettings(**same))
     for first, second in zip(model.parameters(), twin.parameters(), strict=True):
         first.grad = torch.randn(first.shape)
