@@ -82,6 +82,7 @@ DEVIATIONS: tuple[Choice, ...] = (
         "XTREME, its leaderboard).",
         "Stand-ins in XTREME's four categories, built from held-out interface text. They show "
         "whether transfer appears; they are not XTREME.",
+        (("corpora_split", "test_share"),),
     ),
 )
 
@@ -91,6 +92,7 @@ OPEN_CHOICES: tuple[Choice, ...] = (
         "Not drawn. Figure 1(c) has the rows of slots only.",
         "Their own sentence. Any more would leak: from the second layer on a slot would read its "
         "own sentence through the other.",
+        (("pretrain_camlm", "objectives.camlm"),),
     ),
     Choice(
         "Share of tokens predicted",
@@ -112,6 +114,7 @@ OPEN_CHOICES: tuple[Choice, ...] = (
         "(memory).",
         "Stage 1 ends before anything is generated; stage 2 goes on with its objectives and "
         "BTMLM together.",
+        (("pretrain_camlm", "steps"), ("pretrain_btmlm", "steps")),
     ),
     Choice(
         "Number of placeholders in BTMLM",
@@ -126,6 +129,7 @@ OPEN_CHOICES: tuple[Choice, ...] = (
         "which weights.",
         "The most probable token of the finished stage-1 model, without dropout, once for the "
         "whole text.",
+        (("pretrain_backtranslate", "placeholder_ratio"),),
     ),
     Choice(
         "Languages to generate",
