@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from ernie_m.config.load import load
+from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.lineage.graph import Node
 from ernie_m.lineage.keys import SECTIONS, Layers, explained, keys_of
 from ernie_m.lineage.slices import SEEDED, SLICES, seed_of, settings_of
@@ -84,8 +85,8 @@ def test_what_a_recipe_sets_is_named_after_the_recipe(tmp_path, monkeypatch):
         job = node(layers.config, stage, f"standin_qa/{arm}/btmlm/seed1")
         return {key["key"]: key for key in explained([job], layers)}
 
-    rate = told("ernie_m")["xtreme.recipe.learning_rate"]
-    assert rate["value"] == 3e-5 and rate["where"] == str(overlay) and rate["default"] == 5e-4
+    rate, usual = told("ernie_m")["xtreme.recipe.learning_rate"], FinetuneSettings().learning_rate
+    assert rate["value"] == 3e-5 and rate["where"] == str(overlay) and rate["default"] == usual
     other = told("other")
     assert other["variants.other.xtreme.recipe.learning_rate"]["value"] == 3e-4
     assert other["variants.other.xtreme.finetune.stride"]["value"] == 9
