@@ -235,6 +235,16 @@ def test_the_paper_s_corpora_can_have_a_vocabulary_of_their_own(blank, tmp_path)
     assert jobs["tokenizer_sample"] == jobs["tokenizer_pack"] == jobs["corpora_select"] > 300
 
 
+def test_what_arms_share_is_trained_once(blank, tmp_path):
+    """An arm that differs in stage 2 alone has stage 1 of the main arm, also to generate with."""
+    overlay = tmp_path / "arms.yaml"
+    less = {"pretrain": {"btmlm": {"objectives": {"btmlm": 0.4}}}}
+    overlay.write_text(yaml.safe_dump({"variants": {"less": less}}))
+    jobs = jobs_in(blank.plan("--cores", "1", "btmlm", "--configfile", str(overlay)))
+    assert jobs["pretrain_camlm"] == 1
+    assert jobs["pretrain_backtranslate"] == jobs["pretrain_btmlm"] == 2
+
+
 def test_ways_of_fine_tuning_are_branches_of_one_graph(blank):
     """In all languages, after another recipe, for retrieval: each costs what it does anew."""
     arms = {

@@ -85,7 +85,7 @@ rule pretrain_backtranslate:
     settings, and only that is generated for. In chunks, so that a lost one costs one; what they
     hold does not depend on their number."""
     input:
-        model="<results>/pretrain_camlm/{variant}/model.safetensors",
+        model=lambda wildcards: checkpoint(wildcards.variant, "camlm"),
         train=monolingual("train"),
         valid=monolingual("valid"),
     output:
