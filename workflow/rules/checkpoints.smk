@@ -21,10 +21,10 @@ if CONFIG.checkpoint:
             "results/logs/checkpoints_download/{checkpoint}.log",
         benchmark:
             "results/benchmarks/checkpoints_download/{checkpoint}.tsv"
-        retries: 2
-        priority: 1
         wildcard_constraints:
             checkpoint=re.escape(CONFIG.checkpoint.id),
+        priority: 1
+        retries: 2
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
