@@ -33,8 +33,8 @@ TARGETS = {
     "all",
 }
 ORDER = [
-    *("name", "input", "output", "log", "benchmark", "retries", "priority"),
-    "wildcard_constraints",
+    *("name", "input", "output", "log", "benchmark"),
+    *("wildcard_constraints", "priority", "retries"),  # as snakefmt sorts them
     *("conda", "threads", "resources", "params", "shell"),
 ]
 
