@@ -106,7 +106,7 @@ class DrawSettings(Section):
         Shares(),
         description="Weights by which the objectives part each batch's tokens; 0 switches one off.",
     )
-    steps: int = Field(4000, ge=1, description="Optimiser steps; 200,000 (sibling: InfoXLM).")
+    steps: int = Field(4500, ge=1, description="Optimiser steps; 200,000 (sibling: InfoXLM).")
     batch_tokens: int = Field(
         2048,
         ge=32,
@@ -213,7 +213,7 @@ class PretrainSettings(Section):
         BacktranslateSettings(), description="Generation of pseudo tokens by the model of stage 1."
     )
     btmlm: StageSettings = Field(
-        StageSettings(objectives=Shares(btmlm=1.0), steps=3000),
+        StageSettings(objectives=Shares(btmlm=1.0), steps=3500),
         description="Stage 2: goes on from stage 1, on generated tokens too.",
     )
 
