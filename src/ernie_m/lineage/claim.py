@@ -39,6 +39,7 @@ MEASURES = {
     "steps": "optimiser steps",
     "tokens": "tokens that were trained on",
     "skipped": "steps left out, because loss or gradient was no number",
+    "cut": "texts and tokens of an objective, and how many of them no row has room for",
     "parameters": "numbers that are trained",
     "best_step": "the step whose weights were kept",
     "dev_criterion": "what the step was chosen by, on English dev examples, between 0 and 1",
