@@ -39,7 +39,6 @@ STANDINS: tuple[TaskName, ...] = (
     "standin_retrieval",
     "standin_mining",
     "standin_classification",
-    "standin_paraphrase",
     "standin_tagging",
 )
 
