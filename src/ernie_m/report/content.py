@@ -390,11 +390,11 @@ def cuts(evidence: Evidence) -> list[dict[str, Any]]:
     for artifact, _ in encoded(evidence):
         for own in artifact.json()["statistics"].values():
             add("encoding", (own[key] for key in stored), artifact.path)
-    for stage in training.TRAINED:
+    for number, stage in enumerate(training.TRAINED, 1):
         for artifact in evidence.shown(stage, "metrics"):
             if artifact.instance == MAIN_ARM:
                 for objective, own in artifact.json()["cut"].items():
-                    name = f"{objective.upper()}, {STAGES[stage.removeprefix('pretrain_')]}"
+                    name = f"stage {number}, {objective.upper()}"
                     add(name, (own[key] for key in names), artifact.path)
     return list(rows.values())
 
