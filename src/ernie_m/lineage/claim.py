@@ -41,6 +41,7 @@ MEASURES = {
     "skipped": "steps left out, because loss or gradient was no number",
     "cut": "texts and tokens of an objective, and how many of them no row has room for",
     "parameters": "numbers that are trained",
+    "planned_steps": "optimiser steps that were planned; where patience ended it fewer were run",
     "best_step": "the step whose weights were kept",
     "dev_criterion": "what the step was chosen by, on English dev examples, between 0 and 1",
     "dev_loss": "loss on English dev examples at that step",
