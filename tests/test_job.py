@@ -165,6 +165,8 @@ def test_ctrl_c_leaves_nothing_half_written(folder: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Also where the tests run in the background, which ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert job.stdout is not None and job.stdout.readline() == "started\n"
     job.send_signal(signal.SIGINT)
