@@ -30,14 +30,12 @@ report: "workflow/report/workflow.rst"
 
 rule corpora:
     input:
-        rules.corpora_split.output if JOBS["corpora_split"] else [],
         files("corpora_select", "train.parquet"),
 
 
 rule tokenizer:
     input:
         rules.tokenizer_train.output,
-        files("tokenizer_encode", "manifest.json"),
         files("tokenizer_pack", "manifest.json"),
 
 

@@ -50,7 +50,7 @@ class Job(Generic[S]):
 
     @property
     def stage(self) -> str:
-        """Name shared by rule, results folder, log and benchmark: ``corpora_clean``."""
+        """Name shared by rule, results folder, log and benchmark: ``corpora_dedup``."""
         return self.module.removeprefix("ernie_m.").replace(".", "_")
 
     def inputs(self, name: str) -> list[Path]:

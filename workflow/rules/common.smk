@@ -35,16 +35,20 @@ except UserError as error:
 DATASETS = CONFIG.corpora.rows()
 LANGUAGES = list(CONFIG.corpora.languages)
 PAIRS = list(CONFIG.corpora.pairs)
-CORPORA = plan.corpora(CONFIG)
-SHARDS = [f"train-{k:05d}.safetensors" for k in range(CONFIG.tokenizer.encode.shards)]
-STREAMS = CONFIG.corpora.streams()
+# What n-way parallel rows are dealt to: training corpora, and rows for the evaluation tasks.
+DEALT_CORPORA = [name for name in CONFIG.corpora.names if CONFIG.corpora.is_dealt(name)]
+DEALT_ROWS = [
+    f"<results>/corpora_deal/rows-{part}-{language}.parquet"
+    for part in ("train", "valid", "test")
+    for language in CONFIG.corpora.dealt_languages
+]
 VOCABULARIES = [name for name, row in DATASETS.items() if row.content == "vocabulary"]
 # Lines that a vocabulary is trained on, where none is taken.
 SAMPLE_LINES = 0 if CONFIG.init or VOCABULARIES else CONFIG.tokenizer.train.sample_lines
 SOURCES = CONFIG.xtreme.sources()
 JOBS = plan.jobs(CONFIG)
 WITH_STATS = [
-    *("corpora_clean", "corpora_split", "corpora_filter", "corpora_select"),
+    *("corpora_filter", "corpora_deal", "corpora_select"),
     "tokenizer_train",
     *("pretrain_backtranslate", "xtreme_prepare"),
 ]
@@ -78,8 +82,10 @@ pathvars:
 wildcard_constraints:
     dataset="|".join(map(re.escape, DATASETS)),
     language="|".join(map(re.escape, [*LANGUAGES, *PAIRS])),
-    corpus="|".join(map(re.escape, [*CORPORA, *STREAMS])),
-    shard="[0-9]+",
+    corpus="|".join(
+        dict.fromkeys(map(re.escape, CONFIG.corpora.filtered + CONFIG.corpora.names))
+    ),
+    shard=f"[0-9]+|{plan.DEALT}",
     variant="|".join(map(re.escape, CONFIG.arms)),
     task="|".join(map(re.escape, CONFIG.xtreme.tasks)),
     stage="initialise|camlm|btmlm",
@@ -153,29 +159,27 @@ def source():
     return files_of(Path(CONFIG.init)) if CONFIG.init else []
 
 
-def extracts(language):
-    """The extracted rows of a language, from every dataset that has it."""
+def extracts(corpus):
+    """The extracted rows of a corpus, from every dataset that has it."""
     return [
-        f"<results>/corpora_extract/{name}/{language}/rows.parquet"
-        for name, row in DATASETS.items()
-        if language in row.languages
+        f"<results>/corpora_extract/{job}/rows.parquet"
+        for job in plan.extracts(CONFIG, corpus)
     ]
 
 
-def stream_extracts(corpus):
-    """The extracted rows of a corpus of documents or pairs, from every dataset that has it."""
-    name = corpus.partition("-")[2]
-    return [
-        f"<results>/corpora_extract/{row.id}/{name}/rows.parquet"
-        for row in STREAMS[corpus]
-    ]
+def kept_rows(corpus, shard, name="rows.arrow"):
+    """What the filters left of a shard, or what was dealt to its corpus."""
+    if shard == plan.DEALT:
+        return f"<results>/corpora_deal/{corpus}/{name}"
+    return f"<results>/corpora_filter/{corpus}/{shard}/{name}"
 
 
-def shard_files(stage, name):
-    """The named file of every shard of a corpus."""
+def kept(name):
+    """The named file of every shard of a corpus; dealt rows are compared as rows, not as documents."""
     return lambda wildcards: [
-        f"<results>/{stage}/{wildcards.corpus}/{shard}/{name}"
-        for shard in range(CONFIG.corpora.shard_count(wildcards.corpus))
+        kept_rows(*job.split("/"), name)
+        for job in plan.shards_of(CONFIG, wildcards.corpus)
+        if not (job.endswith(plan.DEALT) and name == "documents.arrow")
     ]
 
 
@@ -186,24 +190,15 @@ def ready_vocabulary():
     return [f"results/corpora_download/{name}/original" for name in VOCABULARIES]
 
 
-def vocabulary_text():
-    """The text in memory that a vocabulary is made of, or cut down to, or measured on."""
-    corpora = CORPORA if JOBS["corpora_split"] else []
-    return [f"<results>/corpora_split/{corpus}-train.parquet" for corpus in corpora]
-
-
 def vocabulary_shards():
-    """The text in shards that a checkpoint's vocabulary is cut down to."""
+    """The text that a checkpoint's vocabulary is cut down to."""
     trimmed = CONFIG.init and CONFIG.tokenizer.train.trim
     return files("corpora_select", "train.parquet") if trimmed else []
 
 
 def encoded(part):
     """The encoded files of all corpora for training or validation."""
-    names = SHARDS if part == "train" else ["valid.safetensors"]
-    return files("tokenizer_encode", *names) + files(
-        "tokenizer_pack", f"{part}.safetensors"
-    )
+    return files("tokenizer_pack", f"{part}.safetensors")
 
 
 def monolingual(part):
@@ -263,7 +258,7 @@ def sources_of(task):
 
 def example_names(task, *splits, training="english"):
     """Names of the example files of a task's splits."""
-    by_split = TASKS[task].files(LANGUAGES, training)
+    by_split = TASKS[task].files(plan.task_languages(CONFIG, task), training)
     return [name for split in splits for name in by_split[split]]
 
 

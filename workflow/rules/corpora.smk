@@ -1,5 +1,4 @@
-# Text: download -> extract -> clean -> split, for n-way parallel rows that fit into memory;
-# download -> extract -> filter -> match -> select, for documents and pairs, in shards.
+# Text: download -> extract -> filter -> [deal] -> dedup -> select; n-way parallel rows are dealt.
 
 
 rule corpora_download:
@@ -60,127 +59,13 @@ rule corpora_extract:
         )
 
 
-rule corpora_clean:
-    """What is not a sentence of its language teaches the model noise, and an evaluation on it
-    measures noise. What is dropped is counted by reason, so that a filter that eats a language
-    is seen before anything is trained on the rest."""
-    input:
-        rows=lambda wildcards: extracts(wildcards.language),
-    output:
-        rows="<results>/corpora_clean/{language}/rows.parquet",
-        stats="<results>/corpora_clean/{language}/stats.json",
-        record="<results>/corpora_clean/{language}/record.json",
-    log:
-        "<logs>/corpora_clean/{language}.log",
-    benchmark:
-        "<benchmarks>/corpora_clean/{language}.tsv"
-    conda:
-        "../../envs/ernie-m.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=60,
-    params:
-        code=code_digest("ernie_m.corpora.clean"),
-        settings=settings("corpora_clean", "{language}"),
-    shell:
-        command(
-            "ernie_m.corpora.clean",
-            "{wildcards.language}",
-            inputs="rows",
-            outputs="rows stats",
-        )
-
-
-rule corpora_split:
-    """Nothing held out may be seen in training in any language, so the division is made once,
-    by whole groups, for all languages together, before anything else reads the text; training
-    rows that repeat held-out ones are dropped, and the parallel and the monolingual part share
-    no meaning, or back-translation would be tested on what it was taught."""
-    input:
-        rows=files("corpora_clean", "rows.parquet"),
-    output:
-        mono=expand(
-            "<results>/corpora_split/mono-{language}-{part}.parquet",
-            language=LANGUAGES,
-            part=["train", "valid"],
-        ),
-        parallel=expand(
-            "<results>/corpora_split/parallel-{pair}-{part}.parquet",
-            pair=PAIRS,
-            part=["train", "valid"],
-        ),
-        rows=expand(
-            "<results>/corpora_split/rows-{part}-{language}.parquet",
-            part=["train", "valid", "test"],
-            language=LANGUAGES,
-        ),
-        stats="<results>/corpora_split/stats.json",
-        record="<results>/corpora_split/record.json",
-    log:
-        "<logs>/corpora_split.log",
-    benchmark:
-        "<benchmarks>/corpora_split.tsv"
-    conda:
-        "../../envs/ernie-m.yaml"
-    threads: 1
-    resources:
-        mem_mb=3000,
-        runtime=120,
-    params:
-        code=code_digest("ernie_m.corpora.split"),
-        settings=settings("corpora_split"),
-        seed=seed("corpora_split"),
-    shell:
-        command(
-            "ernie_m.corpora.split",
-            inputs="rows",
-            outputs="mono parallel rows stats",
-            seed=True,
-        )
-
-
-rule corpora_held_out:
-    """A score on text that was seen in training says nothing. What the evaluation tasks hold is
-    gathered once, as hashes, so that every shard can be cleaned of it without reading the tasks.
-    """
-    input:
-        examples=[
-            file
-            for task in CONFIG.xtreme.tasks
-            for file in examples(task, "dev", "test")
-        ],
-    output:
-        hashes="<results>/corpora_held_out/hashes.arrow",
-        record="<results>/corpora_held_out/record.json",
-    log:
-        "<logs>/corpora_held_out.log",
-    benchmark:
-        "<benchmarks>/corpora_held_out.tsv"
-    conda:
-        "../../envs/ernie-m.yaml"
-    threads: 1
-    resources:
-        mem_mb=1500,
-        runtime=30,
-    params:
-        code=code_digest("ernie_m.corpora.held_out"),
-        settings=settings("corpora_held_out"),
-    shell:
-        command(
-            "ernie_m.corpora.held_out",
-            inputs="examples",
-            outputs="hashes",
-        )
-
-
 rule corpora_filter:
-    """The filters of clean and of pairs, on text that no memory holds: row by row, a shard a job.
-    What stays leaves fingerprints, because whether a row is a repetition cannot be seen from its
-    shard alone."""
+    """What is not a sentence of its language teaches the model noise, and an evaluation on it
+    measures noise. What is dropped is counted by reason, so that a filter that eats a language is
+    seen before anything is trained on the rest. What stays leaves fingerprints, because whether a
+    row is a repetition cannot be seen from its shard alone."""
     input:
-        corpus=lambda wildcards: stream_extracts(wildcards.corpus),
-        held_out=files("corpora_held_out", "hashes.arrow"),
+        corpus=lambda wildcards: extracts(wildcards.corpus),
     output:
         rows="<results>/corpora_filter/{corpus}/{shard}/rows.arrow",
         lines="<results>/corpora_filter/{corpus}/{shard}/lines.arrow",
@@ -204,27 +89,103 @@ rule corpora_filter:
         command(
             "ernie_m.corpora.filter",
             "{wildcards.corpus}/{wildcards.shard}",
-            inputs="corpus held_out",
+            inputs="corpus",
             outputs="rows lines documents stats",
         )
 
 
-rule corpora_match:
+rule corpora_deal:
+    """Nothing held out may be seen in training in any language, so n-way parallel rows are divided
+    once, by whole groups, for all languages together; training rows that repeat held-out ones are
+    dropped, and the parallel and the monolingual part share no meaning, or back-translation would
+    be tested on what it was taught."""
+    input:
+        rows=[
+            f"<results>/corpora_filter/{job}/rows.arrow"
+            for job in JOBS["corpora_filter"]
+            if job.startswith("rows-")
+        ],
+    output:
+        kept=expand("<results>/corpora_deal/{corpus}/rows.arrow", corpus=DEALT_CORPORA),
+        lines=expand(
+            "<results>/corpora_deal/{corpus}/lines.arrow", corpus=DEALT_CORPORA
+        ),
+        rows=DEALT_ROWS,
+        stats="<results>/corpora_deal/stats.json",
+        record="<results>/corpora_deal/record.json",
+    log:
+        "<logs>/corpora_deal.log",
+    benchmark:
+        "<benchmarks>/corpora_deal.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        code=code_digest("ernie_m.corpora.deal"),
+        settings=settings("corpora_deal"),
+        seed=seed("corpora_deal"),
+    shell:
+        command(
+            "ernie_m.corpora.deal",
+            inputs="rows",
+            outputs="kept lines rows stats",
+            seed=True,
+        )
+
+
+rule corpora_eval_hashes:
+    """A score on text that was seen in training says nothing. What the evaluation tasks hold is
+    gathered once, as hashes, so that every shard can be cleaned of it without reading the tasks.
+    """
+    input:
+        examples=[
+            file
+            for task in CONFIG.xtreme.tasks
+            for file in examples(task, "dev", "test")
+        ],
+    output:
+        hashes="<results>/corpora_eval_hashes/hashes.arrow",
+        record="<results>/corpora_eval_hashes/record.json",
+    log:
+        "<logs>/corpora_eval_hashes.log",
+    benchmark:
+        "<benchmarks>/corpora_eval_hashes.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        code=code_digest("ernie_m.corpora.eval_hashes"),
+        settings=settings("corpora_eval_hashes"),
+    shell:
+        command(
+            "ernie_m.corpora.eval_hashes",
+            inputs="examples",
+            outputs="hashes",
+        )
+
+
+rule corpora_dedup:
     """Web text repeats itself, within a crawl and across shards: notices, templates, copied pages.
     A model that reads them a thousand times learns them by heart. Fingerprints of all shards are
     compared here, a part of their range at a time, so that the memory does not grow."""
     input:
-        rows=shard_files("corpora_filter", "rows.arrow"),
-        lines=shard_files("corpora_filter", "lines.arrow"),
-        documents=shard_files("corpora_filter", "documents.arrow"),
+        rows=kept("rows.arrow"),
+        lines=kept("lines.arrow"),
+        documents=kept("documents.arrow"),
     output:
-        repeated="<results>/corpora_match/{corpus}/rows.arrow",
-        alike="<results>/corpora_match/{corpus}/documents.arrow",
-        record="<results>/corpora_match/{corpus}/record.json",
+        exact="<results>/corpora_dedup/{corpus}/rows.arrow",
+        near="<results>/corpora_dedup/{corpus}/documents.arrow",
+        record="<results>/corpora_dedup/{corpus}/record.json",
     log:
-        "<logs>/corpora_match/{corpus}.log",
+        "<logs>/corpora_dedup/{corpus}.log",
     benchmark:
-        "<benchmarks>/corpora_match/{corpus}.tsv"
+        "<benchmarks>/corpora_dedup/{corpus}.tsv"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
@@ -232,28 +193,29 @@ rule corpora_match:
         mem_mb=1500,
         runtime=2880,
     params:
-        code=code_digest("ernie_m.corpora.match"),
-        settings=settings("corpora_match", "{corpus}"),
+        code=code_digest("ernie_m.corpora.dedup"),
+        settings=settings("corpora_dedup", "{corpus}"),
         rows=listed("rows"),
         lines=listed("lines"),
         documents=listed("documents"),
     shell:
         command(
-            "ernie_m.corpora.match",
+            "ernie_m.corpora.dedup",
             "{wildcards.corpus}",
             lists="rows lines documents",
-            outputs="repeated alike",
+            outputs="exact near",
         )
 
 
 rule corpora_select:
-    """What stays of a shard becomes training text, but for whole documents that are drawn by the
-    hash of their name for the validation losses: a paragraph of a document that was trained on
-    would be no test."""
+    """What stays of a shard becomes training text, but for what the evaluation tasks hold, and for
+    whole documents that are drawn by the hash of their name for the validation losses: a paragraph
+    of a document that was trained on would be no test."""
     input:
-        kept="<results>/corpora_filter/{corpus}/{shard}/rows.arrow",
-        repeated=rules.corpora_match.output.repeated,
-        alike=rules.corpora_match.output.alike,
+        kept=lambda wildcards: kept_rows(wildcards.corpus, wildcards.shard),
+        exact=rules.corpora_dedup.output.exact,
+        near=rules.corpora_dedup.output.near,
+        eval_hashes=files("corpora_eval_hashes", "hashes.arrow"),
     output:
         train="<results>/corpora_select/{corpus}/{shard}/train.parquet",
         valid="<results>/corpora_select/{corpus}/{shard}/valid.parquet",
@@ -277,7 +239,7 @@ rule corpora_select:
         command(
             "ernie_m.corpora.select",
             "{wildcards.corpus}/{wildcards.shard}",
-            inputs="kept repeated alike",
+            inputs="kept exact near eval_hashes",
             outputs="train valid stats",
             seed=True,
         )

@@ -14,8 +14,7 @@ rule report_build:
         metrics=files("pretrain_camlm", "metrics.json")
         + files("pretrain_btmlm", "metrics.json"),
         stats=[file for stage in WITH_STATS for file in files(stage, "stats.json")],
-        manifests=files("tokenizer_encode", "manifest.json")
-        + files("tokenizer_pack", "manifest.json"),
+        manifests=files("tokenizer_pack", "manifest.json"),
         records=[file for stage in JOBS for file in files(stage, "record.json")],
     output:
         report=report(

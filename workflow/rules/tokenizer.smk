@@ -1,4 +1,4 @@
-# Pieces: train SentencePiece -> encode shards. Where the text is in shards, quotas -> sample first.
+# Pieces: quotas -> sample -> train SentencePiece -> pack.
 
 
 rule tokenizer_quotas:
@@ -68,7 +68,6 @@ rule tokenizer_train:
     temperature, because at natural shares the small languages would be spelt in single letters,
     and from training text only."""
     input:
-        text=vocabulary_text(),
         samples=files("tokenizer_sample", "lines.parquet"),
         quotas=files("tokenizer_quotas", "quotas.json"),
         shards=vocabulary_shards(),
@@ -98,51 +97,18 @@ rule tokenizer_train:
     shell:
         command(
             "ernie_m.tokenizer.train",
-            inputs="text quotas source ready",
+            inputs="quotas source ready",
             lists="samples shards",
             outputs="model stats",
             seed=True,
         )
 
 
-rule tokenizer_encode:
-    """Text is cut into pieces once and read many times, by every arm and every epoch, so it is
-    kept as numbers in files that can be read at any place without reading the rest."""
-    input:
-        tokenizer=rules.tokenizer_train.output.model,
-        train="<results>/corpora_split/{corpus}-train.parquet",
-        valid="<results>/corpora_split/{corpus}-valid.parquet",
-    output:
-        shards=expand("<results>/tokenizer_encode/{{corpus}}/{shard}", shard=SHARDS),
-        valid="<results>/tokenizer_encode/{corpus}/valid.safetensors",
-        manifest="<results>/tokenizer_encode/{corpus}/manifest.json",
-        record="<results>/tokenizer_encode/{corpus}/record.json",
-    log:
-        "<logs>/tokenizer_encode/{corpus}.log",
-    benchmark:
-        "<benchmarks>/tokenizer_encode/{corpus}.tsv"
-    conda:
-        "../../envs/ernie-m.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    params:
-        code=code_digest("ernie_m.tokenizer.encode"),
-        settings=settings("tokenizer_encode", "{corpus}"),
-    shell:
-        command(
-            "ernie_m.tokenizer.encode",
-            "{wildcards.corpus}",
-            inputs="tokenizer train valid",
-            outputs="shards valid manifest",
-        )
-
-
 rule tokenizer_pack:
-    """The same for corpora that are processed in shards. Documents are joined to sequences of the
-    model's length, because the paper's batches are full rows of 512 tokens and a model that only
-    sees single paragraphs learns nothing of what connects them."""
+    """Text is cut into pieces once and read many times, by every arm and every epoch, so it is kept
+    as numbers in files that can be read at any place without reading the rest. Documents are joined
+    to sequences of the model's length, because the paper's batches are full rows of 512 tokens and
+    a model that only sees single paragraphs learns nothing of what connects them."""
     input:
         tokenizer=rules.tokenizer_train.output.model,
         train="<results>/corpora_select/{corpus}/{shard}/train.parquet",

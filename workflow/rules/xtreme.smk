@@ -46,7 +46,7 @@ for task in CONFIG.xtreme.tasks:
         name:
             f"xtreme_prepare_{task}"
         input:
-            rows=[] if TASKS[task].published else rules.corpora_split.output.rows,
+            rows=[] if TASKS[task].published else rules.corpora_deal.output.rows,
             files=sources_of(task),
         output:
             examples=expand(

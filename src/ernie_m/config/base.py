@@ -1,7 +1,7 @@
 """What every section of the configuration has in common."""
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
@@ -20,6 +20,9 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
     )
+
+    # Keys of earlier versions, and what stands for them now.
+    moved: ClassVar[dict[str, str]] = {}
 
 
 @dataclass(frozen=True)

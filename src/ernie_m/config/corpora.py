@@ -1,11 +1,11 @@
-"""Configuration key ``corpora``: which text, how it is cleaned, how it is divided."""
+"""Configuration key ``corpora``: which text, how it is filtered, what becomes of it."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,8 +13,7 @@ from ernie_m.config.base import Section
 from ernie_m.config.registry import Row, load_rows
 from ernie_m.corpora.languages import LANGUAGES
 
-# Rows are n-way parallel and fit into memory; documents (of one language) and pairs (of two) are
-# read as streams and processed in shards.
+# Rows are n-way parallel; documents are of one language, pairs of two.
 RowsFormat = Literal["homeassistant", "table"]
 DocumentsFormat = Literal["cc100", "ccnet", "ccnet_text", "document_table"]
 PairsFormat = Literal["moses", "tmx", "bitext", "wikimatrix", "gettext", "pair_table"]
@@ -175,7 +174,24 @@ class ExtractSettings(Section):
 Identifier = Literal["py3langid", "fasttext", "none"]
 
 
-class CleanSettings(Section):
+class PairRules(Section):
+    """What makes two texts no pair."""
+
+    max_length_ratio: float = Field(
+        4.0,
+        ge=1.0,
+        le=100.0,
+        description="Most that the sides of a pair may differ in length; a Chinese or Japanese "
+        "character counts as three, a Korean one as two.",
+    )
+    same_digits: bool = Field(
+        True,
+        description="Whether pairs whose numbers differ are dropped as misaligned. A number below "
+        "ten may be a word on the other side.",
+    )
+
+
+class RowRules(PairRules):
     """Filters on single rows. Every dropped row is counted under the filter that dropped it."""
 
     min_chars: int = Field(
@@ -203,7 +219,8 @@ class CleanSettings(Section):
     language_identifier: Identifier = Field(
         "py3langid",
         description="Which identifier decides whether a row is in another language: `py3langid`, "
-        "which is surer on short rows, `fasttext`, the model that made CC-100, or `none`.",
+        "which is surer on short rows, `fasttext`, which is ten times as fast and is the model by "
+        "which CC-100 was divided into languages, or `none`.",
     )
     language_id_min_chars: int = Field(
         40,
@@ -220,22 +237,6 @@ class CleanSettings(Section):
         "40 characters or more are lost in less than 0.1 % of cases, English ones in a German "
         "file found in 83 % (40-60 characters) and 99 % (longer).",
     )
-
-    @model_validator(mode="after")
-    def _range(self) -> Self:
-        if self.min_chars > self.max_chars:
-            raise ValueError("min_chars is greater than max_chars: every row would be dropped")
-        return self
-
-
-class FilterRules(Section):
-    """Filters on single rows of documents and pairs, beside those of `corpora.clean`."""
-
-    language_identifier: Identifier = Field(
-        "fasttext",
-        description="The same choice as in `corpora.clean`, for documents and pairs: `fasttext` "
-        "is ten times as fast, and is the model by which CC-100 was divided into languages.",
-    )
     min_letter_share: float = Field(
         0.5,
         ge=0.0,
@@ -250,19 +251,71 @@ class FilterRules(Section):
         description="Most of a row of 10 or more words (or characters where words are not spaced) "
         "that may repeat an earlier one of it; higher is lists of keywords.",
     )
-    max_length_ratio: float = Field(
-        4.0,
-        ge=1.0,
-        le=100.0,
-        description="Most that the sides of a pair may differ in length; a Chinese or Japanese "
-        "character counts as three, a Korean one as two.",
-    )
-    same_digits: bool = Field(
-        True, description="Whether pairs whose numbers differ are dropped, as in `corpora.split`."
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.min_chars > self.max_chars:
+            raise ValueError("min_chars is greater than max_chars: every row would be dropped")
+        return self
+
+
+class FilterRules(RowRules):
+    """Filters on single rows, and in how many shards a corpus goes through them."""
+
+    shard_bytes: int = Field(
+        8_000_000_000,
+        ge=1_000,
+        description="Bytes of text that a shard should hold, by the registry's `text_bytes`; their "
+        "number decides how many jobs share a corpus, and changes no result.",
     )
 
 
-class HeldOutRules(Section):
+class FilterSettings(RowRules):
+    """What the stage that filters one shard is given."""
+
+    near_duplicates: bool = Field(
+        True, description="Whether documents leave fingerprints to be compared by."
+    )
+    shards: int = Field(1, ge=1, description="Number of shards of the corpus.")
+
+
+class DedupRules(Section):
+    """What counts as a repetition."""
+
+    exact_duplicates: bool = Field(
+        True,
+        description="Whether a paragraph or pair is kept only where it stands first in its corpus, "
+        "as CCNet does; case and punctuation do not count.",
+    )
+    near_duplicates: bool = Field(
+        True,
+        description="Whether documents that nearly repeat an earlier one of their corpus are "
+        "dropped, and n-way parallel rows that nearly repeat another or a held-out one (MinHash, "
+        "verified exactly).",
+    )
+    near_duplicate_threshold: float = Field(
+        0.8,
+        gt=0.0,
+        le=1.0,
+        description="Jaccard similarity from which two texts are nearly the same: of documents, of "
+        "their shingles of five words (characters where words are not spaced); of rows, of their "
+        "character trigrams.",
+    )
+
+
+class ValidRules(Section):
+    """What is held out for validation losses."""
+
+    valid_share: float = Field(
+        0.03,
+        ge=0.0,
+        lt=0.5,
+        description="Share of documents, pairs and groups of n-way rows held out for validation "
+        "losses, and of these groups for dev sets.",
+    )
+
+
+class EvalHashesSettings(Section):
     """Which texts of the evaluation tasks training text must not hold."""
 
     decontaminate_min_chars: int = Field(
@@ -273,48 +326,9 @@ class HeldOutRules(Section):
     )
 
 
-class MatchRules(Section):
-    """What counts as a repetition across all shards of a corpus."""
+class SelectRules(EvalHashesSettings, ValidRules):
+    """What of the rest becomes training text."""
 
-    exact_duplicates: bool = Field(
-        True,
-        description="Whether a paragraph or pair is kept only where it stands first in the corpus, "
-        "as CCNet does; case and punctuation do not count.",
-    )
-    near_duplicates: bool = Field(
-        True,
-        description="Whether documents that nearly repeat an earlier one of the corpus are dropped "
-        "(MinHash, verified exactly).",
-    )
-    near_duplicate_threshold: float = Field(
-        0.8,
-        gt=0.0,
-        le=1.0,
-        description="Jaccard similarity of five-word shingles (characters where words are not "
-        "spaced) from which two documents are nearly the same.",
-    )
-
-
-class SelectRules(Section):
-    """What is held out of the rest."""
-
-    valid_share: float = Field(
-        0.001,
-        ge=0.0,
-        lt=0.5,
-        description="Share of documents or pairs held out for validation losses.",
-    )
-
-
-class ShardRules(SelectRules, MatchRules, HeldOutRules, FilterRules):
-    """How documents and pairs of large corpora are processed: in shards, with constant memory."""
-
-    shard_bytes: int = Field(
-        8_000_000_000,
-        ge=1_000,
-        description="Bytes of text that a shard should hold, by the registry's `text_bytes`; their "
-        "number decides how many jobs share a corpus, and changes no result.",
-    )
     decontaminate: bool = Field(
         True,
         description="Whether rows with a text of the evaluation tasks are dropped; case, "
@@ -322,24 +336,9 @@ class ShardRules(SelectRules, MatchRules, HeldOutRules, FilterRules):
     )
 
 
-class FilterSettings(FilterRules, CleanSettings):
-    """What the stage that filters one shard is given."""
+class DealRules(Section):
+    """How n-way parallel rows are dealt out to evaluation tasks and training corpora."""
 
-    near_duplicates: bool = Field(
-        True, description="Whether documents leave fingerprints to be compared by."
-    )
-    shards: int = Field(1, ge=1, description="Number of shards of the corpus.")
-
-
-class SplitRules(Section):
-    """How clean rows are divided, and what training text may repeat."""
-
-    valid_share: float = Field(
-        0.03,
-        gt=0.0,
-        lt=0.5,
-        description="Share of groups held out for validation losses and dev sets.",
-    )
     test_share: float = Field(
         0.1,
         gt=0.0,
@@ -353,46 +352,20 @@ class SplitRules(Section):
         description="Share of meanings used as monolingual text, each in one language only; the "
         "rest is parallel text. What no pair can use is always monolingual.",
     )
-    exact_duplicates: bool = Field(
-        True,
-        description="Whether repeated sentences are dropped from training text; case and "
-        "punctuation do not count.",
-    )
-    near_duplicates: bool = Field(
-        True,
-        description="Whether sentences that nearly repeat another, or a held-out one, are dropped "
-        "from training text. Sentences that repeat a held-out one are dropped in any case.",
-    )
-    near_duplicate_threshold: float = Field(
-        0.8,
-        gt=0.0,
-        le=1.0,
-        description="Jaccard similarity of character trigrams from which two sentences are nearly "
-        "the same; lower drops more.",
-    )
-    max_length_ratio: float = Field(
-        3.0,
-        ge=1.0,
-        le=100.0,
-        description="Most that the ratio of a pair's lengths in characters may differ from the "
-        "median ratio of its corpus; more uneven ones are taken as misaligned.",
-    )
-    same_digits: bool = Field(
-        True,
-        description="Whether pairs whose numbers differ are dropped as misaligned. A number below "
-        "ten may be a word on the other side.",
-    )
     plain_text: bool = Field(
         True,
         description="Whether bold, code and link marks are taken out of training text, as the "
         "evaluation tasks do; `{placeholders}` stay.",
     )
 
-    @model_validator(mode="after")
-    def _something_left(self) -> Self:
-        if self.valid_share + self.test_share > 0.5:
-            raise ValueError("valid_share and test_share leave less than half of the text to train")
-        return self
+
+class DealSettings(DealRules, ValidRules, DedupRules, PairRules):
+    """The rules together with what is to be dealt, as the stage gets them."""
+
+    languages: tuple[str, ...] = Field(
+        min_length=1, description="Languages of the rows, in the order of the configuration."
+    )
+    pairs: tuple[str, ...] = Field(description="Language pairs; one parallel corpus each.")
 
 
 def _check_languages(languages: tuple[str, ...], pairs: tuple[str, ...]) -> None:
@@ -414,22 +387,6 @@ def _check_languages(languages: tuple[str, ...], pairs: tuple[str, ...]) -> None
                 raise ValueError(f"pair `{pair}` needs `{side}`, which is not among the languages")
     if len({frozenset(pair.split("-")) for pair in pairs}) != len(pairs):
         raise ValueError("a pair is named twice")
-
-
-class SplitSettings(SplitRules):
-    """The rules together with what is to be divided, as the stage gets them."""
-
-    languages: tuple[str, ...] = Field(
-        min_length=2, description="Language codes in the order of the input files."
-    )
-    pairs: tuple[str, ...] = Field(
-        min_length=1, description="Language pairs; one parallel corpus each."
-    )
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        _check_languages(self.languages, self.pairs)
-        return self
 
 
 # Four scripts; Bulgarian has little parallel text, and Russian to lean on.
@@ -458,11 +415,20 @@ class CorporaSettings(Section):
         min_length=1,
         description="Language pairs, `en-de`; one parallel corpus each.",
     )
-    clean: CleanSettings = Field(CleanSettings(), description="Filters on single rows.")
-    split: SplitRules = Field(SplitRules(), description="Held-out text and training text.")
-    shards: ShardRules = Field(
-        ShardRules(), description="Documents and pairs of large corpora (docs/corpora.md)."
+    filter: FilterRules = Field(FilterRules(), description="Filters on single rows.")
+    deal: DealRules = Field(
+        DealRules(),
+        description="What n-way parallel rows are used for; documents and pairs need no dealing.",
     )
+    dedup: DedupRules = Field(DedupRules(), description="Repetitions.")
+    select: SelectRules = Field(SelectRules(), description="Held-out text and training text.")
+
+    moved: ClassVar[dict[str, str]] = {
+        "clean": "now `corpora.filter`",
+        "split": "now `corpora.deal`, `corpora.dedup`, `corpora.select.valid_share`, and for pairs "
+        "`corpora.filter`",
+        "shards": "now `corpora.filter`, `corpora.dedup` and `corpora.select`",
+    }
 
     @field_validator("datasets")
     @classmethod
@@ -480,56 +446,67 @@ class CorporaSettings(Section):
         return self
 
     def _check_content(self) -> None:
-        contents = {row.content for row in self.rows().values()} - {"vocabulary"}
-        if "rows" in contents and len(contents) > 1:
-            raise ValueError(
-                "`datasets` names n-way parallel rows and documents or pairs, which take different "
-                "ways to the tokenizer; make two runs of them"
-            )
-        if self.in_shards:
-            missing = [name for name in self.streams() if not self.streams()[name]]
-            if missing:
-                raise ValueError(
-                    f"no dataset of `datasets` holds the corpus `{missing[0]}`; each language "
-                    "needs documents, and each pair pairs"
-                )
-        for code in self.languages:
-            if not any(code in row.languages for row in self.rows().values()):
-                raise ValueError(f"no dataset of `datasets` holds language `{code}`")
+        for corpus in self.names:
+            if not self.sources(corpus) and not self.is_dealt(corpus):
+                kind, name = corpus.split("-", 1)
+                what = "language" if kind == "mono" else "pair"
+                raise ValueError(f"no dataset of `datasets` holds the {what} `{name}`")
 
-    @cached_property
-    def in_shards(self) -> bool:
-        """Whether the text is documents and pairs, which are processed in shards."""
-        return any(row.content in ("documents", "pairs") for row in self.rows().values())
+    @property
+    def names(self) -> list[str]:
+        """Names of the training corpora: ``mono-de`` of each language, ``parallel-en-de`` of each
+        pair."""
+        mono = [f"mono-{code}" for code in self.languages]
+        return mono + [f"parallel-{pair}" for pair in self.pairs]
 
-    def streams(self) -> dict[str, list[DatasetRow]]:
-        """The datasets of every corpus that is processed in shards, by its name: ``mono-de``,
-        ``parallel-en-de``; empty when none is."""
-        return self._streams
+    def sources(self, corpus: str) -> list[DatasetRow]:
+        """The datasets of documents or pairs of a training corpus, or of n-way rows of a language
+        (``rows-de``)."""
+        return self._sources.get(corpus, [])
+
+    @property
+    def filtered(self) -> list[str]:
+        """The corpora that datasets are read for: ``rows-de``, ``mono-de``, ``parallel-en-de``."""
+        return list(self._sources)
 
     @cached_property  # every job of a plan asks for it
-    def _streams(self) -> dict[str, list[DatasetRow]]:
-        if not self.in_shards:
-            return {}
-        found: dict[str, list[DatasetRow]] = {f"mono-{code}": [] for code in self.languages}
-        found |= {f"parallel-{pair}": [] for pair in self.pairs}
-        names = {frozenset(name.split("-")[1:]): name for name in found}
-        for row in self.rows().values():
-            name = names.get(frozenset(row.languages))
-            if name is not None and row.content != "vocabulary":
-                found[name].append(row)
-        return found
+    def _sources(self) -> dict[str, list[DatasetRow]]:
+        names = [f"rows-{code}" for code in self.languages] + self.names
+        found = {name: [row for row in self.rows().values() if _holds(row, name)] for name in names}
+        return {name: rows for name, rows in found.items() if rows}
+
+    @property
+    def dealt_languages(self) -> tuple[str, ...]:
+        """Languages that n-way rows are in."""
+        return tuple(code for code in self.languages if self.sources(f"rows-{code}"))
+
+    def is_dealt(self, corpus: str) -> bool:
+        """Whether a training corpus gets n-way rows."""
+        codes = set(corpus.split("-")[1:])
+        rows = (row for row in self.rows().values() if row.content == "rows")
+        return any(codes <= set(row.languages) for row in rows)
 
     def shard_count(self, corpus: str) -> int:
-        """In how many shards a corpus is processed."""
-        size = sum(row.text_bytes or row.bytes or 0 for row in self.streams()[corpus])
-        return max(1, -(-size // self.shards.shard_bytes))
+        """In how many shards a corpus of :attr:`filtered` is processed."""
+        size = sum(row.text_bytes or row.bytes or 0 for row in self.sources(corpus))
+        return max(1, -(-size // self.filter.shard_bytes))
 
     def filter_settings(self, corpus: str) -> FilterSettings:
         """What the stage ``corpora.filter`` gets for a shard of a corpus."""
-        rules = self.shards.model_dump(include={*FilterRules.model_fields, "near_duplicates"})
-        shards = self.shard_count(corpus)
-        return FilterSettings(**{**self.clean.model_dump(), **rules, "shards": shards})
+        rules = self.filter.model_dump(include=set(RowRules.model_fields))
+        near = self.dedup.near_duplicates
+        return FilterSettings(**rules, near_duplicates=near, shards=self.shard_count(corpus))
+
+    def deal_settings(self) -> DealSettings:
+        """What the stage ``corpora.deal`` gets."""
+        return DealSettings(
+            **self.deal.model_dump(),
+            **self.dedup.model_dump(),
+            **self.filter.model_dump(include=set(PairRules.model_fields)),
+            valid_share=self.select.valid_share,
+            languages=self.dealt_languages,
+            pairs=tuple(pair for pair in self.pairs if self.is_dealt(f"parallel-{pair}")),
+        )
 
     def rows(self) -> dict[str, DatasetRow]:
         """Registry rows of the chosen datasets; raises ``ValueError`` for an unknown one."""
@@ -545,9 +522,13 @@ class CorporaSettings(Section):
                 raise ValueError(f"dataset `{name}` is not in {self.registry}{hint}")
         return {name: registry[name] for name in self.datasets}
 
-    def split_settings(self) -> SplitSettings:
-        """What the stage ``corpora.split`` gets."""
-        return SplitSettings(**self.split.model_dump(), languages=self.languages, pairs=self.pairs)
+
+def _holds(row: DatasetRow, corpus: str) -> bool:
+    """Whether a dataset has rows of a corpus."""
+    kind, *codes = corpus.split("-")
+    if kind == "rows":
+        return row.content == "rows" and codes[0] in row.languages
+    return row.content in ("documents", "pairs") and set(row.languages) == set(codes)
 
 
 def load_registry(path: Path) -> dict[str, DatasetRow]:

@@ -72,21 +72,32 @@ def chunks(config: Config, arm: str) -> list[str]:
     return [f"{maker}/{chunk}" for chunk in range(count)]
 
 
-def corpora(config: Config) -> list[str]:
-    """Names of the training corpora that fit into memory: monolingual ones, then parallel ones."""
-    if config.corpora.in_shards:
-        return []
-    mono = [f"mono-{code}" for code in config.corpora.languages]
-    return mono + [f"parallel-{pair}" for pair in config.corpora.pairs]
+# The shard of a training corpus that n-way rows were dealt to; the others have numbers.
+DEALT = "dealt"
+
+
+def _numbered(config: Config, corpora: Iterable[str]) -> list[str]:
+    return [
+        f"{corpus}/{shard}"
+        for corpus in corpora
+        for shard in range(config.corpora.shard_count(corpus))
+    ]
+
+
+def filtered(config: Config) -> list[str]:
+    """The shards that are filtered: ``rows-de/0``, ``mono-de/0``."""
+    return _numbered(config, config.corpora.filtered)
+
+
+def shards_of(config: Config, corpus: str) -> list[str]:
+    """The shards of a training corpus: those of its documents or pairs, then what was dealt."""
+    found = _numbered(config, [corpus] if config.corpora.sources(corpus) else [])
+    return found + ([f"{corpus}/{DEALT}"] if config.corpora.is_dealt(corpus) else [])
 
 
 def shards(config: Config) -> list[str]:
-    """The shards of the corpora that are processed in shards: ``mono-de/0``."""
-    return [
-        f"{corpus}/{shard}"
-        for corpus in config.corpora.streams()
-        for shard in range(config.corpora.shard_count(corpus))
-    ]
+    """The shards of all training corpora."""
+    return [shard for corpus in config.corpora.names for shard in shards_of(config, corpus)]
 
 
 def sampled(config: Config) -> list[str]:
@@ -95,27 +106,25 @@ def sampled(config: Config) -> list[str]:
     return [] if config.init or ready else shards(config)
 
 
-def extracts(config: Config) -> list[str]:
-    """What is read out of the downloads: ``{dataset}/de``, and ``{dataset}/en-de`` for pairs."""
-    streams = config.corpora.streams()
-    if streams:
-        return [
-            f"{row.id}/{corpus.partition('-')[2]}"
-            for corpus, rows in streams.items()
-            for row in rows
-        ]
+def extracts(config: Config, *corpora: str) -> list[str]:
+    """What is read out of the downloads, for some corpora or all: ``{dataset}/de``, and
+    ``{dataset}/en-de`` for pairs."""
     return [
-        f"{name}/{code}"
-        for name, row in config.corpora.rows().items()
-        for code in config.corpora.languages
-        if code in row.languages
+        f"{row.id}/{corpus.partition('-')[2]}"
+        for corpus in corpora or config.corpora.filtered
+        for row in config.corpora.sources(corpus)
     ]
 
 
-def held_out(config: Config) -> list[str]:
+def eval_hashes(config: Config) -> list[str]:
     """The job that gathers the evaluation texts; none where nothing is compared with them."""
-    wanted = config.corpora.in_shards and config.corpora.shards.decontaminate
-    return [""] if wanted and config.xtreme.tasks else []
+    return [""] if config.corpora.select.decontaminate and config.xtreme.tasks else []
+
+
+def task_languages(config: Config, task: TaskName) -> tuple[str, ...]:
+    """The languages that a task can have examples in: of one that is made of n-way rows, theirs."""
+    own = config.corpora
+    return own.languages if TASKS[task].published else own.dealt_languages
 
 
 def _use(arm: Arm, task: TaskName) -> list[Section | str]:
@@ -171,7 +180,7 @@ def training_files(config: Config, task: TaskName) -> list[str]:
     ways = {config.arm(arm).xtreme.training_for(task) for arm in config.arms}
     # Those of training in all languages include the English one.
     widest: Training = "all" if "all" in ways else "english"
-    return TASKS[task].files(config.corpora.languages, widest)["train"]
+    return TASKS[task].files(task_languages(config, task), widest)["train"]
 
 
 def exports(config: Config) -> list[str]:
@@ -190,7 +199,6 @@ def jobs(config: Config) -> dict[str, list[str]]:
         "checkpoints_download": [config.checkpoint.id] if config.checkpoint else [],
         **_of_text(config, text["at all"]),
         "tokenizer_train": [""],
-        "tokenizer_encode": corpora(config) if text["encoded"] else [],
         "tokenizer_pack": shards(config) if text["encoded"] else [],
         "pretrain_initialise": trained_arms(config, "initialise"),
         "pretrain_camlm": trained_arms(config, "camlm"),
@@ -212,16 +220,14 @@ def jobs(config: Config) -> dict[str, list[str]]:
 def _of_text(config: Config, wanted: bool) -> dict[str, list[str]]:
     """The stages up to the selected text; where there is no use for that, the download of a ready
     vocabulary is left."""
-    streams = list(config.corpora.streams())
     rows = config.corpora.rows()
     found = {
         "corpora_download": list(rows),
         "corpora_extract": extracts(config),
-        "corpora_clean": [] if streams else list(config.corpora.languages),
-        "corpora_split": [] if streams else [""],
-        "corpora_held_out": held_out(config),
-        "corpora_filter": shards(config),
-        "corpora_match": streams,
+        "corpora_filter": filtered(config),
+        "corpora_deal": [""] if config.corpora.dealt_languages else [],
+        "corpora_eval_hashes": eval_hashes(config),
+        "corpora_dedup": config.corpora.names,
         "corpora_select": shards(config),
         "tokenizer_quotas": [""] if sampled(config) else [],
         "tokenizer_sample": sampled(config),

@@ -45,6 +45,9 @@ def dotted(path: Path) -> str:
 def _way_out(model: type[Section], path: Path, under: Path) -> str:
     """The nearest key to the unknown one at ``path``, there or elsewhere; else all keys there."""
     *group, wrong = path
+    section = _section_at(model, group)
+    if section and wrong in section.moved:
+        return f"it is {section.moved[str(wrong)]}."
     siblings = _keys_at(model, group)
     elsewhere = [key for key in _all_keys(model) if key[-1] == wrong]
     close = difflib.get_close_matches(str(wrong), siblings, n=1)
@@ -99,17 +102,23 @@ def _shown(value: Any) -> str:
     return f"{text} ({kinds.get(type(value), 'a number')})"
 
 
-def _keys_at(model: type[Section], group: list[str | int]) -> list[str]:
-    """Keys allowed in the group at that path."""
+def _section_at(model: type[Section], group: list[str | int]) -> type[Section] | None:
+    """What describes the group at that path; None where no section does."""
     section: type[Section] | None = model
     parts = iter(group)
     for part in parts:
         if section is None or part not in section.model_fields:
-            return []
+            return None
         field = section.model_fields[str(part)]
         section = section_of(field)
         if is_table(field):
             next(parts, None)  # the free key
+    return section
+
+
+def _keys_at(model: type[Section], group: list[str | int]) -> list[str]:
+    """Keys allowed in the group at that path."""
+    section = _section_at(model, group)
     return list(section.model_fields) if section else []
 
 

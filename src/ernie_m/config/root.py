@@ -139,10 +139,12 @@ class Config(Section):
     @model_validator(mode="after")
     def _tasks_have_rows(self) -> Self:
         own = [task for task in self.xtreme.tasks if not TASKS[task].published]
-        if own and Path(self.corpora.registry).is_file() and self.corpora.in_shards:
+        here = Path(self.corpora.registry).is_file()
+        if own and here and "en" not in self.corpora.dealt_languages:
             raise ValueError(
                 f"`xtreme.tasks` names `{own[0]}`, which is made of held-out n-way parallel rows, "
-                "and documents and pairs have none; name published tasks, or none (`tasks: []`)"
+                "and no dataset of `corpora.datasets` has any; name published tasks, or none "
+                "(`tasks: []`), or add a dataset of n-way rows"
             )
         return self
 

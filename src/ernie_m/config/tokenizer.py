@@ -1,6 +1,8 @@
-"""Configuration key ``tokenizer``: the SentencePiece model and the encoded shards."""
+"""Configuration key ``tokenizer``: the SentencePiece model."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -66,33 +68,25 @@ class TrainSettings(QuotaSettings):
     )
 
 
-class EncodeSettings(Section):
-    """The encoded corpora."""
-
-    shards: int = Field(
-        1,
-        ge=1,
-        le=99_999,
-        description="Files of each training corpus. They are contiguous ranges, so the order of "
-        "sentences does not depend on their number.",
-    )
-
-
 class Rows(Section):
     """The rows that a training reads the text in."""
 
     row_length: int = Field(ge=16, description="Tokens of a row, the longest of any arm.")
 
 
-class EncodeJob(EncodeSettings):
-    """What the encoding of a corpus is given: it stores what the longest rows have room for."""
+class PackSettings(Section):
+    """What the encoding of a shard is given: it stores what the longest rows have room for."""
 
+    join: bool = Field(
+        description="Whether rows of one document are joined to sequences of that length."
+    )
     camlm: Rows = Field(description="Rows of stage 1.")
     btmlm: Rows = Field(description="Rows of stage 2.")
 
 
 class TokenizerSettings(Section):
-    """The tokenizer and what it encodes."""
+    """The tokenizer."""
 
     train: TrainSettings = Field(TrainSettings(), description="The SentencePiece model.")
-    encode: EncodeSettings = Field(EncodeSettings(), description="The encoded corpora.")
+
+    moved: ClassVar[dict[str, str]] = {"encode": "gone: `corpora.filter.shard_bytes` decides"}

@@ -72,68 +72,57 @@ class Results:
     @cached_property
     def _shards(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        for job in plan.shards(self.config):
+        for job in plan.filtered(self.config) + plan.shards(self.config):
             corpus, shard = job.split("/")
             found.setdefault(corpus, []).append(shard)
-        return found
+        return {corpus: list(dict.fromkeys(shards)) for corpus, shards in found.items()}
 
-    def shards(self, corpus: str) -> list[str]:
-        """The shards of a corpus; none where it is processed in memory."""
-        return self._shards.get(corpus, [])
-
-    def manifests(self, corpus: str) -> list[Path]:
-        """The manifests of its encoded files."""
-        shards = self.shards(corpus)
-        stage = "tokenizer_pack" if shards else "tokenizer_encode"
-        return [
-            self.folder.joinpath(stage, corpus, shard, "manifest.json") for shard in shards or [""]
-        ]
-
-    def texts(self, corpus: str) -> list[Path]:
-        """The files of its training text."""
-        shards = self.shards(corpus)
-        if not shards:
-            return [self.folder / "corpora_split" / f"{corpus}-train.parquet"]
-        return [
-            self.folder / "corpora_select" / corpus / shard / "train.parquet" for shard in shards
-        ]
+    def files(self, stage: str, corpus: str, name: str) -> list[Path]:
+        """The named file of each shard of a corpus."""
+        return [self.folder / stage / corpus / shard / name for shard in self._shards[corpus]]
 
     def steps(self, corpus: str) -> list[Step]:
         """The stages that dropped rows, in order."""
-        return self._in_shards(corpus) if self.shards(corpus) else self._in_memory(corpus)
+        codes, dealt = corpus.split("-")[1:], self.config.corpora.is_dealt(corpus)
+        read = [f"rows-{code}" for code in codes] if dealt else []
+        steps = [self._filtered(name) for name in read]
+        if dealt:
+            steps += self._dealt(corpus)
+        if self.config.corpora.sources(corpus):
+            steps.append(self._filtered(corpus))
+        selected = Step("corpora_select", 0, 0)
+        for shard in self._shards[corpus]:
+            self._count(selected, "corpora_select", corpus, shard)
+        return [*steps, selected]
 
-    def _in_shards(self, corpus: str) -> list[Step]:
-        steps = []
-        for stage in ("corpora_filter", "corpora_select"):
-            step = Step(stage, 0, 0)
-            for shard in self.shards(corpus):
-                facts = self.json(stage, corpus, shard, "stats.json")
-                step.before += facts["rows_in"]
-                step.after += facts["rows_in"] - sum(facts["dropped"].values())
-                step.add(facts)
-            steps.append(step)
-        return steps
+    def _filtered(self, corpus: str) -> Step:
+        step = Step(f"corpora_filter, {corpus}", 0, 0)
+        for shard in self._shards[corpus]:
+            if shard != plan.DEALT:
+                self._count(step, "corpora_filter", corpus, shard)
+        return step
 
-    def _in_memory(self, corpus: str) -> list[Step]:
-        steps = []
-        kind, name = corpus.split("-", 1)
-        split = self.json("corpora_split", "stats.json")
-        for code in name.split("-"):
-            facts = self.json("corpora_clean", code, "stats.json")
-            step = Step(f"corpora_clean, {code}", facts["rows_in"], facts["rows_out"])
-            step.add(facts)
-            own = split["languages"][code]
-            dropped = sum(own["dropped"].values())
+    def _count(self, step: Step, *job: str) -> None:
+        facts = self.json(*job, "stats.json")
+        step.before += facts["rows_in"]
+        step.after += facts["rows_in"] - sum(facts["dropped"].values())
+        step.add(facts)
+
+    def _dealt(self, corpus: str) -> Iterator[Step]:
+        stats = self.json("corpora_deal", "stats.json")
+        for code in corpus.split("-")[1:]:
+            own = stats["languages"][code]
             train = own["rows"]["train"]
-            division = Step(f"corpora_split, {code}, training part", train, train - dropped)
-            division.add(own)
-            steps += [step, division]
-        part = split["pairs"][name] if kind == "parallel" else split["languages"][name]["mono"]
-        facts = part["train"]
-        after = facts["pairs" if kind == "parallel" else "sentences"]
-        last = Step(f"corpora_split, {corpus}", after + sum(facts["dropped"].values()), after)
-        last.add(facts)
-        return [*steps, last]
+            step = Step(
+                f"corpora_deal, {code}, training part", train, train - sum(own["dropped"].values())
+            )
+            step.add(own)
+            yield step
+        if pair := stats["pairs"].get(corpus.partition("-")[2]):
+            after = sum(pair["pairs"].values())
+            step = Step("corpora_deal, pairs", after + sum(pair["dropped"].values()), after)
+            step.add(pair)
+            yield step
 
 
 def _source(row: DatasetRow) -> Iterator[str]:
@@ -204,16 +193,18 @@ def card(results: Results, corpus: str) -> str:
     """The card of one corpus, as Markdown."""
     config = results.config
     codes = corpus.split("-")[1:]
-    rows = config.corpora.streams().get(corpus) or [
+    rows = [
         row
         for row in config.corpora.rows().values()
-        if all(code in row.languages for code in codes)
+        if row in config.corpora.sources(corpus)
+        or (row.content == "rows" and set(codes) <= set(row.languages))
     ]
     steps = results.steps(corpus)
     kind = corpus.split("-")[0]
-    alike = [name for name in _corpora(config) if name.startswith(kind)]
-    manifests = [parsed(path, path.read_text("utf-8")) for path in results.manifests(corpus)]
-    counts = sequence_counts((path for name in alike for path in results.manifests(name)), kind)
+    alike = [name for name in config.corpora.names if name.startswith(kind)]
+    found = {name: results.files("tokenizer_pack", name, "manifest.json") for name in alike}
+    manifests = [parsed(path, path.read_text("utf-8")) for path in found[corpus]]
+    counts = sequence_counts((path for paths in found.values() for path in paths), kind)
     name, alpha = "-".join(codes), config.pretrain.camlm.alpha
     tokens = sum(part["tokens"] for one in manifests for part in one["parts"]["train"])
     lines = [
@@ -225,17 +216,13 @@ def card(results: Results, corpus: str) -> str:
         "\n## Sources\n",
         *(line for row in rows for line in _source(row)),
         "\n## Samples\n",
-        *_samples(results.texts(corpus)),
+        *_samples(results.files("corpora_select", corpus, "train.parquet")),
         "\n## What was dropped",
         *(line for step in steps for line in _drops(step)),
         "\n## Known problems\n",
         *(list(_problems(rows, steps)) or ["- None was found."]),
     ]
     return "\n".join(lines) + "\n"
-
-
-def _corpora(config: Config) -> list[str]:
-    return plan.corpora(config) or list(config.corpora.streams())
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -250,7 +237,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--configfile", nargs="+", default=[], help="overlays, as for snakemake")
     given = parser.parse_args(arguments)
     results = Results(read(*given.configfile))
-    known = _corpora(results.config)
+    known = results.config.corpora.names
     for corpus in given.corpora:
         if corpus not in known:
             raise UserError(

@@ -1,8 +1,8 @@
 """Read one language, or one pair of them, out of one downloaded file: rows of id, group and text.
 
 The same id means the same meaning in every language; rows of one group come from one source
-document and are never divided between training and evaluation. Documents and pairs are written as
-they are read, in blocks; n-way parallel rows fit into memory and are sorted by id.
+document and are never divided between training and evaluation. Rows are written as they are read, in
+blocks.
 """
 
 from __future__ import annotations
@@ -11,34 +11,26 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import get_args
 
-from ernie_m.config.corpora import ExtractSettings, TableKind
+from ernie_m.config.corpora import ExtractSettings
 from ernie_m.corpora.readers import bitext, catalogue, cc100, homeassistant, moses, table, tmx
 from ernie_m.corpora.streams import MONO, PAIR, write_blocks
-from ernie_m.corpora.tables import write_table
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
 
-Reader = Callable[[Path, str], Iterator[tuple[str, str, str]]]
-
-# Format, and for a table its kind -> reader of (group, key, text).
-READERS: dict[tuple[str, TableKind | None], Reader] = {
-    ("homeassistant", None): homeassistant.read,
-    **{("table", kind): partial(table.read, kind=kind) for kind in get_args(TableKind)},
-}
-
-
-# Reads the documents or pairs of some languages: (group, one text a language). An empty group means
-# that the row stands alone.
-StreamReader = Callable[[Path, Sequence[str]], Iterator[tuple[str, tuple[str, ...]]]]
+# Reads some languages of a file: (document, one text a language). An empty document means that the
+# row stands alone.
+Reader = Callable[[Path, Sequence[str]], Iterator[tuple[str, tuple[str, ...]]]]
+# Reads one language of n-way parallel rows: (group, key, text).
+RowsReader = Callable[[Path, str], Iterator[tuple[str, str, str]]]
+Rows = Iterator[tuple[str, ...]]
 
 
-def stream_reader(settings: ExtractSettings) -> StreamReader | None:
+def reader(settings: ExtractSettings) -> Reader | None:
     """The reader of a format of documents or pairs, None for n-way parallel rows."""
-    readers: dict[str, StreamReader] = {
+    readers: dict[str, Reader] = {
         "cc100": cc100.read,
         "ccnet": cc100.read_json,
         "ccnet_text": cc100.read_text,
@@ -56,21 +48,24 @@ def stream_reader(settings: ExtractSettings) -> StreamReader | None:
     return readers.get(settings.format)
 
 
-def _stream(job: Job[ExtractSettings], read: StreamReader) -> None:
-    dataset, name = job.instance.split("/")
-    languages = name.split("-")
+def rows_reader(settings: ExtractSettings) -> RowsReader:
+    """The reader of a format of n-way parallel rows."""
+    if settings.format == "homeassistant":
+        return homeassistant.read
+    assert settings.kind
+    return partial(table.read, kind=settings.kind)
 
-    def rows() -> Iterator[tuple[str, ...]]:
-        found = read(job.input("file"), languages)
-        for number, (group, texts) in enumerate(found):
-            key = f"{dataset}:{number}"
-            yield (key, f"{dataset}:{group}" if group else key, *map(_encodable, texts))
 
-    columns = MONO if len(languages) == 1 else PAIR
-    count = write_blocks(job.output("rows"), rows(), columns, languages)
-    if not count:
-        raise _nothing(dataset, name)
-    logger.info("%s: %d rows", job.instance, count)
+def rows_of(path: Path, dataset: str, languages: Sequence[str], settings: ExtractSettings) -> Rows:
+    """Rows of id, group and one text a language. Rows of n-way parallel text are known by their key
+    in every language, others by their number."""
+    if read := reader(settings):
+        for number, (document, texts) in enumerate(read(path, languages)):
+            name = f"{dataset}:{number}"
+            yield (name, f"{dataset}:{document}" if document else name, *texts)
+    else:
+        for group, key, text in rows_reader(settings)(path, languages[0]):
+            yield f"{dataset}:{group}:{key}", f"{dataset}:{group}", text
 
 
 def _encodable(text: str) -> str:
@@ -88,29 +83,15 @@ def _nothing(dataset: str, language: str) -> UserError:
 
 def run(job: Job[ExtractSettings]) -> None:
     """Write rows.parquet; instance ``{dataset}/{language}`` or, for pairs, ``{dataset}/en-de``."""
-    stream = stream_reader(job.settings)
-    if stream:
-        _stream(job, stream)
-    else:
-        _rows(job)
-
-
-def _rows(job: Job[ExtractSettings]) -> None:
-    dataset, language = job.instance.split("/")
-    rows: dict[str, tuple[str, str]] = {}
-    read = READERS[job.settings.format, job.settings.kind]
-    for group, key, text in read(job.input("file"), language):
-        rows[f"{dataset}:{group}:{key}"] = (f"{dataset}:{group}", _encodable(text))
-    if not rows:
-        raise _nothing(dataset, language)
-    ids = sorted(rows)
-    columns = {
-        "id": ids,
-        "group": [rows[name][0] for name in ids],
-        "text": [rows[name][1] for name in ids],
-    }
-    write_table(job.output("rows"), columns, [language])
-    logger.info("%s: %d rows in %d groups", job.instance, len(ids), len(set(columns["group"])))
+    dataset, name = job.instance.split("/")
+    languages = name.split("-")
+    found = rows_of(job.input("file"), dataset, languages, job.settings)
+    rows = (tuple(map(_encodable, row)) for row in found)
+    columns = MONO if len(languages) == 1 else PAIR
+    count = write_blocks(job.output("rows"), rows, columns, languages)
+    if not count:
+        raise _nothing(dataset, name)
+    logger.info("%s: %d rows", job.instance, count)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,9 @@ class FingerprintWriter(ArrowWriter):
         super().__init__(path, SCHEMA)
         self._waiting: list[tuple[Array, Array]] = []
 
+    def __enter__(self) -> FingerprintWriter:
+        return self
+
     def __exit__(self, *error: Any) -> None:
         self._flush()
         super().__exit__(*error)

@@ -15,3 +15,8 @@ def hash64(*parts: object) -> int:
 def unit_interval(*parts: object) -> float:
     """The same hash as a number in (0, 1)."""
     return (hash64(*parts) + 0.5) / 2**64
+
+
+def held_for_validation(group: str, share: float, seed: int) -> bool:
+    """Whether a document, or what else must not be divided, is held out for validation losses."""
+    return unit_interval(seed, "valid", group) < share

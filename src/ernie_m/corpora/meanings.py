@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ernie_m.config.corpora import SplitSettings
+from ernie_m.config.corpora import DealSettings
 from ernie_m.corpora.duplicates import NearIndex, near_duplicates
 from ernie_m.corpora.hashing import hash64, unit_interval
 from ernie_m.corpora.text import comparable
@@ -29,7 +29,7 @@ class Keys:
 
 
 def contaminated(
-    train: Texts, held_out: Iterable[Texts], keys: Keys, settings: SplitSettings
+    train: Texts, held_out: Iterable[Texts], keys: Keys, settings: DealSettings
 ) -> dict[str, tuple[str, str]]:
     """Training ids to drop -> (reason, the held-out key that they repeat).
 
@@ -81,7 +81,7 @@ class Meaning:
         return own[1:]
 
 
-def gather(texts: Texts, keys: Keys, settings: SplitSettings, seed: int) -> list[Meaning]:
+def gather(texts: Texts, keys: Keys, settings: DealSettings, seed: int) -> list[Meaning]:
     """All ids of ``texts``, those that say the same in the first language they have together."""
     languages: dict[str, int] = {}
     reference: dict[str, str] = {}
@@ -117,7 +117,7 @@ def _joined(
 
 
 def divide(
-    found: Sequence[Meaning], texts: Texts, settings: SplitSettings, seed: int
+    found: Sequence[Meaning], texts: Texts, settings: DealSettings, seed: int
 ) -> tuple[list[Meaning], dict[str, list[Meaning]]]:
     """Parallel meanings, and the monolingual ones of each language.
 

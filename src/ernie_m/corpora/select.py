@@ -1,4 +1,5 @@
-"""Write what stays of one shard: training rows, and documents held out for validation losses."""
+"""Write what stays of one shard, without repetitions and evaluation text: training rows, and
+documents held out for validation losses."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ernie_m.config.corpora import SelectRules
+from ernie_m.config.corpora import ValidRules
 from ernie_m.corpora.drops import Drops
-from ernie_m.corpora.hashing import unit_interval
+from ernie_m.corpora.eval_hashes import EvalTexts
+from ernie_m.corpora.hashing import held_for_validation
 from ernie_m.corpora.streams import PartsWriter, columns_of, read_batches
 from ernie_m.job import Job, main
 
@@ -34,8 +36,8 @@ def within(path: Path, positions: Array) -> Array:
     return named
 
 
-def _reasons(batch: pa.RecordBatch, rows: Path, documents: Path) -> list[str | None]:
-    """Why each row of a block is dropped, or None."""
+def _repeats(batch: pa.RecordBatch, rows: Path, documents: Path) -> list[str | None]:
+    """Of which repetition each row of a block is part, or None."""
     positions = batch.column("position").to_numpy()
     groups = batch.column("group").to_pylist()
     repeated, head = within(rows, positions), within(documents, positions)
@@ -48,39 +50,44 @@ def _reasons(batch: pa.RecordBatch, rows: Path, documents: Path) -> list[str | N
 
 
 def _kept(
-    batch: pa.RecordBatch, columns: Sequence[str], reasons: Sequence[str | None], drops: Drops
-) -> Iterator[tuple[str, ...]]:
-    values = zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
-    for row, reason in zip(values, reasons, strict=True):
-        if reason is None:
-            yield row
-        else:
-            drops.add(reason, id=row[0], **dict(zip(columns[2:], row[2:], strict=True)))
+    job: Job[ValidRules], columns: Sequence[str], evaluated: EvalTexts, drops: Drops
+) -> Iterator[list[tuple[str, ...]]]:
+    """Block by block the rows that stay."""
+    exact, near = job.input("exact"), job.input("near")
+    for batch in read_batches(job.input("kept")):
+        rows = []
+        values = zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+        for row, repeat in zip(values, _repeats(batch, exact, near), strict=True):
+            texts = row[2:]
+            reason = repeat or ("evaluation text" if any(map(evaluated, texts)) else None)
+            if reason is None:
+                rows.append(row)
+            else:
+                drops.add(reason, id=row[0], **dict(zip(columns[2:], texts, strict=True)))
+        yield rows
 
 
-def run(job: Job[SelectRules]) -> None:
+def run(job: Job[ValidRules]) -> None:
     """Write train.parquet, valid.parquet and stats.json; instance ``{corpus}/{shard}``."""
     corpus, _ = job.instance.rsplit("/", 1)
     columns, languages, drops = columns_of(corpus), corpus.split("-")[1:], Drops()
-    read = 0
     sizes = {"rows": {"train": 0, "valid": 0}, "characters": {"train": 0, "valid": 0}}
     targets = {part: job.output(part) for part in ("train", "valid")}
+    evaluated = EvalTexts.read(job.inputs("eval_hashes"))
     with PartsWriter(targets, columns, languages) as writer:
-        for batch in read_batches(job.input("kept")):
-            read += batch.num_rows
-            reasons = _reasons(batch, job.input("repeated"), job.input("alike"))
+        for block in _kept(job, columns, evaluated, drops):
             found: dict[str, list[tuple[str, ...]]] = {"train": [], "valid": []}
-            for row in _kept(batch, columns, reasons, drops):
-                place = unit_interval(job.seed, "valid", row[1])
-                found["valid" if place < job.settings.valid_share else "train"].append(row)
+            for row in block:
+                held = held_for_validation(row[1], job.settings.valid_share, job.seed)
+                found["valid" if held else "train"].append(row)
             for part, rows in found.items():
                 writer.write(part, [writer.table(rows)] if rows else [])
                 sizes["rows"][part] += len(rows)
                 sizes["characters"][part] += sum(len(text) for row in rows for text in row[2:])
-    facts = {"languages": languages, "rows_in": read, **sizes}
-    job.write_json("stats", facts | drops.facts())
+    read = sum(sizes["rows"].values()) + sum(drops.counts.values())
+    job.write_json("stats", {"languages": languages, "rows_in": read, **sizes} | drops.facts())
     logger.info("%s: %s of %d rows", job.instance, sizes["rows"], read)
 
 
 if __name__ == "__main__":
-    main(run, SelectRules)
+    main(run, ValidRules)

@@ -1,8 +1,9 @@
-"""Files of the stages that work in shards: written and read in blocks, never whole.
+"""Files between the stages of text: written and read in blocks, never whole.
 
-A *row* is a paragraph of a document or a pair. Its *position* is its number in its corpus: in the
-file of its dataset, and before that all rows of the datasets that come before. It does not depend
-on the number of shards, and everything that has to choose between rows goes by it.
+A *row* is a paragraph of a document, a pair, or one language of an n-way parallel row. Its
+*position* is its number in its corpus: in the file of its dataset, and before that all rows of the
+datasets that come before. It does not depend on the number of shards, and everything that has to
+choose between rows goes by it.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ PAIR = ("id", "group", "source", "target")
 
 
 def columns_of(corpus: str) -> tuple[str, ...]:
-    """Column names of the rows of ``mono-de`` or ``parallel-en-de``."""
-    return MONO if corpus.startswith("mono-") else PAIR
+    """Column names of the rows of ``rows-de``, ``mono-de`` or ``parallel-en-de``."""
+    return PAIR if corpus.startswith("parallel-") else MONO
 
 
 class PartsWriter:
@@ -174,3 +175,9 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     with pa.OSFile(str(path), "rb") as source, pa.ipc.open_file(source) as file:
         for index in range(file.num_record_batches):
             yield file.get_batch(index)
+
+
+def languages_in(path: Path) -> list[str]:
+    """Languages of the rows that corpora.kept has written, in the order of their columns."""
+    with pa.OSFile(str(path), "rb") as source, pa.ipc.open_file(source) as file:
+        return file.schema.metadata[b"languages"].decode().split(",")

@@ -1,22 +1,14 @@
-"""Parquet files between the corpora stages: string columns, and what they hold as metadata."""
+"""String columns of Parquet files that fit into memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ernie_m.errors import UserError
-
-
-def write_table(path: Path, columns: Mapping[str, Sequence[str]], languages: Sequence[str]) -> None:
-    """Write string ``columns`` of equal length; ``languages`` says what the texts are in."""
-    fields = [pa.field(name, pa.large_string(), nullable=False) for name in columns]
-    schema = pa.schema(fields, metadata={"languages": ",".join(languages)})
-    arrays = [pa.array(values, pa.large_string()) for values in columns.values()]
-    pq.write_table(pa.table(arrays, schema=schema), path, compression="zstd")
 
 
 def _open(path: Path) -> pa.Table:
@@ -39,14 +31,3 @@ def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
             "Give the stage the file it asks for.",
         )
     return [table.column(name).to_pylist() for name in columns]
-
-
-def table_languages(path: Path) -> list[str]:
-    """Languages of a file's texts, in column order: one, or the two sides of a pair."""
-    metadata = _open(path).schema.metadata or {}
-    names = metadata.get(b"languages", b"").decode()
-    if not names:
-        raise UserError(
-            f"{path} does not say which language it holds.", "Make it with corpora.split."
-        )
-    return names.split(",")

@@ -18,7 +18,7 @@ from ernie_m.lineage.slices import REPEATED, SEEDED
 
 MARKS = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
 # The stages that keep tested text out of training, and the reasons under which they count it.
-DIVIDING = ("corpora_split", "corpora_filter")
+DIVIDING = ("corpora_deal", "corpora_select")
 REPEATING = ("held out", "nearly held out", "evaluation text")
 CHOOSING = ("xtreme_predict", "xtreme_score", "xtreme_sweep", "xtreme_baseline", "report_build")
 
@@ -187,8 +187,8 @@ def seen_text(chain: Chain) -> dict[str, Any]:
         if name == "test" and files
     }
     return {
-        # Text in shards is compared with the tests only where their hashes were gathered.
-        "compared": "corpora_filter" not in stages or "corpora_held_out" in stages,
+        # What is not dealt is compared with the tests only where their hashes were gathered.
+        "compared": "corpora_select" not in stages or "corpora_eval_hashes" in stages,
         "dropped": _dropped(chain),
         "test_readers": sorted({job.split("/")[0] for job in readers}),
         "test_in_choice": sorted(job for job in readers if job.split("/")[0] not in CHOOSING),

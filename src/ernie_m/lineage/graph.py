@@ -33,14 +33,14 @@ class Node:
 
     @property
     def job(self) -> str:
-        """Name of the job: ``corpora_clean/de``."""
+        """Name of the job: ``corpora_dedup/mono-de``."""
         if not self.record:
             return str(Path(self.path).parent)
         return "/".join(filter(None, (self.stage, self.instance)))
 
     @property
     def stage(self) -> str:
-        """Stage of the job: ``corpora_clean``; empty when the record cannot be read."""
+        """Stage of the job: ``corpora_dedup``; empty when the record cannot be read."""
         return self.record.get("stage", "")
 
     @property

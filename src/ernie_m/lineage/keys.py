@@ -35,17 +35,21 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "checkpoints_download": (CHECKPOINT_ROWS,),
     "corpora_download": (REGISTRY,),
     "corpora_extract": (REGISTRY,),
-    "corpora_clean": ("corpora.clean",),
-    "corpora_split": ("corpora.split", "corpora"),
-    "corpora_held_out": ("corpora.shards",),
-    "corpora_filter": ("corpora.shards", "corpora.clean"),
-    "corpora_match": ("corpora.shards",),
-    "corpora_select": ("corpora.shards",),
+    "corpora_filter": ("corpora.filter", "corpora.dedup"),
+    "corpora_deal": (
+        "corpora.deal",
+        "corpora.dedup",
+        "corpora.filter",
+        "corpora.select",
+        "corpora",
+    ),
+    "corpora_eval_hashes": ("corpora.select",),
+    "corpora_dedup": ("corpora.dedup",),
+    "corpora_select": ("corpora.select",),
     "tokenizer_quotas": ("tokenizer.train",),
     "tokenizer_sample": (),
     "tokenizer_train": ("tokenizer.train",),
-    "tokenizer_encode": ("tokenizer.encode", "pretrain"),
-    "tokenizer_pack": ("tokenizer.encode", "pretrain"),
+    "tokenizer_pack": ("pretrain",),
     "pretrain_initialise": ("model", "corpora"),
     "pretrain_camlm": ("pretrain.camlm", ""),
     "pretrain_backtranslate": ("pretrain.backtranslate", "pretrain", "corpora"),
@@ -70,10 +74,11 @@ WITH_ARM = frozenset(
 )
 # Stages that read the files of the checkpoint that `init` names.
 STARTING = frozenset({"tokenizer_train", "pretrain_initialise"})
-# Settings that are no key: the shards of a corpus follow from its rows of the registry, and what
-# an export is of is in the name of its job.
+# Settings that are no key: the shards of a corpus follow from its rows of the registry, whether its
+# rows are joined from what it is, and what an export is of is in the name of its job.
 DERIVED = {
     ("corpora_filter", "shards"),
+    ("tokenizer_pack", "join"),
     ("checkpoints_export", "format"),
     ("checkpoints_export", "language"),
 }

@@ -11,12 +11,13 @@ import json
 from collections.abc import Callable
 
 from ernie_m.config.base import Section
-from ernie_m.config.corpora import HeldOutRules, MatchRules, SelectRules
+from ernie_m.config.corpora import EvalHashesSettings, ValidRules
 from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
+from ernie_m.config.plan import DEALT
 from ernie_m.config.pretrain import BacktranslateJob, StageJob
 from ernie_m.config.root import Config
-from ernie_m.config.tokenizer import EncodeJob, QuotaSettings, Rows, SampleSettings
+from ernie_m.config.tokenizer import PackSettings, QuotaSettings, Rows, SampleSettings
 from ernie_m.config.xtreme import AlignJob, PredictSettings, TaskName
 
 
@@ -25,19 +26,16 @@ def _part(section: Section, part: type[Section]) -> Section:
     return part(**section.model_dump(include=set(part.model_fields)))
 
 
-def _rules(config: Config, part: type[Section]) -> Section:
-    return _part(config.corpora.shards, part)
-
-
 def _training(config: Config, variant: str, stage: str) -> StageJob:
     own = getattr(config.arm(variant).pretrain, stage)
     return StageJob(**own.model_dump(), hardware=config.hardware)
 
 
-def _encode(config: Config, *_: str) -> EncodeJob:
+def _pack(config: Config, corpus: str, shard: str) -> PackSettings:
     trainings = [config.arm(arm).pretrain for arm in config.arms]
-    return EncodeJob(
-        **config.tokenizer.encode.model_dump(),
+    return PackSettings(
+        # Of a document some rows only are dealt to a corpus: they do not follow on each other.
+        join=corpus.startswith("mono-") and shard != DEALT,
         camlm=Rows(row_length=max(own.camlm.row_length for own in trainings)),
         btmlm=Rows(row_length=max(own.btmlm.row_length for own in trainings)),
     )
@@ -64,17 +62,15 @@ SLICES: dict[str, Callable[..., Section]] = {
     "corpora_extract": lambda config, dataset, language: config.corpora.rows()[
         dataset
     ].extract_settings(),
-    "corpora_clean": lambda config, language: config.corpora.clean,
-    "corpora_split": lambda config: config.corpora.split_settings(),
-    "corpora_held_out": lambda config: _rules(config, HeldOutRules),
     "corpora_filter": lambda config, corpus, shard: config.corpora.filter_settings(corpus),
-    "corpora_match": lambda config, corpus: _rules(config, MatchRules),
-    "corpora_select": lambda config, corpus, shard: _rules(config, SelectRules),
+    "corpora_deal": lambda config: config.corpora.deal_settings(),
+    "corpora_eval_hashes": lambda config: _part(config.corpora.select, EvalHashesSettings),
+    "corpora_dedup": lambda config, corpus: config.corpora.dedup,
+    "corpora_select": lambda config, corpus, shard: _part(config.corpora.select, ValidRules),
     "tokenizer_quotas": lambda config: _part(config.tokenizer.train, QuotaSettings),
     "tokenizer_sample": lambda config, corpus, shard: SampleSettings(),
     "tokenizer_train": lambda config: config.tokenizer.train,
-    "tokenizer_encode": _encode,
-    "tokenizer_pack": _encode,
+    "tokenizer_pack": _pack,
     "pretrain_initialise": lambda config, variant: InitialiseSettings(
         **config.arm(variant).model.model_dump(), languages=config.corpora.languages
     ),
@@ -103,7 +99,7 @@ REPEATED = frozenset({"xtreme_finetune", "xtreme_align"})
 # Stages that draw at random with the run's seed.
 SEEDED = frozenset(
     {
-        "corpora_split",
+        "corpora_deal",
         "corpora_select",
         "tokenizer_sample",
         "tokenizer_train",

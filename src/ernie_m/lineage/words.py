@@ -42,7 +42,7 @@ def value(setting: Any) -> str:
 
 
 def finding(found: Finding) -> str:
-    """``STALE corpora_clean/de: setting ... has changed since``."""
+    """``STALE corpora_dedup/mono-de: setting ... has changed since``."""
     return f"{found.verdict.name} {found.job}: " + f"{found.path} {found.what}".strip()
 
 

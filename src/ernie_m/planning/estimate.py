@@ -102,9 +102,12 @@ class Estimate:
 
     def text(self, kind: str = "") -> float:
         """Bytes of text of the corpora whose names begin with ``kind``."""
-        found = self.config.corpora.streams().items()
+        own = self.config.corpora
         return sum(
-            row.text_bytes or 0 for name, rows in found if name.startswith(kind) for row in rows
+            row.text_bytes or 0
+            for name in own.names
+            if name.startswith(kind)
+            for row in own.sources(name)
         )
 
     def tokens(self, kind: str = "") -> float:
@@ -126,8 +129,8 @@ class Estimate:
             "pretrain_btmlm": self._training,
             "pretrain_backtranslate": self._backtranslation,
         }
-        if self.config.corpora.in_shards:
-            stages = ("corpora_extract", "corpora_filter", "corpora_match", "corpora_select")
+        if self.text():
+            stages = ("corpora_extract", "corpora_filter", "corpora_dedup", "corpora_select")
             own |= dict.fromkeys((*stages, "tokenizer_pack"), self._text_stage)
             own["tokenizer_sample"] = self._sample
         return [own.get(stage, Cost)(stage, len(jobs)) for stage, jobs in self.jobs.items() if jobs]
@@ -149,8 +152,8 @@ class Estimate:
         before = {
             "corpora_extract": self.packed,
             "corpora_filter": text * written["corpora_extract"],
-            "corpora_match": text * written["corpora_filter"],
-            "corpora_select": text * (written["corpora_filter"] + written["corpora_match"]),
+            "corpora_dedup": text * written["corpora_filter"],
+            "corpora_select": text * (written["corpora_filter"] + written["corpora_dedup"]),
             "tokenizer_pack": text * written["corpora_select"],
         }
         packs = stage == "tokenizer_pack"

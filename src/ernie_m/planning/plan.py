@@ -95,13 +95,13 @@ def _generation(estimate: Estimate) -> list[str]:
 
 def _sampling(estimate: Estimate) -> list[str]:
     """How stage 1 would draw languages and pairs, largest shares first."""
-    settings = estimate.config.pretrain.camlm
+    settings, corpora = estimate.config.pretrain.camlm, estimate.config.corpora
     lines = []
     for kind, names in (("languages", "mono-"), ("pairs", "parallel-")):
         sizes = {
-            name.partition("-")[2]: sum(row.text_bytes or 0 for row in rows)
-            for name, rows in estimate.config.corpora.streams().items()
-            if name.startswith(names)
+            name.partition("-")[2]: sum(row.text_bytes or 0 for row in corpora.sources(name))
+            for name in corpora.names
+            if name.startswith(names) and corpora.sources(name)
         }
         if sizes and not all(sizes.values()):
             lines.append(f"Sampling of {kind}: not known, because rows lack `text_bytes`.")

@@ -7,10 +7,10 @@ Inputs by name, any of them possibly of many files:
 ``sweeps``     ``layers.json`` of ``xtreme_sweep``
 ``curves``     ``curves.jsonl`` of ``pretrain_camlm`` and ``pretrain_btmlm``
 ``metrics``    ``metrics.json`` of the same
-``stats``      ``stats.json`` of ``corpora_clean``, ``corpora_split``, ``corpora_filter``,
-               ``corpora_select``, ``tokenizer_train``, ``pretrain_backtranslate`` (and of others,
+``stats``      ``stats.json`` of ``corpora_filter``, ``corpora_deal``, ``corpora_select``,
+               ``tokenizer_train``, ``pretrain_backtranslate`` (and of others,
                which are not shown)
-``manifests``  ``manifest.json`` of ``tokenizer_encode`` and ``tokenizer_pack``
+``manifests``  ``manifest.json`` of ``tokenizer_pack``
 ``records``    ``record.json`` of every job of the run
 
 The records say which file is what, so only ``records`` is needed; a section whose files are

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from ernie_m.config.plan import DEALT
 from ernie_m.lineage.graph import SHARED, Node
 from ernie_m.marks import MARK, MARKS
 from ernie_m.report import comparison, figures, graph, training
@@ -36,16 +37,14 @@ CATEGORIES = {
 
 def languages(evidence: Evidence) -> list[str]:
     """Languages of the run, in the order of its configuration."""
-    facts = evidence.settings("corpora_split") or evidence.settings("pretrain_initialise")
-    return list(facts.get("languages", []))
+    return list(evidence.settings("pretrain_initialise").get("languages", []))
 
 
 def pairs(evidence: Evidence) -> list[str]:
-    """Sentence pairs of the run, in the order of its configuration, or of the alphabet."""
+    """Sentence pairs of the run, in the order of its jobs."""
     kind = "parallel-"
-    corpora = {record["instance"] for record in evidence.jobs("corpora_match")}
-    in_shards = sorted(name.removeprefix(kind) for name in corpora if name.startswith(kind))
-    return list(evidence.settings("corpora_split").get("pairs", in_shards))
+    corpora = [record["instance"] for record in evidence.jobs("corpora_dedup")]
+    return [name.removeprefix(kind) for name in corpora if name.startswith(kind)]
 
 
 def summary(
@@ -54,7 +53,7 @@ def summary(
     """The run in a few lines: what was trained on what, and the files that say so."""
     shape = evidence.settings("pretrain_initialise")
     tokenizer = evidence.only("tokenizer_train", "stats") or {}
-    text = evidence.paths("corpora_split", "stats") + evidence.paths("corpora_select", "stats")
+    text = evidence.paths("corpora_select", "stats")
     pieces = f"{count(tokenizer.get('size', 0))}"
     facts = [
         ("Languages", " ".join(languages(evidence)) if text else "", text),
@@ -78,16 +77,10 @@ def summary(
 
 def _amount(evidence: Evidence) -> str:
     """How much monolingual and parallel text there is to train on."""
-    split = evidence.only("corpora_split", "stats") or {"languages": {}, "pairs": {}}
-    amounts = {
-        "mono": sum(own["mono"]["train"]["sentences"] for own in split["languages"].values()),
-        "parallel": sum(own["train"]["pairs"] for own in split["pairs"].values()),
-    }
-    shards = evidence.shown("corpora_select", "stats")
-    for shard in shards:
-        amounts[shard.instance.partition("-")[0]] += shard.json()["rows"]["train"]
-    unit = "paragraphs" if shards else "sentences"
-    return f"{count(amounts['mono'])} {unit}, {count(amounts['parallel'])} sentence pairs"
+    rows = {"mono": 0, "parallel": 0}
+    for shard in evidence.shown("corpora_select", "stats"):
+        rows[shard.instance.partition("-")[0]] += shard.json()["rows"]["train"]
+    return f"{count(rows['mono'])} monolingual rows, {count(rows['parallel'])} sentence pairs"
 
 
 def _encoder(shape: dict[str, Any], trained: list[training.Trained]) -> str:
@@ -268,17 +261,17 @@ def _last_average(table: Table, variant: str) -> Any:
 
 
 def cleaning(evidence: Evidence) -> dict[str, Any]:
-    """Rows read, kept and dropped by reason, and an example of each drop: by language, or by
-    corpus where that is processed in shards."""
+    """Rows read, kept and dropped by reason, and an example of each drop, by corpus: of n-way rows
+    (``rows-de``), and of what training text is chosen from."""
     found: dict[str, dict[str, Any]] = {}
-    for stage in ("corpora_clean", "corpora_filter", "corpora_select"):
+    for stage in ("corpora_filter", "corpora_select"):
         for artifact in evidence.shown(stage, "stats"):
-            stats, name = artifact.json(), artifact.instance.partition("/")[0]
+            stats, (name, _, shard) = artifact.json(), artifact.instance.partition("/")
             own = found.setdefault(
                 name,
                 {"name": name, "rows_in": 0, "dropped": Counter(), "examples": {}, "paths": []},
             )
-            if stage != "corpora_select":  # which reads what the filter has left
+            if stage == "corpora_filter" or shard == DEALT:  # others are what the filter has left
                 own["rows_in"] += stats["rows_in"]
             own["dropped"].update(stats["dropped"])
             own["examples"] = {
@@ -286,7 +279,7 @@ def cleaning(evidence: Evidence) -> dict[str, Any]:
             } | own["examples"]
             own["paths"].append(artifact.path)
     codes = languages(evidence)
-    order = [*codes, *(f"mono-{code}" for code in codes)]
+    order = [f"{kind}-{code}" for kind in ("rows", "mono") for code in codes]
     rows = [found[name] for name in training.in_order(found, order)]
     for row in rows:
         row["rows_out"] = row["rows_in"] - sum(row["dropped"].values())
@@ -314,35 +307,29 @@ def _reasons(drops: Iterable[dict[str, int]]) -> list[str]:
 
 
 def division(evidence: Evidence) -> dict[str, Any]:
-    """How clean rows were divided, with drops of training text, by language and by pair."""
-    stats = evidence.only("corpora_split", "stats")
+    """How n-way rows were dealt, with drops of training text, by language and by pair."""
+    stats = evidence.only("corpora_deal", "stats")
     if stats is None:
         return {}
-    order = languages(evidence)
-    own = {code: stats["languages"][code] for code in training.in_order(stats["languages"], order)}
-    drops = {
-        code: Counter(entry["dropped"]) + Counter(entry["mono"]["train"]["dropped"])
-        for code, entry in own.items()
-    }
+    codes = training.in_order(stats["languages"], languages(evidence))
     names = training.in_order(stats["pairs"], pairs(evidence))
+    own = {code: stats["languages"][code] for code in codes}
     sizes = {name: stats["pairs"][name] for name in names}
     return {
         **stats,
         "languages": own,
         "pairs": sizes,
-        "drops": drops,
-        "reasons": _reasons(drops.values()),
-        "pair_reasons": _reasons(entry["train"]["dropped"] for entry in sizes.values()),
-        "most_pairs": max((entry["train"]["pairs"] for entry in sizes.values()), default=0),
+        "reasons": _reasons(entry["dropped"] for entry in own.values()),
+        "pair_reasons": _reasons(entry["dropped"] for entry in sizes.values()),
+        "most_pairs": max((entry["pairs"]["train"] for entry in sizes.values()), default=0),
     }
 
 
 def encoded(evidence: Evidence) -> Iterator[tuple[Artifact, dict[str, int]]]:
-    """The manifests of encoded text, of a corpus or of its shard, with the tokens of each part."""
-    for stage in ("tokenizer_encode", "tokenizer_pack"):
-        for artifact in evidence.shown(stage, "manifest"):
-            parts = artifact.json()["parts"].items()
-            yield artifact, {part: sum(file["tokens"] for file in files) for part, files in parts}
+    """The manifests of encoded text, of the shards of corpora, with the tokens of each part."""
+    for artifact in evidence.shown("tokenizer_pack", "manifest"):
+        parts = artifact.json()["parts"].items()
+        yield artifact, {part: sum(file["tokens"] for file in files) for part, files in parts}
 
 
 def tokens_of_text(evidence: Evidence) -> dict[str, Any]:

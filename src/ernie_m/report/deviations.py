@@ -42,7 +42,7 @@ DEVIATIONS: tuple[Choice, ...] = (
         "MultiUN, IIT Bombay, OPUS, WikiMatrix (memory).",
         "Interface text that translators wrote for one application: short sentences, few topics. "
         "Its keys make it parallel; parallel and monolingual parts share no meaning.",
-        (("corpora_split", "languages"), ("corpora_split", "mono_share")),
+        (("corpora_deal", "languages"), ("corpora_deal", "mono_share")),
     ),
     FROM_NOTHING,
     Choice(
@@ -82,7 +82,7 @@ DEVIATIONS: tuple[Choice, ...] = (
         "XTREME, its leaderboard).",
         "Stand-ins in XTREME's four categories, built from held-out interface text. They show "
         "whether transfer appears; they are not XTREME.",
-        (("corpora_split", "test_share"),),
+        (("corpora_deal", "test_share"),),
     ),
 )
 

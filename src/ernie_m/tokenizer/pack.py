@@ -3,7 +3,7 @@
 Paragraphs of a document are joined to sequences of up to a row's tokens that begin and end with a
 paragraph, as fairseq's ``--sample-break-mode complete`` does in the sibling code; a sequence never
 reaches into the next document. A longer paragraph is divided, so that no text is lost. Sides of a
-pair stand alone and are cut.
+pair, and rows that are no documents, stand alone and are cut.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ernie_m.config.tokenizer import EncodeJob
+from ernie_m.config.tokenizer import PackSettings
 from ernie_m.corpora.streams import columns_of, shard_blocks
 from ernie_m.job import Job, main
 from ernie_m.objectives.lengths import stored
@@ -66,7 +66,7 @@ def _documents(
 
 
 def _pack(
-    job: Job[EncodeJob], rows: Path, target: Path, tokenizer: Tokenizer, account: Account
+    job: Job[PackSettings], rows: Path, target: Path, tokenizer: Tokenizer, account: Account
 ) -> dict[str, int]:
     """Encode one Parquet file; returns what the shard holds."""
     corpus = job.instance.rsplit("/", 1)[0]
@@ -80,8 +80,8 @@ def _pack(
             columns = [content[name] for name in columns_of(corpus)[2:]]
             sides = [tokenizer.encode_ragged(texts, job.threads) for texts in columns]
             for language, texts, encoded in zip(languages, columns, sides, strict=True):
-                account.add(language, texts, encoded, longest if len(languages) > 1 else None)
-            if len(languages) == 1:
+                account.add(language, texts, encoded, None if settings.join else longest)
+            if settings.join:
                 names, sequences = _documents(content, sides[0], longest)
                 writer.add(sentence_keys(names), [sequences])
             else:
@@ -89,7 +89,7 @@ def _pack(
         return {"sentences": writer.sentences, "tokens": writer.tokens}
 
 
-def run(job: Job[EncodeJob]) -> None:
+def run(job: Job[PackSettings]) -> None:
     """Write train.safetensors, valid.safetensors and manifest.json; instance
     ``{corpus}/{shard}``."""
     tokenizer, account = Tokenizer(job.input("tokenizer")), Account()
@@ -115,4 +115,4 @@ def run(job: Job[EncodeJob]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, EncodeJob)
+    main(run, PackSettings)

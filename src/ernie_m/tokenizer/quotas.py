@@ -1,4 +1,4 @@
-"""How many lines of each language a vocabulary is trained on, where the text is in shards.
+"""How many lines of each language a vocabulary is trained on.
 
 Counted from the statistics of corpora.select. It is a stage of its own so that the many jobs that
 draw the lines read one small file, and not the statistics of all shards each.
@@ -28,7 +28,7 @@ def quotas(sizes: Mapping[str, int], settings: QuotaSettings) -> dict[str, int]:
     if not total:
         raise UserError(
             "There is no text to train a vocabulary on.",
-            "See in the statistics of the cleaning stages why everything was dropped.",
+            "See in the statistics of corpora_filter and corpora_select why all was dropped.",
         )
     weights = {language: size**settings.alpha for language, size in sizes.items()}
     scale = total / sum(weights.values())
@@ -44,15 +44,25 @@ def quotas(sizes: Mapping[str, int], settings: QuotaSettings) -> dict[str, int]:
 
 def run(job: Job[QuotaSettings]) -> None:
     """Write quotas.json: ``lines`` there are of each language, repeated ones too, and
-    ``lines_sampled``."""
-    counts: Counter[str] = Counter()
+    ``lines_sampled``. Raises :class:`UserError` for a corpus that has none."""
+    corpora: Counter[tuple[str, ...]] = Counter()
     for path in job.inputs("stats"):
         facts = json.loads(path.read_text(encoding="utf-8"))
-        counts.update(dict.fromkeys(facts["languages"], facts["rows"]["train"]))
-    sizes = {language: counts[language] for language in sorted(counts) if counts[language]}
-    drawn = quotas(sizes, job.settings)
-    job.write_json("quotas", {"lines": sizes, "lines_sampled": drawn})
-    logger.info("%d of %d lines: %s", sum(drawn.values()), sum(sizes.values()), drawn)
+        corpora[tuple(facts["languages"])] += facts["rows"]["train"]
+    sizes: Counter[str] = Counter()
+    for languages, count in corpora.items():
+        if not count:
+            raise UserError(
+                f"Nothing is left to train on of the text in {' and '.join(languages)}.",
+                "See in the statistics of corpora_filter, corpora_deal and corpora_select why; add "
+                "a dataset that has more of it, or take it out of `corpora.languages` and "
+                "`corpora.pairs`.",
+            )
+        sizes.update(dict.fromkeys(languages, count))
+    lines = dict(sorted(sizes.items()))
+    drawn = quotas(lines, job.settings)
+    job.write_json("quotas", {"lines": lines, "lines_sampled": drawn})
+    logger.info("%d of %d lines: %s", sum(drawn.values()), sum(lines.values()), drawn)
 
 
 if __name__ == "__main__":

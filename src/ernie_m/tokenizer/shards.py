@@ -1,4 +1,4 @@
-"""Encoded sentences in safetensors files, written whole and read through memory maps.
+"""Encoded sentences in safetensors files, read through memory maps.
 
 A monolingual shard holds ``tokens`` (uint16, or uint32 for more than 65,535 ids) ``[N]``,
 ``offsets`` int64 ``[n + 1]`` and ``keys`` uint64 ``[n]``, the hash of each sentence's row id; a
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from ernie_m.corpora.hashing import hash64
 from ernie_m.errors import UserError
@@ -44,26 +43,6 @@ def sentence_keys(ids: Sequence[str]) -> np.ndarray:
     return np.array([hash64(name) for name in ids], dtype=np.uint64)
 
 
-def write_shard(path: Path, shard: Shard) -> None:
-    """Write ``shard``; the same content gives the same bytes."""
-    kind = "mono" if len(shard.sides) == 1 else "parallel"
-    arrays = {"keys": shard.keys}
-    for prefix, side in zip(SIDES[kind], shard.sides, strict=True):
-        arrays[f"{prefix}tokens"] = side.tokens
-        arrays[f"{prefix}offsets"] = side.offsets
-    facts = {
-        "schema": SCHEMA,
-        "kind": kind,
-        "languages": list(shard.languages),
-        "tokenizer": shard.tokenizer,
-        "sentences": len(shard),
-        "tokens": sum(len(side.tokens) for side in shard.sides),
-    }
-    # One entry: safetensors writes several metadata keys in an order that changes from run to run.
-    content = save(arrays, metadata={"ernie_m": json.dumps(facts, sort_keys=True)})
-    path.write_bytes(content)  # not save_file, which hides a full disk in an error of its own
-
-
 def read_shard(path: Path, tokenizer: str | None = None) -> Shard:
     """A shard whose arrays are read-only memory maps.
 
@@ -75,7 +54,7 @@ def read_shard(path: Path, tokenizer: str | None = None) -> Shard:
         raise UserError(
             f"{path} was encoded with tokenizer {facts['tokenizer'][:12]}, "
             f"not with {tokenizer[:12]}.",
-            "Run tokenizer.encode again with this tokenizer.",
+            "Run tokenizer.pack again with this tokenizer.",
         )
     try:
         sides = tuple(
@@ -104,7 +83,7 @@ def _consistent(shard: Shard, side: Ragged) -> bool:
 def _damaged(path: Path, reason: str) -> UserError:
     return UserError(
         f"{path} is not a whole shard: {reason}.",
-        "Delete it and run tokenizer.encode again.",
+        "Delete it and run tokenizer.pack again.",
     )
 
 

@@ -1,9 +1,9 @@
 """Train the SentencePiece model on a sample that gives small languages more than their share.
 
-Of text in shards there are samples (input ``samples``), and what all shards together are given
-(``quotas``). Where the model starts from a checkpoint of others (``source``), its vocabulary is
-taken instead, because its weights speak no other; it may be cut down to the text, of which no more
-than a block is in memory where it is in shards (``shards``).
+Each shard has left a sample (input ``samples``) of what all together are given (``quotas``). Where
+the model starts from a checkpoint of others (``source``), its vocabulary is taken instead, because
+its weights speak no other; given ``shards`` of text it is cut down to what they use, and no more
+than a block of them is in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import sentencepiece
 from ernie_m.checkpoints import pieces
 from ernie_m.config.tokenizer import TrainSettings
 from ernie_m.corpora.languages import units
-from ernie_m.corpora.tables import read_table, table_languages
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.tokenizer.drawing import (
@@ -33,7 +32,6 @@ from ernie_m.tokenizer.drawing import (
     sample_lines,
     shard_lines,
 )
-from ernie_m.tokenizer.quotas import quotas
 from ernie_m.tokenizer.vocabulary import UNK, Tokenizer
 
 logger = logging.getLogger(__name__)
@@ -42,17 +40,6 @@ logger = logging.getLogger(__name__)
 MEASURED_LINES = 5_000
 # SentencePiece counts characters in 32 bits unless it is told that there are more.
 _INT32 = 2**31 - 1
-
-
-def read_lines(paths: Sequence[Path]) -> dict[str, list[str]]:
-    """Distinct lines of each language, sorted; languages sorted."""
-    lines: dict[str, set[str]] = {}
-    for path in paths:
-        languages = table_languages(path)
-        columns = ["text"] if len(languages) == 1 else ["source", "target"]
-        for language, texts in zip(languages, read_table(path, columns), strict=True):
-            lines.setdefault(language, set()).update(texts)
-    return {language: sorted(lines[language]) for language in sorted(lines)}
 
 
 def sample(lines: Sequence[str], count: int, seed: int) -> Iterator[str]:
@@ -123,15 +110,11 @@ class Text(NamedTuple):
     drawn: dict[str, int]
 
 
-def _text(job: Job[TrainSettings]) -> Text:
-    """The lines that a vocabulary is trained on, or more of which they are drawn."""
-    if samples := job.input_paths.get("samples"):
-        known = json.loads(job.input("quotas").read_text(encoding="utf-8"))
-        drawn = known["lines_sampled"]
-        return Text(draw(sample_lines(samples), drawn, job.seed), known["lines"], drawn)
-    lines = read_lines(job.inputs("text"))
-    sizes = {code: len(own) for code, own in lines.items()}
-    return Text(lines, sizes, quotas(sizes, job.settings))
+def _drawn(job: Job[TrainSettings]) -> Text:
+    """The lines that a vocabulary is trained on, drawn from the samples of all shards."""
+    known = json.loads(job.input("quotas").read_text(encoding="utf-8"))
+    quotas = known["lines_sampled"]
+    return Text(draw(sample_lines(job.inputs("samples")), quotas, job.seed), known["lines"], quotas)
 
 
 def _watched(
@@ -144,25 +127,23 @@ def _watched(
 
 
 def _adopt(job: Job[TrainSettings], folder: Path) -> Text:
-    """Write the vocabulary of a checkpoint; returns lines to measure it on, or more."""
-    trim, shards = job.settings.trim, job.input_paths.get("shards", [])
-    lines = {} if shards else read_lines(job.inputs("text"))
-    sizes = row_counts(shards) or {code: len(own) for code, own in lines.items()}
+    """Write the vocabulary of a checkpoint; returns lines to measure it on."""
+    shards = job.input_paths.get("shards", [])
+    sizes = row_counts(shards)
     kept = {code: Smallest(MEASURED_LINES, job.seed) for code in sizes}
     # All lines count: a piece that no line uses is a row that nothing would train.
-    blocks = _watched(shard_lines(shards), kept) if shards else lines.values()
-    model = pieces.adopted(folder, blocks if trim else None, job.settings.num_threads)
+    blocks = _watched(shard_lines(shards), kept) if shards else None
+    model = pieces.adopted(folder, blocks, job.settings.num_threads)
     job.output("model").write_bytes(model)
-    if shards and trim:
-        lines = {code: own.lines() for code, own in kept.items()}
-    return Text(lines, sizes, sizes)  # shards that nobody read are not measured
+    # What nobody read is not measured.
+    return Text({code: own.lines() for code, own in kept.items()}, sizes, sizes)
 
 
 def _make(job: Job[TrainSettings]) -> None:
     if source := job.input_paths.get("source"):
         text = _adopt(job, source[0].parent)
     else:
-        text = _text(job)
+        text = _drawn(job)
         logger.info("training on %d lines: %s", sum(text.drawn.values()), text.drawn)
         drawn = [
             line

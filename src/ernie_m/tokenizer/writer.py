@@ -1,7 +1,7 @@
-"""Shards that are too large for memory, written as they are made.
+"""Shards of encoded text, which may be larger than memory, written as they are made.
 
-The file is the one that :func:`ernie_m.tokenizer.shards.write_shard` makes of the same content. Its
-header tells the sizes of what follows, so the arrays wait in files of their own until all is there.
+The header of a safetensors file tells the sizes of what follows, so the arrays wait in files of
+their own until all is there.
 """
 
 from __future__ import annotations

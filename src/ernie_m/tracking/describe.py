@@ -11,12 +11,10 @@ PARTS = {
     "checkpoints_download": ("weights",),
     "corpora_download": ("dataset",),
     "corpora_extract": ("dataset", "language"),
-    "corpora_clean": ("language",),
     "corpora_filter": ("corpus", "shard"),
-    "corpora_match": ("corpus",),
+    "corpora_dedup": ("corpus",),
     "corpora_select": ("corpus", "shard"),
     "tokenizer_sample": ("corpus", "shard"),
-    "tokenizer_encode": ("corpus",),
     "tokenizer_pack": ("corpus", "shard"),
     "pretrain_initialise": ("arm",),
     "pretrain_camlm": ("arm",),
@@ -57,7 +55,7 @@ def results_folder(run: str) -> str:
 
 
 def job_name(stage: str, instance: str) -> str:
-    """Name of a job's run: ``corpora_clean/de``."""
+    """Name of a job's run: ``corpora_dedup/mono-de``."""
     return f"{stage}/{instance}" if instance else stage
 
 

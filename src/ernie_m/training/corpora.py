@@ -72,7 +72,7 @@ def monolingual(shards: Sequence[Shard], languages: Sequence[str], most: int) ->
     """All monolingual sentences, cut to ``most`` tokens; raises :class:`UserError` if none."""
     ordered, sizes = _by_name(shards, languages)
     if not sizes.sum():
-        raise UserError("There is no monolingual text.", "Check `corpora.split.mono_share`.")
+        raise UserError("There is no monolingual text.", "Check `corpora.deal.mono_share`.")
     return Sentences(
         tokens=_side(ordered, 0, most),
         keys=tuple(shard.keys for shard in ordered),

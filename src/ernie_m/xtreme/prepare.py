@@ -83,7 +83,7 @@ class Writing:
         return UserError(
             f"The text has no examples for {what}",
             f"Leave out the language in `corpora.languages` or the task in `xtreme.tasks`, "
-            f"or give {self.stem.split('-')[0]} more text in `corpora.split`.",
+            f"or give {self.stem.split('-')[0]} more text in `corpora.deal`.",
         )
 
     def statistics(self) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Divide clean rows: held-out groups first, then parallel and monolingual training text.
+"""Deal n-way parallel rows out: held-out groups to the evaluation tasks, the rest to the corpora of
+each language and pair.
 
 Order of decisions, none of which depends on the order in which languages are read:
 
@@ -11,58 +12,67 @@ Order of decisions, none of which depends on the order in which languages are re
 5. The hash of a meaning makes it parallel or monolingual text; as monolingual text it is used in
    one language only. So no sentence that BTMLM back-translates has its translation among the
    parallel text: monolingual corpora are what is new in that stage.
+
+What a corpus gets has the form that corpora.filter leaves, and goes on with the documents or pairs
+that it has besides. Rows of test groups go to no corpus; which of the others are held out for
+validation losses, corpora.select tells by the same hash. N-way rows fit into memory.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ernie_m.config.corpora import SplitSettings
+from ernie_m.config.corpora import DealSettings
 from ernie_m.corpora.drops import Drops
-from ernie_m.corpora.hashing import unit_interval
+from ernie_m.corpora.faults import pair_fault
+from ernie_m.corpora.hashing import held_for_validation, unit_interval
+from ernie_m.corpora.kept import KeptWriter
 from ernie_m.corpora.meanings import Keys, Meaning, Texts, contaminated, divide, gather
-from ernie_m.corpora.pairs import pair_columns
-from ernie_m.corpora.tables import read_table, write_table
+from ernie_m.corpora.streams import MONO, languages_in, read_batches, write_blocks
 from ernie_m.corpora.text import strip_markup
-from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
+# Positions of dealt rows begin here: behind all documents and pairs of their corpus.
+FIRST = 1 << 62
+_BLOCK = 10_000
 
 
-def part_of(group: str, settings: SplitSettings, seed: int) -> str:
+@cache
+def part_of(group: str, settings: DealSettings, seed: int) -> str:
     """train, valid or test, by hash of the group."""
-    place = unit_interval(seed, "group", group)
-    if place < settings.test_share:
+    if unit_interval(seed, "test", group) < settings.test_share:
         return "test"
-    return "valid" if place < settings.test_share + settings.valid_share else "train"
+    return "valid" if held_for_validation(group, settings.valid_share, seed) else "train"
 
 
 class Division:
     """Rows of all languages by part, and the account of what training leaves out."""
 
-    def __init__(self, job: Job[SplitSettings]) -> None:
+    def __init__(self, job: Job[DealSettings]) -> None:
         self.settings, self.seed, self.keys = job.settings, job.seed, Keys()
         self.rows: dict[str, dict[str, dict[str, str]]] = {part: {} for part in PARTS}
         self.groups: dict[str, str] = {}
         self.drops = {code: Drops() for code in self.settings.languages}
-        for code, path in zip(self.settings.languages, job.inputs("rows"), strict=True):
-            self._read(code, path)
+        for path in job.inputs("rows"):
+            self._read(path)
         self.texts = {part: self._training_form(self.rows[part]) for part in PARTS}
 
-    def _read(self, code: str, path: Path) -> None:
-        ids, groups, texts = read_table(path, ["id", "group", "text"])
-        parts = {group: part_of(group, self.settings, self.seed) for group in set(groups)}
+    def _read(self, path: Path) -> None:
+        (code,) = languages_in(path)
         for part in PARTS:
-            self.rows[part][code] = {}
-        for name, group, text in zip(ids, groups, texts, strict=True):
-            self.groups[name] = group
-            self.rows[parts[group]][code][name] = text
+            self.rows[part].setdefault(code, {})
+        for batch in read_batches(path):
+            columns = (batch.column(name).to_pylist() for name in MONO)
+            for name, group, text in zip(*columns, strict=True):
+                self.groups[name] = group
+                self.rows[part_of(group, self.settings, self.seed)][code][name] = text
 
     def _training_form(self, rows: Texts) -> dict[str, dict[str, str]]:
         plain = strip_markup if self.settings.plain_text else str
@@ -97,89 +107,89 @@ class Division:
         return {part: len(self.rows[part][code]) for part in PARTS}
 
 
-def mono_columns(
-    found: Sequence[Meaning], code: str, texts: Texts, division: Division
-) -> tuple[dict[str, list[str]], Drops]:
-    """Columns id and text, sorted by id, and what was dropped: different meanings may have one
-    text in this language."""
-    firsts = (meaning.first(texts, [code]) for meaning in found)
-    columns: dict[str, list[str]] = {"id": [], "text": []}
-    drops = Drops()
-    seen: set[str] = set()
-    for name in sorted(name for name in firsts if name is not None):
-        text = texts[code][name]
-        key = division.keys(text)
-        if division.settings.exact_duplicates and key in seen:
-            drops.add("repeated", id=name, text=text)
-            continue
-        seen.add(key)
-        columns["id"].append(name)
-        columns["text"].append(text)
-    return columns, drops
+Row = tuple[str, ...]  # id, group and one text a language
 
 
-def _targets(job: Job[SplitSettings], name: str) -> dict[str, Path]:
-    """Temporary output paths by the name of the final file, without its ending."""
+class Deal:
+    """The growing files of every corpus, and where they go."""
+
+    def __init__(self, job: Job[DealSettings], division: Division) -> None:
+        self._division = division
+        self._rows, self._lines = (_by_corpus(job, name) for name in ("kept", "lines"))
+
+    def write(self, corpus: str, rows: Iterable[Row]) -> None:
+        """Write the rows of one corpus, in the order of their ids."""
+        ordered = sorted(rows)
+        with KeptWriter(corpus, self._rows[corpus], self._lines[corpus]) as writer:
+            for start in range(0, len(ordered), _BLOCK):
+                block = ordered[start : start + _BLOCK]
+                columns = dict(
+                    zip(writer.columns, map(list, zip(*block, strict=True)), strict=True)
+                )
+                positions = range(FIRST + start, FIRST + start + len(block))
+                writer.add({"position": list(positions), **columns})
+
+    def rows(self, found: Iterable[Meaning], part: str, codes: Sequence[str]) -> list[Row]:
+        """The first row of each meaning that has text in all of ``codes``."""
+        texts = self._division.texts[part]
+        names = (meaning.first(texts, codes) for meaning in found)
+        return [
+            (name, self._division.groups[name], *(texts[code][name] for code in codes))
+            for name in names
+            if name is not None
+        ]
+
+
+def _by_corpus(job: Job[DealSettings], name: str) -> dict[str, Path]:
+    """Temporary output paths by the folder of the final file."""
     final = job.output_paths[name]
-    return {path.stem: part for path, part in zip(final, job.outputs(name), strict=True)}
+    return {path.parent.name: part for path, part in zip(final, job.outputs(name), strict=True)}
 
 
-def _demand(columns: Mapping[str, Sequence[str]], what: str, part: str) -> None:
-    if not columns["id"]:
-        raise UserError(
-            f"{what} has no {part} text after the split.",
-            "Take it out of `corpora.languages` and `corpora.pairs`, add a dataset that has more "
-            "of it, or change the shares in `corpora.split`.",
-        )
-
-
-def _write_rows(job: Job[SplitSettings], division: Division) -> None:
-    targets = _targets(job, "rows")
+def _write_rows(job: Job[DealSettings], division: Division) -> None:
+    """What the evaluation tasks are made of."""
+    final = job.output_paths["rows"]
+    targets = {path.stem: part for path, part in zip(final, job.outputs("rows"), strict=True)}
     for part in PARTS:
         for code, rows in division.rows[part].items():
-            ids = sorted(rows)
-            columns = {
-                "id": ids,
-                "group": [division.groups[name] for name in ids],
-                "text": [rows[name] for name in ids],
-            }
-            write_table(targets[f"rows-{part}-{code}"], columns, [code])
+            texts = ((name, division.groups[name], rows[name]) for name in sorted(rows))
+            write_blocks(targets[f"rows-{part}-{code}"], texts, MONO, [code])
 
 
-def _write_mono(
-    job: Job[SplitSettings],
-    division: Division,
-    mono: Mapping[str, Sequence[Meaning]],
-    valid: Sequence[Meaning],
-) -> dict[str, dict[str, Any]]:
-    """Write the monolingual files; sentences, drops and examples by language and part."""
-    targets = _targets(job, "mono")
-    stats: dict[str, dict[str, Any]] = {}
-    for code in job.settings.languages:
-        stats[code] = {}
-        for part, found in (("train", mono[code]), ("valid", valid)):
-            columns, drops = mono_columns(found, code, division.texts[part], division)
-            _demand(columns, f"Language `{code}`", part)
-            write_table(targets[f"mono-{code}-{part}"], columns, [code])
-            stats[code][part] = {"sentences": len(columns["id"]), **drops.facts()}
+def _deal_mono(
+    deal: Deal, mono: Mapping[str, Sequence[Meaning]], valid: Sequence[Meaning]
+) -> dict[str, dict[str, int]]:
+    """Write the monolingual corpora; sentences by language and part."""
+    stats = {}
+    for code, own in mono.items():
+        parts = {
+            "train": deal.rows(own, "train", [code]),
+            "valid": deal.rows(valid, "valid", [code]),
+        }
+        deal.write(f"mono-{code}", (row for rows in parts.values() for row in rows))
+        stats[code] = {part: len(rows) for part, rows in parts.items()}
     return stats
 
 
-def _write_parallel(
-    job: Job[SplitSettings], division: Division, chosen: Mapping[str, Sequence[Meaning]]
+def _deal_pairs(
+    deal: Deal, settings: DealSettings, chosen: Mapping[str, Sequence[Meaning]]
 ) -> dict[str, Any]:
-    """Write the parallel files; pairs, drops and examples by pair and part."""
-    targets = _targets(job, "parallel")
-    stats: dict[str, Any] = {}
-    for pair in job.settings.pairs:
-        stats[pair] = {}
+    """Write the parallel corpora; pairs, drops and examples by pair."""
+    stats = {}
+    for pair in settings.pairs:
+        codes, drops, kept = pair.split("-"), Drops(), []
+        counts = dict.fromkeys(chosen, 0)
         for part, found in chosen.items():
-            columns, drops = pair_columns(
-                found, pair, division.texts[part], division.keys, job.settings
-            )
-            _demand(columns, f"Pair `{pair}`", part)
-            write_table(targets[f"parallel-{pair}-{part}"], columns, pair.split("-"))
-            stats[pair][part] = {"pairs": len(columns["id"]), **drops.facts()}
+            for row in deal.rows(found, part, codes):
+                name, _, source, target = row
+                reason = pair_fault(source, target, codes, settings)
+                if reason:
+                    drops.add(reason, id=name, source=source, target=target)
+                else:
+                    kept.append(row)
+                    counts[part] += 1
+        deal.write(f"parallel-{pair}", kept)
+        stats[pair] = {"pairs": counts, **drops.facts()}
     return stats
 
 
@@ -203,10 +213,11 @@ def _uses(
     return uses
 
 
-def run(job: Job[SplitSettings]) -> None:
-    """Write the rows, monolingual and parallel files of every part, and stats.json.
+def run(job: Job[DealSettings]) -> None:
+    """Write the rows of every part and language, what each corpus gets (``kept`` and ``lines``,
+    ``{corpus}/rows.arrow`` and ``{corpus}/lines.arrow``), and stats.json.
 
-    Validation files hold every meaning of the valid groups, in all languages and pairs: nothing is
+    Of the valid groups every corpus gets every meaning, in all languages and pairs: nothing is
     learnt from them, so nothing has to be kept apart.
     """
     division = Division(job)
@@ -218,8 +229,9 @@ def run(job: Job[SplitSettings]) -> None:
         found[part] = gather(division.texts[part], division.keys, job.settings, job.seed)
     parallel, mono = divide(found["train"], division.texts["train"], job.settings, job.seed)
     uses = _uses(division, parallel, mono)
-    monolingual = _write_mono(job, division, mono, found["valid"])
-    pairs = _write_parallel(job, division, {"train": parallel, "valid": found["valid"]})
+    deal = Deal(job, division)
+    monolingual = _deal_mono(deal, mono, found["valid"])
+    pairs = _deal_pairs(deal, job.settings, {"train": parallel, "valid": found["valid"]})
     parts = [part_of(group, job.settings, job.seed) for group in set(division.groups.values())]
     stats = {
         "groups": {part: parts.count(part) for part in PARTS},
@@ -246,4 +258,4 @@ def run(job: Job[SplitSettings]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, SplitSettings)
+    main(run, DealSettings)

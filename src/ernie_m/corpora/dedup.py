@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ernie_m.config.corpora import MatchRules
+from ernie_m.config.corpora import DedupRules
 from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.fingerprints import repeats
 from ernie_m.corpora.streams import ArrowWriter, read_batches
@@ -119,7 +119,7 @@ def _alike(pairs: Array, documents: Documents, threshold: float) -> Array:
     return np.array(sorted(alike), dtype=np.uint64)
 
 
-def run(job: Job[MatchRules]) -> None:
+def run(job: Job[DedupRules]) -> None:
     """Write rows.arrow and documents.arrow, the positions to drop; instance ``{corpus}``."""
     language = job.instance.split("-")[1]
     settings = job.settings
@@ -128,16 +128,16 @@ def run(job: Job[MatchRules]) -> None:
     if not any(batch.num_rows for path in job.inputs("rows") for batch in read_batches(path)):
         raise UserError(
             f"The corpus `{job.instance}` has no rows left after its filters.",
-            "Look into the statistics of corpora_filter; loosen `corpora.clean` or "
-            "`corpora.shards`, or take its language or pair out of `corpora`.",
+            "See in the statistics of corpora_filter and corpora_deal why; loosen `corpora.filter`, "
+            "add a dataset, or take its language or pair out of `corpora`.",
         )
-    rows = repeated_rows(lines, job.output("repeated"))
+    rows = repeated_rows(lines, job.output("exact"))
     documents = Documents(job.inputs("rows") if near else [], language)
     found = repeated_documents(
-        near, documents, settings.near_duplicate_threshold, job.output("alike")
+        near, documents, settings.near_duplicate_threshold, job.output("near")
     )
     logger.info("%s: %d rows repeated, %d documents nearly", job.instance, rows, found)
 
 
 if __name__ == "__main__":
-    main(run, MatchRules)
+    main(run, DedupRules)

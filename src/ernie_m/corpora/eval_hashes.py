@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ernie_m.config.corpora import HeldOutRules
+from ernie_m.config.corpora import EvalHashesSettings
 from ernie_m.corpora.hashing import hash64
 from ernie_m.corpora.readers.streams import file_lines
 from ernie_m.corpora.streams import ArrowWriter, read_batches
@@ -49,15 +49,15 @@ def _written(key: str) -> int:
     return len(key) + (_WIDE - 1) * wide
 
 
-class HeldOut:
+class EvalTexts:
     """Tells whether a text says what an evaluation text says."""
 
     def __init__(self, hashes: np.ndarray, least: int) -> None:
         self._hashes, self._least = frozenset(hashes.tolist()), least
 
     @classmethod
-    def read(cls, paths: Sequence[Path]) -> HeldOut:
-        """What the stage has written; no file, and nothing is held out."""
+    def read(cls, paths: Sequence[Path]) -> EvalTexts:
+        """What the stage has written; no file, and no text is one."""
         batches = [batch for path in paths for batch in read_batches(path)]
         if not batches:
             return cls(np.zeros(0, dtype=np.uint64), 0)
@@ -82,7 +82,7 @@ def _strings(value: Any) -> Iterator[str]:
             yield " ".join(value)
 
 
-def run(job: Job[HeldOutRules]) -> None:
+def run(job: Job[EvalHashesSettings]) -> None:
     """Write hashes.arrow, sorted, of every string in the examples that is long enough."""
     least = job.settings.decontaminate_min_chars
     found: set[int] = set()
@@ -97,4 +97,4 @@ def run(job: Job[HeldOutRules]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, HeldOutRules)
+    main(run, EvalHashesSettings)

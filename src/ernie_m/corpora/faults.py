@@ -1,0 +1,102 @@
+"""Why a row is no good training text: a text by itself, or two as a pair.
+
+The rules are CCNet's that make sense on single lines (language identification, broken or foreign
+lines), as CC-100 was made, and the usual ones of parallel text. Mark-up and ``{placeholders}``
+stay: the evaluation tasks read labels off them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ernie_m.config.corpora import PairRules, RowRules
+from ernie_m.corpora.language_id import identifier
+from ernie_m.corpora.languages import Language
+from ernie_m.corpora.text import Letters, comparable, numbers_agree, prose
+
+# Words (or characters) from which repetition can be told from style.
+MIN_UNITS = 10
+# What a character says, in characters of an alphabet; added to short sides, which vary more.
+_WEIGHT = {"zh": 3, "zh_hant": 3, "ja": 3, "ko": 2}
+_SLACK = 10
+
+
+@dataclass(frozen=True)
+class Line:
+    """A text in normal form, and what filters ask of it."""
+
+    text: str
+    language: Language
+
+    @cached_property
+    def words(self) -> str:
+        """The text without what belongs to no language."""
+        return prose(self.text)
+
+    @cached_property
+    def letters(self) -> Letters:
+        """What the words are written in."""
+        return Letters.of(self.words, self.language.scripts)
+
+
+def line_fault(line: Line, settings: RowRules) -> str | None:
+    """Why a text is dropped, or None when it stays; the first reason counts."""
+    if len(line.text) < settings.min_chars:
+        return "too short"
+    if len(line.text) > settings.max_chars:
+        return "too long"
+    if "\N{REPLACEMENT CHARACTER}" in line.text:
+        return "broken encoding"
+    share = line.letters.script_share
+    if share is None:
+        return "no letters"
+    if share < settings.min_script_share:
+        return "another script"
+    if _another_language(line, settings):
+        return "another language"
+    if line.letters.letter_share < settings.min_letter_share:
+        return "few letters"
+    if repetition(line) > settings.max_repetition:
+        return "repeats itself"
+    return None
+
+
+def _another_language(line: Line, settings: RowRules) -> bool:
+    # An identifier that does not know the language takes it for another.
+    if settings.language_identifier not in line.language.identified:
+        return False
+    if len(line.words) < settings.language_id_min_chars:
+        return False
+    label, confidence = identifier(settings.language_identifier)(line.words)
+    return label not in line.language.labels and confidence >= settings.language_id_min_confidence
+
+
+def repetition(line: Line) -> float:
+    """Share of words (characters where words are not spaced) that stood in the text before; 0 for
+    texts too short to tell."""
+    if line.language.spaced:
+        words = line.words.split()
+        return 1 - len(set(words)) / len(words) if len(words) >= MIN_UNITS else 0.0
+    letters = list(filter(str.isalpha, line.words))
+    if len(letters) < MIN_UNITS:
+        return 0.0
+    # Characters repeat in any text, three in a row do not.
+    triples = set(zip(letters, letters[1:], letters[2:], strict=False))
+    return 1 - len(triples) / (len(letters) - 2)
+
+
+def pair_fault(source: str, target: str, pair: Sequence[str], settings: PairRules) -> str | None:
+    """Why two sides that are good by themselves are no pair, or None."""
+    if comparable(source) == comparable(target):
+        return "identical sides"
+    one, other = (
+        len(text) * _WEIGHT.get(language, 1) + _SLACK
+        for text, language in zip((source, target), pair, strict=True)
+    )
+    if max(one, other) > settings.max_length_ratio * min(one, other):
+        return "uneven lengths"
+    if settings.same_digits and not numbers_agree(source, target):
+        return "other numbers"
+    return None
