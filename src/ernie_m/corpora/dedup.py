@@ -128,8 +128,8 @@ def run(job: Job[DedupRules]) -> None:
     if not any(batch.num_rows for path in job.inputs("rows") for batch in read_batches(path)):
         raise UserError(
             f"The corpus `{job.instance}` has no rows left after its filters.",
-            "See in the statistics of corpora_filter and corpora_deal why; loosen `corpora.filter`, "
-            "add a dataset, or take its language or pair out of `corpora`.",
+            "See in the statistics of corpora_filter and corpora_deal why; loosen "
+            "`corpora.filter`, add a dataset, or take its language or pair out of `corpora`.",
         )
     rows = repeated_rows(lines, job.output("exact"))
     documents = Documents(job.inputs("rows") if near else [], language)

@@ -1,8 +1,8 @@
 """Read one language, or one pair of them, out of one downloaded file: rows of id, group and text.
 
 The same id means the same meaning in every language; rows of one group come from one source
-document and are never divided between training and evaluation. Rows are written as they are read, in
-blocks.
+document and are never divided between training and evaluation. Rows are written as they are read,
+in blocks.
 """
 
 from __future__ import annotations
