@@ -1,10 +1,10 @@
-"""The invented corpus, cleaned once."""
+"""The invented corpus, filtered and dealt once."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.corpora.synthetic import LANGUAGES, clean_rows, extract_rows, split_rows, write_wheel
+from tests.corpora.synthetic import LANGUAGES, deal_rows, extract_rows, filter_rows, write_wheel
 
 
 @pytest.fixture(scope="session")
@@ -13,11 +13,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cleaned(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("cleaned")
-    return {code: clean_rows(extract_rows(wheel, folder, code), folder, code) for code in LANGUAGES}
+def filtered(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("filtered")
+    return {
+        code: filter_rows(extract_rows(wheel, folder, code), folder, f"rows-{code}")
+        for code in LANGUAGES
+    }
 
 
 @pytest.fixture(scope="session")
-def division(cleaned: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return split_rows(cleaned, tmp_path_factory.mktemp("division"))
+def division(filtered: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return deal_rows(filtered, tmp_path_factory.mktemp("division"))

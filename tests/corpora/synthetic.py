@@ -6,14 +6,23 @@ import json
 import os
 import random
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pydantic import BaseModel
 
-from ernie_m.config.corpora import CleanSettings, ExtractSettings, SplitSettings
-from ernie_m.corpora import clean, extract, split
+from ernie_m.config.corpora import (
+    DealSettings,
+    DedupRules,
+    ExtractSettings,
+    FilterSettings,
+    ValidRules,
+)
+from ernie_m.corpora import deal, dedup, extract, select
+from ernie_m.corpora import filter as filter_stage
+from ernie_m.corpora.streams import MONO, PAIR, write_blocks
 from ernie_m.job import Job
 
 LANGUAGES = ("en", "de", "ru", "zh")
@@ -113,52 +122,83 @@ def extract_rows(wheel: Path, folder: Path, language: str) -> Path:
     return path
 
 
-def clean_rows(rows: Path, folder: Path, language: str, **settings: Any) -> Path:
-    """corpora.clean of one language; invented words are in no language, so it is not asked."""
-    path = folder / "clean" / language / "rows.parquet"
-    run_stage(
-        clean.run,
-        CleanSettings(**{"language_identifier": "none", **settings}),
-        {"rows": [rows]},
-        {"rows": [path], "stats": [path.with_name("stats.json")]},
-        language,
-    )
+def write_rows(
+    path: Path, rows: Iterable[Sequence[str]], languages: Sequence[str] = ("en",)
+) -> Path:
+    """A file in the form of corpora.extract and corpora.select."""
+    write_blocks(path, rows, MONO if len(languages) == 1 else PAIR, languages)
     return path
 
 
-def split_outputs(
-    folder: Path, languages: Sequence[str], pairs: Sequence[str]
-) -> dict[str, list[Path]]:
-    """Output files of corpora.split under their names."""
-    parts = ("train", "valid")
-    return {
-        "mono": [folder / f"mono-{code}-{part}.parquet" for code in languages for part in parts],
-        "parallel": [
-            folder / f"parallel-{pair}-{part}.parquet" for pair in pairs for part in parts
-        ],
-        "rows": [
-            folder / f"rows-{part}-{code}.parquet"
-            for code in languages
-            for part in (*parts, "test")
-        ],
-        "stats": [folder / "stats.json"],
-    }
+def filter_rows(rows: Path, folder: Path, corpus: str, **settings: Any) -> Path:
+    """corpora.filter of one shard; invented words are in no language, so it is not asked."""
+    made = folder / "filter" / corpus
+    run_stage(
+        filter_stage.run,
+        FilterSettings(**{"language_identifier": "none", **settings}),
+        {"corpus": [rows]},
+        {
+            **{name: [made / f"{name}.arrow"] for name in ("rows", "lines", "documents")},
+            "stats": [made / "stats.json"],
+        },
+        f"{corpus}/0",
+    )
+    return made / "rows.arrow"
 
 
-def split_rows(
+def kept_rows(path: Path, *columns: str) -> list[list[Any]]:
+    """Columns of what a stage has kept."""
+    with pa.OSFile(str(path), "rb") as source, pa.ipc.open_file(source) as file:
+        table = file.read_all()
+    return [table.column(name).to_pylist() for name in columns]
+
+
+def deal_rows(
     rows: Mapping[str, Path],
     folder: Path,
     seed: int = 1,
     pairs: Sequence[str] = PAIRS,
     **settings: Any,
 ) -> Path:
-    """corpora.split of the languages in ``rows``, in their order."""
-    shares = {"valid_share": 0.1, "test_share": 0.15}
+    """corpora.deal of the languages in ``rows``, in their order."""
+    corpora = [f"mono-{code}" for code in rows] + [f"parallel-{pair}" for pair in pairs]
+    chosen = {"valid_share": 0.1, "test_share": 0.15, **settings}
     run_stage(
-        split.run,
-        SplitSettings(languages=tuple(rows), pairs=tuple(pairs), **{**shares, **settings}),
+        deal.run,
+        DealSettings(languages=tuple(rows), pairs=tuple(pairs), **chosen),
         {"rows": list(rows.values())},
-        split_outputs(folder, list(rows), pairs),
+        {
+            "kept": [folder / corpus / "rows.arrow" for corpus in corpora],
+            "lines": [folder / corpus / "lines.arrow" for corpus in corpora],
+            "rows": [
+                folder / f"rows-{part}-{code}.parquet"
+                for part in ("train", "valid", "test")
+                for code in rows
+            ],
+            "stats": [folder / "stats.json"],
+        },
         seed=seed,
     )
+    for corpus in corpora:
+        choose_rows(folder / corpus, corpus, seed, chosen)
     return folder
+
+
+def choose_rows(folder: Path, corpus: str, seed: int, chosen: Mapping[str, Any]) -> None:
+    """corpora.dedup and corpora.select of what was dealt to a corpus."""
+    drops = {name: [folder / f"{name}.arrow"] for name in ("exact", "near")}
+    rules = {name: chosen[name] for name in DedupRules.model_fields if name in chosen}
+    rows, lines = [folder / "rows.arrow"], [folder / "lines.arrow"]
+    given = {"rows": rows, "lines": lines, "documents": []}
+    run_stage(dedup.run, DedupRules(**rules), given, drops, corpus)
+    run_stage(
+        select.run,
+        ValidRules(valid_share=chosen["valid_share"]),
+        {"kept": rows, "eval_hashes": [], **drops},
+        {
+            **{part: [folder / f"{part}.parquet"] for part in ("train", "valid")},
+            "stats": [folder / "stats.json"],
+        },
+        f"{corpus}/dealt",
+        seed,
+    )

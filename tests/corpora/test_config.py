@@ -6,9 +6,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from ernie_m.config.corpora import CorporaSettings, SplitSettings, load_registry
+from ernie_m.config.corpora import CorporaSettings, load_registry
 from ernie_m.config.load import read
 from ernie_m.config.tokenizer import TokenizerSettings
+from ernie_m.errors import UserError
 
 REGISTRY = Path(__file__).parents[2] / "config" / "corpora.yaml"
 
@@ -24,10 +25,13 @@ REGISTRY = Path(__file__).parents[2] / "config" / "corpora.yaml"
         ({"pairs": ("en-de", "de-en")}, "a pair is named twice"),
         ({"datasets": ("homeasistant",)}, "did you mean `homeassistant`"),
         ({"datasets": ("homeassistant", "homeassistant")}, "a dataset is named twice"),
-        ({"languages": ("en", "sw"), "pairs": ("en-sw",)}, "no dataset of `datasets` holds"),
-        ({"clean": {"min_chars": 50, "max_chars": 20}}, "min_chars is greater"),
-        ({"split": {"test_share": 0.4, "valid_share": 0.2}}, "less than half"),
-        ({"split": {"test_shar": 0.4}}, "Extra inputs"),
+        (
+            {"languages": ("en", "sw"), "pairs": ("en-sw",)},
+            "no dataset of `datasets` holds the language `sw`",
+        ),
+        ({"filter": {"min_chars": 50, "max_chars": 20}}, "min_chars is greater"),
+        ({"deal": {"test_share": 0.4}, "select": {"valid_share": 0.2}}, "less than half"),
+        ({"deal": {"test_shar": 0.4}}, "Extra inputs"),
     ],
 )
 def test_refusals(changes, message):
@@ -40,7 +44,8 @@ def test_defaults_hold_together():
     row = corpora.rows()["homeassistant"]
     assert set(corpora.languages) <= set(row.languages)
     assert len(row.languages) == 12
-    SplitSettings(**corpora.split.model_dump(), languages=corpora.languages, pairs=corpora.pairs)
+    dealt = corpora.deal_settings()
+    assert (dealt.languages, dealt.pairs) == (corpora.languages, corpora.pairs)
     TokenizerSettings()
 
 
@@ -117,7 +122,7 @@ def test_all_entries_of_xlmr_and_all_pairs_of_infoxlm_are_in_the_registry():
 def test_the_paper_reads_96_languages_and_14_pairs_and_nothing_in_vain(paper):
     for corpora in paper.values():
         assert (len(corpora.languages), len(corpora.pairs)) == (96, 14)
-        used = {row.id for rows in corpora.streams().values() for row in rows}
+        used = {row.id for name in corpora.names for row in corpora.sources(name)}
         vocabulary = {row.id for row in corpora.rows().values() if row.content == "vocabulary"}
         assert used | vocabulary == set(corpora.datasets)
         # The vocabulary comes with the checkpoint that `init` names.
@@ -128,19 +133,45 @@ def test_the_paper_reads_96_languages_and_14_pairs_and_nothing_in_vain(paper):
 
 def test_shards_follow_the_size_of_the_text(paper):
     corpora = paper["base"]
-    size = corpora.shards.shard_bytes
-    for name, rows in corpora.streams().items():
-        text = sum(row.text_bytes for row in rows)
+    size = corpora.filter.shard_bytes
+    for name in corpora.filtered:
+        text = sum(row.text_bytes for row in corpora.sources(name))
         assert text <= corpora.shard_count(name) * size < text + size
 
 
-def test_kinds_of_text_are_not_mixed(tmp_path):
+def test_kinds_of_text_are_mixed(tmp_path):
+    """N-way rows are dealt to the corpora that they have the languages of, beside what these have
+    of documents and pairs."""
     rows = yaml.safe_load(REGISTRY.read_text()) + yaml.safe_load(PAPER.read_text())
     path = tmp_path / "corpora.yaml"
     path.write_text(yaml.safe_dump(rows))
-    both = {"registry": str(path), "datasets": ("homeassistant", "cc100-en", "cc100-de")}
-    with pytest.raises(ValidationError, match="make two runs of them"):
-        CorporaSettings(**both)
-    lone = {"datasets": ("cc100-en", "cc100-de"), "languages": ("en", "de"), "pairs": ("en-de",)}
-    with pytest.raises(ValidationError, match="holds the corpus `parallel-en-de`"):
-        CorporaSettings(**both | lone)
+    given = {
+        "registry": str(path),
+        "datasets": ("homeassistant", "cc100-en", "cc100-sw"),
+        "languages": ("en", "de", "sw"),
+        "pairs": ("en-de",),
+    }
+    corpora = CorporaSettings(**given)
+    assert corpora.filtered == ["rows-en", "rows-de", "mono-en", "mono-sw"]
+    assert corpora.dealt_languages == ("en", "de")
+    assert [name for name in corpora.names if corpora.is_dealt(name)] == [
+        *("mono-en", "mono-de", "parallel-en-de")
+    ]
+    with pytest.raises(ValidationError, match="holds the pair `en-sw`"):
+        CorporaSettings(**given | {"pairs": ("en-de", "en-sw")})
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"clean": {"min_chars": 3}}, "`corpora.clean`: it is now `corpora.filter`."),
+        ({"split": {"test_share": 0.2}}, "it is now `corpora.deal`, `corpora.dedup`"),
+        ({"shards": {"shard_bytes": 1000}}, "it is now `corpora.filter`, `corpora.dedup`"),
+    ],
+)
+def test_keys_of_earlier_versions_are_told_where_they_went(tmp_path, old, new):
+    overlay = tmp_path / "old.yaml"
+    overlay.write_text(yaml.safe_dump({"corpora": old}))
+    with pytest.raises(UserError) as raised:
+        read(str(overlay))
+    assert new in raised.value.what

@@ -9,17 +9,18 @@ import pyarrow.parquet as parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save
 
-from ernie_m.config.corpora import FilterSettings, HeldOutRules, MatchRules, SelectRules
-from ernie_m.config.tokenizer import EncodeJob, TrainSettings
+from ernie_m.config.corpora import DedupRules, EvalHashesSettings, FilterSettings, ValidRules
+from ernie_m.config.tokenizer import PackSettings, TrainSettings
+from ernie_m.corpora import dedup, eval_hashes, fingerprints, select, streams
 from ernie_m.corpora import filter as filter_stage
-from ernie_m.corpora import fingerprints, held_out, match, select, streams
 from ernie_m.corpora.streams import MONO, PAIR, shard_blocks, write_blocks
-from ernie_m.corpora.tables import write_table
 from ernie_m.errors import UserError
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer import pack, train
-from ernie_m.tokenizer.shards import Shard, read_shard, write_shard
+from ernie_m.tokenizer.shards import SIDES, read_shard
 from ernie_m.tokenizer.writer import ShardWriter
 from tests.corpora.synthetic import run_stage
 
@@ -42,8 +43,9 @@ def documents(count=120):
         "another script": ["Это предложение на другом языке, и не одно."] * 3,
         "few letters": ["12:30 | 14:50 | 18:20 | 19:40 | see | table"] * 2,
         "repeats itself": ["cheap flight " * 20] * 4,
-        "evaluation text": [f"{sentence(draw)} The question that is asked in the test is this."]
-        * 2,
+        "evaluation text": [
+            f"{sentence(draw)} The question that is asked in the test is this." for _ in range(2)
+        ],
     }
     for texts in planted.values():
         for text in texts:
@@ -73,7 +75,7 @@ def hashes(tmp_path):
     text = "The QUESTION that is asked in the test is this!"
     examples.write_text(json.dumps({"id": "1", "question": text, "label": "short"}) + "\n")
     target = tmp_path / "hashes.arrow"
-    run_stage(held_out.run, HeldOutRules(), {"examples": [examples]}, {"hashes": [target]})
+    run_stage(eval_hashes.run, EvalHashesSettings(), {"examples": [examples]}, {"hashes": [target]})
     return target
 
 
@@ -97,8 +99,8 @@ def test_evaluation_texts_are_known_again(tmp_path, example, text, seen):
     """By words, by sentences, and in scripts that say much in few characters."""
     examples, target = tmp_path / "examples.jsonl", tmp_path / "hashes.arrow"
     examples.write_text(json.dumps({"id": "1", **example}) + "\n")
-    run_stage(held_out.run, HeldOutRules(), {"examples": [examples]}, {"hashes": [target]})
-    assert held_out.HeldOut.read([target])(text) is seen
+    run_stage(eval_hashes.run, EvalHashesSettings(), {"examples": [examples]}, {"hashes": [target]})
+    assert eval_hashes.EvalTexts.read([target])(text) is seen
 
 
 def only(section, values):
@@ -108,7 +110,7 @@ def only(section, values):
 
 
 def through(tmp_path, rows_files, shards, corpus="mono-de", **rules):
-    """Filter, match and select in ``shards`` shards; the selected parts and all statistics."""
+    """Filter, dedup and select in ``shards`` shards; the selected parts and all statistics."""
     own = {**RULES, **rules}
     folder = tmp_path / f"in{shards}"
     found = {}
@@ -126,18 +128,18 @@ def through(tmp_path, rows_files, shards, corpus="mono-de", **rules):
         run_stage(
             filter_stage.run,
             only(FilterSettings, own | {"shards": shards}),
-            {"corpus": rows_files, "held_out": [held]},
+            {"corpus": rows_files},
             {name: [paths[k]] for name, paths in kept.items()},
             f"{corpus}/{k}",
         )
-    drops = {"repeated": [folder / "rows.arrow"], "alike": [folder / "documents.arrow"]}
+    drops = {"exact": [folder / "rows.arrow"], "near": [folder / "documents.arrow"]}
     inputs = {name: kept[name] for name in ("rows", "lines", "documents")}
-    run_stage(match.run, only(MatchRules, own), inputs, drops, corpus)
+    run_stage(dedup.run, only(DedupRules, own), inputs, drops, corpus)
     for k in range(shards):
         run_stage(
             select.run,
-            only(SelectRules, own),
-            {"kept": [kept["rows"][k]], **drops},
+            only(ValidRules, own),
+            {"kept": [kept["rows"][k]], "eval_hashes": [held], **drops},
             {name: [paths[k]] for name, paths in chosen.items()},
             f"{corpus}/{k}",
         )
@@ -157,8 +159,8 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(streams, "BLOCK_ROWS", 25)
     monkeypatch.setattr(streams, "GROUP_BLOCKS", 2)
     monkeypatch.setattr(fingerprints, "BATCH_ENTRIES", 60)
-    monkeypatch.setattr(match, "PAIRS", 3)
-    monkeypatch.setattr(match, "repeats", lambda paths: fingerprints.repeats(paths, 40))
+    monkeypatch.setattr(dedup, "PAIRS", 3)
+    monkeypatch.setattr(dedup, "repeats", lambda paths: fingerprints.repeats(paths, 40))
 
 
 def test_every_planted_fault_is_counted(tmp_path, small_blocks):
@@ -320,12 +322,11 @@ def test_a_line_that_stands_everywhere_does_not_fill_the_memory(tmp_path, monkey
 @given(st.lists(st.lists(st.lists(st.integers(0, 300), max_size=12), max_size=6), max_size=4))
 @settings(deadline=None)
 @pytest.mark.parametrize(("languages", "size"), [(("de",), 400), (("en", "de"), 70_000)])
-def test_the_streaming_writer_makes_the_same_bytes(tmp_path_factory, languages, size, blocks):
+def test_blocks_do_not_show_in_what_is_written(tmp_path_factory, languages, size, blocks):
+    """And the bytes are those that the library itself makes of the whole."""
     folder = tmp_path_factory.mktemp("writer")
     sentences = [ids for block in blocks for ids in block]
-    sides = tuple(Ragged.of(sentences, size) for _ in languages)
     keys = np.arange(len(sentences), dtype=np.uint64)
-    write_shard(folder / "whole", Shard(languages, "digest", keys, sides))
     with ShardWriter(folder / "streamed", languages, "digest") as writer:
         writer.add(keys[:0], [Ragged.of([], size) for _ in languages])
         done = 0
@@ -333,7 +334,13 @@ def test_the_streaming_writer_makes_the_same_bytes(tmp_path_factory, languages, 
             own = [Ragged.of(block, size) for _ in languages]
             writer.add(keys[done : done + len(block)], own)
             done += len(block)
-    assert (folder / "streamed").read_bytes() == (folder / "whole").read_bytes()
+    arrays = {"keys": keys}
+    for prefix in SIDES["mono" if len(languages) == 1 else "parallel"]:
+        whole = Ragged.of(sentences, size)
+        arrays |= {f"{prefix}tokens": whole.tokens, f"{prefix}offsets": whole.offsets}
+    with safe_open(folder / "streamed", framework="numpy") as file:
+        metadata = file.metadata()
+    assert (folder / "streamed").read_bytes() == save(arrays, metadata=metadata)
 
 
 def test_what_a_killed_writer_left_is_cleared_away(tmp_path):
@@ -375,14 +382,12 @@ def test_joined_paragraphs_lose_nothing_and_break_only_where_they_must(paragraph
 
 @pytest.fixture
 def spm_model(tmp_path):
-    table, draw = tmp_path / "mono-de-train.parquet", random.Random(4)
+    draw = random.Random(4)
     letters = "abcdefghijklmnopqrstuvwxyz"
     texts = [" ".join("".join(draw.sample(letters, 4)) for _ in range(9)) for _ in range(300)]
-    write_table(table, {"id": list(map(str, range(300))), "text": texts}, ["de"])
-    outputs = {"model": [tmp_path / "spm.model"], "stats": [tmp_path / "spm.json"]}
     wanted = TrainSettings(vocabulary_size=150, num_threads=1)
-    run_stage(train.run, wanted, {"text": [table]}, outputs)
-    return outputs["model"][0]
+    (tmp_path / "spm.model").write_bytes(train._train(texts, wanted))
+    return tmp_path / "spm.model"
 
 
 def test_a_ready_vocabulary_is_taken_as_it_is(tmp_path, spm_model):
@@ -405,7 +410,7 @@ def test_a_shard_is_packed(tmp_path, spm_model):
     inputs = {"tokenizer": [spm_model], "train": chosen["train"], "valid": chosen["valid"]}
     run_stage(
         pack.run,
-        EncodeJob(camlm={"row_length": 128}, btmlm={"row_length": 302}),
+        PackSettings(join=True, camlm={"row_length": 128}, btmlm={"row_length": 302}),
         inputs,
         outputs,
         "mono-de/0",

@@ -15,7 +15,7 @@ from ernie_m.corpora import extract
 from ernie_m.corpora.readers import table
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
-from tests.corpora.synthetic import clean_rows, run_stage, sentence, split_rows
+from tests.corpora.synthetic import deal_rows, filter_rows, run_stage, sentence
 
 # Words that a reader may take for something else: missing values, numbers, signs of the format.
 WIDE = [
@@ -318,7 +318,7 @@ def test_tasks_of_held_out_rows_need_rows(tmp_path):
     with pytest.raises(ValueError, match="`standin_retrieval`, which is made of held-out"):
         Config.model_validate({"corpora": corpora})
     config = Config.model_validate({"corpora": corpora, "xtreme": {"tasks": ["tatoeba"]}})
-    assert config.corpora.in_shards
+    assert not config.corpora.dealt_languages
 
 
 def registry(tmp_path, **changes):
@@ -372,14 +372,14 @@ def test_a_table_goes_through_the_stages_as_it_is(tmp_path):
     ]
     path = write(tmp_path / "original", "jsonl", rows)
     settings = load_registry(registry(tmp_path, filename="own.jsonl"))["own"].extract_settings()
-    cleaned = {}
+    filtered = {}
     for code in ("en", "de"):
         target = tmp_path / code / "rows.parquet"
         run_stage(extract.run, settings, {"file": [path]}, {"rows": [target]}, f"own/{code}")
-        cleaned[code] = clean_rows(target, tmp_path, code)
-    folder = split_rows(cleaned, tmp_path, pairs=["en-de"])
+        filtered[code] = filter_rows(target, tmp_path, f"rows-{code}")
+    folder = deal_rows(filtered, tmp_path, pairs=["en-de"])
     wording = {f"own:{row['group']}:{row['id']}": (row["en"], row["de"]) for row in rows}
-    ids, *sides = read_table(folder / "parallel-en-de-train.parquet", ["id", "source", "target"])
+    ids, *sides = read_table(folder / "parallel-en-de/train.parquet", ["id", "source", "target"])
     assert ids
     assert list(zip(*sides, strict=True)) == [wording[name] for name in ids]
     parts = [

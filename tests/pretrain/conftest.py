@@ -17,7 +17,8 @@ from ernie_m.model.checkpoint import save
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.start import initialise
 from ernie_m.ragged import Ragged
-from ernie_m.tokenizer.shards import Shard, write_shard
+from ernie_m.tokenizer.shards import Shard
+from tests.tokenizer.shards import write_shard
 
 LANGUAGES = ("en", "de", "el")
 VOCABULARY, TOKENIZER = 80, "t" * 64

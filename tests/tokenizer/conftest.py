@@ -1,15 +1,15 @@
 """A small tokenizer on invented text, trained once."""
 
+import json
 import random
 from pathlib import Path
 
 import pytest
 
-from ernie_m.config.tokenizer import TrainSettings
-from ernie_m.corpora.tables import write_table
-from ernie_m.tokenizer import train
+from ernie_m.config.tokenizer import QuotaSettings, SampleSettings, TrainSettings
+from ernie_m.tokenizer import quotas, sample, train
 from ernie_m.tokenizer.vocabulary import Tokenizer
-from tests.corpora.synthetic import run_stage, sentence
+from tests.corpora.synthetic import run_stage, sentence, write_rows
 
 SMALL = TrainSettings(vocabulary_size=150, num_threads=1)
 
@@ -24,25 +24,42 @@ def texts(language: str, count: int) -> list[str]:
 
 @pytest.fixture(scope="session")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """mono-en, mono-zh and parallel-en-ru, train and valid."""
+    """mono-en, mono-zh and parallel-en-ru, train and valid, as corpora.select leaves them."""
     folder = tmp_path_factory.mktemp("corpora")
-    for part, count in (("train", 400), ("valid", 30)):
-        ids = [f"home:{part}:{number}" for number in range(count)]
-        for code in ("en", "zh"):
-            columns = {"id": ids, "text": texts(code, count)}
-            write_table(folder / f"mono-{code}-{part}.parquet", columns, [code])
-        sides = {"id": ids, "source": texts("en", count), "target": texts("ru", count)}
-        write_table(folder / f"parallel-en-ru-{part}.parquet", sides, ["en", "ru"])
+    for corpus in ("mono-en", "mono-zh", "parallel-en-ru"):
+        codes = corpus.split("-")[1:]
+        made = folder / corpus / "0"
+        made.mkdir(parents=True)
+        counts = {"train": 400, "valid": 30}
+        for part, count in counts.items():
+            ids = [f"home:{part}:{number}" for number in range(count)]
+            sides = (texts(code, count) for code in codes)
+            rows = zip(ids, ["home"] * count, *sides, strict=True)
+            write_rows(made / f"{part}.parquet", rows, codes)
+        stats = {"languages": codes, "rows": counts}
+        (made / "stats.json").write_text(json.dumps(stats))
     return folder
 
 
 def train_model(
     corpora: Path, folder: Path, settings: TrainSettings = SMALL, seed: int = 1
 ) -> Path:
+    """tokenizer.quotas, tokenizer.sample and tokenizer.train."""
+    known = {"quotas": [folder / "quotas.json"]}
+    wanted = QuotaSettings(alpha=settings.alpha, sample_lines=settings.sample_lines)
+    stats = sorted(corpora.glob("*/*/stats.json"))
+    run_stage(quotas.run, wanted, {"stats": stats}, known)
+    lines = []
+    for path in stats:
+        corpus, shard = path.parts[-3:-1]
+        lines.append(folder / "sample" / corpus / shard / "lines.parquet")
+        given = {"text": [path.with_name("train.parquet")], **known}
+        instance = f"{corpus}/{shard}"
+        run_stage(sample.run, SampleSettings(), given, {"lines": [lines[-1]]}, instance, seed)
     run_stage(
         train.run,
         settings,
-        {"text": sorted(corpora.glob("*-train.parquet"))},
+        {"samples": lines, **known},
         {"model": [folder / "spm.model"], "stats": [folder / "stats.json"]},
         seed=seed,
     )

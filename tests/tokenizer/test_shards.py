@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from ernie_m.config.tokenizer import EncodeJob
+from ernie_m.config.tokenizer import PackSettings
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
 from ernie_m.ragged import Ragged
-from ernie_m.tokenizer import encode
-from ernie_m.tokenizer.shards import Shard, read_shard, sentence_keys, write_shard
+from ernie_m.tokenizer import pack
+from ernie_m.tokenizer.shards import Shard, read_shard, sentence_keys
 from tests.corpora.synthetic import run_stage
+from tests.tokenizer.shards import write_shard
 
 SHA = "a" * 64
 IDS = st.lists(st.lists(st.integers(0, 65_000), max_size=6), max_size=8)
@@ -27,27 +28,22 @@ def shard_of(*sides, languages=("en", "de"), vocabulary=65_535):
     return Shard(languages[: len(sides)], SHA, keys, columns)
 
 
-def encode_corpus(corpora, model, folder, corpus, threads=1, row_length=128, **given):
+def pack_corpus(corpora, model, folder, corpus, threads=1, row_length=128, join=False):
     rows = {"row_length": row_length}
-    chosen = EncodeJob(**given, camlm=rows, btmlm=rows)
-    files = [folder / f"train-{k:05d}.safetensors" for k in range(chosen.shards)]
+    parts = ("train", "valid")
+    made = {part: [folder / f"{part}.safetensors"] for part in parts}
     run_stage(
-        encode.run,
-        chosen,
+        pack.run,
+        PackSettings(join=join, camlm=rows, btmlm=rows),
         {
             "tokenizer": [model],
-            "train": [corpora / f"{corpus}-train.parquet"],
-            "valid": [corpora / f"{corpus}-valid.parquet"],
+            **{part: [corpora / corpus / f"0/{part}.parquet"] for part in parts},
         },
-        {
-            "shards": files,
-            "valid": [folder / "valid.safetensors"],
-            "manifest": [folder / "manifest.json"],
-        },
-        corpus,
+        made | {"manifest": [folder / "manifest.json"]},
+        f"{corpus}/0",
         threads=threads,
     )
-    return files
+    return made["train"][0]
 
 
 @settings(max_examples=25, deadline=None)
@@ -133,39 +129,37 @@ def test_another_tokenizer_is_refused(tmp_path):
         read_shard(tmp_path / "x", "b" * 64)
 
 
-@pytest.mark.parametrize("corpus", ["mono-zh", "parallel-en-ru"])
-def test_the_order_does_not_depend_on_the_number_of_shards(corpora, model, tmp_path, corpus):
-    (whole,) = encode_corpus(corpora, model, tmp_path / "one", corpus)
-    parts = encode_corpus(corpora, model, tmp_path / "many", corpus, threads=2, shards=7)
-    one, many = read_shard(whole), [read_shard(path) for path in parts]
-    assert np.concatenate([shard.keys for shard in many]).tolist() == one.keys.tolist()
-    for number, side in enumerate(one.sides):
-        joined = [part.sides[number][i].tolist() for part in many for i in range(len(part))]
-        assert joined == [side[i].tolist() for i in range(len(side))]
-
-
-def test_shards_hold_the_text_in_the_order_of_the_table(corpora, model, tokenizer, tmp_path):
-    (path,) = encode_corpus(corpora, model, tmp_path, "mono-en", row_length=16)
+def test_rows_stand_alone_in_their_order(corpora, model, tokenizer, tmp_path):
+    path = pack_corpus(corpora, model, tmp_path, "mono-en", row_length=16)
     shard = read_shard(path, tokenizer.sha256)
-    ids, texts = read_table(corpora / "mono-en-train.parquet", ["id", "text"])
+    ids, texts = read_table(corpora / "mono-en/0/train.parquet", ["id", "text"])
     assert shard.keys.tolist() == sentence_keys(ids).tolist()
     whole = tokenizer.encode(texts)
     expected = [ids[:14] for ids in whole]
     assert [shard.sides[0][i].tolist() for i in range(len(shard))] == expected
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    (valid,) = read_table(corpora / "mono-en-valid.parquet", ["text"])
+    (valid,) = read_table(corpora / "mono-en/0/valid.parquet", ["text"])
     lengths = [len(ids) for ids in (*whole, *tokenizer.encode(valid))]
     own = manifest["statistics"]["en"]
     assert own["tokens_cut"] == sum(max(length - 14, 0) for length in lengths) > 0
     assert own["sentences_cut"] == sum(length > 14 for length in lengths)
 
 
+def test_rows_of_a_document_are_joined(corpora, model, tokenizer, tmp_path):
+    """All rows of the invented corpus are one document."""
+    shard = read_shard(pack_corpus(corpora, model, tmp_path, "mono-en", join=True))
+    (texts,) = read_table(corpora / "mono-en/0/train.parquet", ["text"])
+    whole = [token for ids in tokenizer.encode(texts) for token in ids]
+    assert [token for side in shard.sides[0] for token in side.tolist()] == whole
+    assert len(shard) < len(texts) / 4 and shard.sides[0].lengths.max() <= 126
+
+
 def test_the_manifest_tells_what_is_there(corpora, model, tmp_path):
-    files = encode_corpus(corpora, model, tmp_path, "parallel-en-ru", shards=3)
+    path = pack_corpus(corpora, model, tmp_path, "parallel-en-ru")
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["kind"] == "parallel" and manifest["languages"] == ["en", "ru"]
     assert manifest["tokenizer"] == hashlib.sha256(model.read_bytes()).hexdigest()
-    assert [part["file"] for part in manifest["parts"]["train"]] == [path.name for path in files]
+    assert [part["file"] for part in manifest["parts"]["train"]] == [path.name]
     assert sum(part["sentences"] for part in manifest["parts"]["train"]) == 400
     tokens = sum(part["tokens"] for parts in manifest["parts"].values() for part in parts)
     statistics = manifest["statistics"].values()
@@ -173,7 +167,7 @@ def test_the_manifest_tells_what_is_there(corpora, model, tmp_path):
 
 
 def test_encoding_again_gives_the_same_bytes(corpora, model, tmp_path):
-    for folder in ("a", "b"):
-        encode_corpus(corpora, model, tmp_path / folder, "mono-en")
+    for folder, threads in (("a", 1), ("b", 2)):
+        pack_corpus(corpora, model, tmp_path / folder, "mono-en", threads)
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()

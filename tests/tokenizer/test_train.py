@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
 from ernie_m.checkpoints import pieces
-from ernie_m.config.tokenizer import QuotaSettings, SampleSettings, TrainSettings
+from ernie_m.config.tokenizer import QuotaSettings, TrainSettings
 from ernie_m.corpora.streams import MONO, PAIR, write_blocks
 from ernie_m.errors import UserError
 from ernie_m.tokenizer import drawing, train
 from ernie_m.tokenizer import quotas as quota_stage
-from ernie_m.tokenizer import sample as sample_stage
 from ernie_m.tokenizer.drawing import Smallest, place, places, row_counts
 from ernie_m.tokenizer.quotas import quotas
-from ernie_m.tokenizer.train import read_lines, sample
+from ernie_m.tokenizer.train import sample
 from tests.corpora.synthetic import run_stage
 from tests.tokenizer.conftest import SMALL, texts, train_model
 
@@ -54,12 +53,6 @@ def test_samples_are_seeded_and_go_round_when_short():
     assert list(sample(lines, 30, 1)) != list(sample(lines, 30, 2))
     assert list(sample(lines, 10, 1)) == list(sample(lines, 30, 1))[:10]
     assert sorted(sample(lines, 100, 1)) == sorted(lines * 2)
-
-
-def test_lines_are_distinct_and_by_language(corpora):
-    lines = read_lines(sorted(corpora.glob("*-train.parquet")))
-    assert list(lines) == ["en", "ru", "zh"]
-    assert all(len(set(own)) == len(own) for own in lines.values())
 
 
 def test_a_rerun_gives_the_same_bytes(corpora, model, tmp_path):
@@ -112,7 +105,7 @@ def test_places_of_many_lines_are_those_of_each(lines, seed, start):
 def test_samples_of_shards_together_hold_that_of_all_lines(tmp_path_factory, rows, data):
     cuts = data.draw(st.lists(st.integers(0, len(rows)), max_size=3))
     paths = shards_of(tmp_path_factory.mktemp("shards"), rows, cuts)
-    together = read_lines(paths)
+    together = distinct_lines(paths)
     assert row_counts(paths) == {"de": 2 * len(rows), "en": len(rows)}
     counts = {code: data.draw(st.integers(0, 2 * len(rows))) for code in together}
     samples = [path.with_name("lines.parquet") for path in paths]
@@ -140,66 +133,61 @@ def test_what_is_kept_does_not_grow_with_the_text(blocks, count):
     assert kept.lines() == sorted(every, key=lambda line: place(1, line))[:count]
 
 
-def trained(folder, wanted, **inputs):
-    """The bytes of a vocabulary, and its statistics."""
-    outputs = {"model": [folder / "spm.model"], "stats": [folder / "stats.json"]}
-    run_stage(train.run, wanted, inputs, outputs)
-    return outputs["model"][0].read_bytes(), json.loads(outputs["stats"][0].read_text())
-
-
-def sampled(paths, folder, wanted):
-    """What tokenizer.train is given of text in shards."""
-    known = {"quotas": [folder / "quotas.json"]}
-    chosen = QuotaSettings(alpha=wanted.alpha, sample_lines=wanted.sample_lines)
-    stats = [path.with_name("stats.json") for path in paths]
-    run_stage(quota_stage.run, chosen, {"stats": stats}, known)
-    lines = []
+def distinct_lines(paths):
+    """Distinct lines of each language, sorted, of text that fits into memory."""
+    lines = {}
     for path in paths:
-        instance = "/".join(path.parts[-3:-1])
-        lines.append(folder / "sample" / instance / "lines.parquet")
-        inputs, outputs = {"text": [path], **known}, {"lines": [lines[-1]]}
-        run_stage(sample_stage.run, SampleSettings(), inputs, outputs, instance)
-    return {"samples": lines, **known}
+        table = pq.read_table(path)
+        codes = table.schema.metadata[b"languages"].decode().split(",")
+        for code, column in zip(codes, table.column_names[2:], strict=True):
+            lines.setdefault(code, set()).update(table.column(column).to_pylist())
+    return {code: sorted(lines[code]) for code in sorted(lines)}
 
 
 @pytest.mark.parametrize("cuts", [[], [100, 150], [0, 10, 290]], ids=len)
 def test_shards_and_text_in_memory_give_the_same_model(tmp_path, cuts):
     """For every number of shards; also of the lines that many rows have each counts once."""
     rows = list(zip(texts("ru", 300), texts("zh", 300), strict=True))
-    paths = shards_of(tmp_path, rows, cuts)
+    paths = shards_of(tmp_path / "text", rows, cuts)
     wanted = TrainSettings(vocabulary_size=150, num_threads=1, sample_lines=250)
-    given = sampled(paths, tmp_path, wanted)
-    model, stats = trained(tmp_path / "shards", wanted, **given)
+    model = train_model(tmp_path / "text", tmp_path / "made", wanted).read_bytes()
+    stats = json.loads((tmp_path / "made/stats.json").read_text())
     # What one job makes that has all lines and is told of as many rows as there are.
-    lines, sizes = read_lines(paths), row_counts(paths)
+    lines, sizes = distinct_lines(paths), row_counts(paths)
     drawn = quotas(sizes, wanted)
     text = [line for code, own in lines.items() for line in sample(own, drawn[code], 1)]
     assert model == train._train(text, wanted)
     assert {code: own["lines"] for code, own in stats["languages"].items()} == sizes
-    held = [pq.read_table(path).num_rows for path in given["samples"]]
-    assert max(held) <= 250 and sum(held) < sum(sizes.values())
+    held = [pq.read_table(path).num_rows for path in tmp_path.glob("made/sample/*/*/*.parquet")]
+    assert len(held) == len(paths) and max(held) <= 250 and sum(held) < sum(sizes.values())
+
+
+def test_a_corpus_of_which_nothing_is_left_is_named(tmp_path):
+    paths = shards_of(tmp_path, [("a", "b")], [])
+    stats = [path.with_name("stats.json") for path in paths]
+    stats[0].write_text(json.dumps({"languages": ["de"], "rows": {"train": 0}}))
+    with pytest.raises(UserError, match="Nothing is left to train on of the text in de"):
+        run_stage(
+            quota_stage.run, QuotaSettings(), {"stats": stats}, {"quotas": [tmp_path / "quotas"]}
+        )
 
 
 def test_a_vocabulary_is_cut_down_to_shards_as_to_text_in_memory(tmp_path, model, monkeypatch):
-    """Only a block of lines at a time is encoded; bytes and statistics do not show it."""
+    """Only a block of lines at a time is encoded; the bytes do not show it."""
     monkeypatch.setattr(train, "MEASURED_LINES", 40)
-    # Each line once, because of text in shards it is rows that are counted.
     rows = list(zip(*(sorted(set(texts(code, 300))) for code in ("en", "ru")), strict=False))
     paths = [path for path in shards_of(tmp_path, rows, [50]) if "parallel" in path.parts[-3]]
     source = tmp_path / "source" / "sentencepiece.bpe.model"
     source.parent.mkdir()
     source.write_bytes(model.read_bytes())
-    found = {
-        name: trained(tmp_path / name, TrainSettings(num_threads=1), source=[source], **inputs)
-        for name, inputs in {
-            "memory": {"text": paths},
-            "shards": {"text": [], "shards": paths},
-        }.items()
-    }
-    assert found["shards"] == found["memory"]
+    outputs = {"model": [tmp_path / "spm.model"], "stats": [tmp_path / "stats.json"]}
+    wanted = TrainSettings(num_threads=1)
+    run_stage(train.run, wanted, {"source": [source], "shards": paths}, outputs)
     whole = pieces.read_proto(source)
-    every = [line for lines in read_lines(paths).values() for line in lines]
+    every = [line for lines in distinct_lines(paths).values() for line in lines]
     ids = SentencePieceProcessor(model_proto=whole.SerializeToString()).encode(every)
     kept = pieces.trim(whole, {piece for line in ids for piece in line})
-    assert found["shards"][0] == kept.SerializeToString(deterministic=True)
+    assert outputs["model"][0].read_bytes() == kept.SerializeToString(deterministic=True)
     assert len(kept.pieces) < len(whole.pieces)
+    measured = json.loads(outputs["stats"][0].read_text())["languages"]
+    assert {code: own["lines"] for code, own in measured.items()} == row_counts(paths)

@@ -13,9 +13,10 @@ from ernie_m.job import Job
 from ernie_m.model.architecture import Architecture
 from ernie_m.objectives.lengths import longest, slots
 from ernie_m.ragged import Chained, Picked, Ragged
-from ernie_m.tokenizer.shards import Shard, write_shard
+from ernie_m.tokenizer.shards import Shard
 from ernie_m.training import batches, corpora, stage
 from ernie_m.training.pseudo import Pseudo, write_pseudo
+from tests.tokenizer.shards import write_shard
 
 PARTS = st.lists(st.lists(st.lists(st.integers(0, 99), max_size=6)), min_size=1, max_size=4)
 SHA = "t" * 64

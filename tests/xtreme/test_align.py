@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from ernie_m.config.xtreme import AlignJob, PredictSettings
 from ernie_m.model.checkpoint import load, read
 from ernie_m.ragged import Ragged
-from ernie_m.tokenizer.shards import Shard, sentence_keys, write_shard
+from ernie_m.tokenizer.shards import Shard, sentence_keys
 from ernie_m.xtreme import align, predict, sweep
 from ernie_m.xtreme.align import Matcher, Pairs, batches
 from ernie_m.xtreme.layout import Reader
+from tests.tokenizer.shards import write_shard
 
 from .conftest import WORDS, _translate, run_stage, trained_files
 

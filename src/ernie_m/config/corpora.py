@@ -440,6 +440,8 @@ class CorporaSettings(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _check_languages(self.languages, self.pairs)
+        if (1 - self.deal.test_share) * (1 - self.select.valid_share) < 0.5:
+            raise ValueError("`deal.test_share` and `select.valid_share` leave less than half")
         # Defaults are built wherever the package is imported; rows() tells of a missing file.
         if Path(self.registry).is_file():
             self._check_content()

@@ -1,4 +1,4 @@
-"""What must hold for every division: nothing held out is trained on, no part repeats another."""
+"""What must hold however rows are dealt: nothing held out is trained on, nothing is said twice."""
 
 import json
 from itertools import combinations
@@ -8,10 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ernie_m.corpora.duplicates import NearIndex, jaccard, near_duplicates, shingles
-from ernie_m.corpora.tables import read_table, write_table
+from ernie_m.corpora.tables import read_table
 from ernie_m.corpora.text import comparable
 from ernie_m.errors import UserError
-from tests.corpora.synthetic import LANGUAGES, PAIRS, clean_rows, split_rows
+from tests.corpora.synthetic import (
+    LANGUAGES,
+    PAIRS,
+    deal_rows,
+    filter_rows,
+    kept_rows,
+    write_rows,
+)
 
 THRESHOLD = 0.8
 
@@ -26,25 +33,25 @@ def held_out_keys(folder):
 
 
 def training(folder):
-    """(file, language, id, text) of everything in the training files."""
+    """(file, language, id, text) of everything that is selected to train on."""
     for code in LANGUAGES:
-        ids, texts = read_table(folder / f"mono-{code}-train.parquet", ["id", "text"])
+        ids, texts = read_table(folder / f"mono-{code}/train.parquet", ["id", "text"])
         yield from ((f"mono-{code}", code, *row) for row in zip(ids, texts, strict=True))
     for pair in PAIRS:
         ids, *sides = read_table(
-            folder / f"parallel-{pair}-train.parquet", ["id", "source", "target"]
+            folder / f"parallel-{pair}/train.parquet", ["id", "source", "target"]
         )
         for code, texts in zip(pair.split("-"), sides, strict=True):
             yield from ((f"parallel-{pair}", code, *row) for row in zip(ids, texts, strict=True))
 
 
 def ids_of(folder, name):
-    return set(read_table(folder / f"{name}-train.parquet", ["id"])[0])
+    return set(read_table(folder / f"{name}/train.parquet", ["id"])[0])
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_nothing_held_out_is_trained_on_in_any_language(cleaned, tmp_path, seed):
-    folder = split_rows(cleaned, tmp_path, seed)
+def test_nothing_held_out_is_trained_on_in_any_language(filtered, tmp_path, seed):
+    folder = deal_rows(filtered, tmp_path, seed)
     held = held_out_keys(folder)
     held_shingles = [shingles(key) for key in sorted(held)]
     trained = {comparable(text) for *_, text in training(folder)}
@@ -98,62 +105,74 @@ def test_no_file_repeats_a_sentence(division):
 def test_every_training_row_is_accounted_for(division):
     stats = json.loads((division / "stats.json").read_text())
     for code, own in stats["languages"].items():
-        used = own["parallel"] + own["mono_elsewhere"] + own["mono"]["train"]["sentences"]
-        dropped = own["dropped"] | {"in mono": sum(own["mono"]["train"]["dropped"].values())}
-        assert own["rows"]["train"] == used + sum(dropped.values()), code
+        used = own["parallel"] + own["mono_elsewhere"] + own["mono"]["train"]
+        assert own["rows"]["train"] == used + sum(own["dropped"].values()), code
     assert stats["languages"]["de"]["dropped"]["not translated"] > 0
-    assert stats["pairs"]["en-de"]["train"]["dropped"]["other numbers"] > 0
+    assert stats["pairs"]["en-de"]["dropped"]["other numbers"] > 0
     meanings = stats["meanings"]
     assert meanings["train"] == meanings["parallel"] + meanings["mono"]
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_order_of_languages(
-    cleaned, division, tmp_path
+    filtered, division, tmp_path
 ):
-    again = split_rows({code: cleaned[code] for code in ("en", "zh", "de", "ru")}, tmp_path)
-    for path in sorted(division.glob("*.parquet")):
-        assert path.read_bytes() == (again / path.name).read_bytes(), path.name
+    again = deal_rows({code: filtered[code] for code in ("en", "zh", "de", "ru")}, tmp_path)
+    for path in sorted(division.glob("**/*.[ap]*")):
+        name = path.relative_to(division)
+        assert path.read_bytes() == (again / name).read_bytes(), name
 
 
-def test_another_seed_gives_another_division(cleaned, division, tmp_path):
-    other = split_rows(cleaned, tmp_path, seed=2)
+def test_another_seed_gives_another_division(filtered, division, tmp_path):
+    other = deal_rows(filtered, tmp_path, seed=2)
     assert ids_of(other, "parallel-en-de") != ids_of(division, "parallel-en-de")
 
 
-def test_marks_leave_training_text_and_stay_for_the_tasks(cleaned, tmp_path):
-    folder = split_rows(cleaned, tmp_path, exact_duplicates=False, near_duplicates=False)
+def test_marks_leave_training_text_and_stay_for_the_tasks(filtered, tmp_path):
+    folder = deal_rows(filtered, tmp_path, exact_duplicates=False, near_duplicates=False)
     assert not any("**" in text for *_, text in training(folder))
     assert any("**" in text for text in read_table(folder / "rows-train-en.parquet", ["text"])[0])
 
 
-def test_a_pair_without_text_is_named(cleaned, tmp_path):
-    empty = tmp_path / "zh.parquet"
-    ids, groups, texts = read_table(cleaned["ru"], ["id", "group", "text"])
-    write_table(empty, {"id": [f"x:{i}" for i in ids], "group": groups, "text": texts}, ["zh"])
-    with pytest.raises(UserError, match="Pair `en-zh` has no train text"):
-        split_rows({**cleaned, "zh": empty}, tmp_path / "out")
+def rows_file(folder, code, ids, groups, texts):
+    """Rows as corpora.filter leaves them."""
+    path = write_rows(folder / f"{code}.parquet", zip(ids, groups, texts, strict=True), [code])
+    return filter_rows(path, folder, f"rows-{code}")
 
 
-def test_text_of_one_language_only_is_monolingual(cleaned, tmp_path):
+def test_a_pair_without_text_is_named(filtered, tmp_path):
+    ids, groups, texts = kept_rows(filtered["zh"], "id", "group", "text")
+    strange = rows_file(tmp_path, "zh", [f"x:{name}" for name in ids], groups, texts)
+    with pytest.raises(UserError, match="`parallel-en-zh` has no rows left"):
+        deal_rows({**filtered, "zh": strange}, tmp_path / "out")
+
+
+def test_text_of_one_language_only_is_monolingual(filtered, tmp_path):
     """A monolingual dataset must not lose half of itself to a parallel part it cannot be in."""
-    alone = tmp_path / "de.parquet"
-    columns = read_table(cleaned["de"], ["id", "group", "text"])
+    columns = kept_rows(filtered["de"], "id", "group", "text")
     # Brand names say the same in English, under whatever id.
     own = [row for row in zip(*columns, strict=True) if not row[0].endswith(".brand")]
     ids, groups, texts = map(list, zip(*own, strict=True))
-    rows = {"id": [f"x{i}" for i in ids], "group": [f"x{g}" for g in groups], "text": texts}
-    write_table(alone, rows, ["de"])
-    given_rows = {"en": cleaned["en"], "ru": cleaned["ru"], "de": alone}
-    folder = split_rows(given_rows, tmp_path / "out", pairs=["en-ru"])
+    strange = [[f"x{name}" for name in names] for names in (ids, groups)]
+    alone = rows_file(tmp_path, "de", *strange, texts)
+    given_rows = {"en": filtered["en"], "ru": filtered["ru"], "de": alone}
+    folder = deal_rows(given_rows, tmp_path / "out", pairs=["en-ru"])
     own = json.loads((folder / "stats.json").read_text())["languages"]["de"]
     assert own["parallel"] == own["mono_elsewhere"] == 0
-    assert own["mono"]["train"]["sentences"] > 300
+    assert own["mono"]["train"] > 300
 
 
-def test_lengths_are_measured_against_the_pair(cleaned, tmp_path):
+def test_validation_files_are_of_the_valid_groups(division):
+    """Which groups are held out is decided where rows are dealt, and again where they are
+    selected."""
+    valid = set(read_table(division / "rows-valid-en.parquet", ["group"])[0])
+    chosen = read_table(division / "mono-en/valid.parquet", ["group"])[0]
+    assert chosen and set(chosen) == valid
+
+
+def test_lengths_are_measured_against_the_pair(filtered, tmp_path):
     """Chinese is several times shorter than English throughout, which is no fault."""
-    stats = json.loads((split_rows(cleaned, tmp_path) / "stats.json").read_text())
-    assert "uneven lengths" not in stats["pairs"]["en-zh"]["train"]["dropped"]
+    stats = json.loads((deal_rows(filtered, tmp_path) / "stats.json").read_text())
+    assert "uneven lengths" not in stats["pairs"]["en-zh"]["dropped"]
 
 
 WORDS = st.lists(
@@ -177,8 +196,7 @@ def test_near_duplicates_are_found():
     assert [index.find(place) for place in range(1, 10)] == [0] * 8 + [None]
 
 
-def test_an_empty_language_stops_at_cleaning(tmp_path):
-    path = tmp_path / "rows.parquet"
-    write_table(path, {"id": [], "group": [], "text": []}, ["ko"])
-    with pytest.raises(UserError, match="Language `ko` has no text left"):
-        clean_rows(path, tmp_path, "ko")
+def test_a_language_without_text_is_named(filtered, tmp_path):
+    empty = rows_file(tmp_path, "zh", [], [], [])
+    with pytest.raises(UserError, match="`mono-zh` has no rows left"):
+        deal_rows({**filtered, "zh": empty}, tmp_path / "out", pairs=["en-de"])

@@ -6,13 +6,12 @@ import json
 
 import pytest
 
-from ernie_m.config.corpora import CleanSettings
-from ernie_m.corpora.clean import Line, fault
+from ernie_m.config.corpora import RowRules
 from ernie_m.corpora.drops import EXAMPLE_CHARACTERS, EXAMPLES, Drops
+from ernie_m.corpora.faults import Line, line_fault
 from ernie_m.corpora.languages import LANGUAGES
-from ernie_m.corpora.tables import read_table, write_table
 from ernie_m.errors import UserError
-from tests.corpora.synthetic import clean_rows
+from tests.corpora.synthetic import filter_rows, kept_rows, write_rows
 
 LONG_ENGLISH = "The device could not be reached because the password has been changed recently."
 LONG_GERMAN = "Das Gerät war nicht erreichbar, weil das Passwort vor Kurzem geändert worden ist."
@@ -41,54 +40,43 @@ LONG_GERMAN = "Das Gerät war nicht erreichbar, weil das Passwort vor Kurzem ge�
 )
 @pytest.mark.parametrize("identifier", ["py3langid", "fasttext"])
 def test_reasons(language, text, reason, identifier):
-    settings = CleanSettings(language_identifier=identifier)
-    assert fault(Line(text.strip(), LANGUAGES[language]), settings) == reason
+    settings = RowRules(language_identifier=identifier)
+    assert line_fault(Line(text.strip(), LANGUAGES[language]), settings) == reason
 
 
 def test_a_language_that_only_one_identifier_knows():
     line = Line("א גוטן טאָג, ווי גייט עס אײַך הײַנט אין דער פֿרי", LANGUAGES["yi"])
     for identifier in ("py3langid", "fasttext"):
-        assert fault(line, CleanSettings(language_identifier=identifier)) is None
+        assert line_fault(line, RowRules(language_identifier=identifier)) is None
     assert "yi" in LANGUAGES["yi"].labels and LANGUAGES["yi"].identified == {"fasttext"}
 
 
 def test_switches():
-    loose = CleanSettings(language_identifier="none", min_script_share=0.0, min_chars=1)
+    loose = RowRules(language_identifier="none", min_script_share=0.0, min_chars=1)
     for text in (LONG_ENGLISH, "Bang & Olufsen", "V"):
-        assert fault(Line(text, LANGUAGES["ru"]), loose) is None
+        assert line_fault(Line(text, LANGUAGES["ru"]), loose) is None
 
 
 def rows_file(path, texts):
-    ids = [f"home:g:{number}" for number in range(len(texts))]
-    write_table(path, {"id": ids, "group": ["home:g"] * len(ids), "text": texts}, ["en"])
-    return path
+    return write_rows(path, ((f"home:g:{n}", "home:g", text) for n, text in enumerate(texts)))
 
 
 def test_drops_are_counted_with_examples(tmp_path):
     rows = rows_file(tmp_path / "in.parquet", ["Host", " two  spaces ", "{only}", "x", *"1" * 9])
-    path = clean_rows(rows, tmp_path, "en")
+    path = filter_rows(rows, tmp_path, "rows-en")
     stats = json.loads(path.with_name("stats.json").read_text())
-    assert read_table(path, ["text"]) == [["Host", "two spaces"]]
+    assert kept_rows(path, "text") == [["Host", "two spaces"]]
     assert stats["rows_in"] == 13 and stats["rows_out"] == 2
     assert stats["dropped"] == {"no letters": 1, "too short": 10}
     assert len(stats["examples"]["too short"]) == EXAMPLES
     assert stats["examples"]["no letters"] == [{"id": "home:g:2", "text": "{only}"}]
 
 
-def test_an_empty_language_is_named_with_what_to_do(tmp_path):
-    rows = rows_file(tmp_path / "in.parquet", ["12", "{only}"])
-    with pytest.raises(
-        UserError, match="`en` has no text left after cleaning: 2 no letters"
-    ) as raised:
-        clean_rows(rows, tmp_path, "en")
-    assert "corpora.clean" in raised.value.fix
-
-
 def test_a_damaged_table_is_named(tmp_path):
     rows = rows_file(tmp_path / "in.parquet", ["Host"])
     rows.write_bytes(rows.read_bytes()[:-10])
     with pytest.raises(UserError, match=r"in\.parquet is not a whole Parquet file"):
-        clean_rows(rows, tmp_path, "en")
+        filter_rows(rows, tmp_path, "rows-en")
 
 
 def test_examples_do_not_depend_on_the_order_of_drops():
