@@ -27,11 +27,6 @@ PER_TASK = re.compile(r"^(xtreme_download|xtreme_prepare|xtreme_predict)_\w+$")
 PUBLISHED_ONLY = {"xtreme_download", "checkpoints_download"}
 # Those that only an arm with its own way of fine-tuning has.
 ARMS_ONLY = {"xtreme_align"}
-# Those of documents and pairs, which are processed in shards; the default text is neither.
-SHARDED = {
-    *("corpora_held_out", "corpora_filter", "corpora_match", "corpora_select"),
-    *("tokenizer_quotas", "tokenizer_sample", "tokenizer_pack"),
-}
 
 
 @cache

@@ -9,18 +9,17 @@ from torch.nn.functional import cross_entropy
 from transformers import XLMRobertaForMaskedLM
 
 from ernie_m.config.load import read
-from ernie_m.corpora.tables import write_table
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.lineage.slices import settings_of
 from ernie_m.model.attention import Table
 from ernie_m.model.checkpoint import load
 from ernie_m.pretrain import backtranslate, initialise
-from ernie_m.tokenizer import encode, train
+from ernie_m.tokenizer import pack, train
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.losses import TokenLosses
 from ernie_m.training.stage import sampler_of, texts_of, train_stage
-from tests.corpora.synthetic import run_stage
+from tests.corpora.synthetic import run_stage, write_rows
 
 from .conftest import padded, states, text
 
@@ -41,20 +40,20 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Texts of each corpus, train and valid."""
+    """Texts of each corpus, train and valid, as corpora.select leaves them."""
     made = tmp_path_factory.mktemp("continue")
     for part, count, seed in (("train", 300, 1), ("valid", 30, 2)):
         ids = [f"docutils:{part}:{number}" for number in range(count)]
-        for code in LANGUAGES:
-            columns = {"id": ids, "text": text(code, count, seed)}
-            write_table(made / f"mono-{code}-{part}.parquet", columns, [code])
-        for pair in PAIRS:
-            first, second = pair.split("-")
-            sides = {"source": text(first, count, seed), "target": text(second, count, seed)}
-            write_table(
-                made / f"parallel-{pair}-{part}.parquet", {"id": ids, **sides}, [first, second]
-            )
+        for codes in [[code] for code in LANGUAGES] + [pair.split("-") for pair in PAIRS]:
+            sides = (text(code, count, seed) for code in codes)
+            target = made / corpus_of(codes) / f"{part}.parquet"
+            target.parent.mkdir(exist_ok=True)
+            write_rows(target, zip(ids, ids, *sides, strict=True), codes)
     return made
+
+
+def corpus_of(codes):
+    return ("mono-" if len(codes) == 1 else "parallel-") + "-".join(codes)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +61,7 @@ def started(config, folder, source) -> Path:
     """The vocabulary, trimmed, and the model that stage 1 starts from."""
     files = [source / "model.safetensors", source / "config.json"]
     vocabulary = {"model": [folder / "spm.model"], "stats": [folder / "stats.json"]}
-    given = {"text": sorted(folder.glob("*-train.parquet")), "source": files}
+    given = {"shards": sorted(folder.glob("*/train.parquet")), "source": files}
     run_stage(train.run, config.tokenizer.train, given, vocabulary)
     run_stage(
         initialise.run,
@@ -77,21 +76,21 @@ def started(config, folder, source) -> Path:
 def shards(config, folder, started) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {"train": [], "valid": []}
     for name in [*(f"mono-{code}" for code in LANGUAGES), *(f"parallel-{pair}" for pair in PAIRS)]:
-        inputs = {part: [folder / f"{name}-{part}.parquet"] for part in ("train", "valid")}
+        inputs = {part: [folder / name / f"{part}.parquet"] for part in ("train", "valid")}
         outputs = {
-            "shards": [folder / name / "train.safetensors"],
+            "train": [folder / name / "train.safetensors"],
             "valid": [folder / name / "valid.safetensors"],
             "manifest": [folder / name / "manifest.json"],
         }
         inputs["tokenizer"] = [folder / "spm.model"]
         run_stage(
-            encode.run,
-            settings_of(config, "tokenizer_encode", name),
+            pack.run,
+            settings_of(config, "tokenizer_pack", f"{name}/dealt"),
             inputs,
             outputs,
-            instance=name,
+            instance=f"{name}/dealt",
         )
-        found["train"] += outputs["shards"]
+        found["train"] += outputs["train"]
         found["valid"] += outputs["valid"]
     return found
 

@@ -42,6 +42,17 @@ STARTED = {
 }
 
 
+def test_text_takes_one_way_at_every_size(config):
+    """But that n-way rows are dealt, and that a vocabulary is trained where none is taken."""
+    paper = read(Path("config/paper_base.yaml"))
+
+    def text(found):
+        return {stage for stage in jobs_of(found) if stage.startswith(("corpora", "tokenizer"))}
+
+    trained = {"tokenizer_quotas", "tokenizer_sample"}
+    assert text(config()) == text(paper) | {"corpora_deal"} | trained
+
+
 def jobs_of(found):
     return {stage for stage, jobs in plan.jobs(found).items() if jobs}
 
@@ -62,12 +73,12 @@ def test_weights_that_are_evaluated_as_they_are_need_no_text(config):
     assert {name for name in jobs_of(found) if not name.startswith("xtreme")} == {
         *("checkpoints_download", "tokenizer_train", "pretrain_initialise")
     }
-    text = {"corpora_download", "corpora_extract", "corpora_clean", "corpora_split"}
+    text = {"corpora_download", "corpora_extract", "corpora_filter", "corpora_deal"}
     assert text <= jobs_of(config(**STARTED, xtreme=tasks))
     own = config(**STARTED, **whole, xtreme=tasks | {"tasks": ["standin_qa"]})
-    assert text <= jobs_of(own) and "tokenizer_encode" not in jobs_of(own)
+    assert text <= jobs_of(own) and "tokenizer_pack" not in jobs_of(own)
     aligned = config(**STARTED, **whole, xtreme=tasks | {"retrieval": "aligned"})
-    assert text | {"tokenizer_encode"} <= jobs_of(aligned)
+    assert text | {"tokenizer_pack"} <= jobs_of(aligned)
     assert text <= jobs_of(config(xtreme=tasks))  # which trains a vocabulary
 
 

@@ -168,8 +168,8 @@ def deal_rows(
         DealSettings(languages=tuple(rows), pairs=tuple(pairs), **chosen),
         {"rows": list(rows.values())},
         {
-            "kept": [folder / corpus / "rows.arrow" for corpus in corpora],
-            "lines": [folder / corpus / "lines.arrow" for corpus in corpora],
+            "kept": [folder / f"{corpus}-rows.arrow" for corpus in corpora],
+            "lines": [folder / f"{corpus}-lines.arrow" for corpus in corpora],
             "rows": [
                 folder / f"rows-{part}-{code}.parquet"
                 for part in ("train", "valid", "test")
@@ -180,15 +180,16 @@ def deal_rows(
         seed=seed,
     )
     for corpus in corpora:
-        choose_rows(folder / corpus, corpus, seed, chosen)
+        choose_rows(folder, corpus, seed, chosen)
     return folder
 
 
 def choose_rows(folder: Path, corpus: str, seed: int, chosen: Mapping[str, Any]) -> None:
     """corpora.dedup and corpora.select of what was dealt to a corpus."""
-    drops = {name: [folder / f"{name}.arrow"] for name in ("exact", "near")}
+    made = folder / corpus
+    drops = {name: [made / f"{name}.arrow"] for name in ("exact", "near")}
     rules = {name: chosen[name] for name in DedupRules.model_fields if name in chosen}
-    rows, lines = [folder / "rows.arrow"], [folder / "lines.arrow"]
+    rows, lines = ([folder / f"{corpus}-{name}.arrow"] for name in ("rows", "lines"))
     given = {"rows": rows, "lines": lines, "documents": []}
     run_stage(dedup.run, DedupRules(**rules), given, drops, corpus)
     run_stage(
@@ -196,8 +197,8 @@ def choose_rows(folder: Path, corpus: str, seed: int, chosen: Mapping[str, Any])
         ValidRules(valid_share=chosen["valid_share"]),
         {"kept": rows, "eval_hashes": [], **drops},
         {
-            **{part: [folder / f"{part}.parquet"] for part in ("train", "valid")},
-            "stats": [folder / "stats.json"],
+            **{part: [made / f"{part}.parquet"] for part in ("train", "valid")},
+            "stats": [made / "stats.json"],
         },
         f"{corpus}/dealt",
         seed,

@@ -27,8 +27,8 @@ CATALOGUES = sorted(Path("/usr/share/locale/de/LC_MESSAGES").glob("*.mo"))
 
 
 def read(path, form, wanted, **settings):
-    reader = reader(ExtractSettings(format=form, **settings))
-    return list(reader(path, wanted))
+    read = reader(ExtractSettings(format=form, **settings))
+    return list(read(path, wanted))
 
 
 def xz(path, text):

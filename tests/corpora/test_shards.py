@@ -75,7 +75,8 @@ def hashes(tmp_path):
     text = "The QUESTION that is asked in the test is this!"
     examples.write_text(json.dumps({"id": "1", "question": text, "label": "short"}) + "\n")
     target = tmp_path / "hashes.arrow"
-    run_stage(eval_hashes.run, EvalHashesSettings(), {"examples": [examples]}, {"hashes": [target]})
+    given = {"examples": [examples], "rows": []}
+    run_stage(eval_hashes.run, EvalHashesSettings(), given, {"hashes": [target]})
     return target
 
 
@@ -99,7 +100,8 @@ def test_evaluation_texts_are_known_again(tmp_path, example, text, seen):
     """By words, by sentences, and in scripts that say much in few characters."""
     examples, target = tmp_path / "examples.jsonl", tmp_path / "hashes.arrow"
     examples.write_text(json.dumps({"id": "1", **example}) + "\n")
-    run_stage(eval_hashes.run, EvalHashesSettings(), {"examples": [examples]}, {"hashes": [target]})
+    given = {"examples": [examples], "rows": []}
+    run_stage(eval_hashes.run, EvalHashesSettings(), given, {"hashes": [target]})
     assert eval_hashes.EvalTexts.read([target])(text) is seen
 
 

@@ -15,8 +15,8 @@ from ernie_m.lineage.slices import seed_of, settings_of
 ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "results/corpora_download/homeassistant/original"
 ROWS = "results/tiny/corpora_extract/homeassistant/de/rows.parquet"
-CLEAN = "results/tiny/corpora_clean/de/rows.parquet"
-STATS = "results/tiny/corpora_clean/de/stats.json"
+CLEAN = "results/tiny/corpora_filter/rows-de/0/rows.parquet"
+STATS = "results/tiny/corpora_filter/rows-de/0/stats.json"
 
 
 def a_job(config, module, instance, inputs, outputs):
@@ -46,7 +46,7 @@ def finish(config, module, instance, inputs, outputs):
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """A run of three jobs in an empty folder: download, extraction, cleaning."""
+    """A run of three jobs in an empty folder: download, extraction, filter."""
     run_jobs(tmp_path, monkeypatch)
     return tmp_path
 
@@ -69,5 +69,9 @@ def run_jobs(tmp_path, monkeypatch, pinned=True):
         config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"rows": [ROWS]}
     )
     finish(
-        config, "ernie_m.corpora.clean", "de", {"rows": [ROWS]}, {"rows": [CLEAN], "stats": [STATS]}
+        config,
+        "ernie_m.corpora.filter",
+        "rows-de/0",
+        {"corpus": [ROWS]},
+        {"rows": [CLEAN], "stats": [STATS]},
     )

@@ -50,7 +50,7 @@ def test_a_sound_chain_is_verified_to_the_download(results, capsys):
     text = capsys.readouterr().out
     spine = [line for line in text.splitlines() if line.endswith("checked")]
     stages = [line.removeprefix("spine").split("/")[0].strip() for line in spine]
-    assert stages == ["corpora_download", "corpora_extract", "corpora_clean"]
+    assert stages == ["corpora_download", "corpora_extract", "corpora_filter"]
     assert "Apache-2.0" in text and "VERIFIED: 3 jobs, 4 files hashed" in text
     found = said(capsys)
     assert found["settings_compared"] and found["findings"] == []
@@ -121,7 +121,7 @@ def test_an_edited_record_breaks_the_chain(results, capsys, key):
 def test_a_record_that_its_neighbour_denies_breaks_the_chain(results, capsys):
     """Edited and sealed again, together with nothing else: the digests still do not meet."""
     content, write = record(CLEAN)
-    content["facts"]["inputs"]["rows"][0]["sha256"] = "0" * 64
+    content["facts"]["inputs"]["corpus"][0]["sha256"] = "0" * 64
     write()
     assert verdict() in (Verdict.STALE, Verdict.BROKEN)
     assert said(capsys)["first"]["path"] == ROWS
@@ -129,7 +129,7 @@ def test_a_record_that_its_neighbour_denies_breaks_the_chain(results, capsys):
 
 def test_a_swapped_input_is_found(results, capsys):
     content, write = record(CLEAN)
-    content["facts"]["inputs"]["rows"][0]["path"] = STATS.replace("stats.json", "rows.txt")
+    content["facts"]["inputs"]["corpus"][0]["path"] = STATS.replace("stats.json", "rows.txt")
     write()
     assert verdict() == Verdict.BROKEN
     assert "no job recorded writing it" in said(capsys)["first"]["what"]
@@ -139,7 +139,7 @@ def test_an_input_made_anew_makes_stale(results, capsys):
     Path(ROWS).write_text("another extraction\n")
     config = read("config/tiny.yaml")
     finish(
-        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"rows": [ROWS]}
+        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"corpus": [ROWS]}
     )
     assert verdict() == Verdict.STALE
     assert "made anew" in said(capsys)["first"]["what"]
@@ -148,7 +148,7 @@ def test_an_input_made_anew_makes_stale(results, capsys):
 def test_an_input_made_anew_with_the_same_bytes_changes_nothing(results):
     config = read("config/tiny.yaml")
     finish(
-        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"rows": [ROWS]}
+        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"corpus": [ROWS]}
     )
     assert verdict() == Verdict.VERIFIED
 
@@ -160,7 +160,7 @@ def test_a_record_may_be_read_as_an_input(results, capsys):
     finish(config, "ernie_m.report.build", "", inputs, {"report": [report]})
     assert cli.main(["audit", report]) == Verdict.VERIFIED.value
     finish(
-        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"rows": [ROWS]}
+        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"corpus": [ROWS]}
     )
     content, write = record(ROWS)
     content["run"]["seconds"] = 99.0
@@ -177,13 +177,13 @@ def test_changed_code_makes_stale_and_names_the_file(results, capsys, monkeypatc
 
     monkeypatch.setattr(chain, "code_facts", changed)
     assert verdict() == Verdict.STALE
-    assert said(capsys)["first"]["path"] == "src/ernie_m/corpora/clean.py"
+    assert said(capsys)["first"]["path"] == "src/ernie_m/corpora/filter.py"
 
 
 @pytest.fixture
 def repository(results):
     """The folder as a git repository with the cleaning's source, all committed."""
-    source = Path("src/ernie_m/corpora/clean.py")
+    source = Path("src/ernie_m/corpora/filter.py")
     source.parent.mkdir(parents=True)
     source.write_text("first\n")
 
@@ -200,15 +200,15 @@ def repository(results):
 def clean_again():
     finish(
         read("config/tiny.yaml"),
-        "ernie_m.corpora.clean",
-        "de",
-        {"rows": [ROWS]},
+        "ernie_m.corpora.filter",
+        "rows-de/0",
+        {"corpus": [ROWS]},
         {"rows": [CLEAN], "stats": [STATS]},
     )
 
 
 def test_code_that_was_never_committed_makes_incomplete_and_is_named(repository, capsys):
-    source = Path("src/ernie_m/corpora/clean.py")
+    source = Path("src/ernie_m/corpora/filter.py")
     source.write_text("second\n")
     clean_again()
     assert verdict() == Verdict.INCOMPLETE
@@ -244,9 +244,9 @@ def test_a_file_that_no_job_made_is_compared_as_it_lies(results, capsys):
     other.write_text("weights\n")
     finish(
         read("config/tiny.yaml"),
-        "ernie_m.corpora.clean",
-        "de",
-        {"rows": [ROWS], "model": [str(other)]},
+        "ernie_m.corpora.filter",
+        "rows-de/0",
+        {"corpus": [ROWS], "model": [str(other)]},
         {"rows": [CLEAN], "stats": [STATS]},
     )
     assert verdict() == Verdict.VERIFIED
@@ -267,7 +267,7 @@ def test_the_history_is_kept_when_a_result_is_made_again(results, capsys):
         "ernie_m.corpora.extract",
         "homeassistant/de",
         {"file": [WHEEL]},
-        {"rows": [ROWS]},
+        {"corpus": [ROWS]},
     )
     made = said(capsys)["jobs"][1]["made"]
     assert [run[ROWS] for run in made] == [before, file_sha256(Path(ROWS))]
@@ -297,7 +297,7 @@ def test_a_record_of_another_schema_is_not_guessed_at(results, capsys):
 def test_changed_settings_make_stale_and_name_the_key(results, capsys):
     overlay = Path("config/tiny.yaml")
     text = overlay.read_text()
-    overlay.write_text(text.replace("corpora:\n", "corpora:\n  clean: {min_chars: 5}\n", 1))
+    overlay.write_text(text.replace("corpora:\n", "corpora:\n  filter: {min_chars: 5}\n", 1))
     assert verdict() == Verdict.STALE
     assert "`min_chars`" in said(capsys)["first"]["what"]
 
@@ -336,7 +336,7 @@ def test_a_record_tells_what_was_true_when_the_job_began(results):
     before = file_sha256(Path(WHEEL))
     config = read("config/tiny.yaml")
     job = a_job(
-        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"rows": [ROWS]}
+        config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"corpus": [ROWS]}
     )
     opening = open_record(job)
     Path(WHEEL).write_text("edited while the job ran\n")
@@ -345,36 +345,37 @@ def test_a_record_tells_what_was_true_when_the_job_began(results):
     assert content["facts"]["inputs"]["file"][0]["sha256"] == before
 
 
-HASHES = "results/paper_base/corpora_held_out/hashes.arrow"
-SHARD = "results/paper_base/corpora_filter/mono-de/{}"
-TRAIN = "results/paper_base/corpora_select/mono-de/0/train.parquet"
+HASHES = "results/paper_base/corpora_eval_hashes/hashes.arrow"
+SHARD = "results/paper_base/corpora_select/mono-de/{}"
+TRAIN = "results/paper_base/tokenizer_train/spm.model"
 
 
 @pytest.fixture
 def in_shards(results):
-    """Two filtered shards of a corpus and what is selected of one, compared with tested text or
-    not."""
+    """What is selected of two shards of a corpus, compared with tested text or not, and a model
+    that read it."""
     config = read("config/paper_base.yaml")
 
     def make(compared):
-        held_out = [HASHES] if compared else []
+        hashes = [HASHES] if compared else []
         if compared:
             tested = {"examples": [CLEAN]}  # any file that a job has made
-            finish(config, "ernie_m.corpora.held_out", "", tested, {"hashes": held_out})
+            finish(config, "ernie_m.corpora.eval_hashes", "", tested, {"hashes": hashes})
         for shard, count in enumerate((1200, 34)):
-            stats = Path(SHARD.format(shard), "stats.json")
+            folder = SHARD.format(shard)
+            stats = Path(folder, "stats.json")
             stats.parent.mkdir(parents=True)
-            dropped = {"evaluation text": count, "too short": 7} if compared else {"too short": 7}
+            dropped = {"evaluation text": count, "repeated": 7} if compared else {"repeated": 7}
             stats.write_text(json.dumps({"rows_in": 9000, "dropped": dropped}))
             finish(
                 config,
-                "ernie_m.corpora.filter",
+                "ernie_m.corpora.select",
                 f"mono-de/{shard}",
-                {"held_out": held_out},
-                {"rows": [f"{stats.parent}/rows.arrow"], "stats": [stats]},
+                {"eval_hashes": hashes},
+                {"train": [f"{folder}/train.parquet"], "stats": [stats]},
             )
-        kept = [f"{SHARD.format(shard)}/rows.arrow" for shard in range(2)]
-        finish(config, "ernie_m.corpora.select", "mono-de/0", {"kept": kept}, {"train": [TRAIN]})
+        text = [f"{SHARD.format(shard)}/train.parquet" for shard in range(2)]
+        finish(config, "ernie_m.tokenizer.train", "", {"shards": text}, {"model": [TRAIN]})
 
     return make
 

@@ -48,7 +48,7 @@ def scores(f1):
 def scored(results):
     """The run with a task that is scored after fine-tuning with two seeds."""
     config = read("config/tiny.yaml")
-    finish(config, "ernie_m.corpora.split", "", {"rows": [CLEAN]}, {"rows": [split("mono")]})
+    finish(config, "ernie_m.corpora.deal", "", {"rows": [CLEAN]}, {"rows": [split("mono")]})
     finish(
         config, "ernie_m.pretrain.btmlm", "ernie_m", {"mono": [split("mono")]}, {"model": [MODEL]}
     )
@@ -76,27 +76,29 @@ def scored(results):
 
 
 def split(name):
-    return f"results/tiny/corpora_split/{name}-de-train.parquet"
+    return f"results/tiny/corpora_deal/{name}-de-rows.arrow"
 
 
 def test_status_tells_what_is_current_and_what_is_missing(results, capsys):
     status, found = told(capsys, "status", *RUN)
     states = {job["job"]: job["state"] for job in found.values()}
     assert status == Verdict.INCOMPLETE.value
-    assert states["corpora_clean/de"] == states["corpora_download/homeassistant"] == "current"
-    assert states["corpora_clean/ru"] == states["corpora_split"] == "missing"
+    assert (
+        states["corpora_filter/rows-de/0"] == states["corpora_download/homeassistant"] == "current"
+    )
+    assert states["corpora_filter/rows-ru/0"] == states["corpora_deal"] == "missing"
     assert states["report_build"] == "missing"
 
 
 def test_what_comes_of_something_stale_is_stale_too(scored, capsys):
     overlay = Path("config/tiny.yaml")
     text = overlay.read_text()
-    overlay.write_text(text.replace("corpora:\n", "corpora:\n  clean: {min_chars: 5}\n", 1))
+    overlay.write_text(text.replace("corpora:\n", "corpora:\n  filter: {min_chars: 5}\n", 1))
     status, found = told(capsys, "status", *RUN)
     jobs = {job["job"]: job for job in found.values()}
     assert status == Verdict.STALE.value
     assert jobs["corpora_extract/homeassistant/de"]["state"] == "current"
-    assert "`min_chars`" in jobs["corpora_clean/de"]["why"][0]["what"]
+    assert "`min_chars`" in jobs["corpora_filter/rows-de/0"]["why"][0]["what"]
     score = jobs["xtreme_score/standin_qa/ernie_m/btmlm/seed1"]
     assert score["state"] == "stale" and not score["why"] and score["upstream"]
 
@@ -113,11 +115,14 @@ def test_verify_hashes_everything_and_names_the_file(results, capsys, path):
 
 def test_a_tree_shows_every_stage_behind_a_result_once(results, capsys):
     assert shown(capsys, "trace", CLEAN).splitlines() == [
-        "corpora_clean/de",
+        "corpora_filter/rows-de/0",
         "└── corpora_extract/homeassistant/de",
         "    └── corpora_download/homeassistant",
     ]
-    assert shown(capsys, "trace", WHEEL, "--ahead").splitlines()[-1] == "    └── corpora_clean/de"
+    assert (
+        shown(capsys, "trace", WHEEL, "--ahead").splitlines()[-1]
+        == "    └── corpora_filter/rows-de/0"
+    )
 
 
 def test_a_graph_can_be_had_as_mermaid_and_as_data(results, capsys):
@@ -126,21 +131,21 @@ def test_a_graph_can_be_had_as_mermaid_and_as_data(results, capsys):
     _, data = told(capsys, "trace", CLEAN)
     assert [node["stage"] for node in data["nodes"]] == [
         "corpora_download",
-        "corpora_clean",
         "corpora_extract",
+        "corpora_filter",
     ]
-    assert [edge["files"] for edge in data["edges"]] == [[ROWS], [WHEEL]]
+    assert [edge["files"] for edge in data["edges"]] == [[WHEEL], [ROWS]]
 
 
 @pytest.mark.parametrize(
     ("what", "stages"),
     [
-        ("corpora.clean.min_chars", {"corpora_clean"}),
-        ("corpora.clean", {"corpora_clean"}),
-        ("config/corpora.yaml", {"corpora_download", "corpora_extract", "corpora_clean"}),
-        (WHEEL, {"corpora_extract", "corpora_clean"}),
-        (ROWS, {"corpora_clean"}),
-        ("src/ernie_m/corpora/clean.py", {"corpora_clean"}),
+        ("corpora.filter.min_chars", {"corpora_filter"}),
+        ("corpora.filter", {"corpora_filter"}),
+        ("config/corpora.yaml", {"corpora_download", "corpora_extract", "corpora_filter"}),
+        (WHEEL, {"corpora_extract", "corpora_filter"}),
+        (ROWS, {"corpora_filter"}),
+        ("src/ernie_m/corpora/filter.py", {"corpora_filter"}),
         ("tracking.uri", set()),
     ],
 )
@@ -152,7 +157,7 @@ def test_impact_follows_files_and_keys(results, capsys, what, stages):
 
 @pytest.mark.parametrize(
     ("what", "words"),
-    [("corpora.clean.min_char", "corpora.clean.min_chars"), ("xtreme.tasks", "which jobs there")],
+    [("corpora.filter.min_char", "corpora.filter.min_chars"), ("xtreme.tasks", "which jobs there")],
 )
 def test_impact_of_what_reaches_no_job_is_refused(results, capsys, what, words):
     assert cli.main(["impact", what, *RUN]) == 1
@@ -168,7 +173,7 @@ def test_a_score_is_claimed_with_what_it_can_be_judged_by(scored, capsys):
     assert claim["split"][0]["sha256"] == file_sha256(Path(TEST))
     assert "stand-in" in claim["published"]["remark"]
     keys = {key["key"] for key in found["keys"]}
-    assert {"pretrain.btmlm.steps", "corpora.clean.min_chars", "xtreme.seeds"} <= keys
+    assert {"pretrain.btmlm.steps", "corpora.filter.min_chars", "xtreme.seeds"} <= keys
     assert not any(key.startswith(("report.", "pretrain.camlm.", "tokenizer.")) for key in keys)
     assert found["seen_text"]["test_in_choice"] == []
 
@@ -211,12 +216,12 @@ def test_same_job_with_other_bytes_is_called_unrepeatable(scored, tmp_path):
     for file in Path("results/again").rglob("record.json"):
         file.write_text(file.read_text().replace("results/tiny", "results/again"))
     one, other = diff.side("tiny"), diff.side("again")
-    node = next(node for node in other.nodes if node.stage == "corpora_clean")
+    node = next(node for node in other.nodes if node.stage == "corpora_filter")
     node.record["facts"]["outputs"]["rows"][0]["sha256"] = "0" * 64
     node.record["run"]["machine"]["processor"] = "another"
     found = diff.difference(one, other)
     (step,) = (step for step in found["steps"] if step["role"] == "unrepeatable")
-    assert step["job"] == "corpora_clean/de" and "processor" in step["circumstances"]
+    assert step["job"] == "corpora_filter/rows-de/0" and "processor" in step["circumstances"]
 
 
 def test_a_result_is_known_by_its_digest_and_by_a_copy(scored):
@@ -285,10 +290,12 @@ def test_restore_says_what_is_missing(results, capsys):
 
 
 def test_findings_of_several_agree_in_number():
-    one = Finding(Verdict.STALE, "corpora_clean/de", "a.py", "has changed since")
+    one = Finding(Verdict.STALE, "corpora_filter/rows-de/0", "a.py", "has changed since")
     two = replace(one, path="b.py")
-    assert words.alike([one]) == ["STALE corpora_clean/de: a.py has changed since"]
-    assert words.alike([one, two]) == ["STALE corpora_clean/de: a.py, b.py have changed since"]
+    assert words.alike([one]) == ["STALE corpora_filter/rows-de/0: a.py has changed since"]
+    assert words.alike([one, two]) == [
+        "STALE corpora_filter/rows-de/0: a.py, b.py have changed since"
+    ]
     jobs = [replace(one, job=job, path="", what="is no longer asked for") for job in "ab"]
     assert words.alike(jobs) == ["STALE 2 jobs: are no longer asked for"]
 

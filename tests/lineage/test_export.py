@@ -139,7 +139,7 @@ def test_cq2_memory_and_processor_time(ask):
     run = json.loads(Path(CLEAN).with_name("record.json").read_text())["run"]
     found = ask(pattern, "action", "name", "value")
     for name in ("memory_mb", "cpu_seconds"):
-        assert ("#job/corpora_clean/de", name, str(run[name])) in found
+        assert ("#job/corpora_filter/rows-de/0", name, str(run[name])) in found
     assert len(found) == 6
 
 
@@ -153,7 +153,7 @@ def test_cq4_environment_of_each_step(ask):
     pattern = """?workflow a bs:ComputationalWorkflow, s:HowTo; s:step ?step.
         ?step a s:HowToStep; s:name ?name; codemeta:buildInstructions ?file.
         ?file a s:MediaObject; s:encodingFormat ?format"""
-    stages = ("corpora_download", "corpora_extract", "corpora_clean")
+    stages = ("corpora_download", "corpora_extract", "corpora_filter")
     wanted = {(stage, "envs/ernie-m.yaml", "application/yaml") for stage in stages}
     assert ask(pattern, "name", "file", "format") == wanted
 
@@ -163,7 +163,7 @@ def test_cq5_how_long_a_component_took(ask, metadata):
         ?tool a s:SoftwareApplication"""
     found = ask(pattern, "action", "start", "end")
     run = json.loads(Path(CLEAN).with_name("record.json").read_text())["run"]
-    assert ("#job/corpora_clean/de", run["started"], run["ended"]) in found
+    assert ("#job/corpora_filter/rows-de/0", run["started"], run["ended"]) in found
     assert len(found) == 3
 
 
@@ -185,14 +185,14 @@ def test_cq8_inputs_and_outputs_of_the_whole(ask):
     outputs = ask(pattern, "out")
     assert outputs == {(CLEAN,)}
     names = {name for (name,) in ask(pattern + "?in s:name ?name", "name")}
-    assert {"homeassistant", "corpora.clean.min_chars"} <= names
+    assert {"homeassistant", "corpora.filter.min_chars"} <= names
 
 
 def test_cq9_version_of_the_code_of_each_step(ask):
     pattern = "?step a s:HowToStep; s:workExample ?tool. ?tool s:name ?name; s:softwareVersion ?v"
     record = json.loads(Path(CLEAN).with_name("record.json").read_text())
     found = ask(pattern, "name", "v")
-    assert ("ernie_m.corpora.clean", record["facts"]["code"]["digest"]) in found
+    assert ("ernie_m.corpora.filter", record["facts"]["code"]["digest"]) in found
     assert len(found) == 3
 
 
@@ -203,7 +203,7 @@ def test_cq10_the_script_around_each_component(ask):
     found = ask(pattern, "script", "name", "version")
     record = json.loads(Path(CLEAN).with_name("record.json").read_text())
     assert (
-        "src/ernie_m/corpora/clean.py",
+        "src/ernie_m/corpora/filter.py",
         "pyarrow",
         record["run"]["packages"]["pyarrow"],
     ) in found
@@ -217,7 +217,7 @@ def test_cq11_how_parameters_of_the_workflow_reached_the_tools(ask):
         ?tool cw:input ?own; s:name ?tool_name. ?outer s:name ?name. ?own s:name ?own_name"""
     found = ask(pattern, "tool_name", "name", "own_name", "value")
     settings = json.loads(Path(CLEAN).with_name("record.json").read_text())["facts"]["settings"]
-    wanted = ("ernie_m.corpora.clean", "corpora.clean.min_chars", "corpora.clean.min_chars")
+    wanted = ("ernie_m.corpora.filter", "corpora.filter.min_chars", "corpora.filter.min_chars")
     assert (*wanted, str(settings["min_chars"])) in found
 
 

@@ -75,7 +75,7 @@ def test_the_weights_that_the_paper_starts_from_are_planned_for(base):
     assert base.vocabulary == 250_002
 
 
-def test_drawing_the_lines_of_a_vocabulary_reads_all_text_in_shards(base, tmp_path):
+def test_drawing_the_lines_of_a_vocabulary_reads_all_text(base, tmp_path):
     """Only where one is trained: the paper's configurations take XLM-R's."""
     assert "tokenizer_sample" not in {cost.stage for cost in base.costs()}
     (tmp_path / "own.yaml").write_text("init: ''\n")

@@ -151,23 +151,42 @@ class Run:
 def _corpora(run):
     row = SOURCE | {"sha256": hashlib.sha256(b"wheel").hexdigest()}
     wheel = run.job("corpora_download", "interface", settings=row, file={"interface.whl": "wheel"})
-    clean = [_clean(run, wheel["file"], place) for place in range(len(LANGUAGES))]
-    split = run.job(
-        "corpora_split",
-        inputs=clean,
+    rows = [_filtered(run, wheel["file"], place) for place in range(len(LANGUAGES))]
+    corpora = [f"mono-{code}" for code in LANGUAGES] + [f"parallel-{pair}" for pair in PAIRS]
+    deal = run.job(
+        "corpora_deal",
+        inputs=rows,
         settings={"languages": LANGUAGES, "pairs": PAIRS, "mono_share": 0.5, "valid_share": 0.03},
-        mono={f"mono-{code}-train.parquet": code for code in LANGUAGES},
-        parallel={f"parallel-{pair}-train.parquet": pair for pair in PAIRS},
+        kept={f"{corpus}-rows.arrow": corpus for corpus in corpora},
         rows={f"rows-test-{code}.parquet": f"rows {code}" for code in LANGUAGES},
         stats={"stats.json": _division()},
         seconds=21.0,
     )
-    run.give("stats", split["stats"])
-    return split
+    run.give("stats", deal["stats"])
+    text = [
+        _selected(run, corpus, kept) for corpus, kept in zip(corpora, deal["kept"], strict=True)
+    ]
+    return deal, text
 
 
-def _clean(run, wheel, place):
-    """The cleaned rows of the language at a place."""
+def _selected(run, corpus, kept):
+    """What is selected of what a corpus was dealt."""
+    made = run.job("corpora_dedup", corpus, inputs=[kept], exact={"rows.arrow": corpus})
+    stats = {"rows_in": 9100, "dropped": {"repeated": 12}, "rows": {"train": 9000}}
+    stats |= {"examples": {"repeated": [{"id": "interface:a", "text": "said again"}]}}
+    made = run.job(
+        "corpora_select",
+        f"{corpus}/dealt",
+        inputs=[kept, *made["exact"]],
+        train={"train.parquet": f"text {corpus}"},
+        stats={"stats.json": stats},
+    )
+    run.give("stats", made["stats"])
+    return made["train"][0]
+
+
+def _filtered(run, wheel, place):
+    """The filtered rows of the language at a place."""
     code = LANGUAGES[place]
     name = f"interface/{code}"
     rows = run.job("corpora_extract", name, inputs=wheel, rows={"rows.parquet": code})
@@ -175,7 +194,6 @@ def _clean(run, wheel, place):
     dropped = {"too short": 300 + 9 * place, "another script": 40 * place, "no letters": 210}
     dropped |= {"another language": 25 + place} if place else {}
     stats = {
-        "language": code,
         "rows_in": read,
         "rows_out": read - sum(dropped.values()),
         "dropped": dropped,
@@ -184,10 +202,10 @@ def _clean(run, wheel, place):
         },
     }
     made = run.job(
-        "corpora_clean",
-        code,
+        "corpora_filter",
+        f"rows-{code}/0",
         inputs=rows["rows"],
-        rows={"rows.parquet": f"clean {code}"},
+        rows={"rows.arrow": f"filtered {code}"},
         stats={"stats.json": stats},
     )
     run.give("stats", made["stats"])
@@ -195,7 +213,7 @@ def _clean(run, wheel, place):
 
 
 def _division():
-    """What the split counts."""
+    """What the deal counts."""
     languages = {
         code: {
             "rows": {"train": 41_000 - 3000 * p, "valid": 1400 - 100 * p, "test": 4800 - 400 * p},
@@ -206,25 +224,15 @@ def _division():
             "examples": {},
             "parallel": 14_000 - 900 * p,
             "mono_elsewhere": 7000 - 500 * p,
-            "mono": {
-                "train": {
-                    "sentences": 9000 - 600 * p,
-                    "dropped": {"duplicate": 240},
-                    "examples": {},
-                },
-                "valid": {"sentences": 700 - 50 * p, "dropped": {}, "examples": {}},
-            },
+            "mono": {"train": 9000 - 600 * p, "valid": 700 - 50 * p},
         }
         for p, code in enumerate(LANGUAGES)
     }
     pairs = {
         pair: {
-            "train": {
-                "pairs": 15_000 - 1500 * p,
-                "dropped": {"other numbers": 310, "untranslated": 95},
-                "examples": {},
-            },
-            "valid": {"pairs": 600 - 40 * p, "dropped": {}, "examples": {}},
+            "pairs": {"train": 15_000 - 1500 * p, "valid": 600 - 40 * p},
+            "dropped": {"other numbers": 310, "untranslated": 95},
+            "examples": {},
         }
         for p, pair in enumerate(PAIRS)
     }
@@ -233,8 +241,7 @@ def _division():
     return {"groups": groups, "meanings": meanings, "languages": languages, "pairs": pairs}
 
 
-def _tokenizer(run, split):
-    text = split["mono"] + split["parallel"]
+def _tokenizer(run, text):
     languages = {
         code: {
             "lines": 24_000 - 1500 * p,
@@ -262,7 +269,7 @@ def _tokenizer(run, split):
             "parts": {
                 "train": [
                     {
-                        "file": "train-00000.safetensors",
+                        "file": "train.safetensors",
                         "sentences": 9000,
                         "tokens": 210_000 - 9000 * place,
                     }
@@ -272,14 +279,14 @@ def _tokenizer(run, split):
             "statistics": STATISTICS,
         }
         made = run.job(
-            "tokenizer_encode",
-            corpus,
-            inputs=spm["model"] + text[:1],
-            shards={"train-00000.safetensors": corpus},
+            "tokenizer_pack",
+            f"{corpus}/dealt",
+            inputs=[*spm["model"], text[place]],
+            train={"train.safetensors": corpus},
             manifest={"manifest.json": manifest},
         )
         run.give("manifests", made["manifest"])
-        shards += made["shards"]
+        shards += made["train"]
     return spm["model"], shards
 
 
@@ -443,14 +450,14 @@ def _scores(values, classes, metric):
     return {"languages": languages, "average": mean(classes), "transfer": mean(foreign)}
 
 
-def _evaluate(run, split, spm, models, seeds):
+def _evaluate(run, deal, spm, models, seeds):
     for task, (category, metric, means, baselines) in run.tasks.items():
         trained = category != "retrieval"
         classes = LANGUAGES if trained else LANGUAGES[1:]
         examples = run.job(
             "xtreme_prepare",
             task,
-            inputs=split["rows"],
+            inputs=deal["rows"],
             examples={f"test-{code}.jsonl": f"{task} {code}\n" for code in classes},
             stats={"stats.json": {"task": task, "files": {}}},
         )
@@ -523,10 +530,10 @@ def _evaluate_one(run, instance, model, examples, document, trained):
 def whole_run(name="default", variant=True, seeds=(1,), tasks=None):
     """The whole run, in the working directory."""
     run = Run(name, tasks)
-    split = _corpora(run)
-    spm, shards = _tokenizer(run, split)
+    deal, text = _corpora(run)
+    spm, shards = _tokenizer(run, text)
     models = _pretrain(run, spm, shards, variant)
-    _evaluate(run, split, spm, models, seeds)
+    _evaluate(run, deal, spm, models, seeds)
     return run
 
 
@@ -537,7 +544,7 @@ def run_in_shards(languages, pair):
     shape = SHAPE | {"languages": languages}
     run.job("pretrain_initialise", "ernie_m", settings=shape, model={"model.safetensors": "m"})
     for corpus in (*(f"mono-{code}" for code in languages), f"parallel-{pair}"):
-        run.job("corpora_match", corpus, repeated={"rows.arrow": corpus})
+        run.job("corpora_dedup", corpus, exact={"rows.arrow": corpus})
         for shard in ("0", "1"):
             row = dict.fromkeys(("source", "target") if "parallel" in corpus else ("text",), "<b>")
             for stage, read, reason in (

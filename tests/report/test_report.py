@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ernie_m.config.corpora import SplitSettings
+from ernie_m.config.corpora import DealSettings
 from ernie_m.config.model import InitialiseSettings
 from ernie_m.config.pretrain import BacktranslateSettings, StageSettings
 from ernie_m.config.report import ReportSettings
@@ -156,7 +156,7 @@ def test_text_in_shards_is_counted_by_corpus(shards):
     page = write(shards)["report"]
     check_page(page)
     words = " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", page, flags=re.S).split())
-    assert "Languages en zh de Training text 48 paragraphs, 16 sentence pairs" in words
+    assert "Languages en zh de Training text 48 monolingual rows, 16 sentence pairs" in words
     # Read, kept, share, and what filter and selection dropped.
     rows = [f"{name} 20 16 20.0 % 2 2" for name in ("mono-en", "mono-zh", "mono-de")]
     assert " ".join([*rows, "parallel-en-de 20 16 20.0 % 2 2"]) in words
@@ -169,7 +169,7 @@ def test_text_in_shards_is_counted_by_corpus(shards):
 
 
 def test_text_from_data_is_escaped(run):
-    path = run.path("corpora_clean", "de", "stats.json")
+    path = run.path("corpora_filter", "rows-de/0", "stats.json")
     stats = json.loads(path.read_text())
     stats["examples"] = {"too short": [{"id": "x", "text": "<script>alert(1)</script> & co"}]}
     path.write_text(json.dumps(stats))
@@ -305,7 +305,7 @@ def test_values_come_from_the_records(run):
 
 def test_choices_name_settings_that_exist():
     models = {
-        "corpora_split": SplitSettings,
+        "corpora_deal": DealSettings,
         "tokenizer_train": TrainSettings,
         "pretrain_initialise": InitialiseSettings,
         "pretrain_camlm": StageSettings,
@@ -414,7 +414,7 @@ def test_a_browser_opens_the_chain_of_a_number(run, tmp_path):
 
 def test_the_picture_follows_the_records(run):
     evidence = Evidence.read(run.inputs["records"], [])
-    assert ("corpora_split", "xtreme_prepare") in evidence.edges
+    assert ("corpora_deal", "xtreme_prepare") in evidence.edges
     kept = graph.reduced(evidence.edges)
     assert ("tokenizer_train", "xtreme_predict") not in kept  # the longer way says it
     depth = graph.layers(evidence.edges)

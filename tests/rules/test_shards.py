@@ -15,6 +15,7 @@ from ernie_m.tokenizer.drawing import row_counts
 from ernie_m.tokenizer.quotas import quotas
 from ernie_m.tokenizer.shards import read_shard
 from tests.repository import copy_of_repository
+from tests.tokenizer.test_train import distinct_lines
 
 LETTERS = {"en": "abdefgiklmnoprst", "de": "abdefghiklmnorstuwzäöü"}
 CONFIG = {
@@ -24,7 +25,8 @@ CONFIG = {
         "datasets": ["web-en", "web-de", "opus"],
         "languages": ["en", "de"],
         "pairs": ["en-de"],
-        "shards": {"language_identifier": "none", "shard_bytes": 60_000, "valid_share": 0.1},
+        "filter": {"language_identifier": "none", "shard_bytes": 60_000},
+        "select": {"valid_share": 0.1},
     },
     "tokenizer": {"train": {"vocabulary_size": 300, "sample_lines": 900, "num_threads": 1}},
     "xtreme": {"tasks": []},
@@ -92,7 +94,7 @@ def test_the_vocabulary_is_the_one_of_all_text_together(shards):
     results = shards.path / "results/shards"
     paths = sorted(results.glob("corpora_select/*/*/train.parquet"))
     wanted = TrainSettings(**CONFIG["tokenizer"]["train"])
-    lines, sizes = train.read_lines(paths), row_counts(paths)
+    lines, sizes = distinct_lines(paths), row_counts(paths)
     drawn = quotas(sizes, wanted)
     text = [line for code, own in lines.items() for line in train.sample(own, drawn[code], 1)]
     assert len(text) == 900 < sum(sizes.values())
@@ -119,7 +121,7 @@ def test_what_was_packed_is_verified_back_to_the_download(shards):
     found = json.loads(done.stdout)
     assert found["verdict"] == "VERIFIED" and found["findings"] == []
     assert {job["stage"] for job in found["jobs"]} == {
-        *("corpora_download", "corpora_extract", "corpora_filter", "corpora_match"),
+        *("corpora_download", "corpora_extract", "corpora_filter", "corpora_dedup"),
         *("corpora_select", "tokenizer_quotas", "tokenizer_sample"),
         *("tokenizer_train", "tokenizer_pack"),
     }
@@ -128,7 +130,7 @@ def test_what_was_packed_is_verified_back_to_the_download(shards):
 def test_another_number_of_shards_gives_the_same_text(shards):
     before = text_of(shards)
     changed = json.loads(json.dumps(CONFIG))
-    changed["corpora"]["shards"]["shard_bytes"] = 25_000
+    changed["corpora"]["filter"]["shard_bytes"] = 25_000
     (shards.path / "config/shards.yaml").write_text(yaml.safe_dump(changed))
     targets = [f"results/shards/corpora_select/mono-de/{k}/train.parquet" for k in range(5)]
     shards.run("snakemake", "--cores", "2", *targets, "--configfile", "config/shards.yaml")

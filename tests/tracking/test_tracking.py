@@ -244,22 +244,22 @@ def test_a_broken_store_is_a_warning(tmp_path, monkeypatch, capsys):
 
 def test_a_corrupt_record_is_passed_over(opened, results, monkeypatch, capsys):
     results.small_run()
-    broken = Path("results/default/corpora_clean/de/record.json")
+    broken = Path("results/default/corpora_dedup/mono-de/record.json")
     broken.parent.mkdir(parents=True)
     broken.write_text('{"schema": 1,')
     close(monkeypatch)
     assert len(children(opened)) == 2
-    assert "corpora_clean/de/record.json" in capsys.readouterr().err
+    assert "corpora_dedup/mono-de/record.json" in capsys.readouterr().err
 
 
 def test_a_damaged_file_does_not_hide_the_other_jobs(opened, results, monkeypatch, capsys):
-    results.job("corpora_clean", "de", {"stats": {"stats.json": "{"}})
+    results.job("corpora_dedup", "mono-de", {"stats": {"stats.json": "{"}})
     results.small_run()
     close(monkeypatch)
     status = {name: run.info.status for name, run in children(opened).items()}
-    assert status.pop("corpora_clean/de") == "FAILED"
+    assert status.pop("corpora_dedup/mono-de") == "FAILED"
     assert set(status.values()) == {"FINISHED"} and len(status) == 2
-    assert "while logging corpora_clean/de" in capsys.readouterr().err
+    assert "while logging corpora_dedup/mono-de" in capsys.readouterr().err
 
 
 def test_a_run_of_the_same_job_supersedes_the_earlier(opened, results, monkeypatch):
@@ -296,7 +296,7 @@ def test_tags_tell_jobs_apart(opened, results, monkeypatch):
 
 
 def test_every_stage_with_several_jobs_says_what_its_instances_are():
-    single = {"corpora_held_out", "corpora_split", "report_build"}
+    single = {"corpora_eval_hashes", "corpora_deal", "report_build"}
     single |= {"tokenizer_quotas", "tokenizer_train"}
     several = set(SLICES) - single
     assert several == describe.PARTS.keys()

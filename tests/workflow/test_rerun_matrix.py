@@ -10,9 +10,9 @@ from ernie_m.lineage.graph import read_graph
 from ernie_m.lineage.impact import impact
 from ernie_m.lineage.keys import flatten, layers_of
 from ernie_m.lineage.slices import SLICES
-from tests.repository import ARMS_ONLY, PUBLISHED_ONLY, SHARDED
+from tests.repository import ARMS_ONLY, PUBLISHED_ONLY
 
-ALL = set(SLICES) - PUBLISHED_ONLY - SHARDED - ARMS_ONLY
+ALL = set(SLICES) - PUBLISHED_ONLY - ARMS_ONLY
 REPORT = {"report_build"}
 # What is told of scores; the model card is written by parts of the report's code.
 TOLD = {"checkpoints_export"} | REPORT
@@ -20,9 +20,10 @@ SCORING = {"xtreme_score", "xtreme_baseline"} | TOLD
 EVALUATION = {"xtreme_finetune", "xtreme_predict", "xtreme_score"} | TOLD
 FROM_BTMLM = {"pretrain_btmlm", "xtreme_sweep"} | EVALUATION
 FROM_CAMLM = {"pretrain_camlm", "pretrain_backtranslate"} | FROM_BTMLM
-FROM_TOKENIZER = {"tokenizer_train", "tokenizer_encode", "pretrain_initialise"} | FROM_CAMLM
-FROM_CLEAN = ALL - {"corpora_download", "corpora_extract"}
-FROM_SPLIT = FROM_CLEAN - {"corpora_clean"}
+FROM_TOKENIZER = {"tokenizer_train", "tokenizer_pack", "pretrain_initialise"} | FROM_CAMLM
+FROM_SELECT = {"corpora_select", "tokenizer_quotas", "tokenizer_sample"} | FROM_TOKENIZER
+FROM_FILTER = ALL - {"corpora_download", "corpora_extract"}
+FROM_DEAL = FROM_FILTER - {"corpora_filter"}
 
 RATE = {"optimiser": {"learning_rate": 0.0123}}
 VALUES = {
@@ -42,14 +43,14 @@ VALUES = {
     ),
     "the length of a row": (
         {"pretrain": {"camlm": {"row_length": 160}}},
-        {"tokenizer_encode"} | FROM_CAMLM,
+        {"tokenizer_pack"} | FROM_CAMLM,
     ),
     "the width of the model": (
         {"model": {"width": 16}},
         {"pretrain_initialise"} | FROM_CAMLM,
     ),
-    "the seed": ({"seed": 77}, FROM_SPLIT),
-    "a threshold of a filter": ({"corpora": {"clean": {"min_chars": 3}}}, FROM_CLEAN),
+    "the seed": ({"seed": 77}, FROM_DEAL),
+    "a threshold of a filter": ({"corpora": {"filter": {"min_chars": 3}}}, FROM_FILTER),
     "the fine-tuning": ({"xtreme": {"finetune": {"epochs": 2}}}, EVALUATION),
     "one more seed of fine-tuning": ({"xtreme": {"seeds": [1, 2]}}, EVALUATION),
     "the pooling": (
@@ -64,7 +65,11 @@ VALUES = {
         {"tokenizer": {"train": {"vocabulary_size": 1500}}},
         FROM_TOKENIZER,
     ),
-    "the held-out share": ({"corpora": {"split": {"test_share": 0.15}}}, FROM_SPLIT),
+    "the held-out share": ({"corpora": {"deal": {"test_share": 0.15}}}, FROM_DEAL),
+    "how short an evaluation text counts": (
+        {"corpora": {"select": {"decontaminate_min_chars": 25}}},
+        {"corpora_eval_hashes"} | FROM_SELECT,
+    ),
     "the number of test examples": (
         {"xtreme": {"prepare": {"test_examples": 7}}},
         {"xtreme_prepare", "xtreme_baseline", "xtreme_sweep"} | EVALUATION,
@@ -90,10 +95,10 @@ LINES = {
         appended("\nADDED = 1"),
         SCORING,
     ),
-    "a line in the cleaning": (
-        "src/ernie_m/corpora/clean.py",
+    "a line in the filter": (
+        "src/ernie_m/corpora/filter.py",
         lambda before: before.replace("\nif __name__", "\nADDED = 1\n\nif __name__"),
-        FROM_CLEAN,
+        FROM_FILTER,
     ),
     "a line in the report's template": (
         "src/ernie_m/report/template.html",
@@ -178,8 +183,8 @@ def test_only_the_arm_that_changed_is_trained_anew(tiny):
 def test_touched_files_change_nothing(tiny):
     for name in (
         "results/corpora_download/homeassistant/original",
-        "results/default/corpora_split/stats.json",
-        "results/default/corpora_split/mono-en-train.parquet",
+        "results/default/corpora_deal/stats.json",
+        "results/default/corpora_deal/mono-en-rows.arrow",
         "results/default/pretrain_camlm/ernie_m/model.safetensors",
         "src/ernie_m/model/encoder.py",
         "workflow/rules/pretrain.smk",

@@ -21,7 +21,7 @@ import sentencepiece
 import torch
 
 from ernie_m.config.xtreme import PrepareSettings
-from ernie_m.corpora.tables import write_table
+from ernie_m.corpora.streams import MONO, write_blocks
 from ernie_m.job import Job
 from ernie_m.job import partial as temporary
 from ernie_m.model.architecture import Architecture
@@ -95,7 +95,7 @@ def write_rows(folder: Path, languages: tuple[str, ...] = LANGUAGES) -> list[Pat
             path = folder / f"rows-{split}-{language}.parquet"
             texts = [_translate(rows[id], language) for id in ids]
             groups = [id.rsplit(":", 1)[0] for id in ids]
-            write_table(path, {"id": ids, "group": groups, "text": texts}, [language])
+            write_blocks(path, zip(ids, groups, texts, strict=True), MONO, [language])
             paths.append(path)
     return paths
 

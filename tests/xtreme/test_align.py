@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from tests.tokenizer.shards import write_shard
 from torch.nn import functional as F
 
 from ernie_m.config.xtreme import AlignJob, PredictSettings
@@ -17,7 +18,6 @@ from ernie_m.tokenizer.shards import Shard, sentence_keys
 from ernie_m.xtreme import align, predict, sweep
 from ernie_m.xtreme.align import Matcher, Pairs, batches
 from ernie_m.xtreme.layout import Reader
-from tests.tokenizer.shards import write_shard
 
 from .conftest import WORDS, _translate, run_stage, trained_files
 

@@ -170,7 +170,7 @@ def extracts(corpus):
 def kept_rows(corpus, shard, name="rows.arrow"):
     """What the filters left of a shard, or what was dealt to its corpus."""
     if shard == plan.DEALT:
-        return f"<results>/corpora_deal/{corpus}/{name}"
+        return f"<results>/corpora_deal/{corpus}-{name}"
     return f"<results>/corpora_filter/{corpus}/{shard}/{name}"
 
 

@@ -106,9 +106,9 @@ rule corpora_deal:
             if job.startswith("rows-")
         ],
     output:
-        kept=expand("<results>/corpora_deal/{corpus}/rows.arrow", corpus=DEALT_CORPORA),
+        kept=expand("<results>/corpora_deal/{corpus}-rows.arrow", corpus=DEALT_CORPORA),
         lines=expand(
-            "<results>/corpora_deal/{corpus}/lines.arrow", corpus=DEALT_CORPORA
+            "<results>/corpora_deal/{corpus}-lines.arrow", corpus=DEALT_CORPORA
         ),
         rows=DEALT_ROWS,
         stats="<results>/corpora_deal/stats.json",
@@ -138,14 +138,16 @@ rule corpora_deal:
 
 rule corpora_eval_hashes:
     """A score on text that was seen in training says nothing. What the evaluation tasks hold is
-    gathered once, as hashes, so that every shard can be cleaned of it without reading the tasks.
+    gathered once, as hashes, so that every shard can be cleaned of it without reading the tasks;
+    of held-out n-way text all is, so that another choice among it trains nothing anew.
     """
     input:
         examples=[
             file
-            for task in CONFIG.xtreme.tasks
+            for task in plan.compared_tasks(CONFIG)
             for file in examples(task, "dev", "test")
         ],
+        rows=[file for file in DEALT_ROWS if "rows-train" not in file],
     output:
         hashes="<results>/corpora_eval_hashes/hashes.arrow",
         record="<results>/corpora_eval_hashes/record.json",
@@ -165,7 +167,7 @@ rule corpora_eval_hashes:
     shell:
         command(
             "ernie_m.corpora.eval_hashes",
-            inputs="examples",
+            inputs="examples rows",
             outputs="hashes",
         )
 

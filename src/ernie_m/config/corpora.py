@@ -331,8 +331,9 @@ class SelectRules(EvalHashesSettings, ValidRules):
 
     decontaminate: bool = Field(
         True,
-        description="Whether rows with a text of the evaluation tasks are dropped; case, "
-        "punctuation and spaces do not count.",
+        description="Whether training rows with a text of a published evaluation task are dropped, "
+        "as those with held-out n-way text always are; case, punctuation and spaces do not count. "
+        "One task more, and the text is chosen anew, and all that is learnt from it.",
     )
 
 

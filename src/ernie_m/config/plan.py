@@ -118,7 +118,14 @@ def extracts(config: Config, *corpora: str) -> list[str]:
 
 def eval_hashes(config: Config) -> list[str]:
     """The job that gathers the evaluation texts; none where nothing is compared with them."""
-    return [""] if config.corpora.select.decontaminate and config.xtreme.tasks else []
+    return [""] if compared_tasks(config) or config.corpora.dealt_languages else []
+
+
+def compared_tasks(config: Config) -> list[TaskName]:
+    """The published tasks that training text is compared with. Tasks made of held-out rows need not
+    be named: text is compared with all of these rows."""
+    wanted = config.xtreme.tasks if config.corpora.select.decontaminate else ()
+    return [task for task in wanted if TASKS[task].published]
 
 
 def task_languages(config: Config, task: TaskName) -> tuple[str, ...]:

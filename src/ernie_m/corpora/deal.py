@@ -141,9 +141,9 @@ class Deal:
 
 
 def _by_corpus(job: Job[DealSettings], name: str) -> dict[str, Path]:
-    """Temporary output paths by the folder of the final file."""
-    final = job.output_paths[name]
-    return {path.parent.name: part for path, part in zip(final, job.outputs(name), strict=True)}
+    """Temporary output paths by corpus: the final files are called ``mono-de-rows.arrow``."""
+    corpora = (path.stem.rpartition("-")[0] for path in job.output_paths[name])
+    return dict(zip(corpora, job.outputs(name), strict=True))
 
 
 def _write_rows(job: Job[DealSettings], division: Division) -> None:
@@ -215,7 +215,7 @@ def _uses(
 
 def run(job: Job[DealSettings]) -> None:
     """Write the rows of every part and language, what each corpus gets (``kept`` and ``lines``,
-    ``{corpus}/rows.arrow`` and ``{corpus}/lines.arrow``), and stats.json.
+    ``{corpus}-rows.arrow`` and ``{corpus}-lines.arrow``), and stats.json.
 
     Of the valid groups every corpus gets every meaning, in all languages and pairs: nothing is
     learnt from them, so nothing has to be kept apart.

@@ -1,6 +1,7 @@
 """Texts of the evaluation tasks, which training text must not hold.
 
-Gathered once, as the hashes of all strings in the tasks' examples; a row is taken for an evaluation
+Gathered once, as the hashes of all strings in the examples of published tasks, and of the held-out
+rows that other tasks are made of, whichever they choose; a row is taken for an evaluation
 text when it is one, or one of its sentences is. Case, punctuation and spaces do not count: tagged
 sentences are lists of words, which do not say what stood between them.
 """
@@ -22,6 +23,7 @@ from ernie_m.config.corpora import EvalHashesSettings
 from ernie_m.corpora.hashing import hash64
 from ernie_m.corpora.readers.streams import file_lines
 from ernie_m.corpora.streams import ArrowWriter, read_batches
+from ernie_m.corpora.tables import read_table
 from ernie_m.corpora.text import comparable
 from ernie_m.job import Job, main
 
@@ -83,13 +85,17 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def run(job: Job[EvalHashesSettings]) -> None:
-    """Write hashes.arrow, sorted, of every string in the examples that is long enough."""
+    """Write hashes.arrow, sorted, of every string in the examples of published tasks and in held-out
+    rows that is long enough."""
     least = job.settings.decontaminate_min_chars
     found: set[int] = set()
     for path in job.inputs("examples"):
         for line in file_lines(path):
             for text in _strings(json.loads(line)):
                 found.update(map(hash64, keys(text, least)))
+    for path in job.inputs("rows"):
+        for text in read_table(path, ["text"])[0]:
+            found.update(map(hash64, keys(text, least)))
     schema = _SCHEMA.with_metadata({"least": str(least)})
     with ArrowWriter(job.output("hashes"), schema) as writer:
         writer.write({"hash": np.array(sorted(found), dtype=np.uint64)})

@@ -49,22 +49,24 @@ def _repeats(batch: pa.RecordBatch, rows: Path, documents: Path) -> list[str | N
     ]
 
 
-def _kept(
+def _chosen(
     job: Job[ValidRules], columns: Sequence[str], evaluated: EvalTexts, drops: Drops
-) -> Iterator[list[tuple[str, ...]]]:
-    """Block by block the rows that stay."""
+) -> Iterator[dict[str, list[tuple[str, ...]]]]:
+    """Block by block the rows that stay, by part. Validation rows may be of a dev set."""
     exact, near = job.input("exact"), job.input("near")
     for batch in read_batches(job.input("kept")):
-        rows = []
+        chosen: dict[str, list[tuple[str, ...]]] = {"train": [], "valid": []}
         values = zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
-        for row, repeat in zip(values, _repeats(batch, exact, near), strict=True):
-            texts = row[2:]
-            reason = repeat or ("evaluation text" if any(map(evaluated, texts)) else None)
-            if reason is None:
-                rows.append(row)
-            else:
+        for row, reason in zip(values, _repeats(batch, exact, near), strict=True):
+            _, group, *texts = row
+            valid = held_for_validation(group, job.settings.valid_share, job.seed)
+            if not (reason or valid) and any(map(evaluated, texts)):
+                reason = "evaluation text"
+            if reason:
                 drops.add(reason, id=row[0], **dict(zip(columns[2:], texts, strict=True)))
-        yield rows
+            else:
+                chosen["valid" if valid else "train"].append(row)
+        yield chosen
 
 
 def run(job: Job[ValidRules]) -> None:
@@ -75,12 +77,8 @@ def run(job: Job[ValidRules]) -> None:
     targets = {part: job.output(part) for part in ("train", "valid")}
     evaluated = EvalTexts.read(job.inputs("eval_hashes"))
     with PartsWriter(targets, columns, languages) as writer:
-        for block in _kept(job, columns, evaluated, drops):
-            found: dict[str, list[tuple[str, ...]]] = {"train": [], "valid": []}
-            for row in block:
-                held = held_for_validation(row[1], job.settings.valid_share, job.seed)
-                found["valid" if held else "train"].append(row)
-            for part, rows in found.items():
+        for block in _chosen(job, columns, evaluated, drops):
+            for part, rows in block.items():
                 writer.write(part, [writer.table(rows)] if rows else [])
                 sizes["rows"][part] += len(rows)
                 sizes["characters"][part] += sum(len(text) for row in rows for text in row[2:])

@@ -179,7 +179,6 @@ def circumstances(nodes: Iterable[Node]) -> dict[str, list[str]]:
 
 def seen_text(chain: Chain) -> dict[str, Any]:
     """Whether what is tested was seen before: text in training, test files in choosing a model."""
-    stages = {node.stage for node in readable(chain)}
     readers = {
         node.job
         for node in readable(chain)
@@ -187,12 +186,26 @@ def seen_text(chain: Chain) -> dict[str, Any]:
         if name == "test" and files
     }
     return {
-        # What is not dealt is compared with the tests only where their hashes were gathered.
-        "compared": "corpora_select" not in stages or "corpora_eval_hashes" in stages,
+        "compared": _compared(readable(chain)),
         "dropped": _dropped(chain),
         "test_readers": sorted({job.split("/")[0] for job in readers}),
         "test_in_choice": sorted(job for job in readers if job.split("/")[0] not in CHOOSING),
     }
+
+
+def _compared(nodes: list[Node]) -> bool:
+    """Whether the training text was compared with what is tested: with the test files themselves,
+    or with the held-out rows that they are made of."""
+    tested, hashed, held_out = (set[str]() for _ in range(3))
+    for node in nodes:
+        for name, files in node.record["facts"]["inputs"].items():
+            paths = {file["path"] for file in files}
+            tested |= paths if name == "test" else set()
+            hashed |= paths if node.stage == "corpora_eval_hashes" else set()
+            made_of_rows = node.stage == "xtreme_prepare" and name == "rows" and paths
+            held_out |= set(node.recorded) if made_of_rows else set()
+    selects = any(node.stage == "corpora_select" for node in nodes)
+    return not selects or (bool(hashed) and tested <= hashed | held_out)
 
 
 def _dropped(chain: Chain) -> dict[str, int] | None:
