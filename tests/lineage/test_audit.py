@@ -173,7 +173,7 @@ def test_changed_code_makes_stale_and_names_the_file(results, capsys, monkeypatc
 
     def changed(module):
         facts = true_facts(module)
-        return {path: "0" if path.endswith("clean.py") else sha for path, sha in facts.items()}
+        return {path: "0" if path.endswith("filter.py") else sha for path, sha in facts.items()}
 
     monkeypatch.setattr(chain, "code_facts", changed)
     assert verdict() == Verdict.STALE
