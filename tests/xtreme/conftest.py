@@ -45,7 +45,7 @@ WORDS = [
 WORD = re.compile(r"[a-z]+")
 
 
-def _translate(text: str, language: str) -> str:
+def translate(text: str, language: str) -> str:
     """Lower-case words spelt backwards (de) or as one Han character each (zh); names stay."""
     if language == "en":
         return text
@@ -93,7 +93,7 @@ def write_rows(folder: Path, languages: tuple[str, ...] = LANGUAGES) -> list[Pat
             # Some rows have no Chinese.
             ids = [id for i, id in enumerate(sorted(rows)) if language != "zh" or i % 17]
             path = folder / f"rows-{split}-{language}.parquet"
-            texts = [_translate(rows[id], language) for id in ids]
+            texts = [translate(rows[id], language) for id in ids]
             groups = [id.rsplit(":", 1)[0] for id in ids]
             write_blocks(path, zip(ids, groups, texts, strict=True), MONO, [language])
             paths.append(path)
@@ -161,7 +161,7 @@ def examples(
 @pytest.fixture(scope="session")
 def spm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokenizer")
-    texts = [_translate(" ".join(WORDS[i:] + WORDS[:i]), x) for i in range(30) for x in LANGUAGES]
+    texts = [translate(" ".join(WORDS[i:] + WORDS[:i]), x) for i in range(30) for x in LANGUAGES]
     names = [
         f"Brand{a}{b} host port token user _id . : [ ] {{ }}" for a in "abc" for b in "abcdefgh"
     ]

@@ -19,7 +19,7 @@ from ernie_m.xtreme import align, predict, sweep
 from ernie_m.xtreme.align import Matcher, Pairs, batches
 from ernie_m.xtreme.layout import Reader
 
-from .conftest import WORDS, _translate, run_stage, trained_files
+from .conftest import WORDS, run_stage, trained_files, translate
 
 JOB = AlignJob(
     layer=0,  # a dictionary of thirty words is learnt by the embeddings alone
@@ -36,7 +36,7 @@ JOB = AlignJob(
 def shard(tokenizer, language: str, count: int, seed: int) -> Shard:
     rng = random.Random(seed)
     english = [" ".join(rng.sample(WORDS, rng.randint(4, 7))) for _ in range(count)]
-    sides = [tokenizer.encode([_translate(t, x) for t in english]) for x in ("en", language)]
+    sides = [tokenizer.encode([translate(t, x) for t in english]) for x in ("en", language)]
     return Shard(
         languages=("en", language),
         tokenizer=tokenizer.sha256,

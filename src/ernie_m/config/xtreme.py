@@ -84,12 +84,12 @@ class PrepareSettings(Section):
     qa_min_fields: int = Field(
         3,
         ge=2,
-        description="descriptions (ours); forms with fewer make no context",
+        description="sentences (ours); forms and groups with fewer make no context",
     )
     qa_max_fields: int = Field(
         4,
         ge=2,
-        description="descriptions (ours); longer forms are cut into contexts of this many",
+        description="sentences (ours); longer forms and groups are cut into contexts of this many",
     )
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
 from ernie_m.xtreme.files import Line, TaggedSentence, TextPair, by_language, write_lines
-from ernie_m.xtreme.tasks.registry import MAKERS, published
+from ernie_m.xtreme.tasks.registry import made, published
 from ernie_m.xtreme.tasks.sources import Sources
 
 logger = logging.getLogger(__name__)
@@ -99,9 +99,9 @@ def _examples(
         yield from published(task.name, job.inputs("files"), stems)
         return
     rows = job.inputs("rows")
-    made = MAKERS[task.name](Sources(rows, _languages(rows), job.settings, job.seed))
+    examples = made(task.name, Sources(rows, _languages(rows), job.settings, job.seed))
     for stem in stems:
-        yield stem, made.get(stem, [])
+        yield stem, examples.get(stem, [])
 
 
 def run(job: Job[PrepareSettings]) -> None:

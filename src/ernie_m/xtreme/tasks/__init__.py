@@ -1,1 +1,2 @@
-"""How the examples of each task are made: one file a task, ``make(sources)`` in each."""
+"""How the examples of each task are made, one file a task: ``make(sources)`` of held-out rows, or
+``read(upstream, split, language)`` of published files."""

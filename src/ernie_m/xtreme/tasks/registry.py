@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
+from ernie_m.errors import UserError
 from ernie_m.xtreme.files import Line
 from ernie_m.xtreme.tasks import (
     bucc2018,
@@ -32,14 +33,14 @@ from ernie_m.xtreme.tasks import (
 from ernie_m.xtreme.tasks.sources import Examples, Sources
 from ernie_m.xtreme.tasks.upstream import Upstream
 
-# Made of held-out rows, all files at once.
-MAKERS: dict[str, Callable[[Sources], Examples]] = {
-    "standin_retrieval": standin_retrieval.make,
-    "standin_mining": standin_mining.make,
-    "standin_classification": standin_classification.make,
-    "standin_paraphrase": standin_paraphrase.make,
-    "standin_tagging": standin_tagging.make,
-    "standin_qa": standin_qa.make,
+# Made of held-out rows, all files at once: ``make(sources)``, and ``NEEDS``, which says of what.
+MAKERS: dict[str, ModuleType] = {
+    "standin_retrieval": standin_retrieval,
+    "standin_mining": standin_mining,
+    "standin_classification": standin_classification,
+    "standin_paraphrase": standin_paraphrase,
+    "standin_tagging": standin_tagging,
+    "standin_qa": standin_qa,
 }
 # Read from published files, one example file at a time: ``read(upstream, split, language)``, and
 # ``WANTED``, which says what to unpack of archives.
@@ -57,6 +58,19 @@ READERS: dict[str, ModuleType] = {
     "standin_xquad": standin_xquad,
     "standin_udpos": standin_udpos,
 }
+
+
+def made(task: str, sources: Sources) -> Examples:
+    """A task's examples by stem; raises :class:`UserError` where the rows give none at all."""
+    maker = MAKERS[task]
+    examples: Examples = maker.make(sources)
+    if not any(examples.values()):
+        raise UserError(
+            f"{task} cannot be made of these rows. It takes {maker.NEEDS}.",
+            "Take it out of `xtreme.tasks`, or add a data set that has this; docs/evaluation.md "
+            "tells what can be made of any n-way table.",
+        )
+    return examples
 
 
 def published(

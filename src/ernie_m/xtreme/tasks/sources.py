@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,18 +25,32 @@ SPLITS = {"train": "train", "dev": "valid", "test": "test"}
 # English words from which a text is a sentence that fine-tuning must not have seen; names of
 # fields, such as `Host`, recur in every integration.
 SENTENCE_WORDS = 4
+# Most rows of a lot: for each of them all others are looked at.
+LARGEST_LOT = 1000
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Row:
-    """An English row of a split: its id taken apart, and its text."""
+    """An English row of a split; its id is ``dataset:group:key``, its group ``dataset:group``."""
 
     id: str
-    integration: str
-    key: tuple[str, ...]
+    group: str
     text: str
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def dataset(self) -> str:
+        """The data set that it is of, whose name has no colon; that of a group may have some."""
+        return self.group.partition(":")[0]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The parts of its name within the group."""
+        return tuple(self.id.removeprefix(f"{self.group}:").split("."))
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class Sources:
     seed: int
 
     @cached_property
-    def _tables(self) -> dict[str, dict[str, str]]:
+    def _tables(self) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
         return {}
 
     def texts(self, split: str, language: str) -> dict[str, str]:
@@ -60,6 +74,10 @@ class Sources:
 
         Raises :class:`UserError` when no file has it.
         """
+        return self._table(split, language)[0]
+
+    def _table(self, split: str, language: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Texts and groups by row id."""
         stem = f"rows-{SPLITS[split]}-{language}"
         if stem not in self._tables:
             path = next((file for file in self.files if file.stem == stem), None)
@@ -68,8 +86,9 @@ class Sources:
                     f"No input is called {stem}.parquet.",
                     f"Give the stage the rows of `{language}` that the split wrote.",
                 )
-            ids, texts = read_table(path, ["id", "text"])
-            self._tables[stem] = dict(zip(ids, texts, strict=True))
+            ids, *columns = read_table(path, ["id", "text", "group"])
+            texts, groups = (dict(zip(ids, values, strict=True)) for values in columns)
+            self._tables[stem] = texts, groups
         return self._tables[stem]
 
     @cached_property
@@ -81,11 +100,10 @@ class Sources:
         """English rows of a split, in the order of their ids; of train and dev without the
         sentences that the test rows have too."""
         held_out = self._test_sentences if split != "test" else frozenset()
-        for id, text in sorted(self.texts(split, ENGLISH).items()):
-            if text in held_out:
-                continue
-            _, integration, key = id.split(":", 2)
-            yield Row(id, integration, tuple(key.split(".")), text)
+        texts, groups = self._table(split, ENGLISH)
+        for id, text in sorted(texts.items()):
+            if text not in held_out:
+                yield Row(id, groups[id], text)
 
     @property
     def foreign(self) -> list[str]:
@@ -104,6 +122,24 @@ class Sources:
         changes as little as the text does.
         """
         return sorted(items, key=lambda item: (hash64(self.seed, salt, item), str(item)))
+
+    def lots(self, rows: Iterable[Row]) -> list[list[Row]]:
+        """``rows`` that belong together: those of a group, or all of a data set where most are
+        alone in their groups, as in a table without that column; at most ``LARGEST_LOT``."""
+        rows = list(rows)
+        size = Counter(row.group for row in rows)
+        alone = Counter(row.dataset for row in rows if size[row.group] == 1)
+        every = Counter(row.dataset for row in rows)
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            scattered = 2 * alone[row.dataset] > every[row.dataset]
+            found[row.dataset if scattered else row.group].append(row)
+        orders = [self.shuffled(lot, "lot") for lot in found.values()]
+        return [
+            order[first : first + LARGEST_LOT]
+            for order in orders
+            for first in range(0, len(order), LARGEST_LOT)
+        ]
 
     def widest_first(
         self, split: str, items: Iterable[T], rows: Callable[[T], Iterable[str]]
@@ -130,66 +166,6 @@ class Sources:
             "dev": self.settings.dev_examples,
             "test": self.settings.test_examples,
         }[split]
-
-
-@dataclass(frozen=True, order=True)
-class Field:
-    """Something with a name and a description: a field of a form, an action, a repair notice.
-
-    ``heading`` is the row that introduces the form it is in, if there is one.
-    """
-
-    integration: str
-    form: str
-    name: str
-    description: str
-    heading: str | None
-
-    def __str__(self) -> str:
-        return self.name
-
-
-_HEADINGS = ("title", "name")
-
-
-def _field_parts(
-    key: tuple[str, ...],
-) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
-    """Of a description's key: key of the form, and where the name may be."""
-    if len(key) > 2 and key[-2] == "data_description":
-        return key[:-2], ((*key[:-2], "data", key[-1]),)
-    if len(key) > 2 and key[-1] == "description":
-        return key[:-2], tuple((*key[:-1], word) for word in ("name", "title"))
-    return None
-
-
-def fields(rows: Iterable[Row]) -> list[Field]:
-    """Fields among the English rows, sorted: ``data.x`` with ``data_description.x``, and ``name``
-    or ``title`` beside ``description``."""
-    by_key = {(row.integration, row.key): row for row in rows}
-    found = []
-    for (integration, key), row in by_key.items():
-        parts = _field_parts(key)
-        if parts is None:
-            continue
-        form, names = parts
-        name = next((by_key[integration, n] for n in names if (integration, n) in by_key), None)
-        if name is None or name.text == row.text:
-            continue
-        # `fields` and `step` only hold things together: what introduces them is a level up.
-        above = form[:-1] if form[-1:] == ("fields",) else form
-        headings = (by_key.get((integration, (*above, word))) for word in _HEADINGS)
-        heading = next((h.id for h in headings if h and h.id != name.id), None)
-        found.append(Field(integration, ".".join(form), name.id, row.id, heading))
-    return sorted(found)
-
-
-def grouped(items: Iterable[Field]) -> dict[tuple[str, str], list[Field]]:
-    """Fields by integration and form."""
-    forms: dict[tuple[str, str], list[Field]] = defaultdict(list)
-    for item in items:
-        forms[item.integration, item.form].append(item)
-    return dict(forms)
 
 
 # Scripts without spaces between words are taken character by character, as PAN-X does; a change

@@ -8,28 +8,16 @@ is left out, so one class is right. Classes are balanced in every language.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 
 from ernie_m.xtreme.files import TextPair
+from ernie_m.xtreme.tasks.interface import purpose
 from ernie_m.xtreme.tasks.sources import SENTENCE_WORDS, Examples, Sources
 
 CLASSES = ("action", "field", "form", "message")
-_FLOWS = ("config", "config_subentries", "options")
-
-
-def purpose(key: Sequence[str]) -> str | None:
-    """The class of the text under ``key``; None for names, states and all that is no sentence."""
-    if key[0] == "exceptions":
-        return "message"
-    if key[0] == "services" and key[-1] == "description":
-        return "field" if "fields" in key else "action"
-    if key[0] not in _FLOWS or len(key) < 3:
-        return None
-    if key[-2] in ("error", "abort"):
-        return "message"
-    if key[-2] == "data_description":
-        return "field"
-    return "form" if key[-1] == "description" and key[-3] == "step" else None
+NEEDS = (
+    f"sentences of {SENTENCE_WORDS} words or more whose keys in Home Assistant's translation files "
+    f"tell what they are for, some for each of {', '.join(CLASSES)}"
+)
 
 
 def _chosen(sources: Sources, split: str) -> dict[str, list[str]]:

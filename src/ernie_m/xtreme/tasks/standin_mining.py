@@ -11,6 +11,7 @@ from ernie_m.corpora.hashing import unit_interval
 from ernie_m.xtreme.catalogue import ENGLISH
 from ernie_m.xtreme.files import Line, MiningSentence
 from ernie_m.xtreme.tasks.sources import Examples, Sources
+from ernie_m.xtreme.tasks.standin_retrieval import NEEDS as NEEDS
 from ernie_m.xtreme.tasks.standin_retrieval import distinct_rows, translated
 
 

@@ -3,7 +3,7 @@
 The first text is English, the second in the language tested. Same: the translation of the first
 row, or of a row that translators rendered alike in several languages (so that English, which is
 trained on, has pairs that are not letter for letter equal). Different: the translation of another
-row of the same integration, as long as the right one, that no language renders alike. Each first
+row of the same group, as long as the right one, that no language renders alike. Each first
 text gives one example of each class. Telling a translation from another text is close to what TLM
 and CAMLM train: a model that has seen parallel text has an advantage here that it would not have
 on PAWS-X.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from functools import cached_property
 from itertools import combinations, islice
 
 from ernie_m.xtreme.catalogue import ENGLISH
@@ -25,8 +24,12 @@ LEAST_WORDS = 3
 # enough to stand for many texts.
 LEAST_AGREEING = 2
 MOST_SHARING = 6
-# Other texts of an integration among which the one nearest in length is taken.
+# Other texts of a group among which the one nearest in length is taken.
 OTHERS = 8
+NEEDS = (
+    f"English sentences of {LEAST_WORDS} words or more with a translation, beside another one, of "
+    "the same group where rows have groups"
+)
 _LETTERS = re.compile(r"\w+")
 
 
@@ -40,19 +43,23 @@ class _Pool:
 
     def __init__(self, sources: Sources, split: str) -> None:
         self.sources = sources
-        english = {row.id: row.text for row in sources.english(split)}
+        english = {row.id: row for row in sources.english(split)}
         first: dict[str, str] = {}
         for id in sources.shuffled(english, "paraphrase"):
-            text = english[id]
+            text = english[id].text
             if len(text.split()) >= LEAST_WORDS:
                 first.setdefault(_bare(text), id)
         self.ids = list(first.values())
-        self.texts = {id: english[id] for id in self.ids}
+        self.texts = {id: english[id].text for id in self.ids}
+        self.lots: dict[str, list[str]] = {}
+        for lot in sources.lots(english[id] for id in self.ids):
+            ids = [row.id for row in lot]
+            self.lots.update(dict.fromkeys(ids, ids))
         self.rendered: dict[str, dict[str, str]] = defaultdict(dict)
         for language in sources.foreign:
             foreign = sources.texts(split, language)
             for id in self.ids:
-                if id in foreign and foreign[id] != english[id]:
+                if id in foreign and foreign[id] != self.texts[id]:
                     self.rendered[id][language] = foreign[id].casefold()
         self.alike = self._alike()
 
@@ -83,16 +90,9 @@ class _Pool:
         both = self.rendered[a].keys() & self.rendered[b].keys()
         return bool(both) and all(self.rendered[a][x] != self.rendered[b][x] for x in both)
 
-    @cached_property
-    def _by_integration(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
-        for id in self.ids:
-            found[id.split(":")[1]].append(id)
-        return found
-
     def another(self, id: str, same: str) -> str | None:
-        """A row of the same integration that says something else, about as long as ``same``."""
-        rows = self.sources.shuffled(self._by_integration[id.split(":")[1]], f"other than {id}")
+        """A row of the same lot that says something else, about as long as ``same``."""
+        rows = self.sources.shuffled(self.lots[id], f"other than {id}")
         others = islice((row for row in rows if self.surely_different(id, row)), OTHERS)
         length = len(self.texts[same])
         return min(others, key=lambda row: abs(len(self.texts[row]) - length), default=None)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from ernie_m.xtreme.files import SentencePair
 from ernie_m.xtreme.tasks.sources import Examples, Sources
 
+NEEDS = "translated English sentences of `xtreme.prepare.retrieval_min_words` words or more"
+
 
 def distinct_rows(sources: Sources, split: str, min_words: int) -> list[str]:
     """Ids of English rows of at least ``min_words`` words, one a text, in seeded order."""

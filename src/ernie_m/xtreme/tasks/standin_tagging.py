@@ -1,8 +1,9 @@
 """Stand-in for PAN-X: find product names, interface labels and code in a sentence.
 
 LABEL and CODE are what the source marks as ``**label**`` and `` `code` ``; the marks are taken out
-of the text. PRODUCT is the integration's own name, known from the row's id (of
-``devolo_home_network``, "devolo Home Network"), wherever it stands. A translation whose spans are
+of the text. PRODUCT is the integration's own name, known from Home Assistant's groups (of
+``devolo_home_network``, "devolo Home Network"), wherever it stands; what the groups of another
+source are called may be anything, so its sentences have marks only. A translation whose spans are
 not of the same kinds and number as the English ones has been rearranged by its translator and is
 left out.
 """
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ernie_m.xtreme.files import Line, TaggedSentence
+from ernie_m.xtreme.tasks.interface import interface_datasets
 from ernie_m.xtreme.tasks.sources import Examples, Row, Sources, words
 
 _MARKED = re.compile(r"\*\*(?P<LABEL>[^*`]+?)\*\*|`(?P<CODE>[^`*]+)`")
@@ -21,6 +23,10 @@ _LATIN_WORD = re.compile(r"[0-9A-Za-zÀ-ɏ]+")
 _MOST_NAME_WORDS = 5
 # Names of one or two letters stand for too much else.
 _LEAST_NAME_LETTERS = 3
+NEEDS = (
+    "English sentences with `**label**` or `` `code` `` in them, or with the name of their "
+    "integration of Home Assistant"
+)
 
 Span = tuple[int, int, str]
 
@@ -66,18 +72,19 @@ class _Names:
         self.names: dict[str, str] = {}
         common: set[str] = set()
         for row in rows:
-            name = row.integration.replace("_", "").casefold()
-            self.names[row.integration] = name
+            integration = row.group.partition(":")[2]
+            name = integration.replace("_", "").casefold()
+            self.names[row.group] = name
             plain, marked = _unmark(row.text)
             spans = (s for s in _named(plain, name) if not _overlaps(s, marked))
             if any(not _is_name(plain[start:end]) for start, end in spans):
-                common.add(row.integration)
+                common.add(row.group)
         # "Automation", "Button": what is also written small in English is a word like others.
-        for integration in common:
-            del self.names[integration]
+        for group in common:
+            del self.names[group]
 
-    def of(self, integration: str) -> str | None:
-        name = self.names.get(integration, "")
+    def of(self, row: Row) -> str | None:
+        name = self.names.get(row.group, "")
         return name if len(name) >= _LEAST_NAME_LETTERS else None
 
 
@@ -114,14 +121,15 @@ def _kinds(sentence: TaggedSentence) -> Counter[str]:
     return Counter(tag for tag in sentence.tags if tag.startswith("B-"))
 
 
-def _english(sources: Sources, split: str, names: _Names) -> dict[str, TaggedSentence]:
+def _english(
+    sources: Sources, rows: dict[str, Row], split: str, names: _Names
+) -> list[TaggedSentence]:
     """Distinct English sentences with a span; kinds of span take turns, the rarest first."""
-    rows = {row.id: row for row in sources.english(split)}
     lots: dict[str, list[TaggedSentence]] = {}
     seen: set[tuple[str, ...]] = set()
     order = sources.shuffled(rows, "tagging")
     for id in sources.widest_first(split, order, lambda id: [id]):
-        sentence = _tagged(id, rows[id].text, names.of(rows[id].integration))
+        sentence = _tagged(id, rows[id].text, names.of(rows[id]))
         # A sentence that is nothing but the name would teach that everything is one.
         if sentence is None or "O" not in sentence.tags or tuple(sentence.words) in seen:
             continue
@@ -134,21 +142,23 @@ def _english(sources: Sources, split: str, names: _Names) -> dict[str, TaggedSen
         for kind in ("B-LABEL", "B-CODE", "B-PRODUCT"):
             if lots.get(kind) and len(chosen) < limit:
                 chosen.append(lots[kind].pop(0))
-    return {sentence.id: sentence for sentence in chosen}
+    return chosen
 
 
 def make(sources: Sources) -> Examples:
     """``train-{language}``, ``dev-en`` and ``test-{language}``."""
     examples: Examples = {}
+    named = interface_datasets(sources)
     for split in ("train", "dev", "test"):
-        names = _Names(list(sources.english(split)))
-        english = _english(sources, split, names)
+        rows = {row.id: row for row in sources.english(split)}
+        names = _Names([row for row in rows.values() if row.dataset in named])
+        english = _english(sources, rows, split, names)
         for language in sources.told_in(split):
             texts = sources.texts(split, language)
             lines: list[Line] = []
-            for id, model in english.items():
-                integration = id.split(":", 2)[1]
-                own = _tagged(id, texts[id], names.of(integration)) if id in texts else None
+            for model in english:
+                id = model.id
+                own = _tagged(id, texts[id], names.of(rows[id])) if id in texts else None
                 if own and _kinds(own) == _kinds(model):
                     lines.append(own)
             examples[f"{split}-{language}"] = lines
