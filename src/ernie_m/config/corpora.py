@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -22,6 +22,10 @@ VocabularyFormat = Literal["sentencepiece"]
 Format = Literal[RowsFormat, DocumentsFormat, PairsFormat, VocabularyFormat]
 TableKind = Literal["jsonl", "csv", "tsv", "parquet", "txt"]
 _TABLES = ("table", "document_table", "pair_table")
+# Lines from the first to the last, so that the beginning of a file can be read without its end.
+LinesFormat = Literal["cc100", "ccnet", "ccnet_text", "bitext", "wikimatrix"]
+# Between the id of a row and the length of the head that is taken of its file.
+HEAD = ".head-"
 
 
 class DatasetRow(Row):
@@ -76,6 +80,13 @@ class DatasetRow(Row):
         gt=0,
         description="Bytes of the text inside, about; for plans and the number of shards.",
     )
+    head_bytes: int | None = Field(
+        None,
+        gt=0,
+        description="Bytes, as they are published, from the beginning of the file that are taken "
+        "of a larger one; only of formats of lines, and before `corpora.head_bytes`. `sha256` and "
+        "`bytes` are the whole file's.",
+    )
     licence: str = Field(min_length=1, description="SPDX name of the licence; shown in the report.")
     format: Format = Field(description="Layout of the file; chooses the reader.")
     languages: tuple[str, ...] = Field(
@@ -97,6 +108,14 @@ class DatasetRow(Row):
             raise ValueError(f"dataset `{self.id}` is a package, which needs a sha256")
         if self.mirrors and not self.url:
             raise ValueError(f"dataset `{self.id}` has mirrors of no url")
+        return self
+
+    @model_validator(mode="after")
+    def _readable_head(self) -> Self:
+        if self.head_bytes:
+            _check_lines(self.format)
+            if not (self.url or self.path):
+                raise ValueError(f"dataset `{self.id}` has head_bytes, which need a url or a path")
         return self
 
     @model_validator(mode="after")
@@ -143,10 +162,44 @@ class DatasetRow(Row):
         """Suffix of the file's name where the format is a table, which has several kinds."""
         return Path(self.filename).suffix[1:].lower() if self.format in _TABLES else None
 
+    def head(self, default: int | None) -> DatasetRow:
+        """This row for ``head_bytes`` (``default`` where it names none) of its file.
+
+        Results of downloads are shared by all runs, and their digests kept by id: so a head has an
+        id of its own, ``cc100-en.head-250000000``, beside the whole file and other heads. Sizes are
+        scaled. Where nothing is cut, it is the whole file's row.
+        """
+        head = self.head_bytes or default
+        if head is None or (self.bytes and self.bytes <= head):
+            return self.model_copy(update={"head_bytes": None})
+        about, text = self.about_bytes, self.text_bytes
+        whole = self.bytes or about or (text or 0) / 4 or head
+        own = {
+            "id": f"{self.id}{HEAD}{head}",
+            "head_bytes": head,
+            "sha256": None,
+            "bytes": self.bytes and head,
+            "about_bytes": about and min(about, head),
+            "text_bytes": text and max(1, int(text * min(1.0, head / whole))),
+        }
+        return DatasetRow(**{**self.model_dump(), **own})
+
     def extract_settings(self) -> ExtractSettings:
         """What the stage ``corpora.extract`` gets."""
         return ExtractSettings(
-            format=self.format, kind=self.kind, languages=self.languages, min_score=self.min_score
+            format=self.format,
+            kind=self.kind,
+            languages=self.languages,
+            min_score=self.min_score,
+            head_bytes=self.head_bytes,
+        )
+
+
+def _check_lines(name: object) -> None:
+    if name not in get_args(LinesFormat):
+        raise ValueError(
+            f"head_bytes is not for files of the format {name}, which cannot be read from their "
+            f"beginning alone; it is for {', '.join(get_args(LinesFormat))}"
         )
 
 
@@ -163,6 +216,9 @@ class ExtractSettings(Section):
         (), description="Languages of the file, for pairs in the order of their columns."
     )
     min_score: float = Field(1.04, description="Least margin score of a WikiMatrix pair.")
+    head_bytes: int | None = Field(
+        None, description="Length at which the file was cut on purpose; a shorter one is whole."
+    )
 
     @model_validator(mode="after")
     def _known_kind(self) -> Self:
@@ -405,6 +461,11 @@ class CorporaSettings(Section):
         min_length=1,
         description="Ids of the registry rows that are fetched and read.",
     )
+    head_bytes: dict[LinesFormat, Annotated[int, Field(gt=0)]] = Field(
+        {},
+        description="Bytes that are taken from the beginning of each larger file of a format, "
+        "packed as it is published: `{cc100: 250000000}` is about 1 GB of text of each language.",
+    )
     languages: tuple[str, ...] = Field(
         _DEFAULT_LANGUAGES,
         min_length=2,
@@ -430,6 +491,13 @@ class CorporaSettings(Section):
         "`corpora.filter`",
         "shards": "now `corpora.filter`, `corpora.dedup` and `corpora.select`",
     }
+
+    @field_validator("head_bytes", mode="before")
+    @classmethod
+    def _of_lines(cls, head_bytes: object) -> object:
+        for name in head_bytes if isinstance(head_bytes, dict) else ():
+            _check_lines(name)
+        return head_bytes
 
     @field_validator("datasets")
     @classmethod
@@ -512,7 +580,8 @@ class CorporaSettings(Section):
         )
 
     def rows(self) -> dict[str, DatasetRow]:
-        """Registry rows of the chosen datasets; raises ``ValueError`` for an unknown one."""
+        """Registry rows of the chosen datasets, or of the heads of their files, by id; raises
+        ``ValueError`` for an unknown one, and for heads of a format that none of them has."""
         return self._rows
 
     @cached_property
@@ -523,7 +592,13 @@ class CorporaSettings(Section):
                 near = get_close_matches(name, registry, n=1)
                 hint = f"; did you mean `{near[0]}`?" if near else ""
                 raise ValueError(f"dataset `{name}` is not in {self.registry}{hint}")
-        return {name: registry[name] for name in self.datasets}
+        chosen = [registry[name] for name in self.datasets]
+        for name in self.head_bytes:
+            if all(row.format != name for row in chosen):
+                raise ValueError(f"`head_bytes` names {name}, the format of none of `datasets`")
+        sizes: dict[Any, int] = self.head_bytes
+        heads = (row.head(sizes.get(row.format)) for row in chosen)
+        return {row.id: row for row in heads}
 
 
 def _holds(row: DatasetRow, corpus: str) -> bool:

@@ -36,7 +36,7 @@ class Wanted:
 
     ``row`` is the row in words (``Dataset `x` ``), ``label`` a name for the log and for its part,
     ``result`` the path under which a digest is trusted, ``instead`` what else can be done than to
-    fetch it.
+    fetch it. Of a longer file than ``head_bytes`` only so much is wanted.
     """
 
     row: str
@@ -49,11 +49,12 @@ class Wanted:
     sha256: str | None = None
     bytes: int | None = None
     about_bytes: int | None = None
+    head_bytes: int | None = None
 
 
 def by_url(wanted: Wanted, part: Path, timeout: float) -> Iterator[Callable[[], None]]:
-    """The ways over HTTP(S) that bring the whole file to ``part``, from each address in turn, going
-    on with what is here of it; with progress at every tenth of the file."""
+    """The ways over HTTP(S) that bring all that is wanted to ``part``, from each address in turn,
+    going on with what is here of it; with progress at every tenth."""
     told = 0
 
     def tell(done: int, total: int | None) -> None:
@@ -63,7 +64,7 @@ def by_url(wanted: Wanted, part: Path, timeout: float) -> Iterator[Callable[[], 
             logger.info("%s: %.0f of %.0f MB", wanted.label, done / 1e6, total / 1e6)
 
     for url in wanted.urls:
-        yield partial(transfer, url, part, wanted.bytes, timeout, tell)
+        yield partial(transfer, url, part, wanted.bytes, timeout, tell, wanted.head_bytes)
 
 
 def part_of(wanted: Wanted, parts: Path) -> Path:

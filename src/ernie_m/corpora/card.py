@@ -129,6 +129,8 @@ def _source(row: DatasetRow) -> Iterator[str]:
     origin = row.url or row.path or row.hub or f"PyPI package {row.package}"
     yield f"- **{row.id}** {row.version}: {origin}"
     yield f"  Licence {row.licence}; home {row.home}."
+    if row.head_bytes:
+        yield f"  The first {row.head_bytes:,} bytes of the file, where it has more."
     digest = row.sha256 or "none published; the first download is trusted"
     yield f"  SHA-256 {digest}."
 

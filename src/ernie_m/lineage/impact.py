@@ -26,6 +26,7 @@ DECIDES = (
     "run",
     "variants",
     "corpora.datasets",
+    "corpora.head_bytes",
     "xtreme.tasks",
     "xtreme.stages",
     "xtreme.seeds",

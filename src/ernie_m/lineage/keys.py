@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.config.base import Section, section_of
+from ernie_m.config.corpora import HEAD
 from ernie_m.config.load import BASE, read, read_yaml
 from ernie_m.config.recipes import DEEP, finetune_keys, predict_keys
 from ernie_m.config.root import MAIN_ARM, Config
@@ -115,6 +116,10 @@ def _overrides(node: Node, name: str, key: str, chosen: Mapping[str, Any]) -> It
     if node.stage == "xtreme_finetune":
         of_task = (f"{own}xtreme.per_task.{task}.{name}" for own in above)
         yield from (own for own in of_task if own in chosen)
+    if name == "head_bytes":
+        of_format = f"corpora.head_bytes.{node.settings['format']}"
+        if of_format in chosen and chosen[of_format] == node.settings[name]:
+            yield of_format
     recipe = next((own for prefix in above if (own := f"{prefix}{RECIPE}") in chosen), None)
     if recipe and name in _set_by_recipe(node.stage, task, chosen[recipe]):
         yield f"{recipe}.{name}"
@@ -136,7 +141,8 @@ def _place(node: Node, name: str) -> str:
     """The dotted key that a setting of a job comes from, before overrides."""
     sections = SECTIONS.get(node.stage, (node.stage,))
     if sections[0] in REGISTRIES:
-        return f"{sections[0]}.{node.instance.split('/')[0]}.{name}"
+        row = node.instance.split("/")[0].partition(HEAD)[0]
+        return f"{sections[0]}.{row}.{name}"
     head = name.split(".")[0]
     section = next((own for own in sections if head in _fields(own)), sections[0])
     return f"{section}.{name}" if section else name

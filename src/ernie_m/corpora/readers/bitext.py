@@ -3,6 +3,8 @@
 - ``bitext``: one column a language, in the order of the registry row's ``languages``.
 - ``wikimatrix``: margin score, then the sentences of both languages in alphabetical order of their
   codes; lines are sorted by falling score, so that reading ends at the first below the threshold.
+
+Each may be the first ``head`` bytes of its file.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from ernie_m.errors import UserError
 Rows = Iterator[tuple[str, tuple[str, ...]]]
 
 
-def _columns(path: Path, count: int) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(file_lines(path), start=1):
+def _columns(path: Path, count: int, head: int | None) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(file_lines(path, head), start=1):
         columns = line.split("\t")
         if len(columns) != count:
             raise UserError(
@@ -27,20 +29,26 @@ def _columns(path: Path, count: int) -> Iterator[tuple[int, list[str]]]:
         yield number, columns
 
 
-def read(path: Path, languages: Sequence[str], order: Sequence[str]) -> Rows:
+def read(
+    path: Path, languages: Sequence[str], order: Sequence[str], head: int | None = None
+) -> Rows:
     """("", one text a language) of every line; ``order`` names the languages of the columns."""
     wanted = [order.index(code) for code in languages]
-    for _, columns in _columns(path, len(order)):
+    for _, columns in _columns(path, len(order), head):
         yield "", tuple(columns[place] for place in wanted)
 
 
 def read_wikimatrix(
-    path: Path, languages: Sequence[str], order: Sequence[str], least: float
+    path: Path,
+    languages: Sequence[str],
+    order: Sequence[str],
+    least: float,
+    head: int | None = None,
 ) -> Rows:
     """("", one text a language) of every line whose score is ``least`` or more."""
     alphabetical = sorted(order)
     wanted = [1 + alphabetical.index(code) for code in languages]
-    for number, columns in _columns(path, 1 + len(order)):
+    for number, columns in _columns(path, 1 + len(order), head):
         try:
             score = float(columns[0])
         except ValueError:

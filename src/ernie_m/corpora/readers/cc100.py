@@ -4,41 +4,69 @@
 - ``ccnet_text``: cc_net's regrouped ``snap_..._batch_n.gz``, a paragraph a line and no sign of
   where documents end, so that every paragraph is taken as one.
 - ``ccnet``: cc_net's JSON lines (``.json.gz``), a document a line, paragraphs in ``raw_content``.
+
+Each may be the first ``head`` bytes of its file, read to the last whole document.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ernie_m.corpora.readers.streams import file_lines
+from ernie_m.corpora.readers.streams import file_lines, is_cut
 from ernie_m.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 Rows = Iterator[tuple[str, tuple[str, ...]]]
 
+# Of the document that a cut may divide so much is held back at most: a file that does not say where
+# documents end is a single one.
+HELD_ROWS, HELD_CHARACTERS = 10_000, 4_000_000
 
-def read(path: Path, languages: Sequence[str]) -> Rows:
+
+def read(path: Path, languages: Sequence[str], head: int | None = None) -> Rows:
     """(document number, (paragraph,)); the file's only language is the registry row's."""
+    rows = _paragraphs(path, head)
+    return _but_last(rows, path) if is_cut(path, head) else rows
+
+
+def _but_last(rows: Rows, path: Path) -> Rows:
+    """``rows`` without those of the last document."""
+    held: list[tuple[str, tuple[str, ...]]] = []
+    characters = 0
+    for row in rows:
+        full = len(held) >= HELD_ROWS or characters >= HELD_CHARACTERS
+        if held and (full or row[0] != held[-1][0]):
+            yield from held
+            held, characters = [], 0
+        held.append(row)
+        characters += sum(map(len, row[1]))
+    logger.info("%s: %d rows of the last document left out at the cut", path, len(held))
+
+
+def _paragraphs(path: Path, head: int | None) -> Rows:
     document = 0
-    for line in file_lines(path):
+    for line in file_lines(path, head):
         if line:
             yield str(document), (line,)
         else:
             document += 1
 
 
-def read_text(path: Path, languages: Sequence[str]) -> Rows:
+def read_text(path: Path, languages: Sequence[str], head: int | None = None) -> Rows:
     """(paragraph number, (paragraph,))."""
-    for number, line in enumerate(file_lines(path)):
+    for number, line in enumerate(file_lines(path, head)):
         if line:
             yield str(number), (line,)
 
 
-def read_json(path: Path, languages: Sequence[str]) -> Rows:
+def read_json(path: Path, languages: Sequence[str], head: int | None = None) -> Rows:
     """(document number, (paragraph,)); raises :class:`UserError` for a line that is no document of
     cc_net's."""
-    for number, line in enumerate(file_lines(path)):
+    for number, line in enumerate(file_lines(path, head)):
         try:
             content = json.loads(line)["raw_content"]
             paragraphs = content.split("\n")

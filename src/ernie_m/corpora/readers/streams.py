@@ -1,14 +1,15 @@
 """Compressed text of any size, read as a stream with bounded memory.
 
-Three things could fill memory or disk: a line without end, a small file that unpacks to a huge
-one, and a file that is cut off. Each ends in a :class:`UserError`.
+A line without end or a small file that unpacks to a huge one could fill memory or disk, and a file
+that is cut off could pass for a whole one. Each ends in a :class:`UserError`, but for a cut that
+was asked for: of the head of a file the last line, which is not whole, is left out.
 """
 
 from __future__ import annotations
 
 import bz2
-import gzip
 import io
+import logging
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from typing import IO, Any
 
 from ernie_m.errors import UserError
 
+logger = logging.getLogger(__name__)
+
 # No paragraph of CC-100 is near this; the memory of a reader is a few times as much.
 MAX_LINE_BYTES = 16 << 20
 # Text packs to a quarter or a tenth, template-made pages to a fiftieth; zeros to a thousandth.
@@ -27,8 +30,34 @@ FREE_BYTES = 64 << 20
 _BUFFER = 1 << 20
 
 
+class _Gzip:
+    """zlib's decompressor of one gzip stream, to be asked as those of xz and bzip2 are."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(wbits=31)  # with header and checksum
+
+    @property
+    def eof(self) -> bool:
+        """Whether the stream has ended."""
+        return self._stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """What was given beyond its end."""
+        return self._stream.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether all that was given is unpacked."""
+        return not self._stream.unconsumed_tail
+
+    def decompress(self, packed: bytes, size: int) -> bytes:
+        """At most ``size`` bytes."""
+        return self._stream.decompress(self._stream.unconsumed_tail + packed, size)
+
+
 class Members:
-    """All xz or bzip2 streams of a file, one after another, with zeros between them.
+    """All gzip, xz or bzip2 streams of a file, one after another, with zeros between them.
 
     Python's own file objects take a damaged stream behind a whole one for the end of the file.
     """
@@ -58,7 +87,7 @@ class Members:
 
 # First bytes -> what opens it. The name tells nothing: a download is called `original`.
 _PACKED: dict[bytes, Callable[[Any], Any]] = {
-    b"\x1f\x8b": gzip.open,
+    b"\x1f\x8b": partial(Members, decompressor=_Gzip),
     b"\xfd7zXZ\x00": partial(Members, decompressor=lzma.LZMADecompressor),
     b"BZh": partial(Members, decompressor=bz2.BZ2Decompressor),
 }
@@ -66,10 +95,10 @@ _PACKED: dict[bytes, Callable[[Any], Any]] = {
 
 class Bounded(io.RawIOBase):
     """A stream that raises :class:`UserError` when more than ``limit`` bytes come out of it, or
-    when what it unpacks is damaged."""
+    when what it unpacks is damaged; also when it is cut off, unless that is ``allowed``."""
 
-    def __init__(self, source: IO[bytes], limit: int, where: str) -> None:
-        self._source, self._left, self._where = source, limit, where
+    def __init__(self, source: IO[bytes], limit: int, where: str, allowed: bool) -> None:
+        self._source, self._left, self._where, self._allowed = source, limit, where, allowed
 
     def readable(self) -> bool:
         """True, as the buffer around it asks."""
@@ -80,6 +109,8 @@ class Bounded(io.RawIOBase):
         try:
             block = self._source.read(len(buffer))
         except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+            if isinstance(error, EOFError) and self._allowed:
+                return 0
             if isinstance(error, OSError) and error.errno is not None:  # the disk, not the file
                 raise
             raise UserError(
@@ -96,25 +127,43 @@ class Bounded(io.RawIOBase):
         return len(block)
 
 
-def bounded(source: IO[bytes], packed_bytes: int, where: str) -> io.BufferedReader:
-    """``source`` limited to what ``packed_bytes`` of text may unpack to."""
+def bounded(
+    source: IO[bytes], packed_bytes: int, where: str, cut: bool = False
+) -> io.BufferedReader:
+    """``source`` limited to what ``packed_bytes`` of text may unpack to; a ``cut`` is its end."""
     limit = FREE_BYTES + MAX_EXPANSION * packed_bytes
-    return io.BufferedReader(Bounded(source, limit, where), _BUFFER)
+    return io.BufferedReader(Bounded(source, limit, where, cut), _BUFFER)
+
+
+def is_cut(path: Path, head_bytes: int | None) -> bool:
+    """Whether a file was cut at ``head_bytes``; one that upstream has no more of is shorter.
+
+    Raises :class:`UserError` for a longer one.
+    """
+    size = path.stat().st_size
+    if head_bytes is not None and size > head_bytes:
+        raise UserError(
+            f"{path} has {size:,} bytes, of which {head_bytes:,} were asked for.",
+            "Delete it and fetch it again.",
+        )
+    return size == head_bytes
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[io.BufferedReader]:
-    """The bytes of a gzip, xz, bzip2 or plain file, told apart by how it begins."""
+def unpacked(path: Path, cut: bool = False) -> Iterator[io.BufferedReader]:
+    """The bytes of a gzip, xz, bzip2 or plain file, told apart by how it begins; of a ``cut`` one
+    as many as it has."""
     with path.open("rb") as handle:
         head = handle.read(6)
         handle.seek(0)
         found = (unpacker for magic, unpacker in _PACKED.items() if head.startswith(magic))
         source = next(found, lambda plain: plain)(handle)
-        yield bounded(source, path.stat().st_size, str(path))
+        yield bounded(source, path.stat().st_size, str(path), cut)
 
 
-def lines(stream: IO[bytes], where: str) -> Iterator[str]:
-    """Lines without their ends; bytes that are no UTF-8 become U+FFFD, which cleaning counts.
+def lines(stream: IO[bytes], where: str, cut: bool = False) -> Iterator[str]:
+    """Lines without their ends, of a ``cut`` stream those that have one; bytes that are no UTF-8
+    become U+FFFD, which cleaning counts.
 
     Only a line feed ends a line: Unicode's other separators stand inside sentences, and aligned
     files would come apart at them.
@@ -127,10 +176,14 @@ def lines(stream: IO[bytes], where: str) -> Iterator[str]:
                 f"{where}: line {number} is longer than {MAX_LINE_BYTES:,} bytes.",
                 "Check that the file is the text that its registry row describes.",
             )
+        if cut and not line.endswith(b"\n"):
+            logger.info("%s: %d bytes of line %d left out at the cut", where, len(line), number)
+            return
         yield line.rstrip(b"\r\n").decode("utf-8", errors="replace")
 
 
-def file_lines(path: Path) -> Iterator[str]:
-    """:func:`lines` of one file, unpacked."""
-    with unpacked(path) as stream:
-        yield from lines(stream, str(path))
+def file_lines(path: Path, head_bytes: int | None = None) -> Iterator[str]:
+    """:func:`lines` of one file, or of its first ``head_bytes``, unpacked."""
+    cut = is_cut(path, head_bytes)
+    with unpacked(path, cut) as stream:
+        yield from lines(stream, str(path), cut)
