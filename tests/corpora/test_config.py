@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from ernie_m.config.corpora import CorporaSettings, load_registry
+from ernie_m.config.corpora import CorporaSettings, DatasetRow, load_registry
 from ernie_m.config.load import read
 from ernie_m.config.tokenizer import TokenizerSettings
 from ernie_m.errors import UserError
@@ -81,6 +81,88 @@ def test_a_registry_must_be_there_and_be_yaml(tmp_path):
 
 
 PAPER = REGISTRY.with_name("corpora_paper.yaml")
+WEB = {
+    "registry": str(PAPER),
+    "datasets": ("cc100-en", "cc100-so", "europarl-en-bg", "wikimatrix-en-bg", "cc100-bg"),
+    "languages": ("en", "bg"),
+    "pairs": ("en-bg",),
+}
+
+
+def test_heads_of_a_format_are_one_line_of_configuration():
+    whole = CorporaSettings(**WEB).rows()
+    heads = CorporaSettings(**WEB, head_bytes={"cc100": 250_000_000}).rows()
+    assert list(heads) == [
+        "cc100-en.head-250000000",
+        "cc100-so.head-250000000",
+        "europarl-en-bg",
+        "wikimatrix-en-bg",
+        "cc100-bg.head-250000000",
+    ]
+    assert heads["europarl-en-bg"] == whole["europarl-en-bg"]
+    english = heads["cc100-en.head-250000000"]
+    assert english.head_bytes == english.about_bytes == 250_000_000
+    assert english.extract_settings().head_bytes == 250_000_000
+    before = whole["cc100-en"]
+    scale = 250_000_000 / before.about_bytes
+    assert english.text_bytes == pytest.approx(before.text_bytes * scale, abs=1)
+    assert (english.url, english.languages) == (before.url, before.languages)
+    # A file that is shorter, as far as is known, is as large as it was.
+    for name in ("about_bytes", "text_bytes"):
+        assert getattr(heads["cc100-so.head-250000000"], name) == getattr(whole["cc100-so"], name)
+
+
+def test_a_head_makes_fewer_shards():
+    head = CorporaSettings(**WEB, head_bytes={"cc100": 250_000_000})
+    assert head.shard_count("mono-en") == 1 < CorporaSettings(**WEB).shard_count("mono-en")
+
+
+def test_a_row_s_own_head_goes_before_that_of_its_format(tmp_path):
+    row = load_registry(PAPER)["cc100-en"].model_dump(mode="json") | {"head_bytes": 1000}
+    path = tmp_path / "corpora.yaml"
+    path.write_text(yaml.safe_dump([row, row | {"id": "cc100-bg", "languages": ["bg"]}]))
+    assert load_registry(path)["cc100-en"].head(5000).id == "cc100-en.head-1000"
+
+
+@pytest.mark.parametrize("head", [10_000, 10_001])
+def test_the_digest_of_a_whole_file_is_not_that_of_its_head(head):
+    facts = {"sha256": "0" * 64, "bytes": 10_000, "about_bytes": None, "text_bytes": 40_000}
+    row = load_registry(PAPER)["cc100-en"].model_copy(update=facts)
+    assert row.head(head) == row
+    part = row.head(5000)
+    assert (part.sha256, part.bytes, part.about_bytes, part.text_bytes) == (
+        None,
+        5000,
+        None,
+        20_000,
+    )
+
+
+@pytest.mark.parametrize(
+    ("heads", "message"),
+    [
+        ({"moses": 1000}, "not for files of the format moses, which cannot be read from their"),
+        ({"cc10": 1000}, "not for files of the format cc10"),
+        ({"cc100": 0}, "greater than 0"),
+        ({"ccnet": 1000}, "`head_bytes` names ccnet, the format of none of `datasets`"),
+    ],
+)
+def test_heads_that_cannot_be(heads, message):
+    with pytest.raises(ValidationError, match=message):
+        CorporaSettings(**WEB, head_bytes=heads)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "moses", "languages": ("en", "de")}, "not for files of the format moses"),
+        ({"url": None, "hub": "owner/name"}, "has head_bytes, which need a url or a path"),
+    ],
+)
+def test_rows_that_have_no_head(change, message):
+    row = load_registry(PAPER)["cc100-en"].model_dump()
+    with pytest.raises(ValidationError, match=message):
+        DatasetRow(**row | {"head_bytes": 1000} | change)
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,12 @@
 import errno
 import hashlib
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import zipfile
+from contextlib import suppress
 from http.client import HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,6 +59,8 @@ class Server:
         self.tag = '"v1"'
         self.content = CONTENT
         self.asked = []
+        self.sent = 0
+        self.released = threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -73,36 +78,51 @@ class Server:
     def answer(self, handler, fault):
         if isinstance(fault, int):
             return handler.send_error(fault)
-        start, wanted = 0, handler.headers.get("Range")
-        if wanted and self.ranges and handler.headers.get("If-Range") == self.tag:
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
-        if start >= len(self.content):
+        size, start, end = len(self.content), 0, len(self.content)
+        wanted = handler.headers.get("Range") if self.ranges else None
+        ranged = wanted and handler.headers.get("If-Range", self.tag) == self.tag
+        if ranged:
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, end = int(first), min(int(last or size) + 1, size)
+        if start >= size:
             handler.send_response(416)
-            handler.send_header("Content-Range", f"bytes */{len(self.content)}")
+            handler.send_header("Content-Range", f"bytes */{size}")
             handler.send_header("Content-Length", "0")
             return handler.end_headers()
-        body = self.content[start:]
-        handler.send_response(206 if start else 200)
-        if start:
+        body, told = self.content[start:end], fault != "no length"
+        handler.send_response(206 if ranged else 200)
+        if ranged:
             place = start + 1 if fault == "another range" else start
-            end = len(self.content) - 1
-            handler.send_header("Content-Range", f"bytes {place}-{end}/{len(self.content)}")
+            whole = size if told else "*"
+            handler.send_header("Content-Range", f"bytes {place}-{end - 1}/{whole}")
         if self.tag:
             handler.send_header("ETag", self.tag)
-        handler.send_header("Content-Length", str(len(body) + 50 * (fault == "wrong length")))
+        if told:
+            length = len(body) + 50 * (fault == "wrong length")
+            handler.send_header("Content-Length", str(length))
         handler.end_headers()
-        handler.wfile.write(body[: 3000 if fault in ("cut", "stall") else None])
-        handler.wfile.flush()
+        sizes = {"cut": 3000, "stall": 3000, "hang": 300_000}
+        self.send(handler, body[: sizes.get(fault)])
         if fault == "stall":
             time.sleep(0.6)
+        if fault == "hang":
+            self.released.wait(60)
         handler.close_connection = True
         return None
+
+    def send(self, handler, body):
+        """Until the other side has heard enough."""
+        with suppress(ConnectionError):
+            for place in range(0, len(body), 1 << 16):
+                self.sent += handler.wfile.write(body[place : place + (1 << 16)])
+            handler.wfile.flush()
 
 
 @pytest.fixture
 def server():
     started = Server()
     yield started
+    started.released.set()
     started.http.shutdown()
     started.http.server_close()
 
@@ -375,3 +395,176 @@ def test_a_truncated_file_is_refused(source, tmp_path):
     source.write_bytes(CONTENT[:-1])
     with pytest.raises(UserError, match="9,999 bytes, the registry says 10,000"):
         fetch(row(path=str(source)), tmp_path / "target")
+
+
+HEAD = 8000
+
+
+def get_head(tmp_path, pauses=(0.0,), size=HEAD, timeout=0.3, **changes):
+    """Fetch the head of a file of lines; returns where the trusted digest came from."""
+    facts = {"format": "bitext", "languages": ["en", "de"], "path": None, "bytes": None}
+    return fetch(
+        row(**{**facts, "head_bytes": size, **changes}).head(None),
+        tmp_path / "target",
+        pauses,
+        timeout,
+        parts=tmp_path / "parts",
+        trusted=tmp_path / "own.sha256",
+    )
+
+
+def arrived(tmp_path):
+    return (tmp_path / "target").read_bytes()
+
+
+def test_of_a_head_no_more_is_asked_for_and_its_digest_is_kept_by_its_own_id(server, tmp_path):
+    assert get_head(tmp_path, url=server.url) == "first use"
+    assert server.asked == ["bytes=0-7999"]
+    assert arrived(tmp_path) == CONTENT[:HEAD]
+    assert get_head(tmp_path, url=server.url) == "earlier use"
+    assert get_head(tmp_path, url=server.url, size=5000) == "first use"
+    assert get(tmp_path, url=server.url, sha256=None) == "first use"
+    assert (tmp_path / "own.sha256").read_text() == "".join(
+        f"{hashlib.sha256(CONTENT[:size]).hexdigest()}  results/corpora_download/{name}/original\n"
+        for size, name in [(8000, "own.head-8000"), (5000, "own.head-5000"), (None, "own")]
+    )
+
+
+def test_another_head_than_the_first_time_is_refused_and_what_is_behind_it_does_not_matter(
+    server, tmp_path
+):
+    get_head(tmp_path, url=server.url)
+    server.content = CONTENT[:HEAD] + b"other"
+    assert get_head(tmp_path, url=server.url) == "earlier use"
+    server.content = b"S" + CONTENT[1:]
+    with pytest.raises(UserError, match=r"when it was first fetched .* it was"):
+        get_head(tmp_path, url=server.url)
+
+
+@pytest.mark.parametrize("fault", [503, 429, "cut", "stall", "no length", "wrong length"])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_head_comes_whole_over_a_bad_network(server, tmp_path, fault, ranges):
+    server.faults, server.ranges = [fault], ranges
+    get_head(tmp_path, url=server.url)
+    assert arrived(tmp_path) == CONTENT[:HEAD]
+    assert list((tmp_path / "parts").iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["cut", "stall"])
+def test_the_next_try_asks_only_for_the_rest_of_a_head(server, tmp_path, fault):
+    server.faults = [fault, fault]
+    get_head(tmp_path, url=server.url)
+    assert server.asked == ["bytes=0-7999", "bytes=3000-7999", "bytes=6000-7999"]
+    assert arrived(tmp_path) == CONTENT[:HEAD]
+
+
+@pytest.mark.parametrize("known", [None, len(CONTENT)])
+def test_a_server_that_ignores_ranges_is_left_at_the_end_of_the_head(server, tmp_path, known):
+    server.ranges, server.content = False, CONTENT + bytes(64 << 20)
+    get_head(tmp_path, url=server.url, bytes=known)
+    assert arrived(tmp_path) == CONTENT[:HEAD]
+    assert server.sent < 32 << 20  # what was on its way
+
+
+def test_a_head_that_never_comes_whole_is_refused(server, tmp_path):
+    server.ranges, server.faults = False, ["cut"] * 20
+    with pytest.raises(UserError, match="only 3,000 of 8,000 bytes"):
+        get_head(tmp_path, url=server.url)
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_file_that_is_shorter_than_the_head_is_taken_whole(server, tmp_path, ranges):
+    server.ranges, server.faults = ranges, ["cut"]
+    get_head(tmp_path, url=server.url, size=20_000)
+    assert arrived(tmp_path) == CONTENT
+
+
+def test_a_file_of_unknown_length_has_ended_where_there_is_nothing_more(server, tmp_path):
+    server.faults = ["no length"]
+    get_head(tmp_path, url=server.url, size=20_000)
+    assert server.asked == ["bytes=0-19999", "bytes=10000-19999"]
+    assert arrived(tmp_path) == CONTENT
+    server.ranges, server.faults = False, ["no length"] * 3
+    with pytest.raises(UserError, match="only 10,000 of 20,000 bytes"):
+        get_head(tmp_path, url=server.url, size=20_000)
+
+
+def test_an_empty_file_is_no_head(server, tmp_path):
+    server.content = b""
+    with pytest.raises(UserError, match="could not be fetched"):
+        get_head(tmp_path, url=server.url)
+
+
+def test_a_file_that_is_shorter_than_the_registry_says_is_refused(server, tmp_path):
+    with pytest.raises(UserError, match="only 10,000 of 20,000 bytes"):
+        get_head(tmp_path, url=server.url, size=20_000, bytes=30_000)
+
+
+def test_an_error_page_is_not_trusted_as_a_head(server, tmp_path):
+    with pytest.raises(UserError, match="10,000 bytes, the registry says about 25,000"):
+        get_head(tmp_path, url=server.url, size=25_000, about_bytes=80_000)
+
+
+def test_a_mirror_goes_on_from_nothing(server, tmp_path):
+    server.faults = ["cut", 404]
+    get_head(tmp_path, url=server.url, mirrors=(server.url + "?mirror",))
+    assert server.asked == ["bytes=0-7999", "bytes=3000-7999", "bytes=0-7999"]
+    assert arrived(tmp_path) == CONTENT[:HEAD]
+
+
+def test_the_heads_of_two_versions_are_not_glued(server, tmp_path):
+    server.faults = ["cut"]
+    with pytest.raises(UserError):
+        get_head(tmp_path, url=server.url, pauses=())
+    server.tag, server.content = '"v2"', CONTENT[::-1]
+    get_head(tmp_path, url=server.url)
+    assert arrived(tmp_path) == CONTENT[::-1][:HEAD]
+
+
+def test_another_range_than_the_head_is_refused(server, tmp_path):
+    server.faults = ["another range"]
+    get_head(tmp_path, url=server.url)
+    assert server.asked == ["bytes=0-7999"] * 2
+    assert arrived(tmp_path) == CONTENT[:HEAD]
+
+
+def test_a_head_that_is_whole_but_was_not_moved_is_not_fetched_again(server, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("shutil.move", lambda *paths: throw(KeyboardInterrupt))
+        get_head(tmp_path, url=server.url)
+    get_head(tmp_path, url=server.url)
+    assert server.asked == ["bytes=0-7999"]
+    assert arrived(tmp_path) == CONTENT[:HEAD]
+
+
+ALONE = """
+import sys
+from pathlib import Path
+from tests.corpora.test_download import get_head
+get_head(Path(sys.argv[1]), url=sys.argv[2], size=800_000, timeout=60.0)
+"""
+
+
+def test_a_head_goes_on_where_kill_9_has_stopped_it(server, tmp_path):
+    server.faults, server.content = ["hang"], CONTENT * 100
+    job = subprocess.Popen([sys.executable, "-c", ALONE, str(tmp_path), server.url])
+    try:
+        part = tmp_path / "parts" / "own.head-800000.part"
+        until = time.monotonic() + 60
+        while not (part.is_file() and part.stat().st_size > 200_000):
+            assert job.poll() is None and time.monotonic() < until
+            time.sleep(0.02)
+    finally:
+        job.kill()
+        job.wait()
+    here = part.stat().st_size
+    get_head(tmp_path, url=server.url, size=800_000)
+    assert server.asked == ["bytes=0-799999", f"bytes={here}-799999"]
+    assert arrived(tmp_path) == server.content[:800_000]
+
+
+@pytest.mark.parametrize("size", [1, 8000, 10_000, 20_000])
+def test_the_head_of_a_path_is_copied(source, tmp_path, size):
+    get_head(tmp_path, path=str(source), size=size)
+    assert arrived(tmp_path) == CONTENT[:size]

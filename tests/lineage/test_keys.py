@@ -50,6 +50,24 @@ def test_every_named_key_is_one_of_the_configuration():
             assert key in known or key.startswith("corpora.registry."), (stage, key)
 
 
+def test_the_head_of_a_file_is_named_by_the_key_that_asks_for_it():
+    chosen = {"corpora.head_bytes.cc100": 1000}
+    corpora = {
+        "registry": "config/corpora_paper.yaml",
+        "datasets": ["cc100-en", "cc100-de", "wikimatrix-en-de"],
+        "languages": ["en", "de"],
+        "pairs": ["en-de"],
+        "head_bytes": {"cc100": 1000},
+    }
+    config = load({"corpora": corpora, "xtreme": {"tasks": []}})
+    for stage, instance in (("download", ""), ("extract", "/en")):
+        head = node(config, f"corpora_{stage}", f"cc100-en.head-1000{instance}")
+        keys = keys_of(head, chosen)
+        assert keys["corpora.head_bytes.cc100"] == 1000
+        assert keys["corpora.registry.cc100-en.languages"] == ["en"]
+        assert "corpora.registry.cc100-en.head_bytes" in keys_of(head, {})
+
+
 def test_the_seed_is_a_key_of_what_draws():
     config = load({})
     for stage in STAGES:
