@@ -117,11 +117,17 @@ def test_a_head_makes_fewer_shards():
     assert head.shard_count("mono-en") == 1 < CorporaSettings(**WEB).shard_count("mono-en")
 
 
-def test_a_row_s_own_head_goes_before_that_of_its_format(tmp_path):
-    row = load_registry(PAPER)["cc100-en"].model_dump(mode="json") | {"head_bytes": 1000}
+def test_the_head_of_a_row_goes_before_that_of_its_format(tmp_path):
+    rows = yaml.safe_load(PAPER.read_text())
+    next(row for row in rows if row["id"] == "cc100-en")["head_bytes"] = 1000
     path = tmp_path / "corpora.yaml"
-    path.write_text(yaml.safe_dump([row, row | {"id": "cc100-bg", "languages": ["bg"]}]))
-    assert load_registry(path)["cc100-en"].head(5000).id == "cc100-en.head-1000"
+    path.write_text(yaml.safe_dump(rows))
+    found = CorporaSettings(**WEB | {"registry": str(path), "head_bytes": {"cc100": 5000}}).rows()
+    assert [name for name in found if ".head-" in name] == [
+        "cc100-en.head-1000",
+        "cc100-so.head-5000",
+        "cc100-bg.head-5000",
+    ]
 
 
 @pytest.mark.parametrize("head", [10_000, 10_001])

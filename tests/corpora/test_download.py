@@ -1,6 +1,7 @@
 """Fetching: three kinds of source, and everything that may come wrong."""
 
 import errno
+import gzip
 import hashlib
 import ssl
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from ernie_m.config.corpora import DatasetRow
 from ernie_m.corpora import download
 from ernie_m.corpora.download import fetch
+from ernie_m.corpora.extract import stream_reader
 from ernie_m.corpora.trust import trusted_sha256
 from ernie_m.errors import UserError
 from ernie_m.job import Job
@@ -562,6 +564,18 @@ def test_a_head_goes_on_where_kill_9_has_stopped_it(server, tmp_path):
     get_head(tmp_path, url=server.url, size=800_000)
     assert server.asked == ["bytes=0-799999", f"bytes={here}-799999"]
     assert arrived(tmp_path) == server.content[:800_000]
+
+
+def test_what_is_fetched_of_a_head_is_what_is_read(server, tmp_path):
+    text = "".join(f"Line {n}.\tZeile {n}.\n" for n in range(5000))
+    server.content, server.faults = gzip.compress(text.encode()), ["cut"]
+    facts = {"format": "bitext", "languages": ["en", "de"], "path": None, "bytes": None}
+    wanted = row(**facts, url=server.url).head(HEAD)
+    fetch(wanted, tmp_path / "target", (0.0,), 0.3, tmp_path / "parts", tmp_path / "own.sha256")
+    read = stream_reader(wanted.extract_settings())
+    pairs = [texts for _, texts in read(tmp_path / "target", ("en", "de"))]
+    assert 1000 < len(pairs) < 5000
+    assert pairs == [(f"Line {n}.", f"Zeile {n}.") for n in range(len(pairs))]
 
 
 @pytest.mark.parametrize("size", [1, 8000, 10_000, 20_000])
