@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from ernie_m.corpora.hashing import unit_interval
 from ernie_m.corpora.readers import table
-from ernie_m.corpora.tables import read_table, write_table
+from ernie_m.corpora.streams import MONO, write_blocks
+from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
 from ernie_m.xtreme.catalogue import ENGLISH, TASKS
 from ernie_m.xtreme.files import EXAMPLE, read_lines
@@ -68,7 +69,7 @@ def table_rows(tsv: Path, folder: Path) -> list[Path]:
             ids = sorted(found)
             columns = [list(column) for column in zip(*(found[id] for id in ids), strict=True)]
             path = folder / f"rows-{split}-{code}.parquet"
-            write_table(path, {"id": ids, "group": columns[0], "text": columns[1]}, [code])
+            write_blocks(path, zip(ids, *columns, strict=True), MONO, [code])
             paths.append(path)
     return paths
 
@@ -77,12 +78,9 @@ def together(folder: Path, *lots: list[Path]) -> list[Path]:
     """Files with the rows of all ``lots``, which have the same names."""
     paths = []
     for same in zip(*(sorted(lot) for lot in lots), strict=True):
-        names = ("id", "group", "text")
-        tables = [zip(*read_table(path, names), strict=True) for path in same]
-        columns = zip(*sorted(row for rows in tables for row in rows), strict=True)
+        tables = [zip(*read_table(path, MONO), strict=True) for path in same]
         path = folder / same[0].name
-        whole = dict(zip(names, map(list, columns), strict=True))
-        write_table(path, whole, [path.stem[-2:]])
+        write_blocks(path, sorted(row for rows in tables for row in rows), MONO, [path.stem[-2:]])
         paths.append(path)
     return paths
 
@@ -201,7 +199,7 @@ def test_a_question_left_untranslated_is_not_asked(made, tmp_path):
                 made.english[id] if id == asked[0] else t for id, t in zip(ids, texts, strict=True)
             ]
         paths.append(tmp_path / path.name)
-        write_table(paths[-1], {"id": ids, "group": groups, "text": texts}, [path.stem[-2:]])
+        write_blocks(paths[-1], zip(ids, groups, texts, strict=True), MONO, [path.stem[-2:]])
     again = load(make_examples(paths, tmp_path / "out", "standin_qa"), "standin_qa")
     assert [line.id for line in again["test-de"]] == asked[1:]
 

@@ -85,8 +85,8 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def run(job: Job[EvalHashesSettings]) -> None:
-    """Write hashes.arrow, sorted, of every string in the examples of published tasks and in held-out
-    rows that is long enough."""
+    """Write hashes.arrow, sorted, of every string that is long enough in the examples of published
+    tasks and in held-out rows."""
     least = job.settings.decontaminate_min_chars
     found: set[int] = set()
     for path in job.inputs("examples"):
