@@ -20,7 +20,7 @@ import pytest
 from ernie_m.config.corpora import DatasetRow
 from ernie_m.corpora import download
 from ernie_m.corpora.download import fetch
-from ernie_m.corpora.extract import stream_reader
+from ernie_m.corpora.extract import reader_of
 from ernie_m.corpora.trust import trusted_sha256
 from ernie_m.errors import UserError
 from ernie_m.job import Job
@@ -572,7 +572,7 @@ def test_what_is_fetched_of_a_head_is_what_is_read(server, tmp_path):
     facts = {"format": "bitext", "languages": ["en", "de"], "path": None, "bytes": None}
     wanted = row(**facts, url=server.url).head(HEAD)
     fetch(wanted, tmp_path / "target", (0.0,), 0.3, tmp_path / "parts", tmp_path / "own.sha256")
-    read = stream_reader(wanted.extract_settings())
+    read = reader_of(wanted.extract_settings())
     pairs = [texts for _, texts in read(tmp_path / "target", ("en", "de"))]
     assert 1000 < len(pairs) < 5000
     assert pairs == [(f"Line {n}.", f"Zeile {n}.") for n in range(len(pairs))]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ernie_m.config.corpora import ExtractSettings
 from ernie_m.corpora import extract
-from ernie_m.corpora.extract import stream_reader
+from ernie_m.corpora.extract import reader_of
 from ernie_m.corpora.readers import cc100
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
@@ -34,7 +34,7 @@ TEXT = "\n\n".join(
 
 
 def read(path, head):
-    reader = stream_reader(ExtractSettings(format="cc100", head_bytes=head))
+    reader = reader_of(ExtractSettings(format="cc100", head_bytes=head))
     return list(reader(path, ("de",)))
 
 
@@ -141,7 +141,7 @@ def test_where_a_line_is_a_document_all_whole_lines_are_read(tmp_path, form, pac
 
     def rows_of_head(size):
         path.write_bytes(whole[:size])
-        reader = stream_reader(ExtractSettings(format=form, head_bytes=size, **given))
+        reader = reader_of(ExtractSettings(format=form, head_bytes=size, **given))
         return list(reader(path, given["languages"]))
 
     whole = PACK[packing](text)
@@ -184,7 +184,7 @@ def test_a_file_that_does_not_say_where_documents_end_is_read_in_constant_memory
     path, peaks = tmp_path / "original", []
     for count in (20_000, 50_000):
         path.write_bytes(gzip.compress(b"".join(b"%099d\n" % n for n in range(count)), 1))
-        reader = stream_reader(ExtractSettings(format="cc100", head_bytes=path.stat().st_size))
+        reader = reader_of(ExtractSettings(format="cc100", head_bytes=path.stat().st_size))
         tracemalloc.start()
         rows = sum(1 for _ in reader(path, ("de",)))
         peaks.append(tracemalloc.get_traced_memory()[1])

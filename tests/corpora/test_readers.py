@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ernie_m.config.corpora import ExtractSettings
 from ernie_m.corpora import extract
-from ernie_m.corpora.extract import reader
+from ernie_m.corpora.extract import reader_of
 from ernie_m.corpora.readers import archive, homeassistant, streams
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
@@ -27,7 +27,7 @@ CATALOGUES = sorted(Path("/usr/share/locale/de/LC_MESSAGES").glob("*.mo"))
 
 
 def read(path, form, wanted, **settings):
-    read = reader(ExtractSettings(format=form, **settings))
+    read = reader_of(ExtractSettings(format=form, **settings))
     return list(read(path, wanted))
 
 

@@ -28,7 +28,7 @@ RowsReader = Callable[[Path, str], Iterator[tuple[str, str, str]]]
 Rows = Iterator[tuple[str, ...]]
 
 
-def reader(settings: ExtractSettings) -> Reader | None:
+def reader_of(settings: ExtractSettings) -> Reader | None:
     """The reader of a format of documents or pairs, None for n-way parallel rows."""
     head = settings.head_bytes
     readers: dict[str, Reader] = {
@@ -52,7 +52,7 @@ def reader(settings: ExtractSettings) -> Reader | None:
     return readers.get(settings.format)
 
 
-def rows_reader(settings: ExtractSettings) -> RowsReader:
+def rows_reader_of(settings: ExtractSettings) -> RowsReader:
     """The reader of a format of n-way parallel rows."""
     if settings.format == "homeassistant":
         return homeassistant.read
@@ -63,12 +63,12 @@ def rows_reader(settings: ExtractSettings) -> RowsReader:
 def rows_of(path: Path, dataset: str, languages: Sequence[str], settings: ExtractSettings) -> Rows:
     """Rows of id, group and one text a language. Rows of n-way parallel text are known by their key
     in every language, others by their number."""
-    if read := reader(settings):
+    if read := reader_of(settings):
         for number, (document, texts) in enumerate(read(path, languages)):
             name = f"{dataset}:{number}"
             yield (name, f"{dataset}:{document}" if document else name, *texts)
     else:
-        for group, key, text in rows_reader(settings)(path, languages[0]):
+        for group, key, text in rows_reader_of(settings)(path, languages[0]):
             yield f"{dataset}:{group}:{key}", f"{dataset}:{group}", text
 
 
