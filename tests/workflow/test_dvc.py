@@ -103,8 +103,11 @@ def test_every_source_file_that_a_milestone_runs_is_among_its_dependencies(name)
 INSTANCES = {
     "corpora_download": "homeassistant",
     "corpora_extract": "homeassistant/de",
-    "corpora_clean": "de",
-    "tokenizer_encode": "mono-de",
+    "corpora_filter": "rows-de/0",
+    "corpora_dedup": "mono-de",
+    "corpora_select": "mono-de/dealt",
+    "tokenizer_sample": "mono-de/dealt",
+    "tokenizer_pack": "mono-de/dealt",
     "pretrain_initialise": "ernie_m",
     "pretrain_camlm": "ernie_m",
     "pretrain_backtranslate": "ernie_m/0",
@@ -252,7 +255,7 @@ def test_push_and_pull_through_a_remote(committed, tmp_path):
     before = json.loads(other.run("ernie-m", "audit", number, "--json", check=False).stdout)
     assert before["verdict"] == "INCOMPLETE" and before["claim"]["value"] is not None
     assert {job["mark"] for job in before["jobs"]} == {"recorded"}
-    part = "results/default/corpora_clean/de/rows.parquet"
+    part = "results/default/corpora_filter/rows-de/0/rows.arrow"
     assert "Nothing to be done" in other.run("ernie-m", "restore", "--for", part).stdout
     assert (clone / part).is_file() and not (clone / scores).exists()
     assert "Nothing to be done" in other.run("ernie-m", "restore").stdout
@@ -289,11 +292,11 @@ def test_restore_leaves_what_is_stale_to_be_run(committed):
 
 
 def test_restore_refuses_bytes_that_are_not_the_recorded_ones(committed):
-    path = committed.path / "results/default/corpora_clean/de/stats.json"
+    path = committed.path / "results/default/corpora_filter/rows-de/0/stats.json"
     before = path.read_bytes()
     path.write_bytes(before + b" ")
     try:
         done = committed.run("ernie-m", "restore", "--no-pull", check=False)
-        assert done.returncode == 1 and "corpora_clean/de" in done.stderr
+        assert done.returncode == 1 and "corpora_filter/rows-de/0" in done.stderr
     finally:
         path.write_bytes(before)
