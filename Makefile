@@ -45,7 +45,7 @@ types: $(INSTALLED) ## check types
 bench-engine: $(INSTALLED) ## measure the training engine beside Hugging Face's Trainer
 	$(BIN)/python -m benchmarks.engine
 
-bench-corpora: $(INSTALLED) ## measure cleaning and tokenization beside other libraries
+bench-corpora: $(INSTALLED) ## measure filters and tokenization beside other libraries
 	$(BIN)/python -m benchmarks.corpora
 
 bench-shards: $(INSTALLED) ## take 2 GB of text to packed shards, with planted faults and a kill
@@ -54,7 +54,7 @@ bench-shards: $(INSTALLED) ## take 2 GB of text to packed shards, with planted f
 bench-vocabulary: $(INSTALLED) ## train 250,000 pieces on text in 44 languages
 	$(BIN)/python -m benchmarks.vocabulary
 
-bench-layout: $(INSTALLED) ## run the paper's 1,400 jobs on files of a few kilobytes
+bench-layout: $(INSTALLED) ## run the paper's jobs on files of a few kilobytes
 	$(BIN)/python -m benchmarks.layout
 
 lock: ## resolve the dependencies of pyproject.toml anew and pin them in requirements.txt
