@@ -82,7 +82,7 @@ def mixed(tmp_path_factory):
             "datasets": [row["id"] for row in rows],
             "languages": list(CODES),
             "pairs": ["en-de"],
-            "filter": {"language_identifier": "none", "shard_bytes": 30_000},
+            "filter": {"language_identifier": "none", "shard_bytes": 80_000},
         },
         "tokenizer": {"train": {"vocabulary_size": 400, "num_threads": 1}},
         "xtreme": {"tasks": ["standin_retrieval", "standin_paraphrase"], "stages": ["btmlm"]},
