@@ -25,12 +25,12 @@ def text(draw, code, words=12):
 
 
 def own_table(path):
-    """Sentences of a user's own in groups of five; of one group of ten the German says ``LEAK``."""
+    """Sentences of a user's own in groups of five; of every other group the German says ``LEAK``."""
     draw = random.Random(2)
     rows = []
     for number in range(600):
         made = {code: text(draw, code, 9) for code in CODES}
-        made |= {"de": LEAK} if number % 50 == 0 else {}
+        made |= {"de": LEAK} if number % 10 == 0 else {}
         rows.append({"id": str(number), "group": f"book:{number // 5}", **made})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return {"format": "table", "languages": list(CODES)}
