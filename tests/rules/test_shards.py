@@ -1,8 +1,11 @@
 """Documents and pairs through the real rules, from `.txt.xz` and an OPUS zip to packed shards."""
 
+import hashlib
 import json
 import lzma
+import os
 import random
+import shutil
 import zipfile
 
 import pyarrow.parquet as parquet
@@ -14,7 +17,7 @@ from ernie_m.tokenizer import train
 from ernie_m.tokenizer.drawing import row_counts
 from ernie_m.tokenizer.quotas import quotas
 from ernie_m.tokenizer.shards import read_shard
-from tests.repository import copy_of_repository
+from tests.repository import Repository, copy_of_repository
 from tests.tokenizer.test_train import distinct_lines
 
 LETTERS = {"en": "abdefgiklmnoprst", "de": "abdefghiklmnorstuwzäöü"}
@@ -154,3 +157,65 @@ def test_a_card_tells_of_each_corpus(shards):
     assert "CC0-1.0" in text and "first download is trusted" in text
     done = shards.run("ernie-m", "card", "mono-fr", check=False)
     assert done.returncode == 1 and "no corpus `mono-fr`" in done.stderr
+
+
+# Above this size Snakemake goes by dates; nearly all files of the text are larger.
+LIMIT = ("--max-checksum-file-size", "2KB", "--configfile", "config/shards.yaml")
+
+
+def planned(repository):
+    return repository.planned("tokenizer", *LIMIT)
+
+
+def files_of_results(repository):
+    return sorted(path for path in (repository.path / "results").rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def settled(shards):
+    """The copy with its configuration as it was made, and everything there."""
+    (shards.path / "config/shards.yaml").write_text(yaml.safe_dump(CONFIG))
+    shards.run("snakemake", "--cores", "2", "tokenizer", "--configfile", "config/shards.yaml")
+    return shards
+
+
+def test_dates_of_files_that_are_too_large_to_compare_decide_nothing(settled):
+    """As git, DVC and copies leave them: in any order."""
+    paths = files_of_results(settled)
+    assert sum(path.stat().st_size > 2000 for path in paths) > 50
+    draw = random.Random(5)
+    for path in paths:
+        made = 1_700_000_000 + draw.randrange(10_000)
+        os.utime(path, (made, made))
+    assert not planned(settled)
+    for path in paths:  # restored: the same bytes in a new file
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+    assert not planned(settled)
+
+
+def test_a_copy_has_nothing_to_run(settled, tmp_path):
+    copy = Repository(tmp_path / "copy")
+    shutil.copytree(settled.path, copy.path, copy_function=shutil.copyfile)
+    assert not planned(copy)
+
+
+def test_another_byte_of_a_file_that_is_too_large_runs_what_depends_on_it(settled):
+    """Told by the digests that a job leaves beside its outputs."""
+    shards = settled.path.glob("results/shards/corpora_filter/mono-de/*/rows.arrow")
+    path = max(shards, key=lambda path: path.stat().st_size)
+    assert path.stat().st_size > 2000
+    sums = path.with_name("SHA256SUMS")
+    before = sums.read_text()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert f"{digest}  rows.arrow" in before.splitlines()
+    sums.write_text(before.replace(digest, digest[::-1]))
+    try:
+        assert set(planned(settled)) == {
+            *("corpora_dedup", "corpora_select"),
+            *("tokenizer_quotas", "tokenizer_sample", "tokenizer_train", "tokenizer_pack"),
+        }
+    finally:
+        sums.write_text(before)
+    assert not planned(settled)

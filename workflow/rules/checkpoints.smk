@@ -16,6 +16,7 @@ if CONFIG.checkpoint:
                 )
                 for name in CONFIG.checkpoint.names
             ],
+            sums="results/checkpoints_download/{checkpoint}/SHA256SUMS",
             record="results/checkpoints_download/{checkpoint}/record.json",
         log:
             "results/logs/checkpoints_download/{checkpoint}.log",
@@ -48,7 +49,8 @@ rule checkpoints_export:
     that it is remade when the model is, kept by DVC, audited, and entered in MLflow's registry.
     """
     input:
-        model=lambda wildcards: checkpoint(wildcards.variant, LAST),
+        model=undated(lambda wildcards: checkpoint(wildcards.variant, LAST)),
+        sums=sums(lambda wildcards: checkpoint(wildcards.variant, LAST)),
         tokenizer=rules.tokenizer_train.output.model,
         scores=files("xtreme_score", "scores.json"),
         baselines=files("xtreme_baseline", "scores.json"),
@@ -58,6 +60,7 @@ rule checkpoints_export:
             name: [f"<results>/checkpoints_export/{EXPORT}/{file}" for file in names]
             for name, names in files_of_form("hf").items()
         },
+        sums=f"<results>/checkpoints_export/{EXPORT}/SHA256SUMS",
         record=f"<results>/checkpoints_export/{EXPORT}/record.json",
     log:
         f"<logs>/checkpoints_export/{EXPORT}.log",

@@ -35,6 +35,8 @@ except UserError as error:
 DATASETS = CONFIG.corpora.rows()
 LANGUAGES = list(CONFIG.corpora.languages)
 PAIRS = list(CONFIG.corpora.pairs)
+# Folders of what the rules make; `init` may name another.
+MADE = ("<results>/", "results/")
 # What n-way parallel rows are dealt to: training corpora, and rows for the evaluation tasks.
 DEALT_CORPORA = [name for name in CONFIG.corpora.names if CONFIG.corpora.is_dealt(name)]
 DEALT_ROWS = [
@@ -47,6 +49,11 @@ VOCABULARIES = [name for name, row in DATASETS.items() if row.content == "vocabu
 SAMPLE_LINES = 0 if CONFIG.init or VOCABULARIES else CONFIG.tokenizer.train.sample_lines
 SOURCES = CONFIG.xtreme.sources()
 JOBS = plan.jobs(CONFIG)
+N_WAY_ROWS = [
+    f"<results>/corpora_filter/{job}/rows.arrow"
+    for job in JOBS["corpora_filter"]
+    if job.startswith("rows-")
+]
 WITH_STATS = [
     *("corpora_filter", "corpora_deal", "corpora_select"),
     "tokenizer_train",
@@ -159,6 +166,26 @@ def source():
     return files_of(Path(CONFIG.init)) if CONFIG.init else []
 
 
+def undated(files):
+    """Input files (or a function that names them) of which only the bytes count. Snakemake compares
+    bytes up to a size, and goes by dates above it: of what the rules make it is told by `sums`.
+    """
+    if callable(files):
+        return ancient(files)
+    paths = [files] if isinstance(files, str) else files
+    return [ancient(str(path)) if path.startswith(MADE) else path for path in paths]
+
+
+def sums(files):
+    """The digests that are left beside some files (or a function that names them) by the jobs that
+    made them: small, and the same wherever and whenever the bytes are."""
+    if callable(files):
+        return lambda wildcards: sums(files(wildcards))
+    paths = [files] if isinstance(files, str) else files
+    made = (os.path.dirname(path) for path in paths if path.startswith(MADE))
+    return [f"{folder}/SHA256SUMS" for folder in dict.fromkeys(made)]
+
+
 def extracts(corpus):
     """The extracted rows of a corpus, from every dataset that has it."""
     return [
@@ -206,6 +233,10 @@ def monolingual(part):
     return [file for file in encoded(part) if "mono-" in file]
 
 
+# Both parts of a shard are told by the same digests.
+ENCODED_SUMS = sums(encoded("train"))
+
+
 # What a job of the back-translation holds of the sentences that stage 2 draws, at most: their
 # numbers a few times (docs/engine.md).
 DRAWN_MB = (
@@ -225,6 +256,11 @@ def checkpoint(arm, stage):
 
 # A training's threads are a setting, because they reach its last bits.
 TRAINING_THREADS = CONFIG.hardware.num_threads * CONFIG.hardware.processes
+
+
+def started(arm, stage, beside=()):
+    """The digests of the encoder that an arm has after a stage, of all text, and of more files."""
+    return sums([checkpoint(arm, stage), *beside]) + ENCODED_SUMS
 
 
 def pseudo(arm):

@@ -8,6 +8,7 @@ rule corpora_download:
     """
     output:
         file=ensure("results/corpora_download/{dataset}/original", non_empty=True),
+        sums="results/corpora_download/{dataset}/SHA256SUMS",
         record="results/corpora_download/{dataset}/record.json",
     log:
         "results/logs/corpora_download/{dataset}.log",
@@ -33,9 +34,11 @@ rule corpora_extract:
     an id that is the same in every language for the same meaning, and a group that must not be
     torn apart by a split."""
     input:
-        file=rules.corpora_download.output.file,
+        file=undated(rules.corpora_download.output.file),
+        sums=rules.corpora_download.output.sums,
     output:
         rows="<results>/corpora_extract/{dataset}/{language}/rows.parquet",
+        sums="<results>/corpora_extract/{dataset}/{language}/SHA256SUMS",
         record="<results>/corpora_extract/{dataset}/{language}/record.json",
     log:
         "<logs>/corpora_extract/{dataset}/{language}.log",
@@ -65,12 +68,14 @@ rule corpora_filter:
     seen before anything is trained on the rest. What stays leaves fingerprints, because whether a
     row is a repetition cannot be seen from its shard alone."""
     input:
-        corpus=lambda wildcards: extracts(wildcards.corpus),
+        corpus=undated(lambda wildcards: extracts(wildcards.corpus)),
+        sums=sums(lambda wildcards: extracts(wildcards.corpus)),
     output:
         rows="<results>/corpora_filter/{corpus}/{shard}/rows.arrow",
         lines="<results>/corpora_filter/{corpus}/{shard}/lines.arrow",
         documents="<results>/corpora_filter/{corpus}/{shard}/documents.arrow",
         stats="<results>/corpora_filter/{corpus}/{shard}/stats.json",
+        sums="<results>/corpora_filter/{corpus}/{shard}/SHA256SUMS",
         record="<results>/corpora_filter/{corpus}/{shard}/record.json",
     log:
         "<logs>/corpora_filter/{corpus}/{shard}.log",
@@ -100,11 +105,8 @@ rule corpora_deal:
     dropped, and the parallel and the monolingual part share no meaning, or back-translation would
     be tested on what it was taught."""
     input:
-        rows=[
-            f"<results>/corpora_filter/{job}/rows.arrow"
-            for job in JOBS["corpora_filter"]
-            if job.startswith("rows-")
-        ],
+        rows=undated(N_WAY_ROWS),
+        sums=sums(N_WAY_ROWS),
     output:
         kept=expand("<results>/corpora_deal/{corpus}-rows.arrow", corpus=DEALT_CORPORA),
         lines=expand(
@@ -112,6 +114,7 @@ rule corpora_deal:
         ),
         rows=DEALT_ROWS,
         stats="<results>/corpora_deal/stats.json",
+        sums="<results>/corpora_deal/SHA256SUMS",
         record="<results>/corpora_deal/record.json",
     log:
         "<logs>/corpora_deal.log",
@@ -150,6 +153,7 @@ rule corpora_eval_hashes:
         rows=[file for file in DEALT_ROWS if "rows-train" not in file],
     output:
         hashes="<results>/corpora_eval_hashes/hashes.arrow",
+        sums="<results>/corpora_eval_hashes/SHA256SUMS",
         record="<results>/corpora_eval_hashes/record.json",
     log:
         "<logs>/corpora_eval_hashes.log",
@@ -177,12 +181,14 @@ rule corpora_dedup:
     A model that reads them a thousand times learns them by heart. Fingerprints of all shards are
     compared here, a part of their range at a time, so that the memory does not grow."""
     input:
-        rows=kept("rows.arrow"),
-        lines=kept("lines.arrow"),
-        documents=kept("documents.arrow"),
+        rows=undated(kept("rows.arrow")),
+        lines=undated(kept("lines.arrow")),
+        documents=undated(kept("documents.arrow")),
+        sums=sums(kept("rows.arrow")),
     output:
         exact="<results>/corpora_dedup/{corpus}/rows.arrow",
         near="<results>/corpora_dedup/{corpus}/documents.arrow",
+        sums="<results>/corpora_dedup/{corpus}/SHA256SUMS",
         record="<results>/corpora_dedup/{corpus}/record.json",
     log:
         "<logs>/corpora_dedup/{corpus}.log",
@@ -214,14 +220,17 @@ rule corpora_select:
     whole documents that are drawn by the hash of their name for the validation losses: a paragraph
     of a document that was trained on would be no test."""
     input:
-        kept=lambda wildcards: kept_rows(wildcards.corpus, wildcards.shard),
-        exact=rules.corpora_dedup.output.exact,
-        near=rules.corpora_dedup.output.near,
+        kept=undated(lambda wildcards: kept_rows(wildcards.corpus, wildcards.shard)),
+        exact=undated(rules.corpora_dedup.output.exact),
+        near=undated(rules.corpora_dedup.output.near),
+        sums=lambda wildcards: sums(kept_rows(wildcards.corpus, wildcards.shard))
+        + [rules.corpora_dedup.output.sums.format(**wildcards)],
         eval_hashes=files("corpora_eval_hashes", "hashes.arrow"),
     output:
         train="<results>/corpora_select/{corpus}/{shard}/train.parquet",
         valid="<results>/corpora_select/{corpus}/{shard}/valid.parquet",
         stats="<results>/corpora_select/{corpus}/{shard}/stats.json",
+        sums="<results>/corpora_select/{corpus}/{shard}/SHA256SUMS",
         record="<results>/corpora_select/{corpus}/{shard}/record.json",
     log:
         "<logs>/corpora_select/{corpus}/{shard}.log",

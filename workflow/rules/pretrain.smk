@@ -8,9 +8,11 @@ rule pretrain_initialise:
     place, as XLM-R's do in the paper."""
     input:
         tokenizer=rules.tokenizer_train.output.model,
-        source=source(),
+        source=undated(source()),
+        sums=sums(source()),
     output:
         model="<results>/pretrain_initialise/{variant}/model.safetensors",
+        sums="<results>/pretrain_initialise/{variant}/SHA256SUMS",
         record="<results>/pretrain_initialise/{variant}/record.json",
     log:
         "<logs>/pretrain_initialise/{variant}.log",
@@ -42,13 +44,15 @@ rule pretrain_camlm:
     the sentence in the other language alone, which forces the languages into one space. Stage 2
     needs that space, or its pseudo-translations would be noise."""
     input:
-        init=lambda wildcards: checkpoint(wildcards.variant, "initialise"),
-        train=encoded("train"),
-        valid=encoded("valid"),
+        init=undated(lambda wildcards: checkpoint(wildcards.variant, "initialise")),
+        train=undated(encoded("train")),
+        valid=undated(encoded("valid")),
+        sums=lambda wildcards: started(wildcards.variant, "initialise"),
     output:
         model="<results>/pretrain_camlm/{variant}/model.safetensors",
         curves="<results>/pretrain_camlm/{variant}/curves.jsonl",
         metrics="<results>/pretrain_camlm/{variant}/metrics.json",
+        sums="<results>/pretrain_camlm/{variant}/SHA256SUMS",
         record="<results>/pretrain_camlm/{variant}/record.json",
     log:
         "<logs>/pretrain_camlm/{variant}.log",
@@ -85,12 +89,16 @@ rule pretrain_backtranslate:
     settings, and only that is generated for. In chunks, so that a lost one costs one; what they
     hold does not depend on their number."""
     input:
-        model=lambda wildcards: checkpoint(wildcards.variant, "camlm"),
-        train=monolingual("train"),
-        valid=monolingual("valid"),
+        model=undated(lambda wildcards: checkpoint(wildcards.variant, "camlm")),
+        train=undated(monolingual("train")),
+        valid=undated(monolingual("valid")),
+        sums=lambda wildcards: sums(
+            [checkpoint(wildcards.variant, "camlm"), *monolingual("train")]
+        ),
     output:
         pseudo="<results>/pretrain_backtranslate/{variant}/{chunk}/pseudo.safetensors",
         stats="<results>/pretrain_backtranslate/{variant}/{chunk}/stats.json",
+        sums="<results>/pretrain_backtranslate/{variant}/{chunk}/SHA256SUMS",
         record="<results>/pretrain_backtranslate/{variant}/{chunk}/record.json",
     log:
         "<logs>/pretrain_backtranslate/{variant}/{chunk}.log",
@@ -125,14 +133,18 @@ rule pretrain_btmlm:
     stage 1's objectives go on beside it, or what they taught would fade. An arm without the
     objective trains on for as long, which is what makes the arms comparable."""
     input:
-        init=lambda wildcards: checkpoint(wildcards.variant, "camlm"),
-        train=encoded("train"),
-        valid=encoded("valid"),
-        pseudo=lambda wildcards: pseudo(wildcards.variant),
+        init=undated(lambda wildcards: checkpoint(wildcards.variant, "camlm")),
+        train=undated(encoded("train")),
+        valid=undated(encoded("valid")),
+        pseudo=undated(lambda wildcards: pseudo(wildcards.variant)),
+        sums=lambda wildcards: started(
+            wildcards.variant, "camlm", pseudo(wildcards.variant)
+        ),
     output:
         model="<results>/pretrain_btmlm/{variant}/model.safetensors",
         curves="<results>/pretrain_btmlm/{variant}/curves.jsonl",
         metrics="<results>/pretrain_btmlm/{variant}/metrics.json",
+        sums="<results>/pretrain_btmlm/{variant}/SHA256SUMS",
         record="<results>/pretrain_btmlm/{variant}/record.json",
     log:
         "<logs>/pretrain_btmlm/{variant}.log",

@@ -30,6 +30,7 @@ rule report_build:
         losses="<results>/report_build/losses.csv",
         metrics="<results>/report_build/metrics.json",
         lineage="<results>/report_build/lineage.jsonl",
+        sums="<results>/report_build/SHA256SUMS",
         record="<results>/report_build/record.json",
     log:
         "<logs>/report_build.log",

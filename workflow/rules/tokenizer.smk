@@ -9,6 +9,7 @@ rule tokenizer_quotas:
         stats=files("corpora_select", "stats.json"),
     output:
         quotas="<results>/tokenizer_quotas/quotas.json",
+        sums="<results>/tokenizer_quotas/SHA256SUMS",
         record="<results>/tokenizer_quotas/record.json",
     log:
         "<logs>/tokenizer_quotas.log",
@@ -33,10 +34,12 @@ rule tokenizer_sample:
     That is shared out: each shard leaves the lines that can be among those drawn of all text, which
     are so few that one job can choose between them."""
     input:
-        text="<results>/corpora_select/{corpus}/{shard}/train.parquet",
+        text=undated("<results>/corpora_select/{corpus}/{shard}/train.parquet"),
+        sums="<results>/corpora_select/{corpus}/{shard}/SHA256SUMS",
         quotas=rules.tokenizer_quotas.output.quotas,
     output:
         lines="<results>/tokenizer_sample/{corpus}/{shard}/lines.parquet",
+        sums="<results>/tokenizer_sample/{corpus}/{shard}/SHA256SUMS",
         record="<results>/tokenizer_sample/{corpus}/{shard}/record.json",
     log:
         "<logs>/tokenizer_sample/{corpus}/{shard}.log",
@@ -68,14 +71,18 @@ rule tokenizer_train:
     temperature, because at natural shares the small languages would be spelt in single letters,
     and from training text only."""
     input:
-        samples=files("tokenizer_sample", "lines.parquet"),
+        samples=undated(files("tokenizer_sample", "lines.parquet")),
         quotas=files("tokenizer_quotas", "quotas.json"),
-        shards=vocabulary_shards(),
-        source=source(),
+        shards=undated(vocabulary_shards()),
+        source=undated(source()),
+        sums=sums(
+            files("tokenizer_sample", "lines.parquet") + vocabulary_shards() + source()
+        ),
         ready=ready_vocabulary(),
     output:
         model="<results>/tokenizer_train/spm.model",
         stats="<results>/tokenizer_train/stats.json",
+        sums="<results>/tokenizer_train/SHA256SUMS",
         record="<results>/tokenizer_train/record.json",
     log:
         "<logs>/tokenizer_train.log",
@@ -110,13 +117,18 @@ rule tokenizer_pack:
     to sequences of the model's length, because the paper's batches are full rows of 512 tokens and
     a model that only sees single paragraphs learns nothing of what connects them."""
     input:
-        tokenizer=rules.tokenizer_train.output.model,
-        train="<results>/corpora_select/{corpus}/{shard}/train.parquet",
-        valid="<results>/corpora_select/{corpus}/{shard}/valid.parquet",
+        tokenizer=undated(rules.tokenizer_train.output.model),
+        train=undated("<results>/corpora_select/{corpus}/{shard}/train.parquet"),
+        valid=undated("<results>/corpora_select/{corpus}/{shard}/valid.parquet"),
+        sums=[
+            rules.tokenizer_train.output.sums,
+            "<results>/corpora_select/{corpus}/{shard}/SHA256SUMS",
+        ],
     output:
         train="<results>/tokenizer_pack/{corpus}/{shard}/train.safetensors",
         valid="<results>/tokenizer_pack/{corpus}/{shard}/valid.safetensors",
         manifest="<results>/tokenizer_pack/{corpus}/{shard}/manifest.json",
+        sums="<results>/tokenizer_pack/{corpus}/{shard}/SHA256SUMS",
         record="<results>/tokenizer_pack/{corpus}/{shard}/record.json",
     log:
         "<logs>/tokenizer_pack/{corpus}/{shard}.log",

@@ -16,6 +16,7 @@ for source in SOURCES:
             f"xtreme_download_{source}"
         output:
             files=source_files(source),
+            sums="<results>/xtreme_download/{source}/SHA256SUMS",
             record="<results>/xtreme_download/{source}/record.json",
         log:
             "<logs>/xtreme_download/{source}.log",
@@ -55,6 +56,7 @@ for task in CONFIG.xtreme.tasks:
                 + example_names(task, "dev", "test"),
             ),
             stats="<results>/xtreme_prepare/{task}/stats.json",
+            sums="<results>/xtreme_prepare/{task}/SHA256SUMS",
             record="<results>/xtreme_prepare/{task}/record.json",
         log:
             "<logs>/xtreme_prepare/{task}.log",
@@ -87,14 +89,16 @@ rule xtreme_align:
     translations among their likest rivals. It is one encoder for all tasks of retrieval and
     mining; only arms with `retrieval: aligned` ask for it."""
     input:
-        model=lambda wildcards: checkpoint(wildcards.variant, wildcards.stage),
+        model=undated(lambda wildcards: checkpoint(wildcards.variant, wildcards.stage)),
         tokenizer=rules.tokenizer_train.output.model,
-        train=encoded("train"),
-        valid=encoded("valid"),
+        train=undated(encoded("train")),
+        valid=undated(encoded("valid")),
+        sums=lambda wildcards: started(wildcards.variant, wildcards.stage),
     output:
         model="<results>/xtreme_align/{variant}/{stage}/seed{seed}/model.safetensors",
         curves="<results>/xtreme_align/{variant}/{stage}/seed{seed}/curves.jsonl",
         metrics="<results>/xtreme_align/{variant}/{stage}/seed{seed}/metrics.json",
+        sums="<results>/xtreme_align/{variant}/{stage}/seed{seed}/SHA256SUMS",
         record="<results>/xtreme_align/{variant}/{stage}/seed{seed}/record.json",
     log:
         "<logs>/xtreme_align/{variant}/{stage}/seed{seed}.log",
@@ -128,7 +132,8 @@ rule xtreme_finetune:
     it then can do in other languages is what pre-training brought across. Arms with
     `training: all` learn it in all languages."""
     input:
-        model=lambda wildcards: checkpoint(wildcards.variant, wildcards.stage),
+        model=undated(lambda wildcards: checkpoint(wildcards.variant, wildcards.stage)),
+        sums=sums(lambda wildcards: checkpoint(wildcards.variant, wildcards.stage)),
         tokenizer=rules.tokenizer_train.output.model,
         train=training_examples,
         dev=lambda wildcards: examples(wildcards.task, "dev"),
@@ -136,6 +141,7 @@ rule xtreme_finetune:
         model="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/model.safetensors",
         curves="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/curves.jsonl",
         metrics="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/metrics.json",
+        sums="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/SHA256SUMS",
         record="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/record.json",
     log:
         "<logs>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}.log",
@@ -170,7 +176,8 @@ for task in CONFIG.xtreme.tasks:
         name:
             f"xtreme_predict_{task}"
         input:
-            model=scored_model,
+            model=undated(scored_model),
+            sums=sums(scored_model),
             tokenizer=rules.tokenizer_train.output.model,
             dev=[] if TASKS[task].trained else examples(task, "dev"),
             test=examples(task, "test"),
@@ -179,6 +186,7 @@ for task in CONFIG.xtreme.tasks:
                 "<results>/xtreme_predict/{{task}}/{{variant}}/{{stage}}/seed{{seed}}/{name}",
                 name=predictions(task),
             ),
+            sums="<results>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}/SHA256SUMS",
             record="<results>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}/record.json",
         log:
             "<logs>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}.log",
@@ -208,11 +216,13 @@ rule xtreme_sweep:
     """Which layer's vectors find translations says where in the encoder the languages meet. The
     paper does not name its layer; this shows what the choice is worth."""
     input:
-        model=scored_model,
+        model=undated(scored_model),
+        sums=sums(scored_model),
         tokenizer=rules.tokenizer_train.output.model,
         test=lambda wildcards: examples(wildcards.task, "test"),
     output:
         layers="<results>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}/layers.json",
+        sums="<results>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}/SHA256SUMS",
         record="<results>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}/record.json",
     log:
         "<logs>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}.log",
@@ -250,6 +260,7 @@ rule xtreme_score:
         ],
     output:
         scores="<results>/xtreme_score/{task}/{variant}/{stage}/seed{seed}/scores.json",
+        sums="<results>/xtreme_score/{task}/{variant}/{stage}/seed{seed}/SHA256SUMS",
         record="<results>/xtreme_score/{task}/{variant}/{stage}/seed{seed}/record.json",
     log:
         "<logs>/xtreme_score/{task}/{variant}/{stage}/seed{seed}.log",
@@ -282,6 +293,7 @@ rule xtreme_baseline:
         test=lambda wildcards: examples(wildcards.task, "test"),
     output:
         scores="<results>/xtreme_baseline/{task}/scores.json",
+        sums="<results>/xtreme_baseline/{task}/SHA256SUMS",
         record="<results>/xtreme_baseline/{task}/record.json",
     log:
         "<logs>/xtreme_baseline/{task}.log",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 READABLE = (1, 2)
 RECORD = "record.json"
+SUMS = "SHA256SUMS"
 HISTORY = "history.jsonl"
 LOCK = Path("requirements.txt")
 PACKAGES = (
@@ -180,13 +181,24 @@ def _replace(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
+def _sums(outputs: dict[str, list[dict[str, Any]]]) -> str:
+    """Digests of outputs in the form of sha256sum, which checks them in their folder."""
+    lines = (
+        f"{file['sha256']}  {Path(file['path']).name}" for own in outputs.values() for file in own
+    )
+    return "".join(f"{line}\n" for line in sorted(lines, key=lambda line: line[66:]))
+
+
 def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
     """Write the record of a finished job, beside and renamed.
 
     ``facts`` repeat from run to run with the same inputs, code, settings and seed; ``run`` holds
     what does not. The record is also added to the history beside it, which no engine knows of, so
-    that it stays when the job is run again. Raises ``OSError`` when an output cannot be read back.
+    that it stays when the job is run again. The digests of the outputs are left in a file that has
+    nothing else, and so is the same whenever they are: by it an engine knows large files again.
+    Raises ``OSError`` when an output cannot be read back.
     """
+    outputs = _files(job.output_paths, job.threads)
     record = {
         "schema": SCHEMA,
         "stage": job.stage,
@@ -194,7 +206,7 @@ def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
         "module": job.module,
         "facts": {
             "inputs": opening.inputs,
-            "outputs": _files(job.output_paths, job.threads),
+            "outputs": outputs,
             "settings": job.settings.model_dump(mode="json"),
             "seed": job.seed,
             "code": opening.code,
@@ -202,6 +214,7 @@ def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
         "run": _run_facts(job, opening),
     }
     record["seal"] = seal(record)
+    _replace(path.with_name(SUMS), _sums(outputs))
     history = path.with_name(HISTORY)
     before = history.read_text(encoding="utf-8") if history.is_file() else ""
     _replace(history, before + json.dumps(record, ensure_ascii=False) + "\n")
