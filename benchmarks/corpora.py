@@ -52,16 +52,17 @@ from transformers.convert_slow_tokenizer import XLMRobertaConverter
 
 from benchmarks import web
 from benchmarks.document import machine, publish, table
+from benchmarks.runs import finished
 from ernie_m.config.corpora import ExtractSettings, FilterSettings
-from ernie_m.config.tokenizer import EncodeJob, Rows
-from ernie_m.corpora import extract, match
+from ernie_m.config.tokenizer import PackSettings, Rows
+from ernie_m.corpora import dedup, extract
 from ernie_m.corpora import filter as filter_stage
 from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.duplicates import BAND_ROWS, BANDS, band_hashes, jaccard
-from ernie_m.corpora.fingerprints import SCHEMA, write_fingerprints
+from ernie_m.corpora.fingerprints import FingerprintWriter
 from ernie_m.corpora.language_id import identifier
 from ernie_m.corpora.languages import LANGUAGES
-from ernie_m.corpora.streams import MONO, ArrowWriter, read_batches, write_blocks
+from ernie_m.corpora.streams import MONO, read_batches, write_blocks
 from ernie_m.corpora.text import Letters, comparable, normalise
 from ernie_m.job import Job, partial
 from ernie_m.tokenizer import pack
@@ -69,9 +70,10 @@ from ernie_m.tokenizer.vocabulary import Tokenizer
 
 logger = logging.getLogger("bench-corpora")
 CODES = ("en", "de", "ru")  # words between spaces, as datatrove's filters need them
-RULES = FilterSettings(min_chars=10, min_script_share=0.5, near_duplicates=False)
+RULES = FilterSettings(
+    min_chars=10, min_script_share=0.5, language_identifier="fasttext", near_duplicates=False
+)
 THRESHOLD = 0.8
-FILES = {"rows": "rows.arrow", "lines": "lines.arrow", "documents": "documents.arrow"}
 Files = Mapping[str, list[Path]]
 
 
@@ -85,7 +87,8 @@ def stage(run: Callable[[Job], None], instance: str, settings: Any, given: Files
 
 def filtered(folder: Path) -> dict[str, list[Path]]:
     """The outputs of a filter job."""
-    return {key: [folder / name] for key, name in (FILES | {"stats": "stats.json"}).items()}
+    files = ("rows.arrow", "lines.arrow", "documents.arrow", "stats.json")
+    return {name.partition(".")[0]: [folder / name] for name in files}
 
 
 class Corpus:
@@ -105,13 +108,7 @@ class Corpus:
     def ours(self) -> int:
         """`corpora.filter`; returns how many lines stay."""
         made = filtered(self.folder)
-        stage(
-            filter_stage.run,
-            f"mono-{self.code}/0",
-            RULES,
-            {"corpus": [self.rows], "held_out": []},
-            made,
-        )
+        stage(filter_stage.run, f"mono-{self.code}/0", RULES, {"corpus": [self.rows]}, made)
         return int(json.loads(made["stats"][0].read_text())["rows_out"])
 
     def theirs(self, identify: LID) -> int:
@@ -266,7 +263,8 @@ def tokenization(corpus: Corpus, texts: list[str], model: Path, times: int) -> d
     def packed() -> None:
         made = {name: [corpus.folder / f"packed-{name}"] for name in ("train", "valid", "manifest")}
         given = {"tokenizer": [model], "train": [one], "valid": [one]}
-        settings = EncodeJob(camlm=Rows(row_length=512), btmlm=Rows(row_length=512))
+        length = Rows(row_length=512)
+        settings = PackSettings(join=True, camlm=length, btmlm=length)
         stage(pack.run, f"mono-{corpus.code}/0", settings, given, made)
 
     def mapped() -> None:
@@ -297,7 +295,7 @@ def tokenization(corpus: Corpus, texts: list[str], model: Path, times: int) -> d
 
 def near_duplicates(corpus: Corpus, times: int) -> dict[str, tuple[float, int]]:
     """CPU seconds and dropped documents."""
-    rows = corpus.folder / FILES["rows"]
+    (rows,) = filtered(corpus.folder)["rows"]
     made: list[tuple[int, list[str]]] = []
     for batch in read_batches(rows):
         columns = [batch.column(name).to_pylist() for name in ("position", "group", "text")]
@@ -313,16 +311,12 @@ def near_duplicates(corpus: Corpus, times: int) -> dict[str, tuple[float, int]]:
 
     def ours() -> int:
         entries, drops = corpus.folder / "bands.arrow", corpus.folder / "alike.arrow"
-        with ArrowWriter(entries, SCHEMA) as writer:
-            known = shingled()
-            hashes = band_hashes([found for _, found in known])
-            hashes += np.arange(BANDS, dtype=np.uint64)
-            owners = np.repeat(np.array([first for first, _ in known], dtype=np.uint64), BANDS)
-            write_fingerprints(writer, hashes.reshape(-1), owners)
-        documents = match.Documents([rows], corpus.code)
-        match.repeated_documents([entries], documents, THRESHOLD, drops)
-        found = {p for batch in read_batches(drops) for p in batch.column(0).to_pylist()}
-        return len(found)
+        with FingerprintWriter(entries) as writer:
+            firsts, sets = zip(*shingled(), strict=True)
+            bands = band_hashes(sets) + np.arange(BANDS, dtype=np.uint64)
+            writer.add(bands.reshape(-1), np.repeat(np.array(firsts, dtype=np.uint64), BANDS))
+        documents = dedup.Documents([rows], corpus.code)
+        return dedup.repeated_documents([entries], documents, THRESHOLD, drops)
 
     def theirs() -> int:
         index = MinHashLSH(num_perm=BANDS * BAND_ROWS, params=(BANDS, BAND_ROWS))
@@ -343,7 +337,7 @@ def peak_mib(corpus: Corpus) -> float:
     """Peak memory of a filter job of its own process."""
     command = [sys.executable, "-m", "ernie_m.corpora.filter"]
     command += ["--instance", f"mono-{corpus.code}/0", "--settings", RULES.model_dump_json()]
-    command += ["--input", "corpus", str(corpus.rows), "--input", "held_out"]
+    command += ["--input", "corpus", str(corpus.rows)]
     for name, paths in filtered(corpus.folder / "alone").items():
         command += ["--output", name, str(paths[0])]
     command += ["--record", str(corpus.folder / "alone" / "record.json")]
@@ -356,22 +350,19 @@ def peak_mib(corpus: Corpus) -> float:
 
 def measure(folder: Path, results: Path, size: int, times: int) -> dict[str, Any]:
     """Everything, on ``size`` bytes of text in each language."""
-    pages = web.pages(results / "corpora_split", CODES)
-    corpora = [Corpus(folder, code, pages[code], size) for code in CODES]
+    corpora = [Corpus(folder, code, page, size) for code, page in web.pages(results, CODES).items()]
     cleaned = cleaning(corpora, times)
     model = results / "tokenizer_train/spm.model"
-    split = results / "corpora_split"
     tokens = {
-        corpus.code: tokenization(corpus, web.once(split, corpus.code), model, times)
+        corpus.code: tokenization(corpus, web.once(results, corpus.code), model, times)
         for corpus in corpora
     }
     near = near_duplicates(corpora[0], times)
     (folder / "large").mkdir()
-    large = Corpus(
-        folder / "large", "en", web.pages(results / "corpora_split", CODES)["en"], 8 * size
-    )
+    large = Corpus(folder / "large", "en", web.pages(results, CODES)["en"], 8 * size)
     return {
         "bytes": {corpus.code: corpus.bytes for corpus in corpora},
+        "vocabulary": Tokenizer(model).size,
         "cleaning": cleaned,
         "tokenization": tokens,
         "near_duplicates": near,
@@ -379,7 +370,7 @@ def measure(folder: Path, results: Path, size: int, times: int) -> dict[str, Any
     }
 
 
-def section(found: dict[str, Any], model: Path) -> str:
+def section(found: dict[str, Any]) -> str:
     """The section of docs/benchmarks.md."""
     rows, ratios = [], []
     for code in CODES:
@@ -413,7 +404,7 @@ def section(found: dict[str, Any], model: Path) -> str:
         [
             f"By `make bench-corpora` on {machine()}: medians of CPU time of one process, taken in "
             f"turns, on {sum(found['bytes'].values()) / 1e6:.0f} MB of text in the shape of CC-100 "
-            f"with planted faults; vocabulary {Tokenizer(model).size:,}.",
+            f"with planted faults; vocabulary {found['vocabulary']:,}.",
             cleaned,
             CLEANING,
             encoded,
@@ -458,13 +449,10 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logger.setLevel(logging.INFO)
-    results = given.results.resolve()
-    model = results / "tokenizer_train/spm.model"
-    if not model.is_file():
-        raise SystemExit(f"{results} has no text: run `snakemake --cores all tokenizer` first.")
+    results = finished(given.results)
     with tempfile.TemporaryDirectory(prefix="bench-corpora-") as name:
         found = measure(Path(name), results, round(given.megabytes * 1e6), given.rounds)
-    publish("corpora", section(found, model), found, document=not given.no_section)
+    publish("corpora", section(found), found, document=not given.no_section)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def write_section(name: str, text: str) -> None:
     DOCUMENT.write_text(f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
 
 
-def publish(name: str, text: str, found: dict[str, Any], document: bool) -> None:
+def publish(name: str, text: str, found: Any, document: bool) -> None:
     """Print a section, write it where ``document`` is true, and print the numbers as JSON."""
     print(text)
     if document:

@@ -41,6 +41,7 @@ from transformers import (
 )
 
 from benchmarks.document import machine, table, write_section
+from benchmarks.runs import finished
 from ernie_m.checkpoints import names
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
@@ -79,17 +80,15 @@ SIZES = {
 class Text:
     """Sentences of the default run as ids without special tokens, by a vocabulary of ``pieces``."""
 
-    def __init__(self, split: Path, pieces: int, folder: Path) -> None:
-        files = [split / f"mono-{language}-train.parquet" for language in LANGUAGES]
-        files += [split / f"parallel-{'-'.join(LANGUAGES)}-train.parquet"]
-        tokenizer = Tokenizer(train_vocabulary(files, pieces, folder))
+    def __init__(self, results: Path, pieces: int, folder: Path) -> None:
+        tokenizer = Tokenizer(train_vocabulary(results, pieces, folder))
         self.vocabulary = tokenizer.size
-        (mono,) = read_table(files[0], ["text"])
-        pairs = read_table(files[-1], ["source", "target"])
-        encoded = [
-            [ids[: longest("mmlm", ROW)] for ids in tokenizer.encode(list(texts))]
-            for texts in (mono, *pairs)
-        ]
+        mono, parallel = (
+            results / "corpora_select" / corpus / "dealt/train.parquet"
+            for corpus in (f"mono-{LANGUAGES[0]}", f"parallel-{'-'.join(LANGUAGES)}")
+        )
+        texts = (*read_table(mono, ["text"]), *read_table(parallel, ["source", "target"]))
+        encoded = [[ids[: longest("mmlm", ROW)] for ids in tokenizer.encode(own)] for own in texts]
         self.mono, self.source, self.target = encoded
 
     def texts(self) -> dict[str, Texts]:
@@ -107,12 +106,15 @@ class Text:
         return {"mmlm": mono, "tlm": pairs, "camlm": replace(pairs, slot_ratio=MASKED)}
 
 
-def train_vocabulary(files: list[Path], pieces: int, folder: Path) -> Path:
-    """A vocabulary made by the pipeline's own stage."""
+def train_vocabulary(results: Path, pieces: int, folder: Path) -> Path:
+    """A vocabulary made by the pipeline's own stage, of the lines that the run has drawn."""
     path = folder / f"{pieces}.model"
     command = [sys.executable, "-m", "ernie_m.tokenizer.train"]
     command += ["--settings", TrainSettings(vocabulary_size=pieces).model_dump_json()]
-    command += ["--input", "text", *map(str, files), "--output", "model", str(path)]
+    samples = sorted(results.glob("tokenizer_sample/*/*/lines.parquet"))
+    command += ["--input", "samples", *map(str, samples)]
+    command += ["--input", "quotas", str(results / "tokenizer_quotas/quotas.json")]
+    command += ["--output", "model", str(path)]
     command += ["--output", "stats", str(folder / "stats.json")]
     command += ["--record", str(folder / "record.json")]
     subprocess.run(command, check=True, capture_output=True)
@@ -519,7 +521,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--split", type=Path, default=Path("results/default/corpora_split"))
+    parser.add_argument("--results", type=Path, default=Path("results/default"), help="a run")
     parser.add_argument("--steps", type=int, default=30, help="steps of a measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turns")
     parser.add_argument("--dry", action="store_true", help="leave docs/benchmarks.md as it is")
@@ -533,10 +535,9 @@ def main() -> None:
             write_section("large", report_of_large(found))
         print(json.dumps({name: round(value, 4) for name, value in found.items()}))
         return
-    if not args.split.is_dir():
-        sys.exit(f"error: {args.split} is not there.\n  -> Run `make reproduce` first.")
+    results = finished(args.results)
     with tempfile.TemporaryDirectory() as folder:
-        text, small = (Text(args.split, pieces, Path(folder)) for pieces in (16000, 4000))
+        text, small = (Text(results, pieces, Path(folder)) for pieces in (16000, 4000))
     figures, rows = measure(text, small, args.steps, args.rounds)
     device = best_device()
     gpu = on_gpu(text, device) if device.type == "cuda" else []

@@ -4,8 +4,9 @@
     python -m benchmarks.layout --languages 8        the first eight, some minutes
 
 Takes config/paper_base.yaml with its datasets, languages, shards and chunks, writes every file of
-the registry in upstream's format with invented words in the script of its language, makes model and
-steps tiny, leaves the evaluation tasks out, and runs it from the downloads to report and export.
+the registry in upstream's format with invented words in the script of its language, starts from a
+checkpoint in XLM-R's form as the paper does, makes model and steps tiny, leaves the evaluation
+tasks out, and runs it from the downloads to report and export.
 What grows with the number of files shows itself: command lines, open files, report, tracking, and
 the commands that look at all of a run. Writes its section of docs/benchmarks.md; the last line is
 JSON.
@@ -33,6 +34,7 @@ from typing import Any
 
 import sentencepiece
 import yaml
+from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from benchmarks.document import machine, publish, table
 from benchmarks.runs import prepare, start
@@ -41,6 +43,7 @@ from ernie_m.config.corpora import DatasetRow, load_registry
 from ernie_m.config.load import read_yaml
 from ernie_m.corpora.languages import LANGUAGES
 from ernie_m.corpora.text import script
+from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.tracking.store import batches
 
 logger = logging.getLogger("bench-layout")
@@ -51,6 +54,8 @@ SNAKEMAKE = ("snakemake", "--configfile", f"config/{NAME}.yaml")
 UPSTREAM = ("url", "mirrors", "bytes", "about_bytes", "sha256")
 DOCUMENTS, PARAGRAPHS, PAIRS, WORDS = 24, 4, 60, 12
 LETTERS = 20  # of each script; enough for words that do not repeat
+INIT = "xlm-r"
+MODEL = {"layers": 1, "width": 16, "heads": 2, "ffn": 32}
 STAGE = {
     "steps": 2,
     "batch_tokens": 2048,
@@ -62,8 +67,9 @@ STAGE = {
 SMALL: dict[str, Any] = {
     "run": NAME,
     # Invented words are in no language.
-    "corpora": {"shards": {"language_identifier": "none", "valid_share": 0.1}},
-    "model": {"layers": 1, "width": 16, "heads": 2, "ffn": 32},
+    "corpora": {"filter": {"language_identifier": "none"}, "select": {"valid_share": 0.1}},
+    "init": f"made/{INIT}",
+    "model": MODEL,
     "pretrain": {"camlm": STAGE, "btmlm": STAGE},
     "hardware": {"num_threads": 1, "processes": 1},
     "xtreme": {"tasks": []},
@@ -130,19 +136,30 @@ def write(path: Path, row: DatasetRow, words: dict[str, Words]) -> None:
                 packed.writestr(name, content)
 
 
-def vocabulary(path: Path, words: dict[str, Words]) -> None:
-    """A SentencePiece model of some thousand pieces that knows all letters."""
-    lines = [own.sentence() for own in words.values() for _ in range(50)]
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
-        model_writer=model,
-        vocab_size=3000,
-        character_coverage=1.0,
-        hard_vocab_limit=False,
-        minloglevel=2,
+def write_checkpoint(folder: Path, words: dict[str, Words]) -> None:
+    """A narrow XLM-R as transformers keeps it, whose vocabulary knows all letters."""
+    folder.mkdir()
+    lines = (own.sentence() for own in words.values() for _ in range(50))
+    with (folder / "sentencepiece.bpe.model").open("wb") as model:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=lines,
+            model_writer=model,
+            vocab_size=3000,
+            character_coverage=1.0,
+            hard_vocab_limit=False,
+            minloglevel=2,
+        )
+    shape = XLMRobertaConfig(
+        vocab_size=Tokenizer(Path(model.name)).size,
+        num_hidden_layers=MODEL["layers"],
+        hidden_size=MODEL["width"],
+        num_attention_heads=MODEL["heads"],
+        intermediate_size=MODEL["ffn"],
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
     )
-    path.write_bytes(model.getvalue())
+    XLMRobertaForMaskedLM(shape).save_pretrained(folder)
 
 
 def make(folder: Path, languages: int) -> None:
@@ -156,14 +173,11 @@ def make(folder: Path, languages: int) -> None:
     rows = []
     for row in map(registry.__getitem__, corpora["datasets"]):
         path = (folder / "made" / row.id).resolve()
-        if row.content == "vocabulary":
-            vocabulary(path, words)
-        elif words.keys() >= {*row.languages}:
+        if words.keys() >= {*row.languages}:
             write(path, row, words)
-        else:
-            continue
-        facts = row.model_dump(mode="json", exclude={*UPSTREAM}, exclude_none=True)
-        rows.append(facts | {"id": f"made-{row.id}", "path": str(path)})
+            facts = row.model_dump(mode="json", exclude={*UPSTREAM}, exclude_none=True)
+            rows.append(facts | {"id": f"made-{row.id}", "path": str(path)})
+    write_checkpoint(folder / "made" / INIT, words)
     (folder / f"{NAME}.yaml").write_text(yaml.safe_dump(rows))
     chosen = {
         "registry": f"{NAME}.yaml",

@@ -5,10 +5,10 @@
 
 Makes text in the shape of CC-100 in six languages, and pairs, out of the default run's text, with
 faults in known numbers (benchmarks/web.py). Snakemake takes a tenth of it, and all of it, to packed
-shards: in one shard a language; and in four, killed with -9 in the middle and started again. Shown
-are the peak memory of each stage's jobs against the size of the text, the faults planted and
-counted, and whether shards and kill changed what was packed. Writes its section of
-docs/benchmarks.md; the last line is JSON.
+shards, by a vocabulary that it trains on the way: in one shard a language; and in four, killed with
+-9 in the middle and started again. Shown are the peak memory of each stage's jobs against the size
+of the text, the faults planted and counted, and whether shards and kill changed what was packed.
+Writes its section of docs/benchmarks.md; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,17 @@ import yaml
 
 from benchmarks import web
 from benchmarks.document import machine, publish, table
-from benchmarks.runs import prepare, start
+from benchmarks.runs import finish, finished, prepare, registry_row, start
 from ernie_m.tokenizer.shards import read_shard
 
 logger = logging.getLogger("bench-shards")
 LANGUAGES = ("en", "de", "ru", "bg", "el", "zh")
 PAIR = "en-de"
 STAGES = (
-    *("corpora_extract", "corpora_filter", "corpora_match", "corpora_select"),
+    *("corpora_extract", "corpora_filter", "corpora_dedup", "corpora_select"),
     *("tokenizer_sample", "tokenizer_pack"),
 )
-LIMIT_MIB = 1536
+SHARDS = {1: "one shard", 4: "four shards"}
 
 
 @dataclass
@@ -52,108 +52,74 @@ class Web:
 
     name: str
     rows: list[dict[str, Any]] = field(default_factory=list)
-    size: int = 0
     planted: dict[str, Counter[str]] = field(default_factory=dict)
-    kept: dict[str, int] = field(default_factory=dict)
 
     def add(self, corpus: str, path: Path, source: web.Page | web.Pairs, size: int) -> None:
         """Write one corpus."""
         written = web.write(path, source, size)
         languages = corpus.split("-")[1:]
         form = "cc100" if len(languages) == 1 else "bitext"
-        self._row(corpus, path, form, languages, text_bytes=written)
-        self.size += written
-        self.planted[corpus], self.kept[corpus] = source.planted, source.kept
+        # A download is known by its name, and the tenth is not the whole.
+        name = f"{self.name}-{corpus}"
+        self.rows.append(registry_row(name, path, form, languages, written))
+        self.planted[corpus] = source.planted
 
-    def add_vocabulary(self, path: Path) -> None:
-        """A ready SentencePiece model."""
-        self._row("pieces", path, "sentencepiece", LANGUAGES)
-
-    def _row(
-        self, name: str, path: Path, form: str, languages: Sequence[str], **sizes: int
-    ) -> None:
-        facts = {
-            # A download is known by its name, and the tenth is not the whole.
-            "id": f"{self.name}-{name}",
-            "path": str(path),
-            "version": "1",
-            "filename": path.name,
-            "licence": "Apache-2.0",
-            "format": form,
-            "languages": list(languages),
-            "home": "https://www.home-assistant.io",
-        }
-        self.rows.append(facts | sizes)
+    @property
+    def size(self) -> int:
+        """Bytes of text."""
+        return sum(row["text_bytes"] for row in self.rows)
 
 
 def make_web(folder: Path, name: str, results: Path, size: int) -> Web:
     """Text of about ``size`` bytes, an equal part in each language and half a part of pairs."""
     made, part = Web(name), round(size / (len(LANGUAGES) + 0.5))
-    folder = folder / name
-    folder.mkdir()
-    for code, page in web.pages(results / "corpora_split", LANGUAGES).items():
-        made.add(f"mono-{code}", folder / f"{code}.txt.xz", page, part)
-    pairs = web.pairs(results / "corpora_split", *PAIR.split("-"))
-    made.add(f"parallel-{PAIR}", folder / f"{PAIR}.tsv.xz", pairs, part // 2)
-    made.add_vocabulary(results / "tokenizer_train/spm.model")
+    own = folder / name
+    own.mkdir()
+    for code, page in web.pages(results, LANGUAGES).items():
+        made.add(f"mono-{code}", own / f"{code}.txt.xz", page, part)
+    pairs = web.pairs(results, *PAIR.split("-"))
+    made.add(f"parallel-{PAIR}", own / f"{PAIR}.tsv.xz", pairs, part // 2)
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(made.rows))
     return made
 
 
 class Run:
     """One run of the rules, in a folder that has the repository's."""
 
-    def __init__(self, folder: Path, name: str, text: Web, shards: int) -> None:
-        self.folder, self.name, self.text = folder, name, text
-        self.results = folder / "results" / name
-        largest = max(row.get("text_bytes", 0) for row in text.rows)
+    def __init__(self, folder: Path, text: Web, shards: int) -> None:
+        self.folder, self.text, self.shards = folder, text, shards
+        self.name = f"{text.name}_{shards}"
+        self.results, self.log = folder / "results" / self.name, folder / f"{self.name}.log"
         config = {
-            "run": name,
+            "run": self.name,
             "corpora": {
                 "registry": f"{text.name}.yaml",
                 "datasets": [row["id"] for row in text.rows],
                 "languages": list(LANGUAGES),
                 "pairs": [PAIR],
-                "clean": {"min_chars": 10, "min_script_share": 0.5},
-                "shards": {"shard_bytes": -(-largest // shards)},
+                "filter": {
+                    "min_chars": 10,
+                    "min_script_share": 0.5,
+                    "language_identifier": "fasttext",
+                    "shard_bytes": -(-max(row["text_bytes"] for row in text.rows) // shards),
+                },
             },
+            "tokenizer": {"train": {"sample_lines": 20_000}},
             "pretrain": {stage: {"row_length": 512} for stage in ("camlm", "btmlm")},
+            "tracking": {"uri": ""},
             "xtreme": {"tasks": []},
         }
-        (folder / f"{text.name}.yaml").write_text(yaml.safe_dump(text.rows))
-        self._write(name, config)
-        # The same run without its ready vocabulary: what would be drawn to train one.
-        datasets = [row["id"] for row in text.rows if row["format"] != "sentencepiece"]
-        config["corpora"]["datasets"] = datasets
-        self._write(f"{name}_sample", config)
+        (folder / "config" / f"{self.name}.yaml").write_text(yaml.safe_dump(config))
 
-    def _write(self, name: str, config: dict[str, Any]) -> None:
-        (self.folder / "config" / f"{name}.yaml").write_text(yaml.safe_dump(config))
-
-    def start(self, config: str = "", targets: Sequence[str] = ("tokenizer",)) -> subprocess.Popen:
-        """Snakemake, in a process group of its own."""
-        words = ["snakemake", "--cores", str(os.cpu_count()), *targets]
-        words += ["--configfile", f"config/{config or self.name}.yaml"]
-        return start(self.folder, self.folder / f"{self.name}.log", *words)
-
-    def finish(self) -> float:
-        """Run to the end; returns seconds."""
-        started = time.monotonic()
-        self._wait(self.start())
-        paths = sorted(self.results.glob("corpora_select/*/*/train.parquet"))
-        jobs = ["/".join(path.parts[-3:-1]) for path in paths]
-        samples = [f"results/{self.name}/tokenizer_sample/{job}/lines.parquet" for job in jobs]
-        self._wait(self.start(f"{self.name}_sample", samples))
-        return time.monotonic() - started
-
-    def _wait(self, process: subprocess.Popen) -> None:
-        if process.wait():
-            raise SystemExit((self.folder / f"{self.name}.log").read_text()[-3000:])
+    def _start(self) -> subprocess.Popen:
+        words = ["snakemake", "--cores", str(os.cpu_count()), "tokenizer"]
+        return start(self.folder, self.log, *words, "--configfile", f"config/{self.name}.yaml")
 
     def kill(self) -> int:
         """Start, and kill the whole group with -9 once half of the shards are filtered; returns how
         many jobs had ended."""
-        process = self.start()
-        half = 2 * len(self.text.planted)
+        process = self._start()
+        half = self.shards * len(self.text.planted) // 2
         while len(list(self.results.glob("corpora_filter/*/*/record.json"))) < half:
             if process.poll() is not None:
                 raise SystemExit("the run ended before it could be killed")
@@ -162,177 +128,137 @@ class Run:
         process.wait()
         return len(self.records())
 
+    def measure(self) -> dict[str, Any]:
+        """Run to the end, after a kill where there are several shards; returns what was seen."""
+        killed = self.kill() if self.shards > 1 else None
+        started = time.monotonic()
+        finish(self._start(), self.log)
+        logger.info("%s: %.0f s", self.name, time.monotonic() - started)
+        return {
+            "bytes": self.text.size,
+            "shards": self.shards,
+            "costs": self.costs(),
+            "faults": self.faults(),
+            "jobs": len(self.records()),
+            "jobs_before_kill": killed,
+            "digests": self.digests(),
+        }
+
     def records(self) -> list[dict[str, Any]]:
         """The records of all jobs."""
         return [json.loads(path.read_text()) for path in self.results.rglob("record.json")]
 
     def costs(self) -> dict[str, dict[str, float]]:
         """By stage: CPU seconds, peak memory in MiB of a job, bytes written."""
-        found: dict[str, dict[str, float]] = {}
+        found = {
+            stage: {"cpu_seconds": 0.0, "peak_mib": 0.0, "bytes_written": 0} for stage in STAGES
+        }
         for record in self.records():
-            own = found.setdefault(
-                record["stage"], {"cpu_seconds": 0, "peak_mib": 0, "bytes_written": 0}
-            )
-            own["cpu_seconds"] += record["run"]["cpu_seconds"]
-            own["peak_mib"] = max(own["peak_mib"], record["run"]["memory_mb"] * 1e6 / 2**20)
-            files = [file for files in record["facts"]["outputs"].values() for file in files]
-            own["bytes_written"] += sum(file["bytes"] for file in files)
-        return {stage: found[stage] for stage in STAGES}
+            if own := found.get(record["stage"]):
+                own["cpu_seconds"] += record["run"]["cpu_seconds"]
+                own["peak_mib"] = max(own["peak_mib"], record["run"]["memory_mb"] * 1e6 / 2**20)
+                files = [file for files in record["facts"]["outputs"].values() for file in files]
+                own["bytes_written"] += sum(file["bytes"] for file in files)
+        return found
 
-    def dropped(self, corpus: str) -> Counter[str]:
-        """Rows that were dropped, by reason."""
-        return self._stats(corpus, lambda stats: stats["dropped"])
-
-    def kept(self, corpus: str) -> int:
-        """Rows that were selected."""
-        return sum(self._stats(corpus, lambda stats: stats.get("rows", {})).values())
-
-    def _stats(self, corpus: str, part: Callable[[dict], dict[str, int]]) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        for stage in ("corpora_filter", "corpora_select"):
-            for path in self.results.glob(f"{stage}/{corpus}/*/stats.json"):
-                counts.update(part(json.loads(path.read_text())))
-        return counts
+    def faults(self) -> dict[str, dict[str, list[int]]]:
+        """Planted and counted, by corpus and reason; ``kept`` is what is left."""
+        found = {}
+        for corpus, planted in self.text.planted.items():
+            counted: Counter[str] = Counter()
+            for stage in ("corpora_filter", "corpora_select"):
+                for path in self.results.glob(f"{stage}/{corpus}/*/stats.json"):
+                    stats = json.loads(path.read_text())
+                    counted.update(stats["dropped"])
+                    counted["kept"] += sum(stats.get("rows", {}).values())
+            reasons = sorted(planted | counted)
+            found[corpus] = {reason: [planted[reason], counted[reason]] for reason in reasons}
+        return found
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of what the packed files of each corpus hold, its shards in order."""
-        return {
-            f"{corpus}/{part}": self._digest(corpus, part)
-            for corpus in self.text.planted
-            for part in ("train", "valid")
-        }
-
-    def _digest(self, corpus: str, part: str) -> str:
-        paths = (self.results / "tokenizer_pack" / corpus).glob(f"*/{part}.safetensors")
-        sums = [hashlib.sha256() for _ in range(5)]
+        """SHA-256 of each array that is packed of a corpus for a part, its shards in order."""
+        sums: dict[str, Any] = {}
+        paths = self.results.glob("tokenizer_pack/*/*/*.safetensors")
         for path in sorted(paths, key=lambda path: int(path.parent.name)):
             shard = read_shard(path)
-            arrays = [shard.keys]
-            for side in shard.sides:
-                arrays += [side.lengths, side.tokens]
-            for own, values in zip(sums, arrays, strict=False):
-                own.update(np.ascontiguousarray(values).data)
-        return hashlib.sha256(b"".join(own.digest() for own in sums)).hexdigest()
+            sides = (array for side in shard.sides for array in (side.lengths, side.tokens))
+            for number, array in enumerate((shard.keys, *sides)):
+                name = f"{path.parts[-3]}/{path.stem}/{number}"
+                own = sums.setdefault(name, hashlib.sha256())
+                own.update(np.ascontiguousarray(array).data)
+        return {name: own.hexdigest() for name, own in sorted(sums.items())}
 
 
-def check(run: Run) -> dict[str, dict[str, list[int]]]:
-    """Planted and counted, by corpus and reason; ``kept`` is what is left."""
-    found = {}
-    for corpus, planted in run.text.planted.items():
-        dropped = run.dropped(corpus)
-        reasons = sorted(planted | dropped)
-        found[corpus] = {reason: [planted[reason], dropped[reason]] for reason in reasons}
-        found[corpus]["kept"] = [run.text.kept[corpus], run.kept(corpus)]
-    return found
-
-
-def measure(folder: Path, results: Path, size: int) -> dict[str, Any]:
-    """All runs."""
+def measure(folder: Path, results: Path, size: int) -> list[dict[str, Any]]:
+    """All runs: both sizes, each in one shard and in four."""
     prepare(folder)
-    tenth, whole = (
-        make_web(folder, *given)
-        for given in (("tenth", results, size // 10), ("whole", results, size))
-    )
-    runs = [Run(folder, "tenth", tenth, 1), Run(folder, "tenth_four", tenth, 4)]
-    runs += [Run(folder, "whole", whole, 1), Run(folder, "whole_four", whole, 4)]
-    killed = {}
-    for run in runs:
-        killed[run.name] = run.kill() if run.name.endswith("_four") else None
-        logger.info("%s: %.0f s", run.name, run.finish())
-    return summary(runs, killed)
+    texts = [make_web(folder, "tenth", results, size // 10)]
+    texts += [make_web(folder, "whole", results, size)]
+    return [Run(folder, text, shards).measure() for text in texts for shards in SHARDS]
 
 
-def summary(runs: Sequence[Run], killed: Mapping[str, int | None]) -> dict[str, Any]:
-    """What was seen in finished runs, by run."""
-    return {
-        run.name: {
-            "bytes": run.text.size,
-            "costs": run.costs(),
-            "faults": check(run),
-            "jobs": len(run.records()),
-            "jobs_before_kill": killed[run.name],
-            "digests": run.digests(),
-        }
-        for run in runs
-    }
-
-
-def section(found: dict[str, Any]) -> str:
+def section(found: list[dict[str, Any]]) -> str:
     """The section of docs/benchmarks.md."""
-    large = found["whole_four"]
+    large = found[-1]
     rows = [
         [
             stage.replace("_", ".", 1),
             f"{large['bytes'] / large['costs'][stage]['cpu_seconds'] / 1e6:.1f}",
             f"{large['costs'][stage]['bytes_written'] / large['bytes']:.2g}",
-            *(f"{run['costs'][stage]['peak_mib']:,.0f}" for run in found.values()),
+            *(f"{run['costs'][stage]['peak_mib']:,.0f}" for run in found),
         ]
         for stage in STAGES
     ]
-    shards = {name: "four shards" if name.endswith("_four") else "one shard" for name in found}
-    sizes = [f"{_size(found, name)}, {shards[name]}" for name in found]
+    sizes = [f"{_size(run)}, {SHARDS[run['shards']]}" for run in found]
     header = ["stage", "MB of text per CPU second", "bytes written a byte", *sizes]
-    peak = max(cost["peak_mib"] for run in found.values() for cost in run["costs"].values())
+    peak = max(cost["peak_mib"] for run in found for cost in run["costs"].values())
     return "\n\n".join(
         [
-            f"By `make bench-shards` on {machine()}: {large['bytes'] / 1e9:.2f} GB of text in the "
-            f"shape of CC-100, in {len(LANGUAGES)} languages and a corpus of pairs, from `.txt.xz` "
-            "to packed shards by Snakemake. The right-hand columns are the peak memory in MiB of "
-            "the largest job of a stage.",
+            f"By `make bench-shards` on {machine()}: {_size(large)} of text in the shape of "
+            f"CC-100, in {len(LANGUAGES)} languages and a corpus of pairs, from `.txt.xz` to "
+            "packed shards by Snakemake. The right-hand columns are the peak memory in MiB of the "
+            "largest job of a stage.",
             table(header, rows),
-            f"The largest peak is {peak:,.0f} MiB. {_kills(found)} {_same(found)}",
-            f"Faults in the {large['bytes'] / 1e9:.2f} GB, in all corpora together; planted and "
-            f"counted are {'equal' if exact(found) else 'NOT equal'} in each corpus of each run:",
-            _faults(large),
+            f"The largest peak is {peak:,.0f} MiB. {' '.join(_same(found))}",
+            f"Faults in the {_size(large)}, in all corpora together; planted and counted are "
+            f"{'equal' if exact(found) else 'NOT equal'} in each corpus of each run:",
+            _faults(large["faults"].values()),
         ]
     )
 
 
-def exact(found: dict[str, Any]) -> bool:
+def exact(found: Iterable[dict[str, Any]]) -> bool:
     """Whether everything planted was counted, and nothing else."""
     return all(
         planted == counted
-        for run in found.values()
+        for run in found
         for corpus in run["faults"].values()
         for planted, counted in corpus.values()
     )
 
 
-def _size(found: dict[str, Any], name: str) -> str:
-    return f"{found[name]['bytes'] / 1e9:.1f} GB"
+def _size(run: dict[str, Any]) -> str:
+    return f"{run['bytes'] / 1e9:.2f} GB"
 
 
-def _kills(found: dict[str, Any]) -> str:
-    killed = [
-        f"{run['jobs_before_kill']} of {run['jobs']} jobs ({_size(found, name)})"
-        for name, run in found.items()
-        if run["jobs_before_kill"] is not None
-    ]
-    return (
-        f"Runs in four shards were killed with -9 after {' and '.join(killed)}, and started again."
-    )
-
-
-def _same(found: dict[str, Any]) -> str:
-    said = []
-    for name in ("tenth", "whole"):
-        same = found[name]["digests"] == found[f"{name}_four"]["digests"]
-        said.append(
-            f"What was packed of the {_size(found, name)} in four shards with a kill is "
-            f"{'the same as' if same else 'NOT the same as'} in one shard without, by SHA-256 of "
-            "keys, lengths and tokens."
+def _same(found: list[dict[str, Any]]) -> Iterable[str]:
+    for one, four in zip(found[::2], found[1::2], strict=True):
+        same = "the same as" if one["digests"] == four["digests"] else "NOT the same as"
+        yield (
+            f"The run of {_size(four)} in four shards was killed with -9 after "
+            f"{four['jobs_before_kill']} of {four['jobs']} jobs, and started again; what it packed "
+            f"is {same} in one shard without, by SHA-256 of keys, lengths and tokens."
         )
-    return " ".join(said)
 
 
-def _faults(run: dict[str, Any]) -> str:
-    planted: Counter[str] = Counter()
-    counted: Counter[str] = Counter()
-    for corpus in run["faults"].values():
-        for reason, (one, other) in corpus.items():
-            planted[reason] += one
-            counted[reason] += other
-    lines = [[reason, f"{planted[reason]:,}", f"{counted[reason]:,}"] for reason in sorted(planted)]
+def _faults(corpora: Iterable[dict[str, list[int]]]) -> str:
+    totals: dict[str, list[int]] = {}
+    for corpus in corpora:
+        for reason, counts in corpus.items():
+            totals[reason] = [
+                sum(pair) for pair in zip(totals.get(reason, [0, 0]), counts, strict=True)
+            ]
+    lines = [[reason, *(f"{count:,}" for count in totals[reason])] for reason in sorted(totals)]
     return table(["reason", "planted", "counted"], lines)
 
 
@@ -347,9 +273,7 @@ def main() -> None:
     parser.add_argument("--no-section", action="store_true", help="leave docs/ as it is")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    results = given.results.resolve()
-    if not (results / "tokenizer_train/spm.model").is_file():
-        raise SystemExit(f"{results} has no text: run `snakemake --cores all tokenizer` first.")
+    results = finished(given.results)
     if given.folder:
         given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-shards-", dir=given.folder) as name:

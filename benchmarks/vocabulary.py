@@ -4,8 +4,8 @@
 
 Takes the interface text of Home Assistant in every language that has some, not only the default
 run's six, as files in the shape of CC-100: a document an integration, without the rows that only
-repeat their English. Snakemake filters, matches and selects them in shards, trains SentencePiece,
-packs the text with it, and trains a narrow model on the shards for a few steps, to see that ids
+repeat their English. Snakemake filters, dedups and selects them, trains SentencePiece, packs the
+text with it, and trains a narrow model on the shards for a few steps, to see that ids
 above 65,535 arrive there. Writes its section of docs/benchmarks.md; the last line is JSON.
 """
 
@@ -16,8 +16,6 @@ import json
 import logging
 import lzma
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from itertools import groupby
@@ -28,7 +26,7 @@ import numpy as np
 import yaml
 
 from benchmarks.document import machine, publish, table
-from benchmarks.runs import prepare
+from benchmarks.runs import finish, prepare, registry_row, start
 from ernie_m.corpora.readers import homeassistant
 from ernie_m.tokenizer.shards import read_shard
 
@@ -72,22 +70,16 @@ def write(path: Path, lines: Iterator[str]) -> int:
 def make_text(folder: Path, wheel: Path) -> list[dict[str, Any]]:
     """A file for each language and one of pairs; returns their registry rows."""
     english, rows = read(wheel, "en"), []
-
-    def add(name: str, path: Path, form: str, languages: list[str], size: int) -> None:
-        facts = {"id": name, "path": str(path), "version": "1", "filename": path.name}
-        facts |= {"format": form, "languages": languages, "text_bytes": size}
-        rows.append(facts | {"licence": "Apache-2.0", "home": "https://www.home-assistant.io"})
-
     for code in LANGUAGES:
         path = folder / f"{code}.txt.xz"
         own = english if code == "en" else read(wheel, code)
         size = write(path, document_lines(own, {} if code == "en" else english))
-        add(f"mono-{code}", path, "cc100", [code], size)
+        rows.append(registry_row(f"mono-{code}", path, "cc100", [code], size))
         logger.info("%s: %.2f MB", code, size / 1e6)
         if code == PAIR[1]:
             pairs = (f"{english[place]}\t{own[place]}" for place in own if place in english)
             path = folder / f"{'-'.join(PAIR)}.tsv.xz"
-            add("pairs", path, "bitext", list(PAIR), write(path, pairs))
+            rows.append(registry_row("pairs", path, "bitext", PAIR, write(path, pairs)))
     return rows
 
 
@@ -101,6 +93,7 @@ def configuration(rows: list[dict[str, Any]], pieces: int) -> dict[str, Any]:
             "datasets": [row["id"] for row in rows],
             "languages": LANGUAGES,
             "pairs": ["-".join(PAIR)],
+            "filter": {"language_identifier": "fasttext"},  # as for text of the web
         },
         "tokenizer": {"train": {"vocabulary_size": pieces, "sample_lines": 10_000_000}},
         "model": {"layers": 2, "width": 64, "heads": 2, "ffn": 128},
@@ -108,24 +101,6 @@ def configuration(rows: list[dict[str, Any]], pieces: int) -> dict[str, Any]:
         "tracking": {"uri": ""},
         "xtreme": {"tasks": []},
     }
-
-
-def run(folder: Path, cores: int) -> None:
-    """Snakemake up to the end of stage 1."""
-    command = ["snakemake", "--cores", str(cores), "tokenizer", "camlm"]
-    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
-    environment = {"PATH": os.pathsep.join(paths), "PYTHONPATH": str(folder / "src")}
-    with (folder / "snakemake.log").open("ab") as log:
-        done = subprocess.run(
-            [*command, "--configfile", "config/vocabulary.yaml"],
-            cwd=folder,
-            env=os.environ | environment,
-            stdout=log,
-            stderr=log,
-            check=False,
-        )
-    if done.returncode:
-        raise SystemExit((folder / "snakemake.log").read_text()[-3000:])
 
 
 def packed(results: Path) -> dict[str, Any]:
@@ -197,7 +172,7 @@ def section(found: dict[str, Any]) -> str:
         [
             f"By `make bench-vocabulary` on {machine()}: {found['text_bytes'] / 1e6:.1f} MB of "
             f"interface text of Home Assistant in {len(languages)} languages, as `.txt.xz` in the "
-            "shape of CC-100, through `corpora.filter`, `match` and `select` to "
+            "shape of CC-100, through `corpora.filter`, `dedup` and `select` to "
             f"`tokenizer_train`. It makes **{found['ids']:,} ids** of {sampled:,} lines (those of "
             f"small languages are drawn again) in {train['seconds']:,.0f} s with "
             f"{found['threads']} threads ({train['cpu_seconds']:,.0f} s of CPU time), at a peak of "
@@ -241,7 +216,10 @@ def main() -> None:
         settings = configuration(rows, given.pieces)
         (folder / "registry.yaml").write_text(yaml.safe_dump(rows))
         (folder / "config/vocabulary.yaml").write_text(yaml.safe_dump(settings))
-        run(folder, given.cores)
+        words = ["snakemake", "--cores", str(given.cores), "tokenizer", "camlm"]
+        words += ["--configfile", "config/vocabulary.yaml"]
+        log = folder / "snakemake.log"
+        finish(start(folder, log, *words), log)
         found = outcome(folder / "results/vocabulary", rows)
     publish("vocabulary", section(found), found, document=not given.no_section)
 

@@ -2,7 +2,7 @@
 
 Sentences that are surely of their language are put together by a seeded generator: documents of
 four to eight paragraphs of four to six sentences, no paragraph twice. Whatever the filters should
-drop is planted and counted under the reason that they should give.
+drop is planted and counted under the reason that they should give, the rest as ``kept``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ernie_m.corpora.clean import Line
-from ernie_m.corpora.filter import repetition
+from ernie_m.corpora.faults import Line, repetition
 from ernie_m.corpora.language_id import identifier
 from ernie_m.corpora.languages import LANGUAGES
 from ernie_m.corpora.tables import read_table
@@ -44,9 +43,14 @@ def good(text: str, language: str) -> bool:
     )
 
 
-def sentences(file: Path, language: str) -> list[str]:
-    """Good sentences of one language, no two of which are the same but for case."""
-    (texts,) = read_table(file, ["text"])
+def rows(results: Path, language: str) -> list[str]:
+    """The texts of a finished run's training rows in one language."""
+    (texts,) = read_table(results / f"corpora_deal/rows-train-{language}.parquet", ["text"])
+    return texts
+
+
+def sentences(texts: Sequence[str], language: str) -> list[str]:
+    """The good ones, no two of which are the same but for case."""
     kept = {comparable(text): text for text in sorted(texts) if good(text, language)}
     return sorted(kept.values())
 
@@ -61,7 +65,6 @@ class Page:
         self.language, self.pool, self.wrong = language, pool, wrong
         self.draw = random.Random(f"{seed}/{language}")
         self.planted: Account = Counter()
-        self.kept = 0
         self._seen: set[int] = set()
         self._short = [
             text
@@ -116,7 +119,7 @@ class Page:
         """The next document, with an empty line behind it."""
         own = [self._fresh() for _ in range(self.draw.randrange(4, 9))]
         lines = [text.encode() for text in own]
-        self.kept += len(own)
+        self.planted["kept"] += len(own)
         fate = self.draw.random()
         kinds = list(self._faults)
         if fate < FAULTY * len(kinds):
@@ -132,7 +135,7 @@ class Page:
             self.planted["in a nearly repeated document"] += 1
             number = self.planted["in a nearly repeated document"]
             lines = [text.encode() for text in (f"{head} {number}", *rest)]
-            self.kept -= len(own)
+            self.planted["kept"] -= len(own)
             self.planted["repeated"] += len(rest)
         elif len(self._earlier) < 1000:
             self._earlier.append(own)
@@ -145,7 +148,6 @@ class Pairs:
     def __init__(self, pool: Sequence[tuple[str, str]], seed: int) -> None:
         self.pool, self.draw = pool, random.Random(f"{seed}/pairs")
         self.planted: Account = Counter()
-        self.kept = 0
         self._seen: set[int] = set()
 
     def _joined(self) -> tuple[str, str]:
@@ -179,7 +181,7 @@ class Pairs:
             source, target = f"{source} 4711", f"{target} 2842"
             self.planted["other numbers"] += 1
         else:
-            self.kept += 1
+            self.planted["kept"] += 1
         return f"{source}\t{target}\n".encode()
 
 
@@ -194,17 +196,16 @@ def write(path: Path, source: Page | Pairs, size: int) -> int:
     return written
 
 
-def once(split: Path, code: str) -> list[str]:
+def once(results: Path, code: str) -> list[str]:
     """Paragraphs of five sentences in which every sentence of a language stands once."""
-    (texts,) = read_table(split / f"rows-train-{code}.parquet", ["text"])
-    shuffled = sorted(set(texts))
+    shuffled = sorted(set(rows(results, code)))
     random.Random(code).shuffle(shuffled)
     return [" ".join(shuffled[at : at + 5]) for at in range(0, len(shuffled), 5)]
 
 
-def pages(split: Path, languages: Sequence[str], seed: int = 1) -> dict[str, Page]:
-    """The pages of each language, from the tables ``rows-train-*`` of a finished run."""
-    pools = {code: sentences(split / f"rows-train-{code}.parquet", code) for code in languages}
+def pages(results: Path, languages: Sequence[str], seed: int = 1) -> dict[str, Page]:
+    """The pages of each language, from the rows of a finished run."""
+    pools = {code: sentences(rows(results, code), code) for code in languages}
     made = {}
     for code, pool in pools.items():
         wrong = {}
@@ -220,12 +221,12 @@ def _same_script(one: str, other: str) -> bool:
     return bool(LANGUAGES[one].scripts & LANGUAGES[other].scripts)
 
 
-def pairs(split: Path, source: str, target: str, seed: int = 1) -> Pairs:
+def pairs(results: Path, source: str, target: str, seed: int = 1) -> Pairs:
     """Pairs from the parallel training text of a finished run."""
-    columns = read_table(split / f"parallel-{source}-{target}-train.parquet", ["source", "target"])
+    file = results / f"corpora_select/parallel-{source}-{target}/dealt/train.parquet"
     pool = [
         both
-        for both in zip(*columns, strict=True)
+        for both in zip(*read_table(file, ["source", "target"]), strict=True)
         if good(both[0], source)
         and good(both[1], target)
         and comparable(both[0]) != comparable(both[1])
