@@ -37,7 +37,7 @@ import yaml
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from benchmarks.document import machine, publish, table
-from benchmarks.runs import prepare, start
+from benchmarks.runs import finish, prepare, start
 from ernie_m.config.base import deep_merge
 from ernie_m.config.corpora import DatasetRow, load_registry
 from ernie_m.config.load import read_yaml
@@ -49,6 +49,7 @@ from ernie_m.tracking.store import batches
 logger = logging.getLogger("bench-layout")
 PAPER = Path("config/paper_base.yaml")
 NAME = "layout"
+ALL = 96  # languages
 SNAKEMAKE = ("snakemake", "--configfile", f"config/{NAME}.yaml")
 # What tells of upstream's file. Downloads are known by their ids, so these get ids of their own.
 UPSTREAM = ("url", "mirrors", "bytes", "about_bytes", "sha256")
@@ -204,8 +205,7 @@ class Run:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
             peak = max([peak, *map(int, re.findall(r"VmHWM:\s*(\d+)", status))])
             time.sleep(0.1)
-        if process.returncode:
-            raise SystemExit(self.log.read_text(encoding="utf-8")[-3000:])
+        finish(process, self.log)
         return {"seconds": time.monotonic() - began, "mb": peak * 1024 / 1e6}
 
     def longest_commands(self) -> dict[str, int]:
@@ -266,7 +266,7 @@ def facts(
     }
 
 
-def section(found: dict[str, Any]) -> str:
+def section(found: dict[str, Any], command: str) -> str:
     """The section of docs/benchmarks.md."""
     rows = [
         [name, f"{cost['seconds']:,.0f}", f"{cost['mb']:,.0f}"]
@@ -275,7 +275,7 @@ def section(found: dict[str, Any]) -> str:
     rule, longest = max(found["commands"].items(), key=lambda item: item[1])
     return "\n\n".join(
         [
-            f"By `make bench-layout` on {machine()}: `{PAPER}` with {found['languages']} "
+            f"By `{command}` on {machine()}: `{PAPER}` with {found['languages']} "
             "languages, all its shards and chunks, files of a few kilobytes, a tiny model and no "
             f"evaluation tasks: **{found['jobs']:,} jobs**, from the downloads to report and "
             f"export, leave {found['files']:,} files.",
@@ -292,7 +292,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--languages", type=int, default=96, help="the first so many (96)")
+    parser.add_argument("--languages", type=int, default=ALL, help="the first so many (96)")
     parser.add_argument("--folder", type=Path, help="where to work (a temporary folder)")
     parser.add_argument("--no-section", action="store_true", help="leave docs/ as it is")
     given = parser.parse_args()
@@ -301,7 +301,9 @@ def main() -> None:
         given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-layout-", dir=given.folder) as name:
         found = measure(Path(name), given.languages)
-    publish("layout", section(found), found, document=not given.no_section)
+    asked = f"python -m benchmarks.layout --languages {given.languages}"
+    command = "make bench-layout" if given.languages == ALL else asked
+    publish("layout", section(found, command), found, document=not given.no_section)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ STAGES = (
     *("corpora_extract", "corpora_filter", "corpora_dedup", "corpora_select"),
     *("tokenizer_sample", "tokenizer_pack"),
 )
+MEGABYTES = 2000.0
 SHARDS = {1: "one shard", 4: "four shards"}
 
 
@@ -197,7 +198,7 @@ def measure(folder: Path, results: Path, size: int) -> list[dict[str, Any]]:
     return [Run(folder, text, shards).measure() for text in texts for shards in SHARDS]
 
 
-def section(found: list[dict[str, Any]]) -> str:
+def section(found: list[dict[str, Any]], command: str) -> str:
     """The section of docs/benchmarks.md."""
     large = found[-1]
     rows = [
@@ -214,7 +215,7 @@ def section(found: list[dict[str, Any]]) -> str:
     peak = max(cost["peak_mib"] for run in found for cost in run["costs"].values())
     return "\n\n".join(
         [
-            f"By `make bench-shards` on {machine()}: {_size(large)} of text in the shape of "
+            f"By `{command}` on {machine()}: {_size(large)} of text in the shape of "
             f"CC-100, in {len(LANGUAGES)} languages and a corpus of pairs, from `.txt.xz` to "
             "packed shards by Snakemake. The right-hand columns are the peak memory in MiB of the "
             "largest job of a stage.",
@@ -238,7 +239,7 @@ def exact(found: Iterable[dict[str, Any]]) -> bool:
 
 
 def _size(run: dict[str, Any]) -> str:
-    return f"{run['bytes'] / 1e9:.2f} GB"
+    return f"{run['bytes'] / 1e6:,.0f} MB"
 
 
 def _same(found: list[dict[str, Any]]) -> Iterable[str]:
@@ -267,7 +268,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--megabytes", type=float, default=2000, help="size of the text (2000)")
+    parser.add_argument(
+        "--megabytes", type=float, default=MEGABYTES, help="size of the text (2000)"
+    )
     parser.add_argument("--results", type=Path, default=Path("results/default"), help="a run")
     parser.add_argument("--folder", type=Path, help="where to work (a temporary folder)")
     parser.add_argument("--no-section", action="store_true", help="leave docs/ as it is")
@@ -278,7 +281,9 @@ def main() -> None:
         given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-shards-", dir=given.folder) as name:
         found = measure(Path(name), results, round(given.megabytes * 1e6))
-    publish("shards", section(found), found, document=not given.no_section)
+    asked = f"python -m benchmarks.shards --megabytes {given.megabytes:g}"
+    command = "make bench-shards" if given.megabytes == MEGABYTES else asked
+    publish("shards", section(found, command), found, document=not given.no_section)
 
 
 if __name__ == "__main__":
