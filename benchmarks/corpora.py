@@ -378,15 +378,14 @@ def measure(folder: Path, results: Path, size: int, times: int) -> dict[str, Any
 
 def section(found: dict[str, Any]) -> str:
     """The section of docs/benchmarks.md."""
-    rows, ratios = [], []
+    rows = []
     for code in CODES:
         own, other = (one for one in found["cleaning"] if one["language"] == code)
-        ratios.append(own["lines_per_second"] / other["lines_per_second"])
         rows.append(
             [
                 code,
                 *(f"{one['lines_per_second']:,.0f}" for one in (own, other)),
-                f"{ratios[-1]:.1f}",
+                f"{own['lines_per_second'] / other['lines_per_second']:.1f}",
                 *(f"{one['kept']:,} of {one['lines']:,}" for one in (own, other)),
             ]
         )
