@@ -98,7 +98,7 @@ def test_every_rule_is_fully_described(stages):
             listed = set(rule.input.keys())  # those that `listed` shortens
             assert {"code", "settings"} <= set(rule.params.keys()) - listed
             assert set(rule.params.keys()) - listed <= {"code", "settings", "seed"}
-            assert {"record"} <= set(rule.output.keys()), stage
+            assert {"sums", "record"} <= set(rule.output.keys()), stage
 
 
 def test_a_stage_is_one_rule_one_module_one_folder_one_log_one_benchmark(stages):
