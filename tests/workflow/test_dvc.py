@@ -206,6 +206,7 @@ def test_a_direct_run_is_entered_and_nothing_is_left_to_do(committed):
     assert "up to date" in done.stdout and "Running stage" not in done.stdout
     tracked = committed.git("ls-files", "results").stdout.split()
     assert tracked == [
+        "results/default/report_build/SHA256SUMS",
         "results/default/report_build/lineage.jsonl",
         "results/default/report_build/losses.csv",
         "results/default/report_build/metrics.json",

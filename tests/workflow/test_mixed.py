@@ -25,7 +25,7 @@ def text(draw, code, words=12):
 
 
 def own_table(path):
-    """Sentences of a user's own in groups of five; of every other group the German says ``LEAK``."""
+    """Sentences of a user's own in groups of five; every other group says ``LEAK`` in German."""
     draw = random.Random(2)
     rows = []
     for number in range(600):
