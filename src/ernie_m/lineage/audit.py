@@ -45,7 +45,9 @@ def _claim(claim: dict[str, Any]) -> Iterator[str]:
         if "sha256" in claim:
             yield f"sha256 {claim['sha256']}, {words.size(claim['bytes'])}"
         return
-    number = "not here" if claim["value"] is None else f"{claim['value']:.4f}".rstrip("0")
+    number = (
+        "not here" if claim["value"] is None else f"{claim['value']:.4f}".rstrip("0").rstrip(".")
+    )
     seed = f", seed {claim['seed']}" if claim["seed"] else ""
     yield f"{claim['what']} = {number}   ({claim['variant']}, {claim['stage']}{seed})"
     yield claim["meaning"] + (f" (from {claim['value_from']})" if "value_from" in claim else "")
