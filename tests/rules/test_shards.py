@@ -203,7 +203,8 @@ def test_a_copy_has_nothing_to_run(settled, tmp_path):
 
 def test_another_byte_of_a_file_that_is_too_large_runs_what_depends_on_it(settled):
     """Told by the digests that a job leaves beside its outputs."""
-    shards = settled.path.glob("results/shards/corpora_filter/mono-de/*/rows.arrow")
+    # Of the two shards that there are; another test has left more.
+    shards = settled.path.glob("results/shards/corpora_filter/mono-de/[01]/rows.arrow")
     path = max(shards, key=lambda path: path.stat().st_size)
     assert path.stat().st_size > 2000
     sums = path.with_name("SHA256SUMS")

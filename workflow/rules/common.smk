@@ -163,7 +163,7 @@ def source():
     the registry, or what the folder holds."""
     if CONFIG.checkpoint:
         return files("checkpoints_download", *CONFIG.checkpoint.names)
-    return files_of(Path(CONFIG.init)) if CONFIG.init else []
+    return [str(file) for file in files_of(Path(CONFIG.init))] if CONFIG.init else []
 
 
 def undated(files):
