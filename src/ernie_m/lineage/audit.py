@@ -94,7 +94,7 @@ def _line(chain: Chain, name: str, nodes: Sequence[Node]) -> str:
     time = words.duration(seconds(nodes))
     runs = {node.record["run"].get("mlflow_run") for node in nodes if node.record} - {None}
     tracked = f" mlflow {runs.pop()[:8]}" if len(runs) == 1 else ""
-    state = f"{_commit(nodes):<9}{mark(chain, nodes)}{tracked}"
+    state = f"{_commit(nodes):<10}{mark(chain, nodes)}{tracked}"
     return f"{name:<53}{digest:<13}{size:>8}{time:>8}  {state}"
 
 
