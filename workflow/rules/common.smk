@@ -233,10 +233,6 @@ def monolingual(part):
     return [file for file in encoded(part) if "mono-" in file]
 
 
-# Both parts of a shard are told by the same digests.
-ENCODED_SUMS = sums(encoded("train"))
-
-
 # What a job of the back-translation holds of the sentences that stage 2 draws, at most: their
 # numbers a few times (docs/engine.md).
 DRAWN_MB = (
@@ -258,9 +254,13 @@ def checkpoint(arm, stage):
 TRAINING_THREADS = CONFIG.hardware.num_threads * CONFIG.hardware.processes
 
 
-def started(arm, stage, beside=()):
+# Both parts of a shard are told by the same digests.
+ENCODED_SUMS = sums(encoded("train"))
+
+
+def training_sums(arm, stage, *more):
     """The digests of the encoder that an arm has after a stage, of all text, and of more files."""
-    return sums([checkpoint(arm, stage), *beside]) + ENCODED_SUMS
+    return sums([checkpoint(arm, stage), *more]) + ENCODED_SUMS
 
 
 def pseudo(arm):

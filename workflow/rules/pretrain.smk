@@ -47,7 +47,7 @@ rule pretrain_camlm:
         init=undated(lambda wildcards: checkpoint(wildcards.variant, "initialise")),
         train=undated(encoded("train")),
         valid=undated(encoded("valid")),
-        sums=lambda wildcards: started(wildcards.variant, "initialise"),
+        sums=lambda wildcards: training_sums(wildcards.variant, "initialise"),
     output:
         model="<results>/pretrain_camlm/{variant}/model.safetensors",
         curves="<results>/pretrain_camlm/{variant}/curves.jsonl",
@@ -137,8 +137,8 @@ rule pretrain_btmlm:
         train=undated(encoded("train")),
         valid=undated(encoded("valid")),
         pseudo=undated(lambda wildcards: pseudo(wildcards.variant)),
-        sums=lambda wildcards: started(
-            wildcards.variant, "camlm", pseudo(wildcards.variant)
+        sums=lambda wildcards: training_sums(
+            wildcards.variant, "camlm", *pseudo(wildcards.variant)
         ),
     output:
         model="<results>/pretrain_btmlm/{variant}/model.safetensors",

@@ -93,7 +93,7 @@ rule xtreme_align:
         tokenizer=rules.tokenizer_train.output.model,
         train=undated(encoded("train")),
         valid=undated(encoded("valid")),
-        sums=lambda wildcards: started(wildcards.variant, wildcards.stage),
+        sums=lambda wildcards: training_sums(wildcards.variant, wildcards.stage),
     output:
         model="<results>/xtreme_align/{variant}/{stage}/seed{seed}/model.safetensors",
         curves="<results>/xtreme_align/{variant}/{stage}/seed{seed}/curves.jsonl",
