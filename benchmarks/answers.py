@@ -9,11 +9,11 @@ docs/benchmarks.md; the last line is JSON.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import subprocess
 
 from benchmarks.document import machine, publish, table
+from ernie_m.arguments import argument_parser
 
 CELL = "xtreme/retrieval/de/accuracy"
 PLAN = ("snakemake", "--dry-run", "--configfile", "config/paper_base.yaml")
@@ -43,9 +43,7 @@ def cpu_seconds(words: tuple[str, ...], calls: int) -> float:
 
 def main() -> None:
     """Measure, write the section, print one line of JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("python -m benchmarks.answers", __doc__)
     parser.add_argument("--calls", type=int, default=3, help="of each command (3)")
     parser.add_argument("--plan-only", action="store_true", help="where there are no results")
     parser.add_argument("--no-section", action="store_true", help="leave docs/ as it is")

@@ -15,7 +15,6 @@ import os
 # One thread each; read when the libraries are loaded.
 os.environ |= {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-import argparse
 import json
 import logging
 import shlex
@@ -53,6 +52,7 @@ from transformers.convert_slow_tokenizer import XLMRobertaConverter
 from benchmarks import web
 from benchmarks.document import machine, publish, table
 from benchmarks.runs import finished
+from ernie_m.arguments import argument_parser
 from ernie_m.config.corpora import ExtractSettings, FilterSettings
 from ernie_m.config.tokenizer import PackSettings, Rows
 from ernie_m.corpora import dedup, extract
@@ -449,9 +449,7 @@ theirs in lists. `tokenizers` remembers words. `tokenizer.pack` and `datasets.ma
 
 def main() -> None:
     """Measure, write the section, print one line of JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("python -m benchmarks.corpora", __doc__)
     parser.add_argument("--megabytes", type=float, default=4, help="text a language (4)")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each (3)")
     parser.add_argument("--results", type=Path, default=Path("results/default"), help="a run")

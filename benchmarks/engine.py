@@ -13,7 +13,6 @@ CPU: some minutes and 12 GB.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import multiprocessing
@@ -42,6 +41,7 @@ from transformers import (
 
 from benchmarks.document import machine, table, write_section
 from benchmarks.runs import finished
+from ernie_m.arguments import argument_parser
 from ernie_m.checkpoints import names
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
@@ -518,9 +518,7 @@ def report(figures: dict[str, float], rows: list, gpu: list, ratios: dict[str, f
 
 def main() -> None:
     """Measure, write the section, print a line of JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argument_parser("python -m benchmarks.engine", __doc__)
     parser.add_argument("--results", type=Path, default=Path("results/default"), help="a run")
     parser.add_argument("--steps", type=int, default=30, help="steps of a measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turns")

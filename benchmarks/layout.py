@@ -14,7 +14,6 @@ JSON.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import io
 import itertools
@@ -38,6 +37,7 @@ from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
 from benchmarks.document import machine, publish, table
 from benchmarks.runs import finish, prepare, start
+from ernie_m.arguments import argument_parser
 from ernie_m.config.base import deep_merge
 from ernie_m.config.corpora import DatasetRow, load_registry
 from ernie_m.config.load import read_yaml
@@ -289,9 +289,7 @@ def section(found: dict[str, Any], command: str) -> str:
 
 def main() -> None:
     """Measure, write the section, print one line of JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("python -m benchmarks.layout", __doc__)
     parser.add_argument("--languages", type=int, default=ALL, help="the first so many (96)")
     parser.add_argument("--folder", type=Path, help="where to work (a temporary folder)")
     parser.add_argument("--no-section", action="store_true", help="leave docs/ as it is")

@@ -13,7 +13,6 @@ Writes its section of docs/benchmarks.md; the last line is JSON.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import logging
@@ -34,6 +33,7 @@ import yaml
 from benchmarks import web
 from benchmarks.document import machine, publish, table
 from benchmarks.runs import finish, finished, prepare, registry_row, start
+from ernie_m.arguments import argument_parser
 from ernie_m.tokenizer.shards import read_shard
 
 logger = logging.getLogger("bench-shards")
@@ -265,9 +265,7 @@ def _faults(corpora: Iterable[dict[str, list[int]]]) -> str:
 
 def main() -> None:
     """Measure, write the section, print one line of JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("python -m benchmarks.shards", __doc__)
     parser.add_argument(
         "--megabytes", type=float, default=MEGABYTES, help="size of the text (2000)"
     )

@@ -11,7 +11,6 @@ above 65,535 arrive there. Writes its section of docs/benchmarks.md; the last li
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import lzma
@@ -27,6 +26,7 @@ import yaml
 
 from benchmarks.document import machine, publish, table
 from benchmarks.runs import finish, prepare, registry_row, start
+from ernie_m.arguments import argument_parser
 from ernie_m.corpora.readers import homeassistant
 from ernie_m.tokenizer.shards import read_shard
 
@@ -195,9 +195,7 @@ def section(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """Make the text, run, write the section, print one line of JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argument_parser("python -m benchmarks.vocabulary", __doc__)
     parser.add_argument("--wheel", type=Path, default=WHEEL, help=f"the text ({WHEEL})")
     parser.add_argument("--pieces", type=int, default=250_000, help="pieces (250,000)")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="cores (all)")

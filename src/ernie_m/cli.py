@@ -11,6 +11,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from ernie_m.arguments import argument_parser
 from ernie_m.errors import told
 
 # Family -> verb -> its module, and its purpose in a few words.
@@ -74,12 +75,11 @@ def _verbs() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ernie-m",
+    parser = argument_parser(
+        "ernie-m",
+        f"Reproduction of ERNIE-M.\n{_verbs()}",
         usage="ernie-m <verb> [options]",
-        description=f"Reproduction of ERNIE-M.\n{_verbs()}",
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", choices=VERBS, help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)

@@ -16,6 +16,8 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
+from ernie_m.arguments import argument_parser
+
 # Form -> module with ``main(arguments)``, the form among them.
 FORMS = {
     **dict.fromkeys(("hf", "sentence-transformers", "onnx"), "ernie_m.checkpoints.command"),
@@ -25,12 +27,7 @@ FORMS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Command line of `ernie-m export`; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m export",
-        usage="ernie-m export <form> [options]",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m export", __doc__, usage="ernie-m export <form> [options]")
     parser.add_argument("form", choices=FORMS, help=argparse.SUPPRESS)
     form = parser.parse_args(arguments[:1]).form
     return importlib.import_module(FORMS[form]).main(arguments)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ernie_m.arguments import argument_parser
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, told
@@ -145,11 +146,7 @@ def _only(paths: list[Path], name: str) -> Path:
 
 def _parser(module: str) -> argparse.ArgumentParser:
     description = (sys.modules["__main__"].__doc__ or "").strip()
-    parser = argparse.ArgumentParser(
-        prog=f"python -m {module}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser(f"python -m {module}", description)
     parser.add_argument("--instance", default="", help="which of the stage's jobs this is")
     parser.add_argument("--settings", default="{}", help="JSON slice of the configuration")
     parser.add_argument("--seed", type=int, default=1, help="seed of every random choice")

@@ -10,12 +10,12 @@ in the folder.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ernie_m.arguments import argument_parser
 from ernie_m.checkpoints.folder import vocabulary_in
 from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.config.export import FORMATS, ExportSettings
@@ -78,11 +78,7 @@ def _words(model: Path, form: str, language: str, out: Path | None) -> tuple[Pat
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status of the stage."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m export", __doc__)
     parser.add_argument("format", choices=FORMATS)
     parser.add_argument(
         "model",

@@ -1,14 +1,25 @@
-"""`ernie-m config`: write or check the files that are made from the config models."""
+"""Write or check the files that are made from the config models.
+
+The models in src/ernie_m/config/ are the one place where a key, its default, its limits and its
+meaning are declared. From them this command writes
+
+  config/config.yaml      every default under its description
+  config/schema.json      what an editor needs to complete and check the YAML files
+  docs/configuration.md   the tables
+
+and in the overlays (config/tiny.yaml and others) it renews the descriptions above the keys. Values,
+the header and the remarks behind values stay as you wrote them there.
+"""
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ernie_m.arguments import argument_parser
 from ernie_m.config.base import deep_merge
 from ernie_m.config.commented import commented_yaml, remarks_in
 from ernie_m.config.load import BASE, load, read_yaml
@@ -34,17 +45,6 @@ Written by `ernie-m config --write` from the models in src/ernie_m/config/. To t
 put the key into a file of your own and run `snakemake --cores all --configfile mine.yaml`; \
 keys that it leaves out stay as they are here."""
 
-DESCRIPTION = """\
-The models in src/ernie_m/config/ are the one place where a key, its default, its limits and its
-meaning are declared. From them this command writes
-
-  config/config.yaml      every default under its description
-  config/schema.json      what an editor needs to complete and check the YAML files
-  docs/configuration.md   the tables
-
-and in the overlays (config/tiny.yaml and others) it renews the descriptions above the keys. Values,
-the header and the remarks behind values stay as you wrote them there."""
-
 EXAMPLES = """\
 examples:
   ernie-m config --write    after a change of a model or of an overlay
@@ -56,12 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 
     Raises :class:`UserError` outside the repository and for a bad overlay.
     """
-    parser = argparse.ArgumentParser(
-        prog="ernie-m config",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m config", __doc__, epilog=EXAMPLES)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--write", action="store_true", help="write the files that differ")
     what.add_argument("--check", action="store_true", help="print the differences, write nothing")

@@ -7,7 +7,6 @@ they are no input of anything.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ernie_m.arguments import argument_parser
 from ernie_m.config import plan
 from ernie_m.config.corpora import DatasetRow
 from ernie_m.config.load import read
@@ -229,12 +229,7 @@ def card(results: Results, corpus: str) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the cards; raises :class:`UserError` for a corpus that the run does not have."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m card",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m card", __doc__, epilog=EXAMPLES)
     parser.add_argument("corpora", nargs="*", metavar="corpus", help="all where none is named")
     parser.add_argument("--configfile", nargs="+", default=[], help="overlays, as for snakemake")
     given = parser.parse_args(arguments)

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ernie_m.arguments import argument_parser
 from ernie_m.lineage import words
 from ernie_m.lineage.account import account, mark, seconds
 from ernie_m.lineage.chain import Chain
@@ -272,11 +273,7 @@ def layers_for(run: str, overlays: Sequence[Path] | None) -> Layers | None:
 
 def main(arguments: Sequence[str]) -> int:
     """Command line of `ernie-m audit`; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m audit",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m audit", __doc__)
     parser.add_argument("what", metavar="WHAT", help="what is to be audited")
     add_cell(parser)
     add_configuration(parser)

@@ -9,7 +9,6 @@ are compared.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ernie_m.arguments import argument_parser
 from ernie_m.errors import UserError, parsed
 from ernie_m.lineage import commits, words
 from ernie_m.lineage.account import chain_at
@@ -316,11 +316,7 @@ def _text(found: dict[str, Any], full: bool) -> Iterator[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Command line of `ernie-m diff`; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m diff",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m diff", __doc__)
     parser.add_argument("a", metavar="A")
     parser.add_argument("b", metavar="B")
     parser.add_argument("--full", action="store_true", help="list every step and file")

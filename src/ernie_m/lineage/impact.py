@@ -6,12 +6,12 @@ or a key such as `pretrain.btmlm.steps` (or a group of keys, `pretrain.btmlm`).
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from ernie_m.arguments import argument_parser
 from ernie_m.errors import UserError
 from ernie_m.lineage import words
 from ernie_m.lineage.account import seconds
@@ -145,11 +145,7 @@ def _text(what: str, direct: int, nodes: Sequence[Node], full: bool) -> Iterator
 
 def main(arguments: Sequence[str]) -> int:
     """Command line of `ernie-m impact`; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m impact",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m impact", __doc__)
     parser.add_argument("what", metavar="WHAT", help="file or key")
     parser.add_argument("--run", default="default", help="name of the run (default: default)")
     add_configuration(parser)

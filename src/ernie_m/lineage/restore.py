@@ -10,12 +10,12 @@ came another way use --no-pull.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ernie_m.arguments import argument_parser
 from ernie_m.errors import UserError
 from ernie_m.lineage import words
 from ernie_m.lineage.audit import add_configuration, layers_for
@@ -113,11 +113,7 @@ def left_to_do(targets: Sequence[str], overlays: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Command line of `ernie-m restore`; returns 0 when nothing is left to do."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m restore",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m restore", __doc__)
     parser.add_argument(
         "--for", dest="targets", nargs="+", default=[], metavar="FILE", help="only what is behind"
     )

@@ -6,12 +6,12 @@ Files are judged by presence and size; `ernie-m verify` reads their bytes. Exit 
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ernie_m.arguments import argument_parser
 from ernie_m.config import plan
 from ernie_m.config.root import Config
 from ernie_m.lineage import words
@@ -104,11 +104,7 @@ def _text(chain: Chain, found: dict[str, dict[str, Any]], full: bool) -> Iterato
 
 def main(arguments: Sequence[str]) -> int:
     """Command line of `ernie-m status`; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m status",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m status", __doc__)
     parser.add_argument("--run", default="default", help="name of the run (default: default)")
     add_configuration(parser)
     parser.add_argument("--full", action="store_true", help="list every job and finding")

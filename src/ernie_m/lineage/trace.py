@@ -5,10 +5,10 @@ WHAT is as for `ernie-m audit`. Jobs of one stage are one node; `--full` draws e
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from ernie_m.arguments import argument_parser
 from ernie_m.lineage.account import chain_at
 from ernie_m.lineage.audit import add_cell
 from ernie_m.lineage.graph import Graph, Node, read_graph
@@ -83,11 +83,7 @@ def mermaid(labels: Mapping[str, str], edges: Edges) -> Iterator[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Command line of `ernie-m trace`; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m trace",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m trace", __doc__)
     parser.add_argument("what", metavar="WHAT", help="a result")
     add_cell(parser)
     parser.add_argument("--ahead", action="store_true", help="what was made of it instead")

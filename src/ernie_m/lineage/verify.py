@@ -6,13 +6,13 @@ Of all runs, of one (--run), or of the chain behind one result. Exit status: 0 a
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ernie_m.arguments import argument_parser
 from ernie_m.lineage import words
 from ernie_m.lineage.account import chain_at
 from ernie_m.lineage.audit import add_cell
@@ -40,11 +40,7 @@ def _text(chain: Chain, count: int, seconds: float, full: bool) -> Iterator[str]
 
 def main(arguments: Sequence[str]) -> int:
     """Command line of `ernie-m verify`; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m verify",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m verify", __doc__)
     parser.add_argument(
         "what", metavar="WHAT", nargs="?", help="only what is behind this; as for `ernie-m audit`"
     )

@@ -5,11 +5,11 @@ Rates are those of src/ernie_m/planning/throughputs.yaml, which says how they we
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from ernie_m.arguments import argument_parser
 from ernie_m.config.load import read
 from ernie_m.planning.estimate import Cost, Estimate, Throughputs
 from ernie_m.tokenizer.sampling import sampling_shares
@@ -118,12 +118,7 @@ def _sampling(estimate: Estimate) -> list[str]:
 def main(arguments: Sequence[str]) -> int:
     """Print the plan; raises :class:`UserError` for a configuration that cannot be used."""
     rates = Throughputs.read()
-    parser = argparse.ArgumentParser(
-        prog="ernie-m plan",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m plan", __doc__, epilog=EXAMPLES)
     parser.add_argument("--configfile", nargs="+", default=[], help="overlays, as for snakemake")
     parser.add_argument("--accelerator", choices=rates.accelerators, default="h100")
     parser.add_argument(

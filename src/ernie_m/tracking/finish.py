@@ -8,7 +8,6 @@ fails: trouble with the store is a warning.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ernie_m.arguments import argument_parser
 from ernie_m.lineage.digest import file_sha256
 from ernie_m.lineage.graph import RESULTS, SHARED, record_of
 from ernie_m.tracking import describe, evaluation, store
@@ -290,7 +290,7 @@ def finish(session: sessions.Session, status: str) -> int:
 
 def main() -> None:
     """Command line; always exits with status 0."""
-    parser = argparse.ArgumentParser(prog="python -m ernie_m.tracking.finish", description=__doc__)
+    parser = argument_parser("python -m ernie_m.tracking.finish", __doc__)
     parser.add_argument("--run", required=True, help="name of the results folder")
     parser.add_argument("--status", required=True, choices=("finished", "failed"))
     args = parser.parse_args()

@@ -9,7 +9,6 @@ store is a warning, and the run goes on without it.
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import json
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ernie_m.arguments import argument_parser
 from ernie_m.lineage.record import git_state
 from ernie_m.tracking import describe, store
 from ernie_m.tracking import session as sessions
@@ -112,7 +112,7 @@ def open_parent(uri: str, experiment: str, run: str, config: dict[str, Any]) -> 
 
 def main() -> None:
     """Command line; always exits with status 0."""
-    parser = argparse.ArgumentParser(prog="python -m ernie_m.tracking.start", description=__doc__)
+    parser = argument_parser("python -m ernie_m.tracking.start", __doc__)
     parser.add_argument("--run", required=True, help="name of the results folder")
     parser.add_argument("--uri", default="", help="MLflow store; empty switches tracking off")
     parser.add_argument("--experiment", default="ernie-m", help="MLflow experiment")

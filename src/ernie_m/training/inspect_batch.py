@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from ernie_m.arguments import argument_parser
 from ernie_m.config.pretrain import StageJob
 from ernie_m.errors import UserError
 from ernie_m.job import Job
@@ -117,11 +118,7 @@ def _kept(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ernie-m inspect-batch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m inspect-batch", __doc__)
     parser.add_argument("record", type=Path, metavar="RECORD", help="a training's folder or record")
     parser.add_argument("--step", type=int, default=1, help="which step, from 1 (default: 1)")
     parser.add_argument("--documents", type=int, default=4, help="how many to draw (default: 4)")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ernie_m.arguments import argument_parser
 from ernie_m.checkpoints.open import open_checkpoint
 from ernie_m.errors import UserError
 from ernie_m.model.architecture import POSITION_OFFSET
@@ -29,11 +30,7 @@ class Text:
 
 def parser(verb: str, description: str | None) -> argparse.ArgumentParser:
     """A parser with the option that all commands have."""
-    made = argparse.ArgumentParser(
-        prog=f"ernie-m {verb}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    made = argument_parser(f"ernie-m {verb}", description)
     made.add_argument(
         "--model",
         type=Path,

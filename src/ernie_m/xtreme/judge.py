@@ -1,20 +1,18 @@
-"""`ernie-m score`: the scores that XTREME would give to a folder of predictions."""
+"""Score predictions in the layout of XTREME's leaderboard, <folder>/<task>/test-<language>.tsv (for
+questions .json), as the benchmark defines it: every task in all of its languages, averages with
+English among them, means of groups, and the mean of the nine tasks when all nine are there.
+"""
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ernie_m.arguments import argument_parser
 from ernie_m.xtreme.catalogue import TASKS, XTREME
 from ernie_m.xtreme.official import score_folders
-
-DESCRIPTION = """\
-Score predictions in the layout of XTREME's leaderboard, <folder>/<task>/test-<language>.tsv (for
-questions .json), as the benchmark defines it: every task in all of its languages, averages with
-English among them, means of groups, and the mean of the nine tasks when all nine are there."""
 
 EXAMPLES = """\
 examples:
@@ -44,12 +42,7 @@ def _tables(found: dict[str, Any]) -> Iterator[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the scores; raises :class:`~ernie_m.errors.UserError` for files that do not fit."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m score",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m score", __doc__, epilog=EXAMPLES)
     parser.add_argument("--predictions", type=Path, required=True, metavar="DIR")
     parser.add_argument("--labels", type=Path, required=True, metavar="DIR")
     parser.add_argument("--json", action="store_true", help="print JSON")

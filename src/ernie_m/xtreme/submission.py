@@ -1,24 +1,22 @@
-"""`ernie-m submission`: a model's predictions as XTREME's leaderboard takes them."""
+"""Write the predictions of one model for XTREME's tasks in the layout of its leaderboard, to
+<output>/predictions/<task>/test-<language>.tsv (for questions .json), the same as an archive to
+<output>/predictions.zip, and the labels to <output>/labels/. Stand-ins are left out. Whatever is
+written can be scored by `ernie-m score`.
+"""
 
 from __future__ import annotations
 
-import argparse
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from ernie_m.arguments import argument_parser
 from ernie_m.config.xtreme import Stage
 from ernie_m.errors import UserError
 from ernie_m.xtreme.catalogue import TASKS, XTREME, Task
 from ernie_m.xtreme.files import EXAMPLE, PREDICTION, read_lines
 from ernie_m.xtreme.official import file_name, written, written_labels
-
-DESCRIPTION = """\
-Write the predictions of one model for XTREME's tasks in the layout of its leaderboard, to
-<output>/predictions/<task>/test-<language>.tsv (for questions .json), the same as an archive to
-<output>/predictions.zip, and the labels to <output>/labels/. Stand-ins are left out. Whatever is
-written can be scored by `ernie-m score`."""
 
 EXAMPLES = """\
 examples:
@@ -95,12 +93,7 @@ def pack(output: Path, tasks: Sequence[str]) -> Path:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the files and say which tasks they are of; raises :class:`UserError`."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m submission",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m submission", __doc__, epilog=EXAMPLES)
     parser.add_argument("run", type=Path, help="folder of a run, results/<run>")
     parser.add_argument("--arm", default="ernie_m", help="arm of the experiment [ernie_m]")
     parser.add_argument("--stage", help="stage of pre-training [the last with predictions]")

@@ -11,13 +11,13 @@ still hold.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ernie_m.arguments import argument_parser
 from ernie_m.lineage.account import chain_at
 from ernie_m.lineage.export.facts import Pedigree
 from ernie_m.lineage.locate import Cell, locate, maker
@@ -50,11 +50,7 @@ def pedigree(what: str) -> Pedigree:
 
 def main(arguments: Sequence[str]) -> int:
     """Command line of `ernie-m export`; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="ernie-m export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser("ernie-m export", __doc__)
     parser.add_argument("format", choices=FORMATS)
     parser.add_argument(
         "what",
