@@ -161,6 +161,17 @@ def test_settings_of_every_stage_are_what_its_module_takes(overlay):
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_readme_of_the_configuration_tells_of_every_file(overlay):
+    assert f"`{overlay}`" in (ROOT / "config/README.md").read_text(encoding="utf-8")
+
+
+def test_the_catalogue_is_told_what_its_form_asks():
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["mandatory-flags"].keys() == {"desc", "flags"}
+    assert usage["software-stack-deployment"]["conda"] and usage["report"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_shipped_configuration_can_be_planned(blank, overlay):
     """Also the paper's 1,500 jobs, without any of its data."""
     text = blank.plan("--cores", "1", "--printshellcmds", "--configfile", f"config/{overlay}")

@@ -63,6 +63,8 @@ LAST = plan.last_stage(CONFIG)
 # As plan.exports has it, for any arm.
 EXPORT = f"hf/none/pretrain_{LAST}/{{variant}}"
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
+# Beside this file, also where another workflow imports it.
+SOURCE_FOLDER = os.path.abspath(f"{workflow.current_basedir}/../../src")
 
 # A job's `python` is the one that runs Snakemake, whether or not its environment is activated,
 # it finds the package also in an environment made by a deployment plug-in,
@@ -70,7 +72,7 @@ SESSION = Path("work/tracking", f"{CONFIG.run}.json")
 os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]),
     PYTHONPATH=os.pathsep.join(
-        filter(None, [str(Path(workflow.basedir, "src")), os.environ.get("PYTHONPATH")])
+        filter(None, [SOURCE_FOLDER, os.environ.get("PYTHONPATH")])
     ),
     ERNIE_M_TRACKING=str(SESSION),
     # A training step makes and frees tables of scores of some 16 MB. glibc would give their memory back

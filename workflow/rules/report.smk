@@ -27,7 +27,11 @@ rule report_build:
             caption="../report/scores.rst",
             category="Scores",
         ),
-        losses="<results>/report_build/losses.csv",
+        losses=report(
+            "<results>/report_build/losses.csv",
+            caption="../report/losses.rst",
+            category="Losses",
+        ),
         metrics="<results>/report_build/metrics.json",
         lineage="<results>/report_build/lineage.jsonl",
         sums="<results>/report_build/SHA256SUMS",

@@ -24,6 +24,7 @@ for source in SOURCES:
             "<benchmarks>/xtreme_download/{source}.tsv"
         wildcard_constraints:
             source=source,
+        retries: 2
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
