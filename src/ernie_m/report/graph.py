@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise, permutations
 
+import networkx
 from markupsafe import Markup
 
 from ernie_m.report.svg import Drawing
@@ -20,49 +21,16 @@ ARROW = (
 )
 
 
-def reachable(edges: set[Edge]) -> dict[str, set[str]]:
-    """Everything downstream of each stage."""
-    readers: dict[str, set[str]] = {}
-    for maker, reader in edges:
-        readers.setdefault(maker, set()).add(reader)
-    found: dict[str, set[str]] = {}
-
-    def below(stage: str) -> set[str]:
-        if stage not in found:
-            direct = readers.get(stage, set())
-            found[stage] = direct.union(*(below(reader) for reader in direct))
-        return found[stage]
-
-    for stage in {stage for edge in edges for stage in edge}:
-        below(stage)
-    return found
-
-
 def reduced(edges: set[Edge]) -> set[Edge]:
     """Edges that no longer path stands for."""
-    below = reachable(edges)
-    return {
-        (maker, reader)
-        for maker, reader in edges
-        if not any(
-            other != reader and reader in below[other] for first, other in edges if first == maker
-        )
-    }
+    return set(networkx.transitive_reduction(networkx.DiGraph(sorted(edges))).edges)
 
 
 def layers(edges: set[Edge]) -> dict[str, int]:
     """Depth of each stage, as late as its readers allow, so that side branches stay short."""
-    below = reachable(edges)
-    longest: dict[str, int] = {}
-
-    def height(stage: str) -> int:
-        if stage not in longest:
-            readers = [reader for maker, reader in edges if maker == stage]
-            longest[stage] = 1 + max((height(reader) for reader in readers), default=-1)
-        return longest[stage]
-
-    top = max(map(height, below), default=0)
-    return {stage: top - height(stage) for stage in below}
+    upwards = networkx.DiGraph((reader, maker) for maker, reader in edges)
+    rows = [*networkx.topological_generations(upwards)]
+    return {stage: depth for depth, row in enumerate(reversed(rows)) for stage in row}
 
 
 def in_order(edges: set[Edge], stages: Iterable[str]) -> list[str]:
