@@ -113,6 +113,7 @@ def test_snakemakes_own_report_can_be_made(tiny):
     tiny.run("snakemake", "--report", "work/snakemake.html")
     page = (tiny.path / "work/snakemake.html").read_text(encoding="utf-8")
     assert "scores.csv" in page and "Every score as one row" in page
+    assert "losses.csv" in page and "Validation losses of the main arm" in page
 
 
 def test_a_batch_of_a_finished_training_can_be_looked_at(tiny):
