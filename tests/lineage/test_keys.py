@@ -8,9 +8,10 @@ from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.lineage.graph import Node
 from ernie_m.lineage.keys import SECTIONS, Layers, explained, keys_of
 from ernie_m.lineage.slices import SEEDED, SLICES, seed_of, settings_of
+from ernie_m.words import flatten
 from tests.repository import ROOT
 
-from ..workflow.test_dvc import INSTANCES, MILESTONE, leaves, settings_texts, with_another_value
+from ..workflow.test_dvc import INSTANCES, MILESTONE, settings_texts, with_another_value
 
 STAGES = MILESTONE.keys()  # those of the default run
 
@@ -32,7 +33,7 @@ def test_a_key_reaches_exactly_the_stages_whose_settings_follow_it():
     config, before = load(mapping), settings_texts(mapping)
     named = {s: keys_of(node(config, s, INSTANCES.get(s, ""))) for s in STAGES}
     tried = 0
-    for key in leaves(mapping):
+    for key in dict(flatten(mapping)):
         after = settings_texts(with_another_value(mapping, key))
         if not after or after == before:
             continue  # no other value could be made up, or the key decides which jobs there are
@@ -44,7 +45,7 @@ def test_a_key_reaches_exactly_the_stages_whose_settings_follow_it():
 
 def test_every_named_key_is_one_of_the_configuration():
     mapping = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    config, known = load(mapping), set(leaves(mapping))
+    config, known = load(mapping), dict(flatten(mapping)).keys()
     for stage in STAGES:
         for key in keys_of(node(config, stage, INSTANCES.get(stage, ""))):
             assert key in known or key.startswith("corpora.registry."), (stage, key)

@@ -421,7 +421,6 @@ def test_a_server_holds_the_same(server, results, monkeypatch, capsys):
 
 
 def test_names_and_values_fit_the_store():
-    assert dict(store.flatten({"a": {"b": 1}, "c": [1]})) == {"a.b": 1, "c": [1]}
     assert store.numbers({"a": {"b": 1, "ok": True, "bad": float("inf")}}) == {"a/b": 1.0}
     files = [{"sha256": "a" * 64}, {"sha256": "b" * 64}]
     assert finish.joint_digest(files[:1]) == "a" * 36

@@ -12,6 +12,7 @@ from ernie_m.config.load import load, read
 from ernie_m.errors import UserError
 from ernie_m.lineage.digest import code_facts
 from ernie_m.lineage.slices import SEEDED, SLICES, settings_text
+from ernie_m.words import flatten
 from tests.repository import ROOT, Repository
 
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -129,7 +130,7 @@ def noticed():
     config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     before = settings_texts(config)
     found = {stage: set() for stage in MILESTONE}
-    for key in leaves(config):
+    for key, _ in flatten(config):
         after = settings_texts(with_another_value(config, key))
         for stage in MILESTONE:
             if after and after[stage] != before[stage]:
@@ -146,16 +147,6 @@ def test_every_key_that_reaches_a_job_is_among_the_params(name, noticed):
         assert any(key == one or key.startswith(f"{one}.") for one in keys), key
     if made_in(name) & SEEDED:
         assert "seed" in keys
-
-
-def leaves(value, prefix=""):
-    """Dotted paths of all values that are not groups."""
-    for key, inner in value.items():
-        path = f"{prefix}{key}"
-        if isinstance(inner, dict) and inner:
-            yield from leaves(inner, f"{path}.")
-        else:
-            yield path
 
 
 def with_another_value(config, key):

@@ -8,8 +8,9 @@ import yaml
 
 from ernie_m.lineage.graph import read_graph
 from ernie_m.lineage.impact import impact
-from ernie_m.lineage.keys import flatten, layers_of
+from ernie_m.lineage.keys import layers_of
 from ernie_m.lineage.slices import SLICES
+from ernie_m.words import flatten
 from tests.repository import ARMS_ONLY, PUBLISHED_ONLY
 
 ALL = set(SLICES) - PUBLISHED_ONLY - ARMS_ONLY

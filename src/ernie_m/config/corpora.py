@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from ernie_m.config.base import Section
 from ernie_m.config.registry import Row, load_rows
 from ernie_m.corpora.languages import LANGUAGES
+from ernie_m.words import plural
 
 # Rows are n-way parallel; documents are of one language, pairs of two.
 RowsFormat = Literal["homeassistant", "table"]
@@ -124,7 +125,7 @@ class DatasetRow(Row):
         if wanted and len(self.languages) != wanted:
             raise ValueError(
                 f"dataset `{self.id}` has the format {self.format}, which holds "
-                f"{wanted} language{'s' * (wanted > 1)}; make a row for each"
+                f"{plural(wanted, 'language')}; make a row for each"
             )
         if self.format == "gettext" and "en" not in self.languages:
             raise ValueError(

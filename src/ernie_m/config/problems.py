@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ernie_m.config.base import Section, is_table, section_of
+from ernie_m.words import shortened
 
 M = TypeVar("M", bound=Section)
 Path = tuple[str | int, ...]
@@ -97,8 +98,7 @@ def _shown(value: Any) -> str:
     kinds = {dict: "a group of keys", list: "a list", str: "text", bool: "true or false"}
     if value is None:
         return "empty"
-    text = json.dumps(value, ensure_ascii=False)
-    text = text if len(text) <= 60 else text[:57] + "..."
+    text = shortened(json.dumps(value, ensure_ascii=False), 60)
     return f"{text} ({kinds.get(type(value), 'a number')})"
 
 

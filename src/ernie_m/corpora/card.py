@@ -25,6 +25,7 @@ from ernie_m.config.root import Config
 from ernie_m.corpora.hashing import hash64
 from ernie_m.errors import UserError, parsed
 from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
+from ernie_m.words import shortened
 
 SHOWN = 5
 _WIDTH = 160
@@ -137,8 +138,7 @@ def _source(row: DatasetRow) -> Iterator[str]:
 
 def _cell(text: str) -> str:
     """Text as it may stand in a line of Markdown."""
-    short = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "\N{HORIZONTAL ELLIPSIS}"
-    return "`" + short.replace("`", "'").replace("\n", " ") + "`"
+    return "`" + shortened(text, _WIDTH).replace("`", "'").replace("\n", " ") + "`"
 
 
 def _example(example: Mapping[str, str]) -> str:

@@ -30,6 +30,7 @@ from ernie_m.lineage.chain import Chain
 from ernie_m.lineage.graph import Node
 from ernie_m.lineage.keys import Layers, layers_of
 from ernie_m.lineage.locate import Cell, locate
+from ernie_m.words import duration, few, plural, shortened, size
 
 SHOWN = 6  # findings and files that are listed without --full
 LONGEST = 60  # of a value of a setting
@@ -44,7 +45,7 @@ def _claim(claim: dict[str, Any]) -> Iterator[str]:
         if "meaning" in claim:
             yield claim["meaning"]
         if "sha256" in claim:
-            yield f"sha256 {claim['sha256']}, {words.size(claim['bytes'])}"
+            yield f"sha256 {claim['sha256']}, {size(claim['bytes'])}"
         return
     number = (
         "not here" if claim["value"] is None else f"{claim['value']:.4f}".rstrip("0").rstrip(".")
@@ -69,8 +70,8 @@ def _claim(claim: dict[str, Any]) -> Iterator[str]:
 
 def _verdict(chain: Chain, full: bool) -> Iterator[str]:
     here = sum(digest is not None for digest in chain.hashed.values())
-    jobs = words.plural(len(chain.nodes), "job")
-    yield f"{chain.verdict.name}: {jobs}, {words.plural(here, 'file')} hashed."
+    jobs = plural(len(chain.nodes), "job")
+    yield f"{chain.verdict.name}: {jobs}, {plural(here, 'file')} hashed."
     if offence := chain.offence:
         yield f"first: {words.finding(offence)}"
         rest = [finding for finding in chain.findings if finding is not offence]
@@ -91,12 +92,12 @@ def _commit(nodes: Sequence[Node]) -> str:
 def _line(chain: Chain, name: str, nodes: Sequence[Node]) -> str:
     outputs = [file for node in nodes for file in node.files("outputs")]
     digest = outputs[0]["sha256"][:12] if len(nodes) == 1 and outputs else ""
-    size = words.size(sum(file["bytes"] for file in outputs))
-    time = words.duration(seconds(nodes))
+    written = size(sum(file["bytes"] for file in outputs))
+    time = duration(seconds(nodes))
     runs = {node.record["run"].get("mlflow_run") for node in nodes if node.record} - {None}
     tracked = f" mlflow {runs.pop()[:8]}" if len(runs) == 1 else ""
     state = f"{_commit(nodes):<10}{mark(chain, nodes)}{tracked}"
-    return f"{name:<53}{digest:<13}{size:>8}{time:>8}  {state}"
+    return f"{name:<53}{digest:<13}{written:>8}{time:>8}  {state}"
 
 
 def _spine(chain: Chain, full: bool) -> Iterator[str]:
@@ -132,8 +133,7 @@ def _foreign(path: str, digests: dict[str, str | None]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = words.value(value)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return shortened(words.value(value), LONGEST)
 
 
 def _keys(keys: Sequence[dict[str, Any]], full: bool) -> Iterator[str]:
@@ -163,7 +163,7 @@ def _code(code: dict[str, Any], full: bool) -> Iterator[str]:
     yield f"commit {commits}, {state}; {code['files']} files"
     yield "by stage: " + ", ".join(f"{stage} {sha[:7]}" for stage, sha in code["stages"].items())
     most = len(code["changed"]) if full else SHOWN
-    yield "changed since: " + (words.few(code["changed"], most) or "nothing")
+    yield "changed since: " + (few(code["changed"], most) or "nothing")
 
 
 def _circumstances(facts: dict[str, list[str]], full: bool) -> Iterator[str]:
@@ -206,8 +206,8 @@ def _repeats(facts: dict[str, Any]) -> Iterator[str]:
 
 def _next(steps: Sequence[dict[str, Any]]) -> Iterator[str]:
     for step in steps:
-        cost = f" ({words.duration(step['seconds'])} last time)" if "seconds" in step else ""
-        cost += f" ({words.size(step['bytes'])})" if "bytes" in step else ""
+        cost = f" ({duration(step['seconds'])} last time)" if "seconds" in step else ""
+        cost += f" ({size(step['bytes'])})" if "bytes" in step else ""
         yield f"{step['purpose']}{cost}:"
         yield f"  {step['command']}"
 

@@ -16,9 +16,10 @@ from ernie_m.config.registry import YamlLoader
 from ernie_m.errors import UserError
 from ernie_m.lineage import words
 from ernie_m.lineage.digest import bytes_digest, code_facts
-from ernie_m.lineage.keys import SECTIONS, flatten
+from ernie_m.lineage.keys import SECTIONS
 from ernie_m.lineage.record import git
 from ernie_m.lineage.slices import SEEDED, SLICES
+from ernie_m.words import few, flatten
 
 REGISTRY = "config/corpora.yaml"
 SCORES = "results/default/report_build/scores.csv"
@@ -125,7 +126,7 @@ def difference(a: str, b: str) -> dict[str, Any]:
 
 
 def _reached(stages: list[str]) -> str:
-    return f"reaches {words.few(stages, 4)}" if stages else "reaches no stage"
+    return f"reaches {few(stages, 4)}" if stages else "reaches no stage"
 
 
 def _numbers(found: dict[str, Any], full: bool) -> Iterator[str]:
@@ -156,5 +157,5 @@ def text(found: dict[str, Any], full: bool) -> Iterator[str]:
     data = [f"{path}: {before} -> {after}" for path, (before, after) in found["data"].items()]
     yield from words.section("data", data or ["the same in dvc.lock"])
     explains = [name for name, stages in found["reaches"].items() if stages]
-    told = words.few(explains, 12) or "nothing: only what reaches no stage differs"
+    told = few(explains, 12) or "nothing: only what reaches no stage differs"
     yield from words.section("explains", [told])

@@ -24,6 +24,7 @@ from ernie_m.lineage.claim import claim
 from ernie_m.lineage.graph import RESULTS, SHARED, Graph, Node, read_graph, runs
 from ernie_m.lineage.keys import keys_of, layers_of
 from ernie_m.lineage.locate import Cell, locate
+from ernie_m.words import few, plural
 
 Change = tuple[Any, Any]
 ABSENT = "-"
@@ -260,7 +261,7 @@ def _changed(changed: dict[str, Change]) -> Iterator[str]:
 def _why(step: dict[str, Any]) -> str:
     """In what a step differs of itself."""
     told = list(_changed(step["keys"]))
-    told += [f"code of {words.few(step['code'])}"] if step["code"] else []
+    told += [f"code of {few(step['code'])}"] if step["code"] else []
     reads = step["reads"].items()
     told += [f"{name} from {words.value(x)} -> {words.value(y)}" for name, (x, y) in reads]
     return "; ".join(told) or "another job on the same inputs"
@@ -305,10 +306,10 @@ def _text(found: dict[str, Any], full: bool) -> Iterator[str]:
     follows = [step["job"] for step in roles.get("follows", [])]
     yield from words.section("follows", [words.jobs(follows, full)] if follows else [])
     yield from words.section("idle", _alike(roles.get("idle", []), full))
-    yield from words.plain("same", [words.plural(found["same"], "job")])
+    yield from words.plain("same", [plural(found["same"], "job")])
     yield from words.section("keys", list(_changed(found["configuration"])) or ["the same"])
     yield from words.section(
-        "code", [words.few(found["code"], len(found["code"]) if full else 6) or "the same"]
+        "code", [few(found["code"], len(found["code"]) if full else 6) or "the same"]
     )
     data = [f"{name}: {x[:12]} -> {y[:12]}" for name, (x, y) in found["data"].items()]
     yield from words.section("data", data or ["the same"])

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from ernie_m.arguments import argument_parser
 from ernie_m.errors import UserError
-from ernie_m.lineage import words
 from ernie_m.lineage.account import seconds
 from ernie_m.lineage.audit import add_configuration, layers_for
 from ernie_m.lineage.digest import SOURCE, code_facts
 from ernie_m.lineage.graph import Graph, Node, read_graph
 from ernie_m.lineage.keys import Layers, keys_of
 from ernie_m.lineage.slices import SLICES
+from ernie_m.words import duration, few, plural
 
 NUMBERS = ("scores", "metrics")  # outputs whose JSON files hold numbers
 DECIDES = (
@@ -115,10 +115,10 @@ def _text(what: str, direct: int, nodes: Sequence[Node], full: bool) -> Iterator
     if not nodes:
         yield f"{what}: no result depends on it."
         return
-    time = words.duration(seconds(nodes))
+    time = duration(seconds(nodes))
     yield (
-        f"{what} reaches {words.plural(direct, 'job')} at once; "
-        f"{words.plural(len(nodes), 'job')} would be made again ({time} last time):"
+        f"{what} reaches {plural(direct, 'job')} at once; "
+        f"{plural(len(nodes), 'job')} would be made again ({time} last time):"
     )
     stages: dict[str, list[str]] = {}
     for node in nodes:
@@ -126,7 +126,7 @@ def _text(what: str, direct: int, nodes: Sequence[Node], full: bool) -> Iterator
     for stage in (stage for stage in SLICES if stage in stages):
         instances = sorted(stages[stage])
         most = len(instances) if full else 3
-        yield f"  {stage:<24} {len(instances):>3}   {words.few(instances, most)}".rstrip()
+        yield f"  {stage:<24} {len(instances):>3}   {few(instances, most)}".rstrip()
     yield ""
     scores: dict[str, list[str]] = {}
     for node in nodes:
@@ -136,7 +136,7 @@ def _text(what: str, direct: int, nodes: Sequence[Node], full: bool) -> Iterator
     if scores:
         yield "numbers that may change:"
     for task, models in scores.items():
-        yield f"  xtreme/{task}: {words.few(models, len(models) if full else 4)}"
+        yield f"  xtreme/{task}: {few(models, len(models) if full else 4)}"
     others = [path for path in numbers(nodes) if "/xtreme_score/" not in path]
     yield from (f"  {path}" for path in (others if full else others[:6]))
     if len(others) > 6 and not full:

@@ -21,6 +21,7 @@ from ernie_m.errors import UserError
 from ernie_m.lineage.graph import RESULTS, Node
 from ernie_m.lineage.slices import REPEATED, SEEDED
 from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES
+from ernie_m.words import flatten
 from ernie_m.xtreme.catalogue import TASKS
 
 REGISTRY = "corpora.registry"
@@ -92,15 +93,6 @@ def _fields(section: str) -> frozenset[str]:
     for part in filter(None, section.split(".")):
         model = section_of(model.model_fields[part]) if model else None
     return frozenset(model.model_fields) if model else frozenset()
-
-
-def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Values that are not groups, by dotted key; an empty group is a value."""
-    for key, inner in value.items():
-        if isinstance(inner, Mapping) and inner:
-            yield from flatten(inner, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", inner
 
 
 def _overrides(node: Node, name: str, key: str, chosen: Mapping[str, Any]) -> Iterator[str]:

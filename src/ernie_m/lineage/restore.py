@@ -24,6 +24,7 @@ from ernie_m.lineage.graph import RESULTS, Graph, Reader, read_graph, record_of,
 from ernie_m.lineage.keys import Layers
 from ernie_m.lineage.status import states
 from ernie_m.lineage.verify import hash_all
+from ernie_m.words import plural, size
 
 NOTHING = "Nothing to be done"
 LOCK = Path("dvc.lock")
@@ -139,7 +140,7 @@ def main(arguments: Sequence[str]) -> int:
     chain = chain_of(graph, graph.behind(*graph.nodes), f"{RESULTS}/{args.run}")
     count = hash_all(chain, 4)
     check(chain, layers.config)
-    print(f"checked {words.size(count)} of {words.plural(len(chain.nodes), 'job')}")
+    print(f"checked {size(count)} of {plural(len(chain.nodes), 'job')}")
     wrong = [found for found in chain.findings if found.verdict.value >= Verdict.BROKEN.value]
     if wrong:
         raise UserError(
@@ -148,7 +149,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     records = current(chain, layers)
     agree(graph, records, layers.overlays)
-    print(f"{DONE} {words.plural(len(records), 'job')}.")
+    print(f"{DONE} {plural(len(records), 'job')}.")
     for line in words.alike(chain.findings):
         print(line)
     left = left_to_do(args.targets, layers.overlays)

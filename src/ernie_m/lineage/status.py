@@ -21,6 +21,7 @@ from ernie_m.lineage.chain import Chain, Verdict, chain_of, check
 from ernie_m.lineage.graph import RESULTS, SHARED, read_graph
 from ernie_m.lineage.record import RECORD
 from ernie_m.lineage.slices import SLICES
+from ernie_m.words import few, plural
 
 STATES = {
     Verdict.VERIFIED: "current",
@@ -93,9 +94,9 @@ def _text(chain: Chain, found: dict[str, dict[str, Any]], full: bool) -> Iterato
         for job in jobs:
             counts[job["state"]] = counts.get(job["state"], 0) + 1
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
-        yield f"{stage or '(unreadable)':<24} {words.plural(len(jobs), 'job'):<9} {told}"
+        yield f"{stage or '(unreadable)':<24} {plural(len(jobs), 'job'):<9} {told}"
         for job in jobs if full else ():
-            after = f"  after {words.few(job['upstream'])}" if job["upstream"] else ""
+            after = f"  after {few(job['upstream'])}" if job["upstream"] else ""
             yield f"    {job['state']:<9} {job['job']}{after}"
     if chain.findings:
         yield ""

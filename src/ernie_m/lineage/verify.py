@@ -19,6 +19,7 @@ from ernie_m.lineage.audit import add_cell
 from ernie_m.lineage.chain import Chain, chain_of, check_files, check_sources
 from ernie_m.lineage.graph import RESULTS, read_graph
 from ernie_m.lineage.locate import Cell, locate
+from ernie_m.words import duration, plural, size
 
 
 def hash_all(chain: Chain, workers: int) -> int:
@@ -34,8 +35,8 @@ def _text(chain: Chain, count: int, seconds: float, full: bool) -> Iterator[str]
     findings = chain.findings
     yield from map(words.finding, findings) if full else words.alike(findings)
     here = sum(digest is not None for digest in chain.hashed.values())
-    told = f"{words.plural(here, 'file')}, {words.size(count)}, in {words.duration(seconds)}"
-    yield f"{chain.verdict.name}: {words.plural(len(chain.nodes), 'job')}, hashed {told}."
+    told = f"{plural(here, 'file')}, {size(count)}, in {duration(seconds)}"
+    yield f"{chain.verdict.name}: {plural(len(chain.nodes), 'job')}, hashed {told}."
 
 
 def main(arguments: Sequence[str]) -> int:

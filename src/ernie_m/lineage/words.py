@@ -1,4 +1,4 @@
-"""How the commands put things in words."""
+"""How the commands put findings, settings and jobs in words."""
 
 from __future__ import annotations
 
@@ -8,30 +8,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ernie_m.lineage.chain import Finding, Verdict
+from ernie_m.words import few
 
 WIDTH = 100
 MARGIN = 10
 SEVERAL = {"has": "have", "is": "are", "was": "were"}  # of what findings begin with
-
-
-def size(count: float) -> str:
-    """Bytes in the unit that suits them: ``67.6 MB``."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count:.0f} B"
-
-
-def duration(seconds: float) -> str:
-    """``0.2 s``, ``12 min``, ``3.1 h``."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def plural(count: int, name: str) -> str:
-    """``1 job``, ``2 jobs``."""
-    return f"{count} {name}" + ("" if count == 1 else "s")
 
 
 def value(setting: Any) -> str:
@@ -61,12 +42,6 @@ def alike(findings: Iterable[Finding]) -> list[str]:
         verb = SEVERAL.get(verb, verb) if several else verb
         lines.append(f"{verdict.name} {where}: " + f"{few(paths)} {verb} {rest}".strip())
     return lines
-
-
-def few(names: Iterable[str], most: int = 3) -> str:
-    """The first names, and how many more there are."""
-    own = list(names)
-    return ", ".join(own[:most]) + (f" and {len(own) - most} more" if len(own) > most else "")
 
 
 def jobs(names: Iterable[str], full: bool = False) -> str:

@@ -6,13 +6,14 @@ Rates are those of src/ernie_m/planning/throughputs.yaml, which says how they we
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from ernie_m.arguments import argument_parser
 from ernie_m.config.load import read
 from ernie_m.planning.estimate import Cost, Estimate, Throughputs
 from ernie_m.tokenizer.sampling import sampling_shares
+from ernie_m.words import amount
 
 EXAMPLES = """\
 examples:
@@ -23,35 +24,22 @@ examples:
 _COLUMNS = ("jobs", "read", "written", "tokens", "FLOPs", "core hours", "GPU hours")
 
 
-def amount(number: float | None) -> str:
-    """``2.6 T`` for 2.57e12, ``-`` for what is not known."""
-    if number is None:
-        return "-"
-    for unit in ("", "k", "M", "G", "T", "P", "E"):
-        if abs(number) < 1000 or unit == "E":
-            whole = number == int(number) and unit == ""
-            return f"{number:.0f}" if whole else f"{number:.3g} {unit}".strip()
-        number /= 1000
-    raise AssertionError
+def known(number: float | None, words: Callable[[float], str]) -> str:
+    """A number in words, ``-`` where it is not known."""
+    return "-" if number is None else words(number)
 
 
-def scientific(number: float | None) -> str:
-    """``1.3e+21``."""
-    return "-" if number is None else f"{number:.1e}"
-
-
-def hours(number: float | None) -> str:
+def hours(number: float) -> str:
     """``12,300``, ``0.4``."""
-    return "-" if number is None else f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _cells(cost: Cost) -> list[str]:
     return [
         f"{cost.jobs:,}",
-        *(amount(number) for number in (cost.read, cost.written, cost.tokens)),
-        scientific(cost.flops),
-        hours(cost.core_hours),
-        hours(cost.gpu_hours),
+        *(known(number, amount) for number in (cost.read, cost.written, cost.tokens)),
+        known(cost.flops, "{:.1e}".format),
+        *(known(number, hours) for number in (cost.core_hours, cost.gpu_hours)),
     ]
 
 
@@ -70,7 +58,7 @@ def table(estimate: Estimate, accelerator: str, utilisation: float) -> str:
     rows = [(cost.stage, _cells(cost)) for cost in (*costs, _total(costs))]
     lines = [f"{'stage':<24}" + "".join(f"{name:>12}" for name in _COLUMNS)]
     lines += [f"{stage:<24}" + "".join(f"{cell:>12}" for cell in cells) for stage, cells in rows]
-    written = amount(_total(costs).written)
+    written = known(_total(costs).written, amount)
     measured = estimate.table.measured
     lines += [
         "",
@@ -89,7 +77,7 @@ def _generation(estimate: Estimate) -> list[str]:
         return []
     return [
         f"Generation leaves out {amount(left)} tokens of monolingual text that no step of stage 2 "
-        f"draws: {hours(gpu_hours)} GPU hours less."
+        f"draws: {known(gpu_hours, hours)} GPU hours less."
     ]
 
 

@@ -25,6 +25,7 @@ from ernie_m.report.deviations import (
 )
 from ernie_m.report.evidence import Artifact, Evidence, Record
 from ernie_m.report.scores import AFTER, MAIN_ARM, STAGES, Table, readable, stage_names
+from ernie_m.words import count, duration, percent, plural, size
 from ernie_m.xtreme.published import LEADERBOARD
 
 CATEGORIES = {
@@ -370,8 +371,8 @@ def cuts(evidence: Evidence) -> list[dict[str, Any]]:
     def add(name: str, counts: Iterable[int], path: str) -> None:
         row = rows.setdefault(name, {"name": name, "paths": [], **dict.fromkeys(names, 0)})
         row["paths"].append(path)
-        for key, count in zip(names, counts, strict=True):
-            row[key] += count
+        for key, number in zip(names, counts, strict=True):
+            row[key] += number
 
     stored = ("sentences", "sentences_cut", "tokens", "tokens_cut")
     for artifact, _ in encoded(evidence):
@@ -423,7 +424,7 @@ def pipeline(evidence: Evidence, own_stage: str) -> Any:
     ends = {artifact.stage for artifact in evidence.makers.values()}
     edges = evidence.edges | {(stage, own_stage) for stage in ends}
     notes = {
-        row["stage"]: f"{row['jobs']} job{'s' * (row['jobs'] > 1)}, {duration(row['seconds'])}"
+        row["stage"]: f"{plural(row['jobs'], 'job')}, {duration(row['seconds'])}"
         for row in costs(evidence)
     }
     return graph.picture(edges, {**notes, own_stage: "this page"})
@@ -505,33 +506,6 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def count(number: float) -> str:
-    """A number with thin spaces between thousands."""
-    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def percent(share: float) -> str:
-    """A share of 1 with one digit after the point: ``41.3`` for 0.413."""
-    return f"{100 * share:.1f}"
-
-
-def duration(seconds: float) -> str:
-    """``48 s``, ``12 min``, ``3 h 05 min``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def size(number: float) -> str:
-    """Bytes in the unit that suits them."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
-            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
-        number /= 1000
-    raise AssertionError
 
 
 def prose(words: str) -> Markup:

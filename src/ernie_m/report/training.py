@@ -13,6 +13,7 @@ from markupsafe import Markup
 from ernie_m.report import figures
 from ernie_m.report.evidence import Artifact, Evidence, Record
 from ernie_m.report.scores import MAIN_ARM, STAGES
+from ernie_m.words import flatten
 
 # What a predicted token of each objective is restored from.
 RESTORED = {
@@ -33,16 +34,6 @@ def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
     """``names`` as in ``order``, those that are not in it last."""
     known = {name: place for place, name in enumerate(order)}
     return sorted(names, key=lambda name: (known.get(name, len(known)), name))
-
-
-def leaves(value: Any, path: str = "") -> dict[str, Any]:
-    """Settings by dotted key."""
-    if not isinstance(value, dict):
-        return {path: value}
-    found: dict[str, Any] = {}
-    for key, inner in value.items():
-        found |= leaves(inner, f"{path}.{key}" if path else key)
-    return found
 
 
 @dataclass(frozen=True)
@@ -199,13 +190,13 @@ def arm_settings(evidence: Evidence, arm: str) -> dict[str, Any]:
     for stage in ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm"):
         own = evidence.settings(stage, arm) or evidence.settings(stage, MAIN_ARM)
         name = stage.removeprefix("pretrain_")
-        found |= {f"{name}.{key}": value for key, value in leaves(own).items()}
+        found |= {f"{name}.{key}": value for key, value in flatten(own)}
     generation = [
         record["facts"]["settings"]
         for record in evidence.jobs("pretrain_backtranslate")
         if record["instance"].startswith(f"{arm}/")
     ]
-    for key, value in leaves(generation[0] if generation else {}).items():
+    for key, value in flatten(generation[0] if generation else {}):
         found[f"backtranslate.{key}"] = value
     return found
 

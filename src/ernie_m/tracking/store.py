@@ -15,6 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ernie_m.words import flatten, shortened
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -71,15 +73,6 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def flatten(value: Any, prefix: str = "", joint: str = ".") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested mappings with their path; lists are leaves."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from flatten(inner, f"{prefix}{joint}{key}" if prefix else str(key), joint)
-    elif prefix:
-        yield prefix, value
-
-
 def _key(text: str) -> str:
     """``text`` with only the characters that MLflow takes in names."""
     return re.sub(r"[^\w\-. :/]", "_", text)[:LONGEST_KEY]
@@ -91,7 +84,7 @@ def shown(value: Any) -> str:
         text = ", ".join(str(item) for item in value)
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+    return shortened(text, LONGEST_VALUE)
 
 
 def numbers(value: Any) -> dict[str, float]:
