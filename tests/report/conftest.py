@@ -75,6 +75,17 @@ class Run:
             )
         }
 
+    @property
+    def figures(self):
+        """Names of the report's figures, as a configuration of these tasks has them."""
+        objectives = ("mmlm", "camlm", "btmlm")
+        return [
+            *(f"steps-{task}" for task in self.tasks),
+            "groups",
+            *(f"{kind}-{name}" for kind in ("loss", "languages") for name in objectives),
+            "pipeline",
+        ]
+
     def path(self, stage, instance, file):
         """Where a stage's job keeps a file."""
         root = Path("results") if stage == "corpora_download" else Path("results") / self.name
@@ -145,6 +156,8 @@ class Run:
             ("lineage", "lineage.jsonl"),
         ):
             words += ["--output", name, str(folder / file)]
+        words += ["--output", "figures"]
+        words += [str(folder / "figures" / f"{name}.svg") for name in self.figures]
         return [*words, "--record", str(folder / "record.json")]
 
 

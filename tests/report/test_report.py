@@ -10,10 +10,14 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 import pytest
+from tests.repository import ROOT
 
+from ernie_m.config import plan
 from ernie_m.config.corpora import DealSettings
+from ernie_m.config.load import read
 from ernie_m.config.model import InitialiseSettings
 from ernie_m.config.pretrain import BacktranslateSettings, StageSettings
 from ernie_m.config.report import ReportSettings
@@ -23,14 +27,15 @@ from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.report import build, graph
 from ernie_m.report.comparison import groups
-from ernie_m.report.content import prose
 from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.figures import Curve, losses
+from ernie_m.report.page import prose
 from ernie_m.report.scores import read_scores, tables
 from ernie_m.report.svg import apart, ticks
 
 FOLDER = Path("results/default/report_build")
+SVG = "{http://www.w3.org/2000/svg}"
 OUTPUTS = {
     "report": "report.html",
     "scores": "scores.csv",
@@ -49,11 +54,14 @@ def write(run, **settings):
         seed=1,
         threads=1,
         input_paths={name: paths for name, paths in run.inputs.items() if paths},
-        output_paths={name: [FOLDER / file] for name, file in OUTPUTS.items()},
+        output_paths={name: [FOLDER / file] for name, file in OUTPUTS.items()}
+        | {"figures": [FOLDER / f"figures/{name}.svg" for name in run.figures]},
     )
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "figures").mkdir(parents=True, exist_ok=True)
     build.run(job)
-    return {name: job.output(name).read_text() for name in OUTPUTS}
+    found = {name: job.output(name).read_text() for name in OUTPUTS}
+    paths = zip(run.figures, job.outputs("figures"), strict=True)
+    return found | {"figures": {name: path.read_text() for name, path in paths}}
 
 
 class Balanced(HTMLParser):
@@ -105,6 +113,37 @@ def test_every_score_is_on_the_page_with_its_file(run):
         assert (file, shown) in cells, row
     for link in check_page(page):
         assert link.startswith("#") or link in OUTPUTS.values() or (FOLDER / link).is_file()
+
+
+def test_figures_are_those_of_the_page_and_need_no_page(run):
+    written = write(run)
+    drawn = set()
+    for name, text in written["figures"].items():
+        root = ElementTree.fromstring(text)
+        assert (
+            root.tag == f"{SVG}svg" and "var(" not in text and "http" not in text.split(">", 1)[1]
+        )
+        styles = root.find(f"{SVG}style").text
+        classes = {word for part in root.iter() for word in part.get("class", "").split()}
+        known = set(re.findall(r"\.([a-z-]+)", styles))
+        assert classes <= known | {"phase-checkpoints"}, name
+        title = " ".join(part.text for part in root.iter() if part.get("class") == "title")
+        assert title == root.get("aria-label")
+        if "no numbers" in text:
+            continue
+        drawn.add(name)
+        # The panel itself is in the page, to the letter.
+        inside = text.split('<g transform="translate(0 ')[1].split(">\n", 1)[1]
+        assert inside[:2000].rpartition("\n")[0] in written["report"]
+    assert set(run.figures) - drawn == {"groups"}  # of stand-ins XTREME has no means
+
+
+def test_a_configuration_names_the_figures():
+    laptop = plan.figures(read(base=ROOT / "config/config.yaml"))
+    assert len(laptop) == len(set(laptop)) and {"pipeline", "loss-camlm"} <= set(laptop)
+    assert {"layers-standin_retrieval", "steps-standin_tagging"} <= set(laptop)
+    released = plan.figures(read(ROOT / "config/released.yaml", base=ROOT / "config/config.yaml"))
+    assert not [name for name in released if name.startswith("loss")]
 
 
 def test_every_record_is_in_the_file_for_git_as_it_is(run):
@@ -436,7 +475,7 @@ def test_a_crowded_picture_is_whole(run, more):
 def drawn_apart(edges):
     """Every stage is a box inside the picture, and none lies over another."""
     stages = {stage for edge in edges for stage in edge}
-    picture = str(graph.picture(edges, {}))
+    picture = graph.picture(edges, {}).__html__()
     assert all(f">{stage}</text>" in picture for stage in stages)
     whole = float(re.search(r'viewBox="0 0 ([\d.]+) ', picture)[1])
     boxes = re.findall(r'<rect x="([\d.-]+)" y="([\d.]+)" width="(\d+)"', picture)
@@ -456,7 +495,7 @@ def test_text_and_ticks_are_put_for_people():
 
 def test_a_curve_enters_from_above():
     points = [(0.0, 9.0), (100.0, 6.0), (200.0, 5.0)]
-    figure = str(losses("mmlm", [Curve("camlm", 0, 200, points, points)], 6.2))
+    figure = losses("mmlm", [Curve("camlm", 0, 200, points, points)], 6.2).__html__()
     assert "unigram 6.20" in figure
     first = re.search(r'<polyline points="([\d.]+),([\d.]+)', figure)
     assert float(first.group(1)) > 30 and float(first.group(2)) == 16

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 import requests
 
 from ernie_m.lineage.slices import SLICES
+from ernie_m.report import svg
 from ernie_m.tracking import describe, finish, live, session, start, store
 
 CONFIG = {
@@ -314,13 +314,11 @@ def test_inputs_and_models_lead_to_records(opened, results, monkeypatch):
 
 
 def test_tables_and_figures_are_artifacts(opened, results, monkeypatch):
-    page = (
-        "<style>.a { fill: red }</style><figure><h3>Retrieval<span>accuracy</span></h3>\n"
-        '<svg viewBox="0 0 1 1"><path class="a" d="M0 0"/></svg></figure>'
-    )
+    page, drawing = "<p>scores</p>", svg.blank("XTREME").file()
     head = "task,category,variant,stage,seed,language,metric,value,n\n"
     scores = head + "qa,qa,arm,btmlm,1,de,f1,40.0,50\nqa,qa,arm,btmlm,1,zh,f1,20.0,\n"
-    outputs = {"report": {"report.html": page}, "scores": {"scores.csv": scores}}
+    outputs = {"report": {"report.html": page}, "figures": {"groups.svg": drawing}}
+    outputs |= {"scores": {"scores.csv": scores}}
     results.job("report_build", "", outputs)
     document = '{"languages": {"de": {"accuracy": 40.0, "n": 50}, "zh": {"accuracy": 20.0}}}'
     results.job("xtreme_baseline", "standin_qa", {"scores": {"scores.json": document}})
@@ -329,8 +327,7 @@ def test_tables_and_figures_are_artifacts(opened, results, monkeypatch):
     folder = Path("mlartifacts") / opened.run_id / "artifacts"
     assert (folder / "report/report.html").read_text() == page
     (figure,) = (folder / "figures").iterdir()
-    assert figure.name == "01-retrieval-accuracy.svg"
-    assert ElementTree.fromstring(figure.read_text()).tag == "{http://www.w3.org/2000/svg}svg"
+    assert figure.name == "groups.svg" and figure.read_text() == drawing
     table = client.load_table(opened.experiment_id, "scores.json", [opened.run_id])
     assert table["language"].tolist() == ["de", "zh"]
     assert table["value"].tolist() == [40.0, 20.0]

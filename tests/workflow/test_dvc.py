@@ -61,7 +61,9 @@ def test_outputs_are_kept_and_small_ones_are_for_git():
     for stage in STAGES.values():
         for path, how in outs(stage).items():
             assert how["persist"] is True, path
-            small = Path(path).suffix in (".csv", ".json", ".jsonl") or path.endswith("/SHA256SUMS")
+            small = Path(path).suffix in (".csv", ".json", ".jsonl") or path.endswith(
+                ("/SHA256SUMS", "/figures")
+            )
             assert small != how.get("cache", True), path
 
 
@@ -196,8 +198,10 @@ def test_a_direct_run_is_entered_and_nothing_is_left_to_do(committed):
     done = committed.run("dvc", "repro")
     assert "up to date" in done.stdout and "Running stage" not in done.stdout
     tracked = committed.git("ls-files", "results").stdout.split()
+    figures = plan.figures(read(base=committed.path / "config/config.yaml"))
     assert tracked == [
         "results/default/report_build/SHA256SUMS",
+        *sorted(f"results/default/report_build/figures/{name}.svg" for name in figures),
         "results/default/report_build/lineage.jsonl",
         "results/default/report_build/losses.csv",
         "results/default/report_build/metrics.json",

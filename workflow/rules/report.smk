@@ -27,6 +27,10 @@ rule report_build:
             caption="../report/scores.rst",
             category="Scores",
         ),
+        figures=[
+            report(f"<results>/report_build/figures/{name}.svg", category="Figures")
+            for name in plan.figures(CONFIG)
+        ],
         losses=report(
             "<results>/report_build/losses.csv",
             caption="../report/losses.rst",
@@ -57,5 +61,5 @@ rule report_build:
             "ernie_m.report.build",
             inputs="scores baselines sweeps curves metrics",
             lists="stats manifests records",
-            outputs="report scores losses metrics lineage",
+            outputs="report figures scores losses metrics lineage",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,9 @@ from ernie_m.config.export import ExportSettings
 from ernie_m.model.architecture import Architecture
 from ernie_m.report import scores
 from ernie_m.report.evidence import Evidence
+from ernie_m.words import plural
 from ernie_m.xtreme.catalogue import TASKS, Task
 
-# Points by which an average must be higher to be called so, as in the report.
-MARGIN = 1.0
 LIBRARY = {"hf": "transformers", "sentence-transformers": "sentence-transformers", "onnx": "onnx"}
 PAPER = """\
 @inproceedings{ouyang-etal-2021-ernie,
@@ -183,39 +182,31 @@ def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
     return lines
 
 
-def _verdict(own: float, others: Mapping[str, float | None]) -> str:
-    """Which of the others it is above."""
-    above = [k for k, other in others.items() if other is not None and own > other + MARGIN]
-    return "above " + " and ".join(above) if above else "not above " + " or ".join(others)
-
-
 def _scores(subject: Subject, evidence: Evidence) -> list[str]:
     """Averages over languages of this checkpoint, with what they have to be above."""
     arm, stage = _evaluated_as(subject)
     metrics = scores.main_metrics(evidence)
     start = scores.AS_RELEASED if evidence.start else "untrained encoder"
-    others: dict[str, float | None] = {}
+    others: dict[str, scores.Cell | None] = {}
     rows = []
     for table in scores.tables(scores.read_scores(evidence), metrics, subject.shape.languages):
-        own = table.average(arm, stage)
+        found = scores.verdict(table, arm, stage)
         about = subject.task is None or subject.task.name == table.task
-        if own is None or not about or table.metric != metrics.get(table.task):
+        if found is None or not about or table.metric != metrics.get(table.task):
             continue
-        best = table.best_baseline.average if table.best_baseline else None
-        cells_of = {"best baseline": best}
-        if _trained(subject):
-            cells_of = {start: table.average(scores.MAIN_ARM, "initialise")} | cells_of
-        others = {k: cell.value if cell else None for k, cell in cells_of.items()}
-        numbers = [own.value, *others.values()]
-        cells = ["" if value is None else f"{value:.1f}" for value in numbers]
+        others = {start: found.start} if _trained(subject) else {}
+        others |= {"best baseline": found.baseline}
+        numbers = [f"{cell.value:.1f}" if cell else "" for cell in (found.own, *others.values())]
+        above = [name for name, other in others.items() if found.above(other)]
+        words = f"above {' and '.join(above)}" if above else f"not above {' or '.join(others)}"
         name = table.task + (" (stand-in)" if table.standin else "")
-        rows.append([name, table.metric_name, *cells, _verdict(own.value, others)])
+        rows.append([name, table.metric_name, *numbers, words])
     if not rows:
         return ["No average is at hand: it was not evaluated, or on too few examples."]
     head = ["task", "metric", "this", *others, "verdict"]
     return [
         "Means over languages, in percent. The verdict asks for more than "
-        f"{MARGIN:g} point{'s' if MARGIN != 1 else ''}.",
+        f"{plural(scores.MARGIN, 'point')}.",
         "",
         *_table(head, rows),
     ]

@@ -7,6 +7,7 @@ from itertools import product
 from typing import cast, get_args
 
 from ernie_m.config.base import Section
+from ernie_m.config.pretrain import Shares
 from ernie_m.config.root import Arm, Config
 from ernie_m.config.xtreme import Stage, TaskName
 from ernie_m.xtreme.catalogue import TASKS, Training
@@ -222,6 +223,21 @@ def jobs(config: Config) -> dict[str, list[str]]:
         "xtreme_sweep": [job for job in scored if TASKS[job.split("/")[0]].kind == "retrieval"],
         "xtreme_baseline": list(config.xtreme.tasks),
     }
+
+
+def figures(config: Config) -> list[str]:
+    """Names of the report's figures: all that the main arm can have numbers for."""
+    tasks, main = config.xtreme.tasks, config.arm(config.arms[0]).pretrain
+    stages = {"camlm": main.camlm, "btmlm": main.btmlm}
+    trained = [own.objectives for stage, own in stages.items() if _runs(config, stage)]
+    on = [name for name in Shares.model_fields if any(getattr(own, name) for own in trained)]
+    return [
+        *(f"steps-{task}" for task in tasks),
+        "groups",
+        *(f"layers-{task}" for task in tasks if TASKS[task].kind == "retrieval"),
+        *(f"{kind}-{objective}" for kind in ("loss", "languages") for objective in on),
+        "pipeline",
+    ]
 
 
 def _of_text(config: Config, wanted: bool) -> dict[str, list[str]]:

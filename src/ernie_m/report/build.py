@@ -16,10 +16,11 @@ Inputs by name, any of them possibly of many files:
 The records say which file is what, so only ``records`` is needed; a section whose files are
 missing says so. The page repeats byte for byte from the same inputs.
 
-Outputs: ``report`` (HTML), ``scores`` (CSV, one line a number), ``losses`` (CSV, one line a
-validation of the main arm), ``metrics`` (JSON, the averages; of several
-seeds their mean and deviation), ``lineage`` (every record, one a line: small enough for git, so
-that a clone without data can tell what is behind a number).
+Outputs: ``report`` (HTML), ``figures`` (SVG: those of the page, each a file that can be read
+without it; :func:`ernie_m.config.plan.figures` names them), ``scores`` (CSV, one line a number), ``losses``
+(CSV, one line a validation of the main arm), ``metrics`` (JSON, the averages; of several seeds
+their mean and deviation), ``lineage`` (every record, one a line: small enough for git, so that a
+clone without data can tell what is behind a number).
 """
 
 from __future__ import annotations
@@ -29,16 +30,17 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from ernie_m import marks
 from ernie_m.config.report import ReportSettings
 from ernie_m.job import Job, main
-from ernie_m.report import comparison, content, figures, lineage, scores, training
+from ernie_m.report import comparison, figures, lineage, scores, svg, training
 from ernie_m.report.evidence import Evidence, normal
+from ernie_m.report.page import link, render
+from ernie_m.report.sections import choices, cost, text
+from ernie_m.report.sections import run as run_section
+from ernie_m.report.sections import scores as scores_section
 
 logger = logging.getLogger(__name__)
-FOLDER = Path(__file__).parent
 
 
 def _evidence(job: Job[ReportSettings]) -> Evidence:
@@ -75,44 +77,44 @@ def _context(
     return {
         "settings": job.settings,
         "run": evidence.run,
-        "summary": content.summary(evidence, trained),
-        "circumstances": content.circumstances(evidence),
+        "summary": run_section.summary(evidence, trained),
+        "circumstances": run_section.circumstances(evidence),
         "main_tables": main_tables,
         "steps": [
             (table, figures.steps(table))
             for table in main_tables
             if any(row.average for row in table.stages)
         ],
-        "verdict": content.verdict(main_tables, bool(evidence.start)),
-        "steps_shown": content.steps_shown(evidence, main_tables),
+        "verdict": scores_section.verdict(main_tables, bool(evidence.start)),
+        "steps_shown": scores_section.steps_shown(evidence, main_tables),
         "repeated": any(
             row.average and row.average.spread is not None
             for table in main_tables
             for row in table.rows
         ),
-        "taught_in": content.taught_in(evidence),
-        "layers": content.layers(evidence),
-        "categories": content.by_category(tables, metrics),
-        "groups": content.groups(tables),
+        "taught_in": scores_section.taught_in(evidence),
+        "layers": scores_section.layers(evidence),
+        "categories": scores_section.by_category(tables, metrics),
+        "groups": scores_section.groups(evidence, tables),
         "compared": lambda table: comparison.compared(evidence, table),
         "standin": any(table.standin for table in tables),
-        "variants": content.variants(evidence, main_tables),
+        "variants": scores_section.variants(evidence, main_tables),
         "losses": training.loss_figures(
-            trained, [*content.languages(evidence), *content.pairs(evidence)]
+            trained, [*run_section.languages(evidence), *run_section.pairs(evidence)]
         ),
         "trained": trained,
-        "cleaning": content.cleaning(evidence),
-        "division": content.division(evidence),
-        "tokens": content.tokens_of_text(evidence),
-        "cuts": content.cuts(evidence),
-        "generated": content.generated(evidence),
-        "costs": content.costs(evidence),
-        "pipeline": content.pipeline(evidence, job.stage),
-        "sources": content.sources(evidence),
-        "choices": content.choices(evidence),
+        "cleaning": text.cleaning(evidence),
+        "division": text.division(evidence),
+        "tokens": text.tokens_of_text(evidence),
+        "cuts": text.cuts(evidence),
+        "generated": text.generated(evidence),
+        "costs": cost.costs(evidence),
+        "pipeline": cost.pipeline(evidence, job.stage),
+        "sources": choices.sources(evidence),
+        "choices": choices.choices(evidence),
         "legend": marks.legend(),
         "records": len(evidence.records),
-        "link": lambda path: content.link(path, page),
+        "link": lambda path: link(path, page),
         "page": normal(page),
         "origin": lineage.origin,
         "made": evidence.paths,
@@ -120,18 +122,21 @@ def _context(
     }
 
 
-def render(context: dict[str, Any]) -> str:
-    """The page as text; whatever comes from data is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(content.FILTERS)
-    return environment.get_template("template.html").render(context)
+def drawings(context: dict[str, Any]) -> dict[str, svg.Drawing]:
+    """The figures of the page by name, as :func:`ernie_m.config.plan.figures` has them."""
+    found = {f"steps-{table.task}": figure for table, figure in context["steps"]}
+    found |= {f"layers-{own['task']}": own["figure"] for own in context["layers"]}
+    found |= {f"loss-{own['name']}": own["over_tokens"] for own in context["losses"]}
+    found |= {f"languages-{own['name']}": own["by_language"] for own in context["losses"]}
+    found |= {"groups": context["groups"], "pipeline": context["pipeline"]}
+    return {name: drawing for name, drawing in found.items() if drawing}
+
+
+def write_figures(job: Job[ReportSettings], drawn: dict[str, svg.Drawing]) -> None:
+    """Each figure as a file; one that the run has no numbers for says so."""
+    for path, target in zip(job.output_paths["figures"], job.outputs("figures"), strict=True):
+        drawing = drawn.get(path.stem) or svg.blank(path.stem.replace("-", ": ", 1))
+        target.write_text(drawing.file(), encoding="utf-8")
 
 
 def write_records(evidence: Evidence, path: Path) -> None:
@@ -145,9 +150,10 @@ def run(job: Job[ReportSettings]) -> None:
     evidence = _evidence(job)
     rows = scores.read_scores(evidence)
     metrics = scores.main_metrics(evidence)
-    tables = scores.tables(rows, metrics, content.languages(evidence), bool(evidence.start))
+    tables = scores.tables(rows, metrics, run_section.languages(evidence), bool(evidence.start))
     context = _context(job, evidence, tables, metrics)
     job.output("report").write_text(render(context), encoding="utf-8")
+    write_figures(job, drawings(context))
     scores.write_csv(rows, job.output("scores"))
     training.write_losses(training.chain(evidence, scores.MAIN_ARM), job.output("losses"))
     write_records(evidence, job.output("lineage"))

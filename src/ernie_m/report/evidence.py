@@ -48,6 +48,11 @@ def normal(path: Path) -> str:
     return Path(os.path.relpath(path)).as_posix()
 
 
+def first_file(record: Record) -> str:
+    """Path of the first file that a job wrote, which stands for the job."""
+    return next(file["path"] for files in record["facts"]["outputs"].values() for file in files)
+
+
 class Evidence:
     """Records sorted by stage and instance, and the files to be shown, by what made them."""
 

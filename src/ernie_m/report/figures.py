@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
-from ernie_m.report.scores import Row, Table
+from ernie_m.report.scores import STAGES, Row, Table
 from ernie_m.report.svg import Axes, Drawing, apart, tick_text, ticks
 
 PANEL = (360, 220)
@@ -20,9 +18,11 @@ def points(value: float) -> str:
     return f"{value:.1f}"
 
 
-def steps(table: Table) -> Markup:
+def steps(table: Table) -> Drawing:
     """Average score after each step of pre-training, languages faint, baselines dashed."""
-    drawing = Drawing(*PANEL, f"{table.title}: average {table.metric} by step of pre-training")
+    drawing = Drawing(
+        *PANEL, f"{table.title}: average {table.metric_name} in percent, by step of pre-training"
+    )
     rows = [row for row in table.stages if row.average]
     baselines = [row for row in table.baselines if row.average]
     values = [cell.value for row in [*rows, *baselines] for cell in row.cells.values()]
@@ -32,6 +32,7 @@ def steps(table: Table) -> Markup:
     axes = Axes(drawing, (-0.25, max(1, len(rows) - 1) + 0.25), (0, top), (18, room, 26, 26))
     axes.y_grid()
     _dashed(axes, baselines)
+    drawing.key("thin faint", "single languages")
     for language in table.languages:
         line = [
             axes.at(place, row.cells[language].value)
@@ -46,7 +47,7 @@ def steps(table: Table) -> Markup:
         drawing.circle((x, y), 5, f"dot {tone}", f"{row.label}: {points(_mean(row))}")
         drawing.text((x, y - 10), points(_mean(row)), f"value {tone}", "middle")
         drawing.text((x, axes.bottom + 17), row.label, "label", "middle")
-    return drawing.render()
+    return drawing
 
 
 def _mean(row: Row) -> float:
@@ -55,6 +56,8 @@ def _mean(row: Row) -> float:
 
 def _dashed(axes: Axes, baselines: Sequence[Row]) -> None:
     """Baselines as dashed lines with their names at the right, moved apart where they crowd."""
+    if baselines:
+        axes.drawing.key("dashed", "baselines without a model")
     heights = [axes.at_y(_mean(row)) for row in baselines]
     labels = apart(heights, 12, axes.top + 4, axes.bottom)
     for row, y, label in zip(baselines, heights, labels, strict=True):
@@ -66,10 +69,11 @@ def _dashed(axes: Axes, baselines: Sequence[Row]) -> None:
 
 def layers(
     task: str, averages: dict[str, list[float]], used: int, names: Mapping[str, str]
-) -> Markup:
+) -> Drawing:
     """Retrieval from each hidden state, a line for each step of pre-training (``averages`` by
     stage, ``names`` in words), with the state that is used for the scores."""
-    drawing = Drawing(*PANEL, f"{task}: average accuracy by layer")
+    drawing = Drawing(*PANEL, f"{task}: average accuracy in percent, by layer")
+    drawing.key("boundary", "the layer that the scores are from")
     last = max(1, max(len(line) for line in averages.values()) - 1)
     top = min(100.0, 1.06 * max(5.0, *(value for line in averages.values() for value in line)))
     axes = Axes(drawing, (-0.25, last + 0.25), (0, top), (18, 76, 30, 26))
@@ -88,7 +92,7 @@ def layers(
         for layer, (value, place) in enumerate(zip(line, places, strict=True)):
             drawing.circle(place, 3.5, f"dot {tone}", f"layer {layer}: {points(value)}")
         drawing.text((axes.right + 8, height + 4), names[stage], f"value {tone}")
-    return drawing.render()
+    return drawing
 
 
 @dataclass(frozen=True)
@@ -105,12 +109,12 @@ class Curve:
     valid: list[tuple[float, float]]
 
 
-def losses(objective: str, curves: Sequence[Curve], unigram: float | None) -> Markup:
+def losses(objective: str, curves: Sequence[Curve], unigram: float | None) -> Drawing:
     """Training (thin) and validation (thick) loss of one objective over tokens.
 
     The dashed line is what word frequencies alone would score: under it something was learnt.
     """
-    drawing = Drawing(*PANEL, f"{objective.upper()}: loss over training tokens")
+    drawing = Drawing(*PANEL, f"{objective.upper()}: loss in nats over training tokens")
     scale = 1e6 if max(curve.end for curve in curves) >= 1e6 else 1e3
     end = max(curve.end for curve in curves) / scale
     axes = Axes(drawing, (0, end), _span(curves, unigram), (16, 44, 26, 30))
@@ -126,7 +130,7 @@ def losses(objective: str, curves: Sequence[Curve], unigram: float | None) -> Ma
             drawing.line((x, axes.top - 6), (x, axes.bottom), "boundary")
     for curve in curves:
         _losses_of_stage(axes, curve, scale)
-    return drawing.render()
+    return drawing
 
 
 def _span(curves: Sequence[Curve], unigram: float | None) -> tuple[float, float]:
@@ -156,6 +160,8 @@ def _below(series: Sequence[tuple[float, float]], high: float) -> list[tuple[flo
 
 def _losses_of_stage(axes: Axes, curve: Curve, scale: float) -> None:
     tone = f"tone-{curve.stage}"
+    axes.drawing.key(f"line {tone}", f"validation, {STAGES[curve.stage]}")
+    axes.drawing.key(f"thin {tone}", f"training, {STAGES[curve.stage]}")
     for series, style in ((curve.train, "thin"), (curve.valid, "line")):
         shown = _below(series, axes.y_range[1])
         inside = [axes.at(tokens / scale, nats) for tokens, nats in shown]
@@ -173,9 +179,12 @@ def _losses_of_stage(axes: Axes, curve: Curve, scale: float) -> None:
 
 def by_language(
     objective: str, names: Sequence[str], finals: dict[str, Values], unigram: Values
-) -> Markup:
+) -> Drawing:
     """Validation loss of each language or pair after each stage, beside its unigram level."""
-    return dots(f"{objective.upper()}: loss by language", "nats", names, finals, unigram, digits=3)
+    title = f"{objective.upper()}: validation loss by language"
+    own = {stage: f"after {STAGES[stage]}" for stage in finals}
+    level = "unigram level of the language"
+    return dots(title, "nats", names, finals, own, unigram, level, digits=3)
 
 
 def dots(
@@ -183,10 +192,13 @@ def dots(
     unit: str,
     names: Sequence[str],
     series: dict[str, Values],
+    labels: Mapping[str, str],
     marks: Values,
+    mark: str,
     digits: int = 1,
-) -> Markup:
-    """A line for each name, with a dot for each stage of ``series`` and an upright mark."""
+) -> Drawing:
+    """A line for each name, with a dot for each stage of ``series`` and an upright mark, for which
+    the key has ``labels`` and ``mark``."""
     row = 20
     drawing = Drawing(PANEL[0], 34 + row * len(names), title)
     every = [*marks.values(), *(value for values in series.values() for value in values.values())]
@@ -195,6 +207,10 @@ def dots(
     room = max(58, 22 + 5.6 * max(map(len, names)))
     axes = Axes(drawing, span, (0, 1), (6, 20, 28, room))
     axes.x_numbers(unit)
+    for stage in series:
+        drawing.key(f"dot tone-{stage}", labels[stage])
+    if marks:
+        drawing.key("tick-mark", mark)
     for place, name in enumerate(names):
         y = axes.top + row * (place + 0.5)
         drawing.line((axes.left, y), (axes.right, y), "grid")
@@ -206,4 +222,4 @@ def dots(
             if name in values:
                 tip = f"{name} after {stage}: {values[name]:.{digits}f} {unit}"
                 drawing.circle((axes.at_x(values[name]), y), 4.5, f"dot tone-{stage}", tip)
-    return drawing.render()
+    return drawing

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from itertools import pairwise, permutations
 
 import networkx
-from markupsafe import Markup
 
 from ernie_m.report.svg import Drawing
 
@@ -153,7 +152,7 @@ def _straighten(rows: list[list[str]], routes: list[list[str]], place: dict[str,
                 place.update(dict.fromkeys(points, line))
 
 
-def picture(edges: set[Edge], notes: dict[str, str]) -> Markup:
+def picture(edges: set[Edge], notes: dict[str, str]) -> Drawing:
     """Stages as boxes with ``notes`` under their names, downwards; arrows follow the data.
 
     An arrow is left out where a longer way says the same.
@@ -198,4 +197,4 @@ def picture(edges: set[Edge], notes: dict[str, str]) -> Markup:
         drawing.text((x, y + 15), stage, "node-name", "middle")
         drawing.text((x, y + 29), notes.get(stage, ""), "tick", "middle")
         drawing.parts.append("</g>")
-    return drawing.render()
+    return drawing

@@ -239,6 +239,31 @@ class Table:
         )
 
 
+# One seed and some hundred examples a language: a smaller difference of averages says nothing.
+MARGIN = 1  # points
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An average beside those that it has to be above: of the encoder that the run started with,
+    and of the best baseline; None where there is none."""
+
+    own: Cell
+    start: Cell | None
+    baseline: Cell | None
+
+    def above(self, other: Cell | None) -> bool:
+        """Whether it is by more than :data:`MARGIN`."""
+        return other is not None and self.own.value > other.value + MARGIN
+
+
+def verdict(table: Table, variant: str, stage: str) -> Verdict | None:
+    """What there is to say of a row's average; None where it has none."""
+    best = table.best_baseline
+    own, start = table.average(variant, stage), table.average(MAIN_ARM, "initialise")
+    return Verdict(own, start, best.average if best else None) if own else None
+
+
 def readable(task: str) -> str:
     """A task's name as papers write it; one that is no longer in the catalogue as it stands."""
     return TASKS[task].title if task in TASKS else task

@@ -1,19 +1,25 @@
 """Small drawings as text: no fonts, scripts or files from elsewhere, and the same bytes each time.
 
-Colours are the page's (``tone-...`` classes set ``currentColor``), so that a figure follows the
-reader's light or dark setting. A figure is about as wide as a phone, and sets stand side by side
-where there is room.
+In a page, colours are those of ``figure.css`` (``tone-...`` classes set ``currentColor``), so that a
+figure follows the reader's light or dark setting. A figure is about as wide as a phone, and sets
+stand side by side where there is room. As a file it is light, and brings its title and its key.
 """
 
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from markupsafe import Markup
 
 Point = tuple[float, float]
+STYLE = (Path(__file__).parent / "figure.css").read_text(encoding="utf-8")
+LIGHT = dict(re.findall(r"--([a-z]+): (#[0-9a-f]+)", STYLE.partition("@media")[0]))
+PADDING, LINE, LETTER = 10, 16, 6.2  # of a file, around a drawing and in its title
 
 
 def number(value: float) -> str:
@@ -62,6 +68,12 @@ class Drawing:
         self.height = height
         self.title = title
         self.parts: list[str] = []
+        self.keys: list[tuple[str, str]] = []
+
+    def key(self, style: str, words: str) -> None:
+        """What a style means, for a reader who has the figure without the page."""
+        if (style, words) not in self.keys:
+            self.keys.append((style, words))
 
     def line(self, start: Point, end: Point, style: str) -> None:
         """A straight line."""
@@ -98,20 +110,82 @@ class Drawing:
         size = f'width="{number(width)}" height="{number(height)}"'
         self.parts.append(f'<rect x="{x}" y="{y}" {size} rx="5" class="{style}"/>')
 
-    def text(self, place: Point, words: str, style: str = "label", anchor: str = "start") -> None:
-        """Words whose baseline starts, is centred, or ends at ``place``."""
-        x, y = map(number, place)
+    def cell(self, corner: Point, side: float, shade: float, tip: str) -> None:
+        """A square, the darker the nearer ``shade`` is to 1, with ``tip`` as :meth:`circle` has it."""
+        x, y = map(number, corner)
+        size = f'width="{number(side)}" height="{number(side)}"'
         self.parts.append(
-            f'<text x="{x}" y="{y}" class="{style}" text-anchor="{anchor}">{escape(words)}</text>'
+            f'<rect x="{x}" y="{y}" {size} class="cell" fill-opacity="{max(0.0, shade):.2f}">'
+            f"<title>{escape(tip)}</title></rect>"
         )
 
-    def render(self) -> Markup:
-        """The finished SVG."""
-        size = f"0 0 {number(self.width)} {number(self.height)}"
-        inside = "\n".join(self.parts)
-        return Markup(
-            f'<svg viewBox="{size}" role="img" aria-label="{escape(self.title)}">\n{inside}\n</svg>'
+    def text(
+        self,
+        place: Point,
+        words: str,
+        style: str = "label",
+        anchor: str = "start",
+        turned: float = 0.0,
+    ) -> None:
+        """Words whose baseline starts, is centred, or ends at ``place``, ``turned`` there by so many
+        degrees."""
+        x, y = map(number, place)
+        turn = f' transform="rotate({number(turned)} {x} {y})"' if turned else ""
+        self.parts.append(
+            f'<text x="{x}" y="{y}" class="{style}" text-anchor="{anchor}"{turn}>'
+            f"{escape(words)}</text>"
         )
+
+    def _svg(self, head: str, inside: str, height: float, padding: float = 0.0) -> str:
+        size = f"{number(self.width + 2 * padding)} {number(height + 2 * padding)}"
+        return (
+            f'<svg {head}viewBox="0 0 {size}" role="img" aria-label="{escape(self.title)}">\n'
+            f"{inside}\n</svg>"
+        )
+
+    def __html__(self) -> Markup:
+        """The SVG as part of a page, which has the styles."""
+        return Markup(self._svg("", "\n".join(self.parts), self.height))
+
+    def file(self) -> str:
+        """The SVG as a file of its own: on white, colours as plain values, which programs for print
+        need, the title above and the key below."""
+        title = textwrap.wrap(self.title, max(20, int(self.width / LETTER)))
+        top = len(title) * LINE
+        height = top + self.height + len(self.keys) * LINE
+        around = Drawing(self.width, height, self.title)
+        for index, words in enumerate(title):
+            around.text((0, (index + 0.7) * LINE), words, "title")
+        for index, (style, words) in enumerate(self.keys):
+            y = top + self.height + (index + 0.5) * LINE
+            if style.startswith("dot"):
+                around.circle((9, y), 4, style)
+            elif style == "tick-mark":
+                around.line((9, y - 6), (9, y + 6), style)
+            else:
+                around.line((0, y), (18, y), style)
+            around.text((26, y + 4), words, "tick")
+        style = re.sub(r"var\(--([a-z]+)\)", lambda found: LIGHT[found[1]], STYLE)
+        style = style[style.index("/* figures */") :]
+        width, whole = (number(side + 2 * PADDING) for side in (self.width, height))
+        head = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{whole}" '
+        inside = [
+            f'<style>\n{style}</style>\n<rect width="100%" height="100%" fill="{LIGHT["card"]}"/>',
+            f'<g transform="translate({PADDING} {PADDING})">',
+            f'<g transform="translate(0 {top})">',
+            *self.parts,
+            "</g>",
+            *around.parts,
+            "</g>",
+        ]
+        return self._svg(head, "\n".join(inside), height, PADDING) + "\n"
+
+
+def blank(title: str) -> Drawing:
+    """A figure of what a run has no numbers for."""
+    drawing = Drawing(360, 40, title)
+    drawing.text((0, 24), "This run has no numbers for it.", "tick")
+    return drawing
 
 
 class Axes:

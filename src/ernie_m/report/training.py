@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from ernie_m.report import figures
 from ernie_m.report.evidence import Artifact, Evidence, Record
 from ernie_m.report.scores import MAIN_ARM, STAGES
+from ernie_m.report.svg import Drawing
 from ernie_m.words import flatten
 
 # What a predicted token of each objective is restored from.
@@ -156,6 +155,7 @@ def loss_figures(stages: list[Trained], order: Sequence[str]) -> list[dict[str, 
         names = in_order(have[-1].metrics["valid"][objective], order)
         made.append(
             {
+                "name": objective,
                 "objective": objective.upper(),
                 "restored": RESTORED[objective],
                 "over_tokens": _panel(objective, curves, unigram),
@@ -172,7 +172,9 @@ def loss_figures(stages: list[Trained], order: Sequence[str]) -> list[dict[str, 
     return made
 
 
-def _panel(objective: str, curves: list[figures.Curve], unigram: dict[str, float]) -> Markup | None:
+def _panel(
+    objective: str, curves: list[figures.Curve], unigram: dict[str, float]
+) -> Drawing | None:
     if not any(curve.valid or curve.train for curve in curves):
         return None
     return figures.losses(objective, curves, mean(unigram) if unigram else None)

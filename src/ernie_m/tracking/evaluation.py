@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 TABLE = "scores.json"  # MLflow shows tables in this form
 # Columns of the table of all scores; MLflow's page shows five at a time.
 COLUMNS = ("task", "metric", "stage", "language", "value", "variant", "seed", "n")
-NAMESPACE = '<svg xmlns="http://www.w3.org/2000/svg" '
 
 
 def intact_files(record: dict[str, Any], name: str) -> Iterator[Path]:
@@ -45,8 +43,8 @@ def log_report(client: MlflowClient, run_id: str, record: dict[str, Any]) -> Non
     """The report's page, its figures, and all scores of the run as one table."""
     for path in intact_files(record, "report"):
         client.log_artifact(run_id, str(path), "report")
-        for name, picture in figures(path.read_text(encoding="utf-8")):
-            client.log_text(run_id, picture, f"figures/{name}.svg")
+    for path in intact_files(record, "figures"):
+        client.log_artifact(run_id, str(path), "figures")
     for path in intact_files(record, "scores"):
         with path.open(encoding="utf-8", newline="") as handle:
             rows = list(csv.DictReader(handle))
@@ -54,14 +52,3 @@ def log_report(client: MlflowClient, run_id: str, record: dict[str, Any]) -> Non
             table: dict[str, Any] = {key: [row[key] for row in rows] for key in COLUMNS}
             table["value"] = [float(value) for value in table["value"]]
             client.log_table(run_id, table, TABLE)
-
-
-def figures(page: str) -> Iterator[tuple[str, str]]:
-    """Name and drawing of each figure of the report that has a title, each a file of its own."""
-    style = "".join(re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL))
-    panels = re.findall(r"<figure><h3>(.*?)</h3>\s*<svg (.*?)</svg>", page, flags=re.DOTALL)
-    for number, (title, drawing) in enumerate(panels, start=1):
-        words = re.sub(r"<[^>]+>", " ", title).lower()
-        name = "-".join(re.findall(r"[a-z0-9]+", words)[:6])
-        head, _, rest = drawing.partition(">")
-        yield f"{number:02d}-{name}", f"{NAMESPACE}{head}><style>{style}</style>{rest}</svg>\n"

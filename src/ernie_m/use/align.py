@@ -10,7 +10,6 @@ framed cells are those that are likest in both directions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 import torch
@@ -18,11 +17,11 @@ from torch import Tensor
 
 from ernie_m.config.xtreme import PredictSettings
 from ernie_m.model.packing import pack, sentences
+from ernie_m.report.svg import Drawing
 from ernie_m.use.common import Model, Text, parser
 from ernie_m.xtreme.retrieval import layer_index
 
 CELL, LEFT, TOP = 26, 130, 110
-STYLE = "text{font:13px sans-serif;fill:#222} rect{stroke:#fff} .best{fill:none;stroke:#c2410c}"
 
 
 @torch.no_grad()
@@ -43,30 +42,25 @@ def similarity(
     return pieces, states[0] @ states[1].T
 
 
-def picture(rows: Sequence[str], columns: Sequence[str], values: Tensor) -> str:
-    """A self-contained SVG: the darker, the liker."""
-    width, height = LEFT + CELL * len(columns) + 60, TOP + CELL * len(rows) + 10
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}"><style>{STYLE}</style>'
-        f'<rect width="{width}" height="{height}" fill="#fff"/>'
-    ]
+def picture(rows: Sequence[str], columns: Sequence[str], values: Tensor) -> Drawing:
+    """The darker, the more alike."""
+    drawing = Drawing(
+        LEFT + CELL * len(columns) + 60, TOP + CELL * len(rows), "Tokens of two sentences"
+    )
     for number, piece in enumerate(rows):
-        y = TOP + CELL * number + 17
-        parts.append(f'<text x="{LEFT - 8}" y="{y}" text-anchor="end">{escape(piece)}</text>')
+        drawing.text((LEFT - 8, TOP + CELL * number + 17), piece, anchor="end")
     for number, piece in enumerate(columns):
-        x = LEFT + CELL * number + 17
-        turned = f'transform="translate({x},{TOP - 8}) rotate(-55)"'
-        parts.append(f"<text {turned}>{escape(piece)}</text>")
+        drawing.text((LEFT + CELL * number + 17, TOP - 8), piece, turned=-55)
+    best = []
     for i, row in enumerate(values.tolist()):
         for j, value in enumerate(row):
-            mutual = value == max(row) == float(values[:, j].max())
-            where = f'x="{LEFT + CELL * j}" y="{TOP + CELL * i}" width="{CELL}" height="{CELL}"'
-            shade = f'fill="#1d4ed8" fill-opacity="{max(0.0, value):.2f}"'
-            tip = f"<title>{escape(rows[i])} {escape(columns[j])} {value:.2f}</title>"
-            parts.append(f"<rect {where} {shade}>{tip}</rect>")
-            parts += [f'<rect {where} class="best" stroke-width="2"/>'] if mutual else []
-    return "\n".join([*parts, "</svg>"]) + "\n"
+            corner = (LEFT + CELL * j, TOP + CELL * i)
+            drawing.cell(corner, CELL, value, f"{rows[i]} {columns[j]} {value:.2f}")
+            if value == max(row) == float(values[:, j].max()):
+                best.append(corner)
+    for corner in best:  # above the cells beside them
+        drawing.box(corner, CELL, CELL, "best")
+    return drawing
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -82,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     model = Model.open(args.model)
     texts = (model.parse(args.first), model.parse(args.second))
     (rows, columns), values = similarity(model, texts, args.layer)
-    args.out.write_text(picture(rows, columns, values), encoding="utf-8")
+    args.out.write_text(picture(rows, columns, values).file(), encoding="utf-8")
     for piece, row in zip(rows, values, strict=True):
         best = int(row.argmax())
         print(f"{row[best]:5.2f}  {piece}  {columns[best]}")

@@ -1,0 +1,55 @@
+"""What each stage cost, and the picture of all."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+from ernie_m.report import graph, training
+from ernie_m.report.evidence import Evidence, first_file
+from ernie_m.report.sections.text import encoded
+from ernie_m.report.svg import Drawing
+from ernie_m.words import duration, plural
+
+
+def costs(evidence: Evidence) -> list[dict[str, Any]]:
+    """Jobs, time, tokens and bytes by stage, in the order of the pipeline."""
+    tokens: dict[str, int] = {}
+    for stage in training.TRAINED:
+        for artifact in evidence.shown(stage, "metrics"):
+            tokens[stage] = tokens.get(stage, 0) + artifact.json()["tokens"]
+    for artifact, parts in encoded(evidence):
+        tokens[artifact.stage] = tokens.get(artifact.stage, 0) + sum(parts.values())
+    rows = []
+    for stage in graph.in_order(evidence.edges, {record["stage"] for record in evidence.records}):
+        jobs = evidence.jobs(stage)
+        outputs = chain.from_iterable(
+            files for job in jobs for files in job["facts"]["outputs"].values()
+        )
+        rows.append(
+            {
+                "stage": stage,
+                "jobs": len(jobs),
+                "seconds": sum(_seconds(job["run"]) for job in jobs),
+                "tokens": tokens.get(stage),
+                "bytes": sum(file["bytes"] for file in outputs),
+                "paths": [first_file(job) for job in jobs],
+            }
+        )
+    return rows
+
+
+def _seconds(run: dict[str, Any]) -> float:
+    """Time a job took, that of killed attempts it went on from included."""
+    return max(run["seconds"], run.get("training_seconds") or 0.0)
+
+
+def pipeline(evidence: Evidence, own_stage: str) -> Drawing:
+    """The picture of the stages, this report's own included."""
+    ends = {artifact.stage for artifact in evidence.makers.values()}
+    edges = evidence.edges | {(stage, own_stage) for stage in ends}
+    notes = {
+        row["stage"]: f"{plural(row['jobs'], 'job')}, {duration(row['seconds'])}"
+        for row in costs(evidence)
+    }
+    return graph.picture(edges, {**notes, own_stage: "this page"})
