@@ -1,7 +1,7 @@
 """Small drawings as text: no fonts, scripts or files from elsewhere, and the same bytes each time.
 
-In a page, colours are those of ``figure.css`` (``tone-...`` classes set ``currentColor``), so that a
-figure follows the reader's light or dark setting. A figure is about as wide as a phone, and sets
+In a page, colours are those of ``figure.css`` (``tone-...`` classes set ``currentColor``), so that
+a figure follows the reader's light or dark setting. A figure is about as wide as a phone, and sets
 stand side by side where there is room. As a file it is light, and brings its title and its key.
 """
 
@@ -111,7 +111,7 @@ class Drawing:
         self.parts.append(f'<rect x="{x}" y="{y}" {size} rx="5" class="{style}"/>')
 
     def cell(self, corner: Point, side: float, shade: float, tip: str) -> None:
-        """A square, the darker the nearer ``shade`` is to 1, with ``tip`` as :meth:`circle` has it."""
+        """A square, the darker the nearer ``shade`` is to 1, with a ``tip`` as a circle has."""
         x, y = map(number, corner)
         size = f'width="{number(side)}" height="{number(side)}"'
         self.parts.append(
@@ -127,8 +127,8 @@ class Drawing:
         anchor: str = "start",
         turned: float = 0.0,
     ) -> None:
-        """Words whose baseline starts, is centred, or ends at ``place``, ``turned`` there by so many
-        degrees."""
+        """Words whose baseline starts, is centred, or ends at ``place``, ``turned`` there by
+        so many degrees."""
         x, y = map(number, place)
         turn = f' transform="rotate({number(turned)} {x} {y})"' if turned else ""
         self.parts.append(
