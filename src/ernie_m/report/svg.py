@@ -19,7 +19,7 @@ from markupsafe import Markup
 Point = tuple[float, float]
 STYLE = (Path(__file__).parent / "figure.css").read_text(encoding="utf-8")
 LIGHT = dict(re.findall(r"--([a-z]+): (#[0-9a-f]+)", STYLE.partition("@media")[0]))
-PADDING, LINE, LETTER = 10, 16, 6.2  # of a file, around a drawing and in its title
+PADDING, LINE, LETTER = 10, 16, 7.4  # of a file, around a drawing and in its title
 
 
 def number(value: float) -> str:
@@ -150,7 +150,7 @@ class Drawing:
     def file(self) -> str:
         """The SVG as a file of its own: on white, colours as plain values, which programs for print
         need, the title above and the key below."""
-        title = textwrap.wrap(self.title, max(20, int(self.width / LETTER)))
+        title = textwrap.wrap(self.title, max(20, int(self.width / LETTER)), break_on_hyphens=False)
         top = len(title) * LINE
         height = top + self.height + len(self.keys) * LINE
         around = Drawing(self.width, height, self.title)
