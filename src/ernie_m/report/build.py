@@ -19,8 +19,8 @@ missing says so. The page repeats byte for byte from the same inputs.
 Outputs: ``report`` (HTML), ``figures`` (SVG: those of the page, each a file that can be read
 without the page; :func:`ernie_m.config.plan.figures` names them), ``scores`` (CSV, one line a
 number), ``losses`` (CSV, one line a validation of the main arm), ``metrics`` (JSON, the averages;
-of several seeds their mean and deviation), ``lineage`` (every record, one a line: small enough for git, so
-that a clone without data can tell what is behind a number).
+of several seeds their mean and deviation), ``lineage`` (every record, one a line: small
+enough for git, so that a clone without data can tell what is behind a number).
 """
 
 from __future__ import annotations
