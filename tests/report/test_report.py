@@ -331,7 +331,7 @@ def test_it_runs_as_a_stage(run):
     subprocess.run(words, check=True, capture_output=True)
     record = json.loads((FOLDER / "record.json").read_text())
     assert record["stage"] == "report_build"
-    assert set(record["facts"]["outputs"]) == set(OUTPUTS)
+    assert set(record["facts"]["outputs"]) == {*OUTPUTS, "figures"}
 
 
 def test_values_come_from_the_records(run):
