@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ernie_m.checkpoints import foreign, pieces
 from ernie_m.checkpoints.adopt import adopt
+from ernie_m.checkpoints.tokenizer_json import tokenizer_json
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.tokenizer.vocabulary import UNK, Tokenizer
 
@@ -90,7 +91,7 @@ def test_unknown_characters_cost_the_same_after_trimming(source, tokenizer, tmp_
 def test_the_vocabulary_of_a_tokenizer_json_cuts_alike(source, tokenizer, tmp_path) -> None:
     import json
 
-    content = pieces.to_json(pieces.read_proto(source / "sentencepiece.bpe.model"))
+    content = tokenizer_json(pieces.read_proto(source / "sentencepiece.bpe.model"))
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     proto = pieces.read_proto(tmp_path / "tokenizer.json")
     (tmp_path / "spm.model").write_bytes(proto.SerializeToString())

@@ -102,9 +102,19 @@ LINES = {
         FROM_FILTER,
     ),
     "a line in the report's template": (
-        "src/ernie_m/report/template.html",
+        "src/ernie_m/report/page/template.html",
         appended("<!-- added -->"),
-        TOLD,
+        REPORT,
+    ),
+    "a line in what a training shows": (
+        "src/ernie_m/callbacks/display.py",
+        appended("\nADDED = 1"),
+        set(),
+    ),
+    "a line in the export's writer of tokenizer.json": (
+        "src/ernie_m/checkpoints/tokenizer_json.py",
+        appended("\nADDED = 1"),
+        {"checkpoints_export"},
     ),
     "a comment in the model": ("src/ernie_m/model/encoder.py", appended("# A remark."), set()),
     "a docstring in the model": (

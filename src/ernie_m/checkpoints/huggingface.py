@@ -20,6 +20,7 @@ from ernie_m.checkpoints import names, pieces
 from ernie_m.checkpoints.foreign import NOTE
 from ernie_m.checkpoints.names import LANGUAGE, TOKEN_TYPES
 from ernie_m.checkpoints.pieces import ModelProto
+from ernie_m.checkpoints.tokenizer_json import tokenizer_json
 from ernie_m.model.architecture import POSITION_OFFSET, Architecture
 from ernie_m.model.encoder import LAYER_NORM_EPS
 from ernie_m.xtreme.catalogue import Task
@@ -93,7 +94,7 @@ def write_tokenizer(folder: Path, model: bytes, path: Path, shape: Architecture)
     copied as it is. Raises :class:`UserError` for one that XLM-R's classes cannot hold."""
     proto = pieces.parse(model, path)
     (folder / "sentencepiece.bpe.model").write_bytes(model)
-    _write_json(folder / "tokenizer.json", pieces.to_json(proto))
+    _write_json(folder / "tokenizer.json", tokenizer_json(proto))
     _write_json(folder / "special_tokens_map.json", _SPECIALS)
     _write_json(
         folder / "tokenizer_config.json",

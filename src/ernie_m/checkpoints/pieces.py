@@ -1,4 +1,4 @@
-"""Vocabularies: SentencePiece models, ``tokenizer.json`` and ``vocab.txt``, and their trimming."""
+"""Vocabularies read: SentencePiece models, ``tokenizer.json`` and ``vocab.txt``; their trimming."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import binascii
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from google.protobuf.message import DecodeError
 from sentencepiece import SentencePieceProcessor
@@ -15,7 +14,6 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[att
 
 from ernie_m.checkpoints.folder import read_json, vocabulary_in
 from ernie_m.errors import UserError
-from ernie_m.tokenizer.vocabulary import BOS, EOS, UNK
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
 MASK = "<mask>"
@@ -91,62 +89,6 @@ def _from_json(path: Path) -> ModelProto:
     proto.normalizer_spec.name = "nmt_nfkc"
     proto.normalizer_spec.precompiled_charsmap = rules
     return proto
-
-
-def to_json(proto: ModelProto) -> dict[str, Any]:
-    """The same vocabulary as a ``tokenizer.json`` of the library tokenizers.
-
-    Splitting at white space before the ``▁`` is what SentencePiece's removal of extra spaces
-    comes to. Raises :class:`UserError` for a vocabulary with byte fallback, which XLM-R's
-    tokenizer classes do not have.
-    """
-    if proto.trainer_spec.byte_fallback:
-        raise UserError(
-            "XLM-R's tokenizer has no pieces for single bytes.",
-            "Train with `tokenizer.train.byte_fallback: false` to export for transformers.",
-        )
-    pieces = names(proto)
-    scores = [0.0] * 4 + [entry.score for entry in proto.pieces[3:]] + [0.0]
-    ids = {name: index for index, name in enumerate(pieces)}
-    special = {"single_word": False, "rstrip": False, "normalized": False, "special": True}
-    space = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
-    charsmap = base64.b64encode(proto.normalizer_spec.precompiled_charsmap).decode("ascii")
-    bos, eos = (
-        {"SpecialToken": {"id": "<s>", "type_id": 0}},
-        {"SpecialToken": {"id": "</s>", "type_id": 0}},
-    )
-    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [
-            # The mask takes the space before it with it, as XLM-R's does.
-            {"id": ids[name], "content": name, "lstrip": name == MASK, **special}
-            for name in [*SPECIALS, MASK]
-        ],
-        "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap},
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [{"type": "WhitespaceSplit"}, space],
-        },
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [bos, first, eos],
-            "pair": [bos, first, eos, eos, second, eos],
-            "special_tokens": {
-                name: {"id": name, "ids": [index], "tokens": [name]}
-                for name, index in (("</s>", EOS), ("<s>", BOS))
-            },
-        },
-        "decoder": space,
-        "model": {
-            "type": "Unigram",
-            "unk_id": UNK,
-            "vocab": [list(entry) for entry in zip(pieces, scores, strict=True)],
-            "byte_fallback": False,
-        },
-    }
 
 
 def trim(proto: ModelProto, used: Iterable[int]) -> ModelProto:

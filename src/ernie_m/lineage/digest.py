@@ -17,7 +17,7 @@ PACKAGE_DATA = (".html", ".css", ".js")
 
 # What these contribute to an output's bytes is already in the declared settings, or is nothing;
 # rewording a config description must not retrain a model.
-NOT_COUNTED = ("config", "lineage", "tracking", "job", "errors")
+NOT_COUNTED = ("callbacks", "config", "lineage", "tracking", "job", "errors")
 
 
 def file_sha256(path: Path) -> str:

@@ -3,9 +3,16 @@
 Stage 1's objectives go on in the same batches, as in the paper's ablation.
 """
 
+from ernie_m.callbacks import callbacks
 from ernie_m.config.pretrain import StageJob
-from ernie_m.job import main
+from ernie_m.job import Job, main
 from ernie_m.training.stage import train_stage
 
+
+def run(job: Job[StageJob]) -> None:
+    """Train; see :func:`ernie_m.training.stage.train_stage`."""
+    train_stage(job, callbacks(job))
+
+
 if __name__ == "__main__":
-    main(train_stage, StageJob)
+    main(run, StageJob)

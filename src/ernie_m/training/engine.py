@@ -124,7 +124,7 @@ class Engine:
         """The model's weights, whole, on the CPU, in the first process; the others take part."""
         return cast(dict[str, Tensor], get_model_state_dict(self.model, options=WHOLE))
 
-    def forget(self) -> None:
+    def discard_gradients(self) -> None:
         """Drop the gradients and losses of the step under way."""
         self.optimiser.zero_grad()
         self._pending.clear()

@@ -6,7 +6,8 @@ import logging
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +17,9 @@ from ernie_m.config.pretrain import StageSettings
 from ernie_m.errors import UserError
 from ernie_m.model.packing import Packed
 from ernie_m.training.batches import Sampler
-from ernie_m.training.display import Display, Speed
+from ernie_m.training.callbacks import Callback
 from ernie_m.training.engine import Engine
-from ernie_m.training.losses import group_means
+from ernie_m.training.losses import GroupMeans, group_means
 from ernie_m.training.prefetch import prefetched
 from ernie_m.training.schedule import linear_schedule
 from ernie_m.training.state import Progress, State
@@ -27,8 +28,8 @@ from ernie_m.training.validation import Losses, Validation, overall
 logger = logging.getLogger(__name__)
 # Signals of a scheduler that wants the machine back.
 REQUEUE = (signal.SIGTERM, signal.SIGUSR1)
-# Several processes have to agree on what one of them decided, which costs a meeting.
-MEETING_STEPS = 10
+# Several processes have to agree on what one of them decided, which needs an all-reduce.
+SYNC_EVERY = 10
 # Weight of the newest loss in the moving mean that an explosion is measured against.
 TREND = 0.05
 
@@ -44,7 +45,7 @@ class Trainer:
         validation: Validation,
         settings: StageSettings,
         state: State,
-        log: Callable[[dict[str, float], int], None],
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.name = name
         self.engine = engine
@@ -52,9 +53,9 @@ class Trainer:
         self.validation = validation
         self.settings = settings
         self.state = state
-        self.log = log
+        self.callbacks = callbacks
         self.progress = Progress()
-        self.speed = Speed(engine)
+        self.clock = self.saved = time.monotonic()
         self.caught: list[int] = []
         self.final: Losses = {}
 
@@ -63,30 +64,40 @@ class Trainer:
         self.progress = self.state.restore()
         resumed, total = self.progress.step, self.settings.steps
         self.engine.losses.train()
-        display = Display(self.name, total, self.engine.processes.first)
-        with self._signals(), display:
-            for batch in prefetched(self._batch, resumed, total):
-                self._one(batch, display)
+        for callback in self.callbacks:
+            callback.on_start(self)
+        self.clock = self.saved = time.monotonic()
+        try:
+            with self._signals():
+                for batch in prefetched(self._batch, resumed, total):
+                    self._train_step(batch)
+        finally:
+            for callback in self.callbacks:
+                callback.on_end()
         return resumed
 
     def _batch(self, step: int) -> Packed:
         batch = self.sampler.batch(step)
         return batch.pinned() if self.engine.processes.device.type == "cuda" else batch
 
-    def _one(self, batch: Packed, display: Display) -> None:
+    def _train_step(self, batch: Packed) -> None:
         norm = self._step(batch)
+        for callback in self.callbacks:
+            callback.on_step(self, batch)
         step, settings = self.progress.step, self.settings
         last = step == settings.steps
         if step % settings.evaluate_every == 0 or last:
             self._evaluate(norm)
         stop = self._agreed(bool(self.caught))
-        due = step % settings.checkpoint_every == 0 or self._agreed(self._late())
+        due = step % settings.checkpoint_every == 0 or self._agreed(self._save_due())
         if (due or stop) and not last:
             self._save()
         if stop and not last:
-            self._leave()
-        if self._agreed(display.due()):
-            display.show(step, self._means(), self.speed)
+            self._exit_on_signal()
+        if self._agreed(any(callback.wants_losses() for callback in self.callbacks)):
+            means = self._means()
+            for callback in self.callbacks:
+                callback.on_losses(self, means)
 
     def _step(self, batch: Packed) -> torch.Tensor:
         step, wanted = self.progress.step, self.settings.optimiser
@@ -95,17 +106,19 @@ class Trainer:
         torch.manual_seed(self.sampler.seed * 1_000_003 + step + (rank << 40))
         schedule = linear_schedule(step, self.settings.steps, wanted.warmup_steps)
         loss = self.engine.backward(batch)
-        if self._sound(loss, batch):
+        if self._loss_ok(loss, batch):
             norm = self.engine.update(wanted.learning_rate * schedule)
         else:
-            self.engine.forget()
+            self.engine.discard_gradients()
             norm = torch.zeros(())
         self.progress.step += 1
         self.progress.tokens += int(batch.lengths.sum())
-        self.progress.seconds += self.speed.count(batch)
+        now = time.monotonic()
+        self.progress.seconds += now - self.clock
+        self.clock = now
         return norm
 
-    def _sound(self, share: torch.Tensor, batch: Packed) -> bool:
+    def _loss_ok(self, share: torch.Tensor, batch: Packed) -> bool:
         """Whether the step may be taken. A GPU is waited for under `skip` only; else what went
         wrong is found when losses are next read."""
         skip = self.settings.on_divergence == "skip"
@@ -133,20 +146,20 @@ class Trainer:
 
     def _agreed(self, flag: bool) -> bool:
         processes = self.engine.processes
-        if processes.size > 1 and self.progress.step % MEETING_STEPS:
+        if processes.size > 1 and self.progress.step % SYNC_EVERY:
             return False
         return processes.any(flag)
 
-    def _late(self) -> bool:
+    def _save_due(self) -> bool:
         minutes = self.settings.checkpoint_minutes
-        return minutes > 0 and self.speed.since_save() > 60 * minutes
+        return minutes > 0 and time.monotonic() - self.saved > 60 * minutes
 
     def _save(self) -> None:
         self._means()  # a state with broken weights must not take the place of a good one
         self.state.save(self.progress)
-        self.speed.saved()
+        self.saved = time.monotonic()
 
-    def _means(self) -> dict[int, tuple[float, float]]:
+    def _means(self) -> GroupMeans:
         """Mean training loss and number of tokens by group since the last validation."""
         values = self.engine.processes.total(self.engine.sums.values.clone())
         means = group_means(values)
@@ -166,10 +179,8 @@ class Trainer:
         self.engine.sums.clear()
         point |= flat("valid", valid)
         done.curve.append(point)
-        seen = self.speed.figures() if self.engine.processes.first else {}
-        self.log({k: v for k, v in (point | seen).items() if k != "step"}, done.step)
-        means = ", ".join(f"{name} {mean:.3f}" for name, mean in overall(valid).items())
-        logger.info("%s step %d: validation %s", self.name, done.step, means)
+        for callback in self.callbacks:
+            callback.on_validation(self, point)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -183,7 +194,7 @@ class Trainer:
             for which, handler in before.items():
                 signal.signal(which, handler)
 
-    def _leave(self) -> None:
+    def _exit_on_signal(self) -> None:
         logger.info("%s: state saved after step %d, stopping", self.name, self.progress.step)
         sys.exit(128 + (self.caught or [signal.SIGTERM])[0])
 

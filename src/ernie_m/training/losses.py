@@ -19,6 +19,8 @@ from ernie_m.training.batches import CLASSES
 # Scores that may exist at once: 256 MiB in float32. With 250,000 pieces that is 268 tokens.
 HEAD_SCORES = 2**26
 GROUPS = len(OBJECTIVES) * CLASSES
+# Mean loss and number of tokens by group.
+GroupMeans = dict[int, tuple[float, float]]
 
 
 class TokenLosses(nn.Module):
@@ -93,8 +95,8 @@ class LossSums:
         self.values.zero_()
 
 
-def group_means(values: Tensor) -> dict[int, tuple[float, float]]:
-    """Of float64 ``[2, GROUPS]``: each group's mean loss and number of tokens."""
+def group_means(values: Tensor) -> GroupMeans:
+    """Means of float64 ``[2, GROUPS]``: sums of losses, and counts of tokens."""
     sums, counts = values.cpu()
     return {
         group: (float(sums[group] / counts[group]), float(counts[group]))

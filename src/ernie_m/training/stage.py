@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,9 +18,9 @@ from ernie_m.model.encoder import LanguageModel
 from ernie_m.objectives.lengths import longest
 from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Chained
-from ernie_m.tracking import live
 from ernie_m.training import corpora
 from ernie_m.training.batches import Sampler, Texts
+from ernie_m.training.callbacks import Callback
 from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
 from ernie_m.training.processes import joined, respawn
@@ -76,7 +76,7 @@ def sampler_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Texts])
 
 
 def _trainer(
-    job: Job[StageJob], engine: Engine, log: Callable[[dict[str, float], int], None]
+    job: Job[StageJob], engine: Engine, callbacks: Sequence[Callback] = ()
 ) -> tuple[Trainer, dict[str, Texts]]:
     settings, shape = job.settings, engine.model.shape
     train, valid = (texts_of(job, shape, part) for part in ("train", "valid"))
@@ -86,7 +86,7 @@ def _trainer(
     )
     state = State(state_folder(job), engine, settings.checkpoints_kept)
     name = job.stage.removeprefix("pretrain_") + f" {job.instance}"
-    return Trainer(name, engine, sampler, validation, settings, state, log), train
+    return Trainer(name, engine, sampler, validation, settings, state, callbacks), train
 
 
 def _unigram(validation: Validation, train: dict[str, Texts], shape: Architecture) -> dict:
@@ -113,35 +113,33 @@ def _model(job: Job[StageJob]) -> LanguageModel:
     return model
 
 
-def train_stage(job: Job[StageJob]) -> None:
+def train_stage(job: Job[StageJob], callbacks: Sequence[Callback]) -> None:
     """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
-    ``valid``, write ``model``, ``curves`` and ``metrics``; resumes from its newest state."""
+    ``valid``, write ``model``, ``curves`` and ``metrics``; resumes from its newest state. The first
+    process calls ``callbacks``."""
     hardware = job.settings.hardware
     respawn(job.module, hardware.processes)
     torch.set_num_threads(hardware.num_threads)
     with joined(hardware.processes) as processes:
         engine = Engine(_model(job), job.settings.optimiser, hardware, processes)
         if processes.first:
-            _train_and_write(job, engine)
+            _train_and_write(job, engine, callbacks)
         else:
-            _trainer(job, engine, lambda *_: None)[0].run()
+            _trainer(job, engine)[0].run()
             engine.weights()
 
 
-def _train_and_write(job: Job[StageJob], engine: Engine) -> None:
-    tracked = live.attach(job.stage, job.instance)
-    trainer, train = _trainer(job, engine, tracked.log)
+def _train_and_write(job: Job[StageJob], engine: Engine, callbacks: Sequence[Callback]) -> None:
+    trainer, train = _trainer(job, engine, callbacks)
     shape = engine.model.shape
     with exclusive(trainer.state.folder.with_suffix(".lock")):
         resumed = trainer.run()
-    tracked.close()
     done = trainer.progress
     job.note(
         resumed_from=resumed,
-        mlflow_run=tracked.run_id,
         training_seconds=done.seconds,
         device=str(engine.processes.device),
-        **trainer.speed.figures(),
+        **{key: value for own in callbacks for key, value in own.facts().items()},
     )
     stage = job.stage.removeprefix("pretrain_")
     weights = engine.weights()

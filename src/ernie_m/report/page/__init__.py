@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ernie_m.marks import MARK, MARKS
+from ernie_m.report import svg
 from ernie_m.report.figures import points
 from ernie_m.words import count, duration, percent, size
 
@@ -64,7 +65,7 @@ FILTERS = {
 def render(context: dict[str, Any]) -> str:
     """The page as text; whatever comes from data is escaped."""
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader([FOLDER, svg.FOLDER]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -17,7 +17,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 Point = tuple[float, float]
-STYLE = (Path(__file__).parent / "figure.css").read_text(encoding="utf-8")
+FOLDER = Path(__file__).parent
+STYLE = (FOLDER / "figure.css").read_text(encoding="utf-8")
 LIGHT = dict(re.findall(r"--([a-z]+): (#[0-9a-f]+)", STYLE.partition("@media")[0]))
 PADDING, LINE, LETTER = 10, 16, 7.4  # of a file, around a drawing and in its title
 

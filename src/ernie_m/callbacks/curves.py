@@ -1,0 +1,37 @@
+"""The curves of a training in MLflow, while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ernie_m.callbacks.speed import Speed
+from ernie_m.tracking import live
+from ernie_m.training.callbacks import Callback
+from ernie_m.training.loop import Trainer
+
+
+class Curves(Callback):
+    """Logs every validation, and the speed at that time, to a child run of the invocation's."""
+
+    def __init__(self, stage: str, instance: str, speed: Speed) -> None:
+        self.name = (stage, instance)
+        self.speed = speed
+        self.live: live.Live | None = None
+
+    def on_start(self, trainer: Trainer) -> None:
+        """Open the child run; does nothing when tracking is off."""
+        self.live = live.attach(*self.name)
+
+    def on_validation(self, trainer: Trainer, point: Mapping[str, float]) -> None:
+        """Note a point; returns at once."""
+        assert self.live is not None
+        metrics = {key: value for key, value in point.items() if key != "step"}
+        self.live.log(metrics | self.speed.figures(), trainer.progress.step)
+
+    def facts(self) -> dict[str, Any]:
+        """MLflow's id of the child run, once what is left is written."""
+        if self.live is None:
+            return {}
+        self.live.close()
+        return {"mlflow_run": self.live.run_id}
