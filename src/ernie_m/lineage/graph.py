@@ -226,8 +226,10 @@ class Reader:
                 record = _parsed(line)
                 if not _whole(record):
                     continue
-                for files in record["facts"]["outputs"].values():
-                    found[record_of(files[0]["path"])] = record
+                outputs = record["facts"]["outputs"].values()
+                paths = [file["path"] for files in outputs for file in files]
+                # The record lies beside the outputs, and above those in a folder of their own.
+                found[record_of(min(paths, key=lambda path: path.count("/")))] = record
         return found
 
     def node(self, path: str) -> Node:

@@ -181,10 +181,12 @@ def _replace(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def _sums(outputs: dict[str, list[dict[str, Any]]]) -> str:
+def _sums(outputs: dict[str, list[dict[str, Any]]], folder: Path) -> str:
     """Digests of outputs in the form of sha256sum, which checks them in their folder."""
     lines = (
-        f"{file['sha256']}  {Path(file['path']).name}" for own in outputs.values() for file in own
+        f"{file['sha256']}  {Path(os.path.relpath(file['path'], folder)).as_posix()}"
+        for own in outputs.values()
+        for file in own
     )
     return "".join(f"{line}\n" for line in sorted(lines, key=lambda line: line[66:]))
 
@@ -214,7 +216,7 @@ def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
         "run": _run_facts(job, opening),
     }
     record["seal"] = seal(record)
-    _replace(path.with_name(SUMS), _sums(outputs))
+    _replace(path.with_name(SUMS), _sums(outputs, path.parent))
     history = path.with_name(HISTORY)
     before = history.read_text(encoding="utf-8") if history.is_file() else ""
     _replace(history, before + json.dumps(record, ensure_ascii=False) + "\n")

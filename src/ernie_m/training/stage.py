@@ -113,7 +113,7 @@ def _model(job: Job[StageJob]) -> LanguageModel:
     return model
 
 
-def train_stage(job: Job[StageJob], callbacks: Sequence[Callback]) -> None:
+def train_stage(job: Job[StageJob], callbacks: Sequence[Callback] = ()) -> None:
     """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
     ``valid``, write ``model``, ``curves`` and ``metrics``; resumes from its newest state. The first
     process calls ``callbacks``."""
