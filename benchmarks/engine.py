@@ -42,12 +42,12 @@ from transformers import (
 from benchmarks.document import machine, table, write_section
 from benchmarks.runs import finished
 from ernie_m.arguments import argument_parser
-from ernie_m.checkpoints import names
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
 from ernie_m.config.pretrain import OptimiserSettings
 from ernie_m.config.tokenizer import TrainSettings
 from ernie_m.corpora.tables import read_table
+from ernie_m.foreign import names
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.device import best_device, matrix_peak, matrix_type
 from ernie_m.model.encoder import LanguageModel

@@ -38,10 +38,10 @@ from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 from benchmarks.document import machine, publish, table
 from benchmarks.runs import finish, prepare, start
 from ernie_m.arguments import argument_parser
+from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.config.base import deep_merge
 from ernie_m.config.corpora import DatasetRow, load_registry
 from ernie_m.config.load import read_yaml
-from ernie_m.corpora.languages import LANGUAGES
 from ernie_m.corpora.text import script
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.tracking.store import batches

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.corpora.faults import Line, repetition
 from ernie_m.corpora.language_id import identifier
-from ernie_m.corpora.languages import LANGUAGES
 from ernie_m.corpora.tables import read_table
 from ernie_m.corpora.text import comparable, script
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from ernie_m.config.load import deep_merge
-from ernie_m.lineage.slices import SLICES
+from ernie_m.pipeline.stages import SLICES
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "config", "envs", "src", "dvc.yaml", ".dvc")

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ernie_m.catalogue.deviations import DEVIATIONS, FROM_CHECKPOINT, OPEN_CHOICES
 from ernie_m.config.base import Section, section_of
 from ernie_m.config.commented import remarks_in
 from ernie_m.config.root import Config
 from ernie_m.marks import MARK, MARKS, legend
-from ernie_m.report.deviations import DEVIATIONS, FROM_CHECKPOINT, OPEN_CHOICES
 from ernie_m.words import flatten
 from tests.repository import ROOT
 

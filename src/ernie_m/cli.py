@@ -20,24 +20,27 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "config": ("ernie_m.config.generate", "write or check the files made from the models"),
     },
     "evaluation": {
-        "score": ("ernie_m.xtreme.judge", "score predictions in the layout of XTREME"),
-        "submission": ("ernie_m.xtreme.submission", "write a model's predictions in that layout"),
+        "score": ("ernie_m.xtreme.scoring.command", "score predictions in the layout of XTREME"),
+        "submission": (
+            "ernie_m.xtreme.scoring.submission",
+            "write a model's predictions in that layout",
+        ),
     },
     "planning": {
-        "plan": ("ernie_m.planning.plan", "what a configuration would cost, stage by stage"),
-        "card": ("ernie_m.corpora.card", "a data card for each training corpus of a run"),
+        "plan": ("ernie_m.planning.command", "what a configuration would cost, stage by stage"),
+        "card": ("ernie_m.report.data_card", "a data card for each training corpus of a run"),
     },
     "training": {
         "inspect-batch": ("ernie_m.training.inspect_batch", "what a step trains on, drawn"),
     },
     "lineage": {
-        "audit": ("ernie_m.lineage.audit", "what stands behind a number, and whether it holds"),
-        "status": ("ernie_m.lineage.status", "which results are current, stale and why, missing"),
-        "verify": ("ernie_m.lineage.verify", "hash all results, or all behind one"),
-        "diff": ("ernie_m.lineage.diff", "two numbers, runs or commits, and what explains them"),
-        "impact": ("ernie_m.lineage.impact", "which numbers would change with a file or a key"),
-        "trace": ("ernie_m.lineage.trace", "what is behind a result, or made of it, as a graph"),
-        "restore": ("ernie_m.lineage.restore", "results back after a clone or a checkout"),
+        "audit": ("ernie_m.audit.command", "what stands behind a number, and whether it holds"),
+        "status": ("ernie_m.audit.status", "which results are current, stale and why, missing"),
+        "verify": ("ernie_m.audit.verify", "hash all results, or all behind one"),
+        "diff": ("ernie_m.audit.diff", "two numbers, runs or commits, and what explains them"),
+        "impact": ("ernie_m.audit.impact", "which numbers would change with a file or a key"),
+        "trace": ("ernie_m.audit.trace", "what is behind a result, or made of it, as a graph"),
+        "restore": ("ernie_m.audit.restore", "results back after a clone or a checkout"),
     },
     "models": {
         "fill-mask": ("ernie_m.use.fill_mask", "what a model expects at the masks of a text"),

@@ -21,7 +21,7 @@ from ernie_m.arguments import argument_parser
 # Form -> module with ``main(arguments)``, the form among them.
 FORMS = {
     **dict.fromkeys(("hf", "sentence-transformers", "onnx"), "ernie_m.checkpoints.command"),
-    **dict.fromkeys(("ro-crate", "prov", "openlineage"), "ernie_m.lineage.export.command"),
+    **dict.fromkeys(("ro-crate", "prov", "openlineage"), "ernie_m.audit.export.command"),
 }
 
 

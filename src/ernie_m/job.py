@@ -24,7 +24,7 @@ from ernie_m.arguments import argument_parser
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, told
-from ernie_m.lineage.record import Opening, open_record, write_record
+from ernie_m.records.record import Opening, open_record, write_record
 
 S = TypeVar("S", bound=Section)
 logger = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from transformers import XLMRobertaForMaskedLM
 from ernie_m.config.load import read
 from ernie_m.errors import UserError
 from ernie_m.job import Job
-from ernie_m.lineage.slices import settings_of
 from ernie_m.model.attention import Table
 from ernie_m.model.checkpoint import load
+from ernie_m.pipeline.stages import settings_of
 from ernie_m.pretrain import backtranslate, initialise
 from ernie_m.tokenizer import pack, train
 from ernie_m.tokenizer.vocabulary import Tokenizer

@@ -13,9 +13,9 @@ from ernie_m import cli
 from ernie_m.checkpoints import card, command
 from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.errors import UserError
-from ernie_m.lineage.digest import file_sha256
-from ernie_m.lineage.record import seal
 from ernie_m.model.checkpoint import save
+from ernie_m.records.digest import file_sha256
+from ernie_m.records.record import seal
 from ernie_m.report.evidence import Evidence
 from ernie_m.use import align, embed, fill_mask, translate_tokens
 from ernie_m.use.common import Model, Text

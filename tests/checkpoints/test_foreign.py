@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ernie_m.checkpoints import foreign
-from ernie_m.checkpoints.adopt import adopt
 from ernie_m.errors import UserError
+from ernie_m.foreign.adopt import adopt
+from ernie_m.foreign.weights import read_foreign
 from ernie_m.model.checkpoint import save
 from ernie_m.model.encoder import LanguageModel
 
@@ -175,7 +175,7 @@ def test_torch_files_and_tokenizer_json_are_read(source, oracle, tokenizer, tmp_
     (tmp_path / "config.json").write_bytes((source / "config.json").read_bytes())
     torch.save(oracle.state_dict(), tmp_path / "pytorch_model.bin")
     assert not list(tmp_path.glob("*.model"))
-    one, other = foreign.read(source), foreign.read(tmp_path)
+    one, other = read_foreign(source), read_foreign(tmp_path)
     assert one.vocabulary == other.vocabulary
     for name, tensor in one.weights.items():
         assert torch.equal(tensor, other.weights[name]), name
@@ -251,7 +251,7 @@ def test_a_vocabulary_of_another_size_is_refused(source, tokenizer, tmp_path) ->
         lambda w: w | {WORDS: w[WORDS][:-1].clone(), "lm_head.bias": w["lm_head.bias"][:-1].clone()}
     )(folder)
     with pytest.raises(UserError, match="embeddings of 901 pieces, its vocabulary has 902"):
-        foreign.read(folder)
+        read_foreign(folder)
 
 
 class Payload:
@@ -275,7 +275,7 @@ def test_a_pickle_with_a_payload_is_refused_and_nothing_runs(name, source, tmp_p
     else:
         (folder / name).write_bytes(pickle.dumps(content))
     with pytest.raises(UserError, match="nothing in it was executed"):
-        foreign.read(folder)
+        read_foreign(folder)
     assert not trace.exists()
     pickle.loads(pickle.dumps(content))
     assert trace.exists(), "the payload works where it is let"
@@ -298,7 +298,7 @@ def test_a_pickle_of_anything_but_named_numbers_is_refused(content, source, tmp_
     (folder / "model.safetensors").unlink()
     (folder / "model_state.pdparams").write_bytes(pickle.dumps(content))
     with pytest.raises(UserError, match="not a whole file of tensors"):
-        foreign.read(folder)
+        read_foreign(folder)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95, 0.999])
@@ -308,4 +308,4 @@ def test_a_torn_pickle_is_refused(share, source, tmp_path) -> None:
     data = pickle.dumps({"a": np.arange(500.0), "b": np.arange(7)})
     (folder / "model_state.pdparams").write_bytes(data[: int(len(data) * share)])
     with pytest.raises(UserError, match="not a whole file of tensors"):
-        foreign.read(folder)
+        read_foreign(folder)

@@ -11,18 +11,18 @@ from transformers import (
     AutoModelForTokenClassification,
 )
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.checkpoints import huggingface, onnx, sentences
 from ernie_m.checkpoints.forms import FORMS
-from ernie_m.checkpoints.pieces import parse
 from ernie_m.config.export import ExportSettings
 from ernie_m.config.xtreme import PredictSettings
 from ernie_m.errors import UserError
 from ernie_m.model.packing import pack
 from ernie_m.model.packing import sentences as alone
-from ernie_m.xtreme.catalogue import TASKS
-from ernie_m.xtreme.heads import TaskModel
-from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.retrieval import embed
+from ernie_m.tokenizer.pieces import parse
+from ernie_m.xtreme.model.heads import TaskModel
+from ernie_m.xtreme.model.layout import Reader
+from ernie_m.xtreme.vectors.retrieval import embed
 
 from .conftest import LANGUAGES, batch, noisy, padded, shape_for, states, text
 

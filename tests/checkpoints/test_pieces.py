@@ -5,10 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ernie_m.checkpoints import foreign, pieces
-from ernie_m.checkpoints.adopt import adopt
 from ernie_m.checkpoints.tokenizer_json import tokenizer_json
+from ernie_m.foreign.adopt import adopt
+from ernie_m.foreign.weights import read_foreign
 from ernie_m.model.encoder import LanguageModel
+from ernie_m.tokenizer import pieces
 from ernie_m.tokenizer.vocabulary import UNK, Tokenizer
 
 from .conftest import LANGUAGES, shape_for, states, text
@@ -70,7 +71,7 @@ def test_a_trimmed_model_computes_what_the_whole_one_does(source, tokenizer, tmp
         found.append(states(model, documents, [0] * len(lines), alone=True))
     rows = torch.tensor(
         [
-            pieces.rows([small.piece(i)], foreign.read(source).vocabulary, source)[0]
+            pieces.rows([small.piece(i)], read_foreign(source).vocabulary, source)[0]
             for i in range(small.size)
         ]
     )

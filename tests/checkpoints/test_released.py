@@ -12,10 +12,10 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.load import deep_merge
-from ernie_m.lineage.digest import file_sha256
+from ernie_m.records.digest import file_sha256
 from ernie_m.tokenizer.vocabulary import Tokenizer
-from ernie_m.xtreme.catalogue import TASKS
 from ernie_m.xtreme.tasks.tatoeba import CODES
 from tests.loopback import Publisher
 from tests.repository import copy_of_repository, jobs_in

@@ -15,10 +15,10 @@ import torch
 
 from ernie_m.config.load import read
 from ernie_m.errors import UserError
-from ernie_m.lineage.digest import file_sha256
-from ernie_m.lineage.slices import settings_of, settings_text
 from ernie_m.model.checkpoint import load
+from ernie_m.pipeline.stages import settings_of, settings_text
 from ernie_m.pretrain import initialise
+from ernie_m.records.digest import file_sha256
 from ernie_m.tokenizer import train
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from tests.corpora.synthetic import run_stage

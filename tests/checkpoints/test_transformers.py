@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-from ernie_m.checkpoints import foreign, huggingface
-from ernie_m.checkpoints.adopt import adopt
+from ernie_m.checkpoints import huggingface
+from ernie_m.foreign.adopt import adopt
+from ernie_m.foreign.weights import read_foreign
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.tokenizer.vocabulary import Tokenizer
 
@@ -137,5 +138,5 @@ def test_in_out_in_gives_the_same_bytes(model, exported, source, tokenizer, tmp_
 
 
 def test_a_folder_read_again_knows_its_languages(exported, model) -> None:
-    found = foreign.read(exported)
+    found = read_foreign(exported)
     assert found.languages == model.shape.languages and found.heads == model.shape.heads

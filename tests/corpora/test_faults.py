@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.config.corpora import RowRules
 from ernie_m.corpora.drops import EXAMPLE_CHARACTERS, EXAMPLES, Drops
 from ernie_m.corpora.faults import Line, line_fault
-from ernie_m.corpora.languages import LANGUAGES
 from ernie_m.errors import UserError
 from tests.corpora.synthetic import filter_rows, kept_rows, write_rows
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from ernie_m.catalogue.languages import LANGUAGES, units
 from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.language_id import FASTTEXT_MODEL, identifier
-from ernie_m.corpora.languages import LANGUAGES, units
 from ernie_m.corpora.text import (
     Letters,
     comparable,

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ernie_m import cli
-from ernie_m.config import plan
 from ernie_m.config.load import read
 from ernie_m.model.flops import forward_flops, training_flops
+from ernie_m.pipeline import plan
+from ernie_m.planning.command import hours, known
 from ernie_m.planning.estimate import Estimate, Throughputs, parameters
-from ernie_m.planning.plan import hours, known
 from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
 from ernie_m.training.batches import smoothed
 

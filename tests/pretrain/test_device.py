@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.pretrain import Shares
 from ernie_m.model.checkpoint import load
 from ernie_m.model.device import best_device, device_of
@@ -16,9 +17,8 @@ from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.training import corpora
 from ernie_m.training.batches import Sampler
 from ernie_m.training.losses import TokenLosses, objective_counts, step_loss
-from ernie_m.xtreme.catalogue import TASKS
-from ernie_m.xtreme.features import Batch
-from ernie_m.xtreme.heads import TaskModel, loss
+from ernie_m.xtreme.model.features import Batch
+from ernie_m.xtreme.model.heads import TaskModel, loss
 from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, write_corpus
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ernie_m.lineage.record import file_facts
+from ernie_m.records.record import file_facts
 
 LANGUAGES = ["en", "de", "es", "fr", "ru", "tr", "zh", "ja", "ko", "vi"]
 PAIRS = [f"en-{code}" for code in LANGUAGES[1:]]

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 from tests.repository import ROOT
 
-from ernie_m.config import plan
+from ernie_m.catalogue.deviations import DEVIATIONS, OPEN_CHOICES
 from ernie_m.config.corpora import DealSettings
 from ernie_m.config.load import read
 from ernie_m.config.model import InitialiseSettings
@@ -25,9 +25,9 @@ from ernie_m.config.tokenizer import TrainSettings
 from ernie_m.config.xtreme import PredictSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job
+from ernie_m.pipeline import plan
 from ernie_m.report import build, graph
 from ernie_m.report.comparison import groups
-from ernie_m.report.deviations import DEVIATIONS, OPEN_CHOICES
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.figures import Curve, losses
 from ernie_m.report.page import prose

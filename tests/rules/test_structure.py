@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ernie_m.config import plan
 from ernie_m.config.load import read
-from ernie_m.lineage.graph import SHARED
-from ernie_m.lineage.slices import (
+from ernie_m.pipeline import plan
+from ernie_m.pipeline.stages import (
     REPEATED,
     SEEDED,
     SLICES,
@@ -21,6 +20,7 @@ from ernie_m.lineage.slices import (
     settings_of,
     settings_text,
 )
+from ernie_m.records.graph import SHARED
 from tests.repository import PER_TASK, PUBLISHED_ONLY, ROOT, jobs_in
 
 OVERLAYS = sorted(

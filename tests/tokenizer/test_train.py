@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 
-from ernie_m.checkpoints import pieces
 from ernie_m.config.tokenizer import QuotaSettings, TrainSettings
 from ernie_m.corpora.streams import MONO, PAIR, write_blocks
 from ernie_m.errors import UserError
-from ernie_m.tokenizer import drawing, train
+from ernie_m.tokenizer import drawing, pieces, train
 from ernie_m.tokenizer import quotas as quota_stage
 from ernie_m.tokenizer.drawing import Smallest, place, places, row_counts
 from ernie_m.tokenizer.quotas import quotas

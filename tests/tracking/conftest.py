@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ernie_m.lineage.digest import file_sha256
-from ernie_m.lineage.record import file_facts
+from ernie_m.records.digest import file_sha256
+from ernie_m.records.record import file_facts
 from ernie_m.tracking import store
 
 

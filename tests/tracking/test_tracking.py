@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ernie_m.lineage.slices import SLICES
+from ernie_m.pipeline.stages import SLICES
 from ernie_m.report import svg
 from ernie_m.tracking import describe, finish, live, session, start, store
 

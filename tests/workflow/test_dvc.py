@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ernie_m.config import plan
 from ernie_m.config.load import load, read
 from ernie_m.errors import UserError
-from ernie_m.lineage.digest import code_facts
-from ernie_m.lineage.slices import SEEDED, SLICES, settings_text
+from ernie_m.pipeline import plan
+from ernie_m.pipeline.stages import SEEDED, SLICES, settings_text
+from ernie_m.records.digest import code_facts
 from ernie_m.words import flatten
 from tests.repository import ROOT, Repository
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from ernie_m.lineage.slices import SLICES
+from ernie_m.pipeline.stages import SLICES
 from tests.repository import ARMS_ONLY, PUBLISHED_ONLY
 
 SCORES = "results/default/xtreme_score/standin_retrieval/ernie_m/btmlm/seed1/scores.json"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ernie_m.lineage.account import chain_at
-from ernie_m.lineage.claim import claim
-from ernie_m.lineage.graph import read_graph
-from ernie_m.lineage.impact import impact
-from ernie_m.lineage.keys import keys_of, layers_of
-from ernie_m.lineage.locate import Cell, Place, locate
+from ernie_m.audit.claim import claim
+from ernie_m.audit.facts import chain_at
+from ernie_m.audit.impact import impact
+from ernie_m.audit.keys import keys_of, layers_of
+from ernie_m.audit.locate import Cell, Place, locate
+from ernie_m.records.graph import read_graph
 
 CELL = "xtreme/retrieval/de/accuracy"
 # Runs a command, and tells what it loaded, and what it opened beside modules.

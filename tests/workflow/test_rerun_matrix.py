@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ernie_m.lineage.graph import read_graph
-from ernie_m.lineage.impact import impact
-from ernie_m.lineage.keys import layers_of
-from ernie_m.lineage.slices import SLICES
+from ernie_m.audit.impact import impact
+from ernie_m.audit.keys import layers_of
+from ernie_m.pipeline.stages import SLICES
+from ernie_m.records.graph import read_graph
 from ernie_m.words import flatten
 from tests.repository import ARMS_ONLY, PUBLISHED_ONLY
 
@@ -92,7 +92,7 @@ LINES = {
         {"pretrain_initialise"} | FROM_CAMLM,
     ),
     "a line in a metric": (
-        "src/ernie_m/xtreme/metrics.py",
+        "src/ernie_m/xtreme/scoring/metrics.py",
         appended("\nADDED = 1"),
         SCORING,
     ),
@@ -132,7 +132,7 @@ LINES = {
         appended("\nADDED = 1"),
         set(),
     ),
-    "a line in the lineage": ("src/ernie_m/lineage/record.py", appended("\nADDED = 1"), set()),
+    "a line in the lineage": ("src/ernie_m/records/record.py", appended("\nADDED = 1"), set()),
 }
 
 

@@ -20,6 +20,7 @@ import pytest
 import sentencepiece
 import torch
 
+from ernie_m.catalogue.tasks import TASKS, Training
 from ernie_m.config.xtreme import PrepareSettings
 from ernie_m.corpora.streams import MONO, write_blocks
 from ernie_m.job import Job
@@ -29,7 +30,6 @@ from ernie_m.model.checkpoint import save
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.xtreme import prepare
-from ernie_m.xtreme.catalogue import TASKS, Training
 
 LANGUAGES = ("en", "de", "zh")
 # Tasks made of held-out rows, as these are.

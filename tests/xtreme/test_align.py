@@ -17,7 +17,7 @@ from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.shards import Shard, sentence_keys
 from ernie_m.xtreme import align, predict, sweep
 from ernie_m.xtreme.align import Matcher, Pairs, batches
-from ernie_m.xtreme.layout import Reader
+from ernie_m.xtreme.model.layout import Reader
 
 from .conftest import WORDS, run_stage, trained_files, translate
 
@@ -123,7 +123,7 @@ def test_language_pairs_are_drawn_by_size():
 
 
 def test_vectors_of_training_are_those_of_prediction(pretrained, tokenizer):
-    from ernie_m.xtreme.retrieval import embed
+    from ernie_m.xtreme.vectors.retrieval import embed
 
     model = load(pretrained)
     reader = Reader(tokenizer, model.shape, 64, "own")

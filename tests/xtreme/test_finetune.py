@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 import torch
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.xtreme import FinetuneSettings, PredictSettings, XtremeSettings
 from ernie_m.errors import UserError
 from ernie_m.model.checkpoint import read, save
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import pack
 from ernie_m.xtreme import finetune, predict
-from ernie_m.xtreme.catalogue import TASKS
-from ernie_m.xtreme.features import PER_TOKEN, Features
 from ernie_m.xtreme.files import EXAMPLE, PREDICTION, read_lines
 from ernie_m.xtreme.finetune import batches, evaluation_steps
-from ernie_m.xtreme.kinds import kind_of
-from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.selection import criterion
-from ernie_m.xtreme.tagging import Tagging
+from ernie_m.xtreme.model.features import PER_TOKEN, Features
+from ernie_m.xtreme.model.kinds import kind_of
+from ernie_m.xtreme.model.layout import Reader
+from ernie_m.xtreme.model.tagging import Tagging
+from ernie_m.xtreme.scoring.selection import criterion
 
 from .conftest import LANGUAGES, MADE, make_examples, run_stage, trained_files
 

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.errors import UserError
-from ernie_m.xtreme.catalogue import TASKS
 from ernie_m.xtreme.files import EXAMPLE, Question, TaggedSentence, TextPair, read_lines
-from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.pairs import PairClassification, cut_longest_first
-from ernie_m.xtreme.questions import (
+from ernie_m.xtreme.model.layout import Reader
+from ernie_m.xtreme.model.pairs import PairClassification, cut_longest_first
+from ernie_m.xtreme.model.questions import (
     Choice,
     QuestionAnswering,
     answer_tokens,
@@ -24,7 +24,7 @@ from ernie_m.xtreme.questions import (
     fullest_window,
     windows,
 )
-from ernie_m.xtreme.tagging import Tagging
+from ernie_m.xtreme.model.tagging import Tagging
 
 TAGS = TASKS["standin_tagging"].labels
 

@@ -15,9 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ernie_m.catalogue.tasks import TASKS, XTREME
 from ernie_m.errors import UserError
-from ernie_m.xtreme import judge, metrics, official, submission
-from ernie_m.xtreme.catalogue import TASKS, XTREME
 from ernie_m.xtreme.files import (
     Answer,
     Found,
@@ -31,6 +30,7 @@ from ernie_m.xtreme.files import (
     TextPair,
     write_lines,
 )
+from ernie_m.xtreme.scoring import command, leaderboard, metrics, submission
 
 MOCK = Path(__file__).resolve().parents[3] / "shared/data/xtreme-mock"
 mock = pytest.mark.skipif(not MOCK.is_dir(), reason="XTREME's mock files are not here")
@@ -50,7 +50,7 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def found() -> dict:
-    return official.score_folders(MOCK / "predictions", MOCK / "labels")
+    return leaderboard.score_folders(MOCK / "predictions", MOCK / "labels")
 
 
 @mock
@@ -69,17 +69,17 @@ def test_the_mean_is_over_nine_tasks_and_only_when_all_are_there(found, tmp_path
     assert found["groups"]["retrieval"] == pytest.approx((55.0 + 53.6111) / 2, abs=1e-3)
     shutil.copytree(MOCK / "predictions", tmp_path / "p")
     shutil.rmtree(tmp_path / "p/bucc2018")
-    fewer = official.score_folders(tmp_path / "p", MOCK / "labels")
+    fewer = leaderboard.score_folders(tmp_path / "p", MOCK / "labels")
     assert "overall" not in fewer and set(fewer["groups"]) == {"classification", "tagging", "qa"}
 
 
 @mock
 def test_the_command_prints_every_task_language_and_average(capsys):
     arguments = ["--predictions", str(MOCK / "predictions"), "--labels", str(MOCK / "labels")]
-    assert judge.main([*arguments, "--json"]) == 0
+    assert command.main([*arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["tasks"]["udpos"]["average"]["f1"] == 70.2175
-    judge.main(arguments)
+    command.main(arguments)
     text = capsys.readouterr().out
     assert all(name in text for name in XTREME) and "mean of the nine tasks" in text
     rows = sum(len(TASKS[name].languages) for name in XTREME)
@@ -88,7 +88,7 @@ def test_the_command_prints_every_task_language_and_average(capsys):
 
 def test_scoring_needs_no_heavy_package():
     code = (
-        "import sys, ernie_m.xtreme.judge\n"
+        "import sys, ernie_m.xtreme.scoring.command\n"
         "print([m for m in ('torch', 'datasets', 'mlflow') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -224,16 +224,17 @@ def test_files_in_the_layout_score_as_the_pipeline_does(name, tmp_path):
     language = "de" if "de" in task.languages else "fi"
     examples, predictions = _examples(name)
     for folder, text in (
-        ("predictions", official.written(task, examples, predictions)),
-        ("labels", official.written_labels(task, examples)),
+        ("predictions", leaderboard.written(task, examples, predictions)),
+        ("labels", leaderboard.written_labels(task, examples)),
     ):
-        path = tmp_path / folder / official.file_name(task, language)
+        path = tmp_path / folder / leaderboard.file_name(task, language)
         path.parent.mkdir(parents=True)
         path.write_text(text, encoding="utf-8")
     paths = (
-        tmp_path / side / official.file_name(task, language) for side in ("predictions", "labels")
+        tmp_path / side / leaderboard.file_name(task, language)
+        for side in ("predictions", "labels")
     )
-    scored, _ = official.score_file(task, language, *paths)
+    scored, _ = leaderboard.score_file(task, language, *paths)
     ours = metrics.measure(task, language, examples, predictions)
     assert scored == pytest.approx(ours)
     assert 0 < ours[task.metric] < 100
@@ -253,7 +254,7 @@ def test_a_submission_has_every_language_and_scores_as_the_pipeline_does(tmp_pat
     assert "pawsx (1 of 9 tasks)" in capsys.readouterr().out
     with zipfile.ZipFile(out / "predictions.zip") as archive:
         archive.extractall(tmp_path / "sent")
-    found = official.score_folders(tmp_path / "sent", out / "labels")
+    found = leaderboard.score_folders(tmp_path / "sent", out / "labels")
     assert found["tasks"][name]["score"] == pytest.approx(200 / 3, abs=1e-3)
     before = (out / "predictions.zip").read_bytes()
     submission.main([str(run), "--seed", "2", "--output", str(out)])
@@ -297,7 +298,7 @@ def test_what_does_not_fit_is_refused_by_file_and_line(
     for path, text in zip(paths, (predictions, labels), strict=True):
         path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError) as error:
-        official.score_file(TASKS[task], "en", *paths)
+        leaderboard.score_file(TASKS[task], "en", *paths)
     assert message in error.value.what and str(tmp_path) in error.value.what
 
 
@@ -306,20 +307,20 @@ def test_a_missing_language_is_named(tmp_path):
     shutil.copytree(MOCK / "predictions", tmp_path / "p")
     (tmp_path / "p/xnli/test-sw.tsv").unlink()
     with pytest.raises(UserError, match=r"xnli/test-sw\.tsv is missing"):
-        official.score_folders(tmp_path / "p", MOCK / "labels")
+        leaderboard.score_folders(tmp_path / "p", MOCK / "labels")
 
 
 def test_folders_without_a_task_are_refused(tmp_path):
     with pytest.raises(UserError, match="There is no folder"):
-        official.score_folders(tmp_path / "none", tmp_path)
+        leaderboard.score_folders(tmp_path / "none", tmp_path)
     predictions, labels = tmp_path / "p", tmp_path / "l"
     labels.mkdir()
     predictions.mkdir()
     with pytest.raises(UserError, match="p has no folders of tasks"):
-        official.score_folders(predictions, labels)
+        leaderboard.score_folders(predictions, labels)
     (predictions / "xnli").mkdir()
     with pytest.raises(UserError, match=r"xnli is predicted, but there is no folder .*l/xnli"):
-        official.score_folders(predictions, labels)
+        leaderboard.score_folders(predictions, labels)
     (predictions / "xlni").mkdir()
     with pytest.raises(UserError, match="p/xlni is the folder of no task"):
-        official.score_folders(predictions, labels)
+        leaderboard.score_folders(predictions, labels)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.training.schedule import adamw, linear_schedule
-from ernie_m.xtreme.catalogue import TASKS
-from ernie_m.xtreme.heads import TaskModel
-from ernie_m.xtreme.optimiser import optimiser, rate, set_rate, update_scale
+from ernie_m.xtreme.model.heads import TaskModel
+from ernie_m.xtreme.model.optimiser import optimiser, rate, set_rate, update_scale
 
 SETTINGS = FinetuneSettings(
     layer_decay=0.8, weight_decay=0.1, learning_rate=0.01, eps=1e-6, beta1=0.9, beta2=0.99

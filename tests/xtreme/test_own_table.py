@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ernie_m.catalogue.tasks import ENGLISH, TASKS
 from ernie_m.corpora.hashing import unit_interval
 from ernie_m.corpora.readers import table
 from ernie_m.corpora.streams import MONO, write_blocks
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
-from ernie_m.xtreme.catalogue import ENGLISH, TASKS
 from ernie_m.xtreme.files import EXAMPLE, read_lines
-from ernie_m.xtreme.tasks.interface import interface_datasets
-from ernie_m.xtreme.tasks.sources import LARGEST_LOT, SPLITS, Row, Sources, words
+from ernie_m.xtreme.standins.interface import interface_datasets
+from ernie_m.xtreme.standins.sources import LARGEST_LOT, SPLITS, Row, Sources, words
 
 from .conftest import LANGUAGES, MADE, SETTINGS, WORDS, make_examples, translate
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ernie_m.catalogue.tasks import ENGLISH, TASKS
 from ernie_m.errors import UserError
-from ernie_m.xtreme.catalogue import ENGLISH, TASKS
 from ernie_m.xtreme.files import EXAMPLE, read_lines
-from ernie_m.xtreme.tasks import standin_classification
-from ernie_m.xtreme.tasks.interface import purpose
-from ernie_m.xtreme.tasks.sources import SENTENCE_WORDS, Sources, words
-from ernie_m.xtreme.tasks.standin_tagging import _named
+from ernie_m.xtreme.standins import classification
+from ernie_m.xtreme.standins.interface import purpose
+from ernie_m.xtreme.standins.sources import SENTENCE_WORDS, Sources, words
+from ernie_m.xtreme.standins.tagging import _named
 
 from .conftest import LANGUAGES, MADE, SETTINGS, make_examples, write_rows
 
@@ -124,7 +124,7 @@ def test_a_sentence_of_two_purposes_is_left_out(rows):
     texts = sources.texts("test", ENGLISH)
     action = next(id for id in texts if id.endswith("services.reset.description"))
     texts[action.replace("services.reset.description", "config.error.bad")] = texts[action].upper()
-    made = standin_classification.make(sources)
+    made = classification.make(sources)
     assert action not in {line.id for line in made["test-en"]}
     for language in LANGUAGES:
         for line in made[f"test-{language}"]:

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.sources import SourceJob, load_sources
 from ernie_m.config.xtreme import PrepareSettings, XtremeSettings
 from ernie_m.errors import UserError
 from ernie_m.xtreme import download, prepare
-from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.xtreme.examples import READERS
 from ernie_m.xtreme.files import EXAMPLE, read_lines
 from ernie_m.xtreme.tasks import conll, conllu, udpos
-from ernie_m.xtreme.tasks.registry import READERS
 from ernie_m.xtreme.tasks.upstream import File, Upstream
 
 from .conftest import run_stage

@@ -4,10 +4,10 @@ from statistics import fmean
 
 import pytest
 
+from ernie_m.catalogue.published import ABLATION, LEADERBOARD, MMBERT, PUBLISHED, SETTINGS
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.pretrain import Shares
 from ernie_m.marks import MARK
-from ernie_m.xtreme.catalogue import TASKS
-from ernie_m.xtreme.published import ABLATION, LEADERBOARD, MMBERT, PUBLISHED, SETTINGS
 
 ROWS = [(task, metric, row) for (task, metric), rows in PUBLISHED.items() for row in rows]
 # Whose average is not the mean of its languages as it was printed.

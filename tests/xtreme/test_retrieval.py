@@ -12,12 +12,12 @@ from ernie_m.config.xtreme import PredictSettings
 from ernie_m.errors import UserError
 from ernie_m.model.checkpoint import load
 from ernie_m.model.packing import pack, sentences
-from ernie_m.xtreme import retrieval
 from ernie_m.xtreme.files import MiningSentence
-from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.mining import best_threshold, candidates, greedy_pairs, mine
-from ernie_m.xtreme.retrieval import embed, layer_index
-from ernie_m.xtreme.search import margins, nearest, similarities
+from ernie_m.xtreme.model.layout import Reader
+from ernie_m.xtreme.vectors import retrieval
+from ernie_m.xtreme.vectors.mining import best_threshold, candidates, greedy_pairs, mine
+from ernie_m.xtreme.vectors.retrieval import embed, layer_index
+from ernie_m.xtreme.vectors.search import margins, nearest, similarities
 
 
 def slow_greedy(scores):

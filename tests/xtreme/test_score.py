@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.xtreme import ScoreSettings
 from ernie_m.errors import UserError
-from ernie_m.lineage.digest import code_files
-from ernie_m.xtreme import baseline, metrics, score, trivial
-from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.records.digest import code_files
+from ernie_m.xtreme import baseline, score
 from ernie_m.xtreme.files import (
     EXAMPLE,
     Answer,
@@ -31,7 +31,8 @@ from ernie_m.xtreme.files import (
     read_lines,
     write_lines,
 )
-from ernie_m.xtreme.scores import summary
+from ernie_m.xtreme.scoring import metrics, trivial
+from ernie_m.xtreme.scoring.aggregate import summary
 
 from .conftest import LANGUAGES, MADE, run_stage
 

@@ -25,8 +25,8 @@ from transformers.pipelines.document_question_answering import select_starts_end
 from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.xtreme.files import Question
-from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.questions import Choice, QuestionAnswering
+from ernie_m.xtreme.model.layout import Reader
+from ernie_m.xtreme.model.questions import Choice, QuestionAnswering
 
 DATA = Path(__file__).parents[3] / "shared/data/xquad"
 LANGUAGES = ("en", "ar", "th", "zh")

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from ernie_m.checkpoints.folder import files_of
+from ernie_m.catalogue.checkpoints import files_of
 from ernie_m.checkpoints.forms import files_of_form
-from ernie_m.config import plan
+from ernie_m.pipeline import plan
 from ernie_m.config.load import load
 from ernie_m.errors import UserError
-from ernie_m.lineage.digest import code_digest
-from ernie_m.lineage.graph import SHARED
-from ernie_m.lineage.slices import seed_of, settings_text
+from ernie_m.records.digest import code_digest
+from ernie_m.records.graph import SHARED
+from ernie_m.pipeline.stages import seed_of, settings_text
 from ernie_m.planning.estimate import parameters, pieces
-from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.catalogue.tasks import TASKS
 
 # A plan is made of millions of objects that live to its end. To look for garbage among them at every
 # seven hundredth one takes a seventh of its time, and finds little.

@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
+from ernie_m.catalogue.tasks import TASKS, Task
 from ernie_m.config.export import ExportSettings
 from ernie_m.model.architecture import Architecture
 from ernie_m.report import scores
 from ernie_m.report.evidence import Evidence
 from ernie_m.words import plural
-from ernie_m.xtreme.catalogue import TASKS, Task
 
 LIBRARY = {"hf": "transformers", "sentence-transformers": "sentence-transformers", "onnx": "onnx"}
 PAPER = """\

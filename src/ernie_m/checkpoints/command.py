@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ernie_m.arguments import argument_parser
-from ernie_m.checkpoints.folder import vocabulary_in
+from ernie_m.audit.keys import layers_of
+from ernie_m.catalogue.checkpoints import vocabulary_in
 from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.config.export import FORMATS, ExportSettings
 from ernie_m.config.xtreme import PredictSettings
 from ernie_m.errors import UserError
-from ernie_m.lineage.graph import RESULTS, SHARED
-from ernie_m.lineage.keys import layers_of
+from ernie_m.records.graph import RESULTS, SHARED
 from ernie_m.report.evidence import normal
 
 LATEST = Path("results/default/pretrain_btmlm/ernie_m")

@@ -15,21 +15,21 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ernie_m.audit.chain import chain_of, check_files, check_links, check_sources
+from ernie_m.catalogue.tasks import Task, task_of
 from ernie_m.checkpoints import huggingface, onnx, sentences
 from ernie_m.checkpoints.card import Subject, card
 from ernie_m.checkpoints.forms import CARD
 from ernie_m.config.export import ExportSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
-from ernie_m.lineage.chain import chain_of, check_files, check_links, check_sources
-from ernie_m.lineage.digest import file_sha256
-from ernie_m.lineage.graph import Reader, record_of
 from ernie_m.model import checkpoint
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.encoder import Encoder
+from ernie_m.records.digest import file_sha256
+from ernie_m.records.graph import Reader, record_of
 from ernie_m.report.evidence import Evidence, normal
 from ernie_m.tokenizer.vocabulary import Tokenizer
-from ernie_m.xtreme.catalogue import Task, task_of
 
 logger = logging.getLogger(__name__)
 

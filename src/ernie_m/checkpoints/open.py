@@ -5,14 +5,15 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from ernie_m.checkpoints import foreign, pieces
-from ernie_m.checkpoints.adopt import adopt
-from ernie_m.checkpoints.folder import CONFIG, vocabulary_in
-from ernie_m.checkpoints.names import POSITION
+from ernie_m.catalogue.checkpoints import CONFIG, vocabulary_in
 from ernie_m.errors import UserError
+from ernie_m.foreign.adopt import adopt
+from ernie_m.foreign.names import POSITION
+from ernie_m.foreign.weights import read_foreign
 from ernie_m.model import checkpoint
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.encoder import LanguageModel
+from ernie_m.tokenizer import pieces
 from ernie_m.tokenizer.vocabulary import Tokenizer
 
 
@@ -43,7 +44,7 @@ def open_checkpoint(path: Path) -> tuple[LanguageModel, Tokenizer]:
 
 
 def _open_foreign(folder: Path) -> tuple[LanguageModel, Tokenizer]:
-    found = foreign.read(folder)
+    found = read_foreign(folder)
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "spm.model"
         copy.write_bytes(pieces.adopted(folder, None, 1))

@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ernie_m.checkpoints import huggingface, pieces
-from ernie_m.checkpoints.pieces import ModelProto
+from ernie_m.checkpoints import huggingface
 from ernie_m.config.export import ExportSettings
 from ernie_m.model.architecture import POSITION_OFFSET, Architecture
-from ernie_m.xtreme.retrieval import layer_index
+from ernie_m.tokenizer import pieces
+from ernie_m.tokenizer.pieces import ModelProto
+from ernie_m.xtreme.vectors.retrieval import layer_index
 
 WEIGHTS, POOLING = "1_WordWeights", "2_Pooling"
 _CLASS = "sentence_transformers.models."

@@ -10,8 +10,8 @@ from typing import Any
 
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
-from ernie_m.checkpoints.pieces import MASK, SPECIALS, names
 from ernie_m.errors import UserError
+from ernie_m.tokenizer.pieces import MASK, SPECIALS, names
 from ernie_m.tokenizer.vocabulary import BOS, EOS, UNK
 
 

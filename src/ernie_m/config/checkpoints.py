@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from ernie_m.checkpoints.folder import CONFIG, PIECES, TOKENIZER_JSON, WEIGHTS
+from ernie_m.catalogue.checkpoints import CONFIG, PIECES, TOKENIZER_JSON, WEIGHTS
 from ernie_m.config.base import Section
 from ernie_m.config.registry import Row, load_rows
 from ernie_m.config.sources import FileName, Sha256

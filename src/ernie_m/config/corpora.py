@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.config.base import Section
 from ernie_m.config.registry import Row, load_rows
-from ernie_m.corpora.languages import LANGUAGES
 from ernie_m.words import plural
 
 # Rows are n-way parallel; documents are of one language, pairs of two.

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.base import Partial, Section, deep_merge
 from ernie_m.config.checkpoints import CheckpointRow, CheckpointsSettings
 from ernie_m.config.corpora import CorporaSettings, DatasetRow
@@ -21,7 +22,6 @@ from ernie_m.config.report import ReportSettings
 from ernie_m.config.tokenizer import TokenizerSettings
 from ernie_m.config.tracking import TrackingSettings
 from ernie_m.config.xtreme import XtremeSettings
-from ernie_m.xtreme.catalogue import TASKS
 
 MAIN_ARM = "ernie_m"
 

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.registry import Row, load_rows
-from ernie_m.xtreme.catalogue import TASKS
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\]+$")]

@@ -9,10 +9,10 @@ from typing import Any, Literal, cast
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.base import Section
 from ernie_m.config.recipes import RecipeName, finetune_keys, predict_keys
 from ernie_m.config.sources import SourceJob, SourceRow, load_sources
-from ernie_m.xtreme.catalogue import TASKS
 
 Stage = Literal["initialise", "camlm", "btmlm"]
 TaskName = Literal[

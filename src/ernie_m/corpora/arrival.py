@@ -18,7 +18,7 @@ from pathlib import Path
 from ernie_m.corpora.transfer import TransferError, transfer
 from ernie_m.corpora.trust import trust, trusted_sha256
 from ernie_m.errors import UserError
-from ernie_m.lineage.digest import file_sha256
+from ernie_m.records.digest import file_sha256
 
 logger = logging.getLogger(__name__)
 

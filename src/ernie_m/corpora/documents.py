@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ernie_m.corpora.languages import LANGUAGES
+from ernie_m.catalogue.languages import LANGUAGES
 
 SHINGLE = 5
 # Documents of fewer words (characters) have too few shingles for a likeness to mean much.

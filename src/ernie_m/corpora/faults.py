@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from ernie_m.catalogue.languages import Language
 from ernie_m.config.corpora import PairRules, RowRules
 from ernie_m.corpora.language_id import identifier
-from ernie_m.corpora.languages import Language
 from ernie_m.corpora.text import Letters, comparable, numbers_agree, prose
 
 # Words (or characters) from which repetition can be told from style.

@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.config.corpora import FilterSettings
 from ernie_m.corpora.drops import Drops
 from ernie_m.corpora.faults import Line, line_fault, pair_fault
 from ernie_m.corpora.fingerprints import FingerprintWriter
 from ernie_m.corpora.kept import KeptWriter
-from ernie_m.corpora.languages import LANGUAGES
 from ernie_m.corpora.streams import Block, shard_blocks
 from ernie_m.corpora.text import normalise
 from ernie_m.job import Job, main

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import yaml
 
-from ernie_m.config import plan
 from ernie_m.config.base import Section
 from ernie_m.config.model import ModelSettings
 from ernie_m.config.pretrain import StageSettings
 from ernie_m.config.root import Config
 from ernie_m.model.flops import forward_flops, training_flops
 from ernie_m.objectives.targets import targets_of
+from ernie_m.pipeline import plan
 from ernie_m.tokenizer.sampling import sampling_shares
 
 TABLE = Path(__file__).with_name("throughputs.yaml")

@@ -6,8 +6,8 @@ A stage of its own, so that the starting point is evaluated like any other check
 
 import torch
 
-from ernie_m.checkpoints.adopt import adopt
 from ernie_m.config.model import InitialiseSettings
+from ernie_m.foreign.adopt import adopt
 from ernie_m.job import Job, main
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import save

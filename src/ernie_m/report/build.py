@@ -17,7 +17,7 @@ The records say which file is what, so only ``records`` is needed; a section who
 missing says so. The page repeats byte for byte from the same inputs.
 
 Outputs: ``report`` (HTML), ``figures`` (SVG: those of the page, each a file that can be read
-without the page; :func:`ernie_m.config.plan.figures` names them), ``scores`` (CSV, one line a
+without the page; :func:`ernie_m.pipeline.plan.figures` names them), ``scores`` (CSV, one line a
 number), ``losses`` (CSV, one line a validation of the main arm), ``metrics`` (JSON, the averages;
 of several seeds their mean and deviation), ``lineage`` (every record, one a line: small
 enough for git, so that a clone without data can tell what is behind a number).
@@ -123,7 +123,7 @@ def _context(
 
 
 def drawings(context: dict[str, Any]) -> dict[str, svg.Drawing]:
-    """The figures of the page by name, as :func:`ernie_m.config.plan.figures` has them."""
+    """The figures of the page by name, as :func:`ernie_m.pipeline.plan.figures` has them."""
     found = {f"steps-{table.task}": figure for table, figure in context["steps"]}
     found |= {f"layers-{own['task']}": own["figure"] for own in context["layers"]}
     found |= {f"loss-{own['name']}": own["over_tokens"] for own in context["losses"]}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ernie_m.catalogue.published import PUBLISHED, Published
+from ernie_m.catalogue.tasks import TASKS, XTREME
 from ernie_m.report.evidence import Evidence, Record
 from ernie_m.report.scores import MAIN_ARM, STAGES, TRANSFER, Cell, Row, Table
-from ernie_m.xtreme.catalogue import TASKS, XTREME
-from ernie_m.xtreme.published import PUBLISHED, Published
-from ernie_m.xtreme.scores import benchmark, task_score
+from ernie_m.xtreme.scoring.aggregate import benchmark, task_score
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def _less(own: Row, published: Published) -> dict[str, Cell]:
 
 
 def _setting(evidence: Evidence, task: str) -> str | None:
-    """How the main arm's models were made for a task, as :data:`ernie_m.xtreme.published.SETTINGS`
-    has it; None where no job tells."""
+    """How the main arm's models were made for a task, as ``SETTINGS`` of
+    :mod:`ernie_m.catalogue.published` has it; None where no job tells."""
     own = [job for job in evidence.jobs("xtreme_predict") if _of(job, task)]
     if not own:
         return None

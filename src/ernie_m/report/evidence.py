@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.errors import UserError, parsed
-from ernie_m.lineage.graph import SHARED
+from ernie_m.records.graph import SHARED
 
 Record = dict[str, Any]
 

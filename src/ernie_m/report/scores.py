@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from ernie_m.catalogue.tasks import ENGLISH, TASKS
 from ernie_m.report.evidence import Evidence
-from ernie_m.xtreme.catalogue import ENGLISH, TASKS
 
 MAIN_ARM = "ernie_m"
 BASELINE = "baseline"

@@ -20,8 +20,8 @@ from ernie_m.corpora.streams import columns_of, shard_blocks
 from ernie_m.job import Job, main
 from ernie_m.objectives.lengths import stored
 from ernie_m.ragged import Ragged
-from ernie_m.tokenizer.account import Account
 from ernie_m.tokenizer.shards import sentence_keys
+from ernie_m.tokenizer.stats import Account
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.tokenizer.writer import ShardWriter
 

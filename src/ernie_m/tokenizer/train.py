@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import sentencepiece
 
-from ernie_m.checkpoints import pieces
+from ernie_m.catalogue.languages import units
 from ernie_m.config.tokenizer import TrainSettings
-from ernie_m.corpora.languages import units
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
+from ernie_m.tokenizer import pieces
 from ernie_m.tokenizer.drawing import (
     Smallest,
     draw,

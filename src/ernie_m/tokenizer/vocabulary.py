@@ -14,8 +14,8 @@ import numpy as np
 import sentencepiece
 
 from ernie_m.errors import UserError
-from ernie_m.lineage.digest import file_sha256
 from ernie_m.ragged import Ragged, smallest_type
+from ernie_m.records.digest import file_sha256
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPECIALS = 4

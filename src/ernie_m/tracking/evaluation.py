@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ernie_m.lineage.digest import file_sha256
+from ernie_m.records.digest import file_sha256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

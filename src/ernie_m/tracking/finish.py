@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ernie_m.arguments import argument_parser
-from ernie_m.lineage.digest import file_sha256
-from ernie_m.lineage.graph import RESULTS, SHARED, record_of
+from ernie_m.records.digest import file_sha256
+from ernie_m.records.graph import RESULTS, SHARED, record_of
 from ernie_m.tracking import describe, evaluation, store
 from ernie_m.tracking import session as sessions
 

@@ -19,8 +19,8 @@ import torch
 from safetensors.numpy import save_file
 
 from ernie_m.job import Job
-from ernie_m.lineage.digest import code_digest, file_sha256
 from ernie_m.model.packing import Packed
+from ernie_m.records.digest import code_digest, file_sha256
 from ernie_m.training.engine import Engine
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from ernie_m.config.xtreme import PredictSettings
 from ernie_m.model.packing import pack, sentences
 from ernie_m.report.svg import Drawing
 from ernie_m.use.common import Model, Text, parser
-from ernie_m.xtreme.retrieval import layer_index
+from ernie_m.xtreme.vectors.retrieval import layer_index
 
 CELL, LEFT, TOP = 26, 130, 110
 

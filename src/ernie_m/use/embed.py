@@ -17,8 +17,8 @@ import numpy as np
 from ernie_m.config.xtreme import PredictSettings
 from ernie_m.model.architecture import POSITION_OFFSET
 from ernie_m.use.common import Model, Text, parser
-from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.retrieval import embed
+from ernie_m.xtreme.model.layout import Reader
+from ernie_m.xtreme.vectors.retrieval import embed
 
 USUAL = PredictSettings()
 

@@ -33,9 +33,9 @@ from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.batches import Texts
 from ernie_m.training.corpora import parallel_texts, read_shards
 from ernie_m.training.schedule import update
-from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.optimiser import optimiser, rate, set_rate
-from ernie_m.xtreme.retrieval import layer_index, pooled, sentence_features
+from ernie_m.xtreme.model.layout import Reader
+from ernie_m.xtreme.model.optimiser import optimiser, rate, set_rate
+from ernie_m.xtreme.vectors.retrieval import layer_index, pooled, sentence_features
 
 logger = logging.getLogger(__name__)
 Array = np.ndarray

@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ernie_m.catalogue.tasks import Task, task_of
 from ernie_m.config.xtreme import ScoreSettings
 from ernie_m.job import Job, main
-from ernie_m.xtreme import trivial
-from ernie_m.xtreme.catalogue import Task, task_of
 from ernie_m.xtreme.files import EXAMPLE, by_language, read_lines
-from ernie_m.xtreme.metrics import Metrics, measure
-from ernie_m.xtreme.scores import header, size, summary
+from ernie_m.xtreme.scoring import trivial
+from ernie_m.xtreme.scoring.aggregate import header, size, summary
+from ernie_m.xtreme.scoring.metrics import Metrics, measure
 
 logger = logging.getLogger(__name__)
 Measured = Callable[[str, Sequence[Any]], Metrics]

@@ -19,7 +19,7 @@ from ernie_m.corpora.arrival import PAUSES, TIMEOUT
 from ernie_m.corpora.transfer import TransferError, transfer
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
-from ernie_m.lineage.digest import file_sha256
+from ernie_m.records.digest import file_sha256
 
 logger = logging.getLogger(__name__)
 

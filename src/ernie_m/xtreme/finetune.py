@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ernie_m.catalogue.tasks import ENGLISH, Task, task_of
 from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
@@ -27,16 +28,15 @@ from ernie_m.model import checkpoint
 from ernie_m.model.device import best_device
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.schedule import update
-from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
-from ernie_m.xtreme.features import Features
 from ernie_m.xtreme.files import EXAMPLE, Line, each_line, language_of
-from ernie_m.xtreme.heads import TaskModel, encoder_weights, loss
-from ernie_m.xtreme.inference import score
-from ernie_m.xtreme.kinds import Kind, kind_of
-from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.optimiser import optimiser, rate, set_rate
-from ernie_m.xtreme.questions import Choice
-from ernie_m.xtreme.selection import criterion, rule
+from ernie_m.xtreme.model.features import Features
+from ernie_m.xtreme.model.heads import TaskModel, encoder_weights, loss
+from ernie_m.xtreme.model.inference import score
+from ernie_m.xtreme.model.kinds import Kind, kind_of
+from ernie_m.xtreme.model.layout import Reader
+from ernie_m.xtreme.model.optimiser import optimiser, rate, set_rate
+from ernie_m.xtreme.model.questions import Choice
+from ernie_m.xtreme.scoring.selection import criterion, rule
 
 logger = logging.getLogger(__name__)
 # How answers are chosen while looking for the best step; prediction has its own settings.

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
+from ernie_m.catalogue.tasks import ENGLISH, Task, task_of
 from ernie_m.config.xtreme import FinetuneSettings, PredictSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.model import checkpoint
 from ernie_m.model.device import best_device
 from ernie_m.tokenizer.vocabulary import Tokenizer
-from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
 from ernie_m.xtreme.files import (
     EXAMPLE,
     Found,
@@ -31,14 +31,14 @@ from ernie_m.xtreme.files import (
     read_lines,
     write_lines,
 )
-from ernie_m.xtreme.heads import TaskModel
-from ernie_m.xtreme.inference import score
-from ernie_m.xtreme.kinds import kind_of
-from ernie_m.xtreme.layout import Reader
-from ernie_m.xtreme.mining import Candidates, Comparison, candidates, mine
-from ernie_m.xtreme.questions import Choice
-from ernie_m.xtreme.retrieval import embed, load
-from ernie_m.xtreme.search import margins, nearest
+from ernie_m.xtreme.model.heads import TaskModel
+from ernie_m.xtreme.model.inference import score
+from ernie_m.xtreme.model.kinds import kind_of
+from ernie_m.xtreme.model.layout import Reader
+from ernie_m.xtreme.model.questions import Choice
+from ernie_m.xtreme.vectors.mining import Candidates, Comparison, candidates, mine
+from ernie_m.xtreme.vectors.retrieval import embed, load
+from ernie_m.xtreme.vectors.search import margins, nearest
 
 logger = logging.getLogger(__name__)
 Predictor = Callable[[str], Sequence[Line]]

@@ -2,7 +2,7 @@
 
 Inputs: ``rows`` (for tasks made of held-out rows, every
 ``rows-{train,valid,test}-{language}.parquet``) or ``files`` (the sources of a published task).
-Outputs: ``examples`` (the files that :meth:`ernie_m.xtreme.catalogue.Task.files` names), ``stats``.
+Outputs: ``examples`` (the files that :meth:`ernie_m.catalogue.tasks.Task.files` names), ``stats``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ernie_m.catalogue.tasks import ENGLISH, Task, task_of
 from ernie_m.config.xtreme import PrepareSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
-from ernie_m.xtreme.catalogue import ENGLISH, Task, task_of
+from ernie_m.xtreme.examples import made, published
 from ernie_m.xtreme.files import Line, TaggedSentence, TextPair, by_language, write_lines
-from ernie_m.xtreme.tasks.registry import made, published
-from ernie_m.xtreme.tasks.sources import Sources
+from ernie_m.xtreme.standins.sources import Sources
 
 logger = logging.getLogger(__name__)
 

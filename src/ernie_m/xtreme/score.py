@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ernie_m.catalogue.tasks import XTREME, Task, task_of
 from ernie_m.config.xtreme import ScoreSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
-from ernie_m.xtreme.catalogue import XTREME, Task, task_of
 from ernie_m.xtreme.files import EXAMPLE, PREDICTION, Mined, by_language, read_lines
-from ernie_m.xtreme.metrics import measure
-from ernie_m.xtreme.scores import header, size, summary, task_score
+from ernie_m.xtreme.scoring.aggregate import header, size, summary, task_score
+from ernie_m.xtreme.scoring.metrics import measure
 
 logger = logging.getLogger(__name__)
 AGAIN = "Predict again from the examples that are scored; scoring never guesses."

@@ -10,12 +10,12 @@ import logging
 
 import torch
 
+from ernie_m.catalogue.tasks import ENGLISH, task_of
 from ernie_m.config.xtreme import PredictSettings
 from ernie_m.job import Job, main
-from ernie_m.xtreme.catalogue import ENGLISH, task_of
 from ernie_m.xtreme.files import SentencePair, by_language, read_lines
-from ernie_m.xtreme.retrieval import embed_layers, layer_index, load
-from ernie_m.xtreme.search import nearest
+from ernie_m.xtreme.vectors.retrieval import embed_layers, layer_index, load
+from ernie_m.xtreme.vectors.search import nearest
 
 logger = logging.getLogger(__name__)
 DIGITS = 4

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ernie_m.lineage.graph import SHARED, Node
-from ernie_m.report.deviations import (
+from ernie_m.catalogue.deviations import (
     DEVIATIONS,
     FROM_CHECKPOINT,
     FROM_NOTHING,
     OPEN_CHOICES,
     Choice,
 )
+from ernie_m.records.graph import SHARED, Node
 from ernie_m.report.evidence import Evidence, Record, first_file
 from ernie_m.report.page import shown
 from ernie_m.report.scores import MAIN_ARM

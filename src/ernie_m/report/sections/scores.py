@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
+from ernie_m.catalogue.published import LEADERBOARD
 from ernie_m.report import comparison, figures, scores, training
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.scores import AFTER, MAIN_ARM, STAGES, Table, readable, stage_names
 from ernie_m.report.svg import Drawing
 from ernie_m.words import plural
-from ernie_m.xtreme.published import LEADERBOARD
 
 CATEGORIES = {
     "retrieval": "Sentence retrieval",

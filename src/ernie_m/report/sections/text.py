@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ernie_m.config.plan import DEALT
+from ernie_m.pipeline.plan import DEALT
 from ernie_m.report import training
 from ernie_m.report.evidence import Artifact, Evidence
 from ernie_m.report.scores import MAIN_ARM

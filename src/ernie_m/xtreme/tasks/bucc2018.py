@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ernie_m.xtreme.catalogue import ENGLISH
+from ernie_m.catalogue.tasks import ENGLISH
 from ernie_m.xtreme.files import Line, MiningSentence
 from ernie_m.xtreme.tasks.upstream import File, Upstream
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.xtreme.files import Line, TaggedSentence
 from ernie_m.xtreme.tasks.upstream import Upstream
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.xtreme.files import Line, TaggedSentence
 from ernie_m.xtreme.tasks.upstream import File, Upstream
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ernie_m.xtreme.catalogue import ENGLISH, TASKS
+from ernie_m.catalogue.tasks import ENGLISH, TASKS
 from ernie_m.xtreme.files import Line, TextPair
 from ernie_m.xtreme.tasks.upstream import File, Upstream
 

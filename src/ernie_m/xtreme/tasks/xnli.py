@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ernie_m.xtreme.catalogue import TASKS
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.xtreme.files import Line, TextPair
 from ernie_m.xtreme.tasks.upstream import File, Upstream
 

@@ -1,0 +1,1 @@
+"""What stands behind a result, and whether it holds."""

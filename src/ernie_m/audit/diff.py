@@ -1,0 +1,334 @@
+"""Set two numbers, runs or commits side by side, and say what can explain the difference.
+
+A and B are numbers or files as for `ernie-m audit` (`xtreme/retrieval/de@seed=2`), names of runs
+under results/, or commits. Of two results the chains are compared job by job: a job explains a
+difference when its own settings, seed or code differ and its bytes do too; the jobs after it
+follow. Of two commits the configuration, the code, the data (dvc.lock) and the scores kept in git
+are compared.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ernie_m.arguments import argument_parser
+from ernie_m.audit import commits, words
+from ernie_m.audit.claim import claim
+from ernie_m.audit.facts import chain_at
+from ernie_m.audit.keys import keys_of, layers_of
+from ernie_m.audit.locate import Cell, locate
+from ernie_m.errors import UserError, parsed
+from ernie_m.records.graph import RESULTS, SHARED, Graph, Node, read_graph, runs
+from ernie_m.words import few, plural
+
+Change = tuple[Any, Any]
+ABSENT = "-"
+
+
+@dataclass
+class Side:
+    """One of the two things compared: its jobs, readers first, and its numbers by name."""
+
+    name: str
+    graph: Graph
+    nodes: list[Node]
+    numbers: dict[str, float]
+    claim: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Pair:
+    """The same step of both sides, with all in which the two differ."""
+
+    a: Node
+    b: Node
+    keys: dict[str, Change]
+    code: list[str]
+    inputs: list[str]
+    circumstances: dict[str, Change]
+    same_bytes: bool
+    other_maker: dict[str, Change]
+
+    @property
+    def name(self) -> str:
+        """The job; of two jobs the first, with what the second has instead of its last part."""
+        same = self.a.job == self.b.job
+        return self.a.job if same else f"{self.a.job} -> {self.b.job.rpartition('/')[2]}"
+
+    @property
+    def own(self) -> bool:
+        """Whether the step itself differs, and not only what it was given."""
+        other_job = self.a.job != self.b.job and not self.inputs
+        return bool(self.keys or self.code or self.other_maker or other_job)
+
+    @property
+    def role(self) -> str:
+        """What the step has to do with a difference of the numbers."""
+        if self.same_bytes:
+            return "idle" if self.own else "same"
+        if self.own:
+            return "explains"
+        return "follows" if self.inputs else "unrepeatable"
+
+
+def side(what: str) -> Side:
+    """What ``what`` names: a run, or a result with all that is behind it."""
+    if (Path(RESULTS) / what).is_dir() and what not in SHARED:
+        graph = read_graph(Path.cwd(), what)
+        nodes = graph.behind(*graph.nodes)
+        return Side(what, graph, nodes, _scores(graph, nodes))
+    try:
+        place = locate(what, Cell())
+    except UserError:
+        if "/" in what:  # a path or a cell, of which enough was said
+            raise
+        raise _stranger(what) from None
+    chain = chain_at(place)
+    told = claim(chain.graph, place)
+    value = told.get("value")
+    return Side(what, chain.graph, chain.nodes, {} if value is None else {"value": value}, told)
+
+
+def _stranger(what: str) -> UserError:
+    """That a name is no run and no result; a commit has only commits to be compared with."""
+    known = ", ".join(runs(Path.cwd())) or "none"
+    if commits.commit_of(what):
+        return UserError(
+            f"`{what}` is a commit, but what it is to be compared with is none.",
+            f"Name two commits, or two runs (here: {known}) or results.",
+        )
+    layers = layers_of(what)
+    overlays = f" --configfile {' '.join(layers.overlays)}" if layers and layers.overlays else ""
+    make = f"Make it by `snakemake --cores all{overlays}`, or name" if layers else "Name"
+    return UserError(
+        f"`{what}` is no run with results, no result and no commit.",
+        f"{make} one that is here ({known}), a result as for `ernie-m audit`, or a commit.",
+    )
+
+
+def _scores(graph: Graph, nodes: Sequence[Node]) -> dict[str, float]:
+    """Averages of all tasks that a run has scored, by task, model and metric."""
+    found = {}
+    for node in nodes:
+        if node.stage == "xtreme_score":
+            for path in node.recorded:
+                file = graph.base / path
+                text = file.read_text(encoding="utf-8") if file.is_file() else "{}"
+                document = parsed(file, text)
+                for metric, value in document.get("average", {}).items():
+                    found[f"{node.instance} {metric}"] = value
+    return found
+
+
+def paired(
+    a: Sequence[Node], b: Sequence[Node], loose: bool
+) -> tuple[list[tuple[Node, Node]], list[Node], list[Node]]:
+    """Jobs that are the same step, then those that only one side has.
+
+    Jobs of one name belong together. With ``loose``, of what is left over in a stage also jobs in
+    their order, where both sides have as many: the fine-tuning with seed 1 and that with seed 2.
+    """
+    pairs: list[tuple[Node, Node]] = []
+    only_a: list[Node] = []
+    only_b: list[Node] = []
+    for stage in dict.fromkeys(node.stage for node in (*a, *b)):
+        left = {node.job: node for node in a if node.stage == stage}
+        right = {node.job: node for node in b if node.stage == stage}
+        pairs += [(left.pop(job), right.pop(job)) for job in list(left) if job in right]
+        if loose and len(left) == len(right):
+            pairs += zip(left.values(), right.values(), strict=True)
+        else:
+            only_a += left.values()
+            only_b += right.values()
+    return pairs, only_a, only_b
+
+
+def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Change]:
+    """Keys whose values differ, with both."""
+    keys = sorted(key for key in before | after if before.get(key) != after.get(key))
+    return {key: (before.get(key, ABSENT), after.get(key, ABSENT)) for key in keys}
+
+
+def _bytes(node: Node) -> dict[str, list[str]]:
+    outputs = node.record["facts"]["outputs"]
+    return {name: sorted(file["sha256"] for file in files) for name, files in outputs.items()}
+
+
+def _circumstances(node: Node) -> dict[str, Any]:
+    run = node.record["run"]
+    machine = {key: value for key, value in run["machine"].items() if key != "cores"}
+    return {**run["packages"], "python": run["python"], "threads": run["threads"], **machine}
+
+
+def _makers(graph: Graph, node: Node) -> dict[str, list[str]]:
+    """Stages whose jobs made the files that a job read, by the name it read them under."""
+    found = {}
+    for name, files in node.record["facts"]["inputs"].items():
+        made = {graph.makers[file["path"]].stage for file in files if file["path"] in graph.makers}
+        found[name] = sorted(made)
+    return found
+
+
+def compared(a: Side, b: Side, left: Node, right: Node) -> Pair:
+    """All in which two jobs differ."""
+    inputs = [left.record["facts"]["inputs"], right.record["facts"]["inputs"]]
+    read = [
+        {name: sorted(file["sha256"] for file in files) for name, files in own.items()}
+        for own in inputs
+    ]
+    return Pair(
+        left,
+        right,
+        changes(keys_of(left), keys_of(right)),
+        list(changes(left.code, right.code)),
+        list(changes(*read)),
+        changes(_circumstances(left), _circumstances(right)),
+        _bytes(left) == _bytes(right),
+        changes(_makers(a.graph, left), _makers(b.graph, right)),
+    )
+
+
+def difference(a: Side, b: Side) -> dict[str, Any]:
+    """Numbers side by side, and every step with its part in the difference."""
+    readable = [[node for node in own.nodes if node.record] for own in (a, b)]
+    pairs, only_a, only_b = paired(readable[0], readable[1], loose=bool(a.claim and b.claim))
+    steps = [compared(a, b, left, right) for left, right in pairs]
+    keys: dict[str, Change] = {}
+    for step in steps:
+        keys |= step.keys
+    return {
+        "a": a.name,
+        "b": b.name,
+        "numbers": {
+            name: (a.numbers.get(name), b.numbers.get(name))
+            for name in dict.fromkeys((*a.numbers, *b.numbers))
+        },
+        "noise": _noise(a, b),
+        "only_a": [node.job for node in only_a],
+        "only_b": [node.job for node in only_b],
+        "configuration": keys,
+        "code": sorted({path for step in steps for path in step.code}),
+        "data": changes(_sources(readable[0]), _sources(readable[1])),
+        "steps": [_step(step) for step in steps if step.role != "same"],
+        "same": sum(step.role == "same" for step in steps),
+    }
+
+
+def _step(step: Pair) -> dict[str, Any]:
+    return {
+        "job": step.name,
+        "role": step.role,
+        "keys": step.keys,
+        "code": step.code,
+        "reads": step.other_maker,
+        "inputs": step.inputs,
+        "circumstances": step.circumstances,
+    }
+
+
+def _sources(nodes: Sequence[Node]) -> dict[str, str]:
+    """Digest of every download."""
+    return {
+        _source(node, path): sha
+        for node in nodes
+        if node.stage in SHARED
+        for path, sha in node.recorded.items()
+    }
+
+
+def _source(node: Node, path: str) -> str:
+    """A downloaded file in words; the name of the file where there are several."""
+    file = f", {Path(path).name}" if len(node.recorded) > 1 else ""
+    return f"{node.instance} {node.settings.get('version', '')}{file}"
+
+
+def _noise(a: Side, b: Side) -> float | None:
+    """Standard error of the difference of two shares of independent answers."""
+    errors = [own.claim.get("standard_error") for own in (a, b)]
+    return round(math.hypot(*errors), 2) if all(errors) else None  # type: ignore[arg-type]
+
+
+def _changed(changed: dict[str, Change]) -> Iterator[str]:
+    for key, (before, after) in changed.items():
+        yield f"{key} {words.value(before)} -> {words.value(after)}"
+
+
+def _why(step: dict[str, Any]) -> str:
+    """In what a step differs of itself."""
+    told = list(_changed(step["keys"]))
+    told += [f"code of {few(step['code'])}"] if step["code"] else []
+    reads = step["reads"].items()
+    told += [f"{name} from {words.value(x)} -> {words.value(y)}" for name, (x, y) in reads]
+    return "; ".join(told) or "another job on the same inputs"
+
+
+def _alike(steps: Sequence[dict[str, Any]], full: bool) -> list[str]:
+    """Why steps differ of themselves, and which do for the same reason."""
+    reasons: dict[str, list[str]] = {}
+    for step in steps:
+        reasons.setdefault(_why(step), []).append(step["job"])
+    return [f"{reason}: {words.jobs(own, full)}" for reason, own in reasons.items()]
+
+
+def _numbers(found: dict[str, Any]) -> Iterator[str]:
+    if not found["numbers"]:
+        yield "neither side has any: files are not here, or no language has enough examples"
+    for name, (before, after) in found["numbers"].items():
+        shown = [ABSENT if value is None else f"{value:.4f}" for value in (before, after)]
+        apart = "" if None in (before, after) else f"  {after - before:+.4f}"
+        yield f"{name:<52} {shown[0]:>10} {shown[1]:>10}{apart}"
+    if found["noise"]:
+        before, after = found["numbers"]["value"]
+        enough = "more" if abs(after - before) > 2 * found["noise"] else "no more"
+        yield f"standard error of the difference {found['noise']}: it is {enough} than twice that"
+
+
+def _text(found: dict[str, Any], full: bool) -> Iterator[str]:
+    yield from words.plain("A", [found["a"]])
+    yield from words.plain("B", [found["b"]])
+    yield from words.plain("numbers", _numbers(found))
+    roles: dict[str, list[dict[str, Any]]] = {}
+    for step in reversed(found["steps"]):  # sources first
+        roles.setdefault(step["role"], []).append(step)
+    explains = _alike(roles.get("explains", []), full)
+    only = {name: list(reversed(found[f"only_{name.lower()}"])) for name in "AB"}
+    explains += [f"only {name}: {words.jobs(own, full)}" for name, own in only.items() if own]
+    for step in roles.get("unrepeatable", []):
+        other = "; ".join(_changed(step["circumstances"])) or "nothing that was recorded"
+        explains.append(f"{step['job']}: same inputs, settings, seed and code; differs in {other}")
+    none = "nothing: the jobs and their bytes are the same, only what is measured may differ"
+    yield from words.section("explains", explains or [none])
+    follows = [step["job"] for step in roles.get("follows", [])]
+    yield from words.section("follows", [words.jobs(follows, full)] if follows else [])
+    yield from words.section("idle", _alike(roles.get("idle", []), full))
+    yield from words.plain("same", [plural(found["same"], "job")])
+    yield from words.section("keys", list(_changed(found["configuration"])) or ["the same"])
+    yield from words.section(
+        "code", [few(found["code"], len(found["code"]) if full else 6) or "the same"]
+    )
+    data = [f"{name}: {x[:12]} -> {y[:12]}" for name, (x, y) in found["data"].items()]
+    yield from words.section("data", data or ["the same"])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Command line of `ernie-m diff`; returns the exit status."""
+    parser = argument_parser("ernie-m diff", __doc__)
+    parser.add_argument("a", metavar="A")
+    parser.add_argument("b", metavar="B")
+    parser.add_argument("--full", action="store_true", help="list every step and file")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    args = parser.parse_args(arguments)
+    refs = [commits.commit_of(what) for what in (args.a, args.b)]
+    if all(refs) and not any((Path(RESULTS) / what).is_dir() for what in (args.a, args.b)):
+        found = commits.difference(args.a, args.b)
+        lines = commits.text(found, args.full)
+    else:
+        found = difference(side(args.a), side(args.b))
+        lines = _text(found, args.full)
+    print(json.dumps(found, indent=1, ensure_ascii=False) if args.json else "\n".join(lines))
+    return 0

@@ -1,0 +1,311 @@
+"""Everything that the records tell of one result, as plain data: what `ernie-m audit` shows."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ernie_m.audit.chain import Chain, Finding, Verdict, chain_of, check
+from ernie_m.audit.claim import claim
+from ernie_m.audit.keys import Layers, explained
+from ernie_m.audit.locate import Place, history, maker
+from ernie_m.errors import UserError, parsed
+from ernie_m.pipeline.stages import REPEATED, SEEDED
+from ernie_m.records.graph import Node, Reader, made_here
+
+MARKS = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
+# The stages that keep tested text out of training, and the reasons under which they count it.
+DIVIDING = ("corpora_deal", "corpora_select")
+REPEATING = ("held out", "nearly held out", "evaluation text")
+CHOOSING = ("xtreme_predict", "xtreme_score", "xtreme_sweep", "xtreme_baseline", "report_build")
+
+
+def chain_at(place: Place) -> Chain:
+    """The jobs behind a place; raises :class:`UserError` when no record tells of it."""
+    start = maker(place)
+    graph = Reader(place.base).graph([start])
+    node = graph.nodes[start]
+    if not node.record:
+        known = "" if place.path == start else f", so nothing is known of {place.path}"
+        raise UserError(
+            f"{start} {node.fault}{known}.",
+            "Name a file in a job's folder under results/; `ernie-m status` lists what there is, "
+            "and `ernie-m restore` fetches what a remote has.",
+        )
+    if place.path not in (start, *node.recorded):
+        raise UserError(
+            f"{place.path} is not among the outputs in {start}.",
+            "Name one of: " + ", ".join(node.recorded) + ".",
+        )
+    return chain_of(graph, graph.behind(start), place.path)
+
+
+def account(place: Place, layers: Layers | None) -> tuple[Chain, dict[str, Any]]:
+    """The checked chain behind a place, and all there is to say of it."""
+    chain = chain_at(place)
+    if place.superseded:
+        chain.find(Verdict.STALE, chain.nodes[0], place.path, f": {place.remark}")
+    check(chain, layers.config if layers else None)
+    findings = [finding_data(finding) for finding in chain.findings]
+    return chain, {
+        "target": chain.target,
+        "remark": place.remark,
+        "claim": claim(chain.graph, place),
+        "verdict": chain.verdict.name,
+        "settings_compared": layers is not None,
+        "first": finding_data(chain.offence) if chain.offence else None,
+        "findings": findings,
+        "sources": list(sources(chain)),
+        "foreign": foreign(chain),
+        "keys": explained(readable(chain), layers),
+        "code": code(chain),
+        "circumstances": circumstances(readable(chain)),
+        "seen_text": seen_text(chain),
+        "repeats": repeats(readable(chain)),
+        "next": next_steps(chain, layers),
+        "jobs": [_job(chain, node) for node in chain.nodes],
+    }
+
+
+def finding_data(finding: Finding) -> dict[str, str]:
+    """A finding with its verdict's name."""
+    return asdict(finding) | {"verdict": finding.verdict.name}
+
+
+def _job(chain: Chain, node: Node) -> dict[str, Any]:
+    made = [_made(record) for record in history(chain.graph.base / node.path)]
+    return {
+        "job": node.job,
+        "mark": mark(chain, [node]),
+        "record": node.path,
+        "made": made,
+        **node.record,
+    }
+
+
+def _made(record: dict[str, Any]) -> dict[str, Any]:
+    outputs = {
+        file["path"]: file["sha256"] for own in record["facts"]["outputs"].values() for file in own
+    }
+    return {"ended": record["run"]["ended"], "commit": record["run"]["git"]["commit"], **outputs}
+
+
+def readable(chain: Chain) -> list[Node]:
+    """The jobs whose record can be read."""
+    return [node for node in chain.nodes if node.record]
+
+
+def mark(chain: Chain, nodes: Iterable[Node]) -> str:
+    """What was found out about some jobs: checked, recorded only, or the worst finding."""
+    jobs = {node.job for node in nodes}
+    worst = max(
+        (finding.verdict for finding in chain.findings if finding.job in jobs),
+        key=lambda verdict: verdict.value,
+        default=Verdict.VERIFIED,
+    )
+    return MARKS.get(worst, worst.name)
+
+
+def sources(chain: Chain) -> Iterator[dict[str, Any]]:
+    """The downloads: what the registry says of each, and the digest of what is here."""
+    names = ("id", "version", "licence", "home", "package", "url", "path")
+    for node in readable(chain):
+        for path, published in (node.published or {}).items():
+            row = {name: node.settings.get(name) for name in names}
+            if row["url"]:
+                row["url"] = _address(row, Path(path).name)
+            yield {
+                **row,
+                "file": path,
+                "sha256": published,
+                "retrieved": node.record["run"]["ended"],
+                "recorded": node.recorded[path],
+                "observed": chain.sha256(path),
+            }
+
+
+def _address(row: dict[str, Any], name: str) -> str:
+    """Where a file was fetched from, where a row has several."""
+    return row["url"].replace("{version}", row["version"] or "").replace("{file}", name)
+
+
+def foreign(chain: Chain) -> dict[str, dict[str, str | None]]:
+    """Files that some job read and no job made: digest as read, and as it is now."""
+    return {
+        file["path"]: {"recorded": file["sha256"], "observed": chain.sha256(file["path"])}
+        for node in readable(chain)
+        for file in node.files("inputs")
+        if not made_here(file["path"])
+    }
+
+
+def code(chain: Chain) -> dict[str, Any]:
+    """Commits, a digest for each stage, and the files that differ today."""
+    nodes = readable(chain)
+    own = {node.job for node in nodes if node.code}
+    files = {path for node in nodes for path in node.code}
+    changed = {
+        finding.path for finding in chain.findings if finding.job in own and finding.path in files
+    }
+    return {
+        "commits": sorted({node.record["run"]["git"]["commit"] or "no git" for node in nodes}),
+        "dirty": sorted(node.job for node in nodes if node.record["run"]["git"]["dirty"]),
+        "stages": {node.stage: node.record["facts"]["code"]["digest"] for node in reversed(nodes)},
+        "files": len(files),
+        "changed": sorted(changed),
+    }
+
+
+def circumstances(nodes: Iterable[Node]) -> dict[str, list[str]]:
+    """Software and hardware, each with all values that occur."""
+    found: dict[str, set[str]] = {}
+    for run in (node.record["run"] for node in nodes):
+        machine = run["machine"]
+        facts = {
+            "python": run["python"],
+            "packages pinned by": (run.get("lock") or "")[:12],
+            "system": f"{machine['system']} {machine['cpu']}, {machine['cores']} cores",
+            "processor": machine.get("processor") or "",
+            "accelerator": ", ".join(machine.get("accelerators", ())),
+            **run["packages"],
+        }
+        for name, value in facts.items():
+            found.setdefault(name, set()).update({value} - {""})
+    return {name: sorted(values) for name, values in found.items() if values}
+
+
+def seen_text(chain: Chain) -> dict[str, Any]:
+    """Whether what is tested was seen before: text in training, test files in choosing a model."""
+    readers = {
+        node.job
+        for node in readable(chain)
+        for name, files in node.record["facts"]["inputs"].items()
+        if name == "test" and files
+    }
+    return {
+        "compared": _compared(readable(chain)),
+        "dropped": _dropped(chain),
+        "test_readers": sorted({job.split("/")[0] for job in readers}),
+        "test_in_choice": sorted(job for job in readers if job.split("/")[0] not in CHOOSING),
+    }
+
+
+def _compared(nodes: list[Node]) -> bool:
+    """Whether the training text was compared with what is tested: with the test files themselves,
+    or with the held-out rows that they are made of."""
+    tested, hashed, held_out = (set[str]() for _ in range(3))
+    for node in nodes:
+        for name, files in node.record["facts"]["inputs"].items():
+            paths = {file["path"] for file in files}
+            tested |= paths if name == "test" else set()
+            hashed |= paths if node.stage == "corpora_eval_hashes" else set()
+            made_of_rows = node.stage == "xtreme_prepare" and name == "rows" and paths
+            held_out |= set(node.recorded) if made_of_rows else set()
+    selects = any(node.stage == "corpora_select" for node in nodes)
+    return not selects or (bool(hashed) and tested <= hashed | held_out)
+
+
+def _dropped(chain: Chain) -> dict[str, int] | None:
+    """How many rows of training text were dropped for repeating tested ones, by reason; None
+    unless the statistics of all jobs that drop them are here."""
+    paths = [
+        chain.graph.base / path
+        for node in readable(chain)
+        if node.stage in DIVIDING
+        for path in node.recorded
+        if path.endswith("stats.json")
+    ]
+    if not paths or not all(path.is_file() for path in paths):
+        return None
+    found: dict[str, int] = {}
+    waiting = [parsed(path, path.read_text("utf-8")) for path in paths]
+    while waiting:
+        for key, value in waiting.pop().items():
+            if key == "dropped":
+                for reason in (name for name in value if name in REPEATING):
+                    found[reason] = found.get(reason, 0) + value[reason]
+            elif isinstance(value, dict):
+                waiting.append(value)
+    return dict(sorted(found.items()))
+
+
+def repeats(nodes: list[Node]) -> dict[str, Any]:
+    """What the bytes depend on beside inputs, settings and code: seeds, threads, resumption."""
+    drawn = {
+        node.stage: node.record["facts"]["seed"]
+        for node in reversed(nodes)
+        if node.stage in SEEDED | REPEATED
+    }
+    resumed = {node.job: step for node in nodes if (step := node.record["run"].get("resumed_from"))}
+    threads = {
+        node.stage: node.record["run"]["threads"]
+        for node in nodes
+        if node.record["run"]["threads"] > 1
+    }
+    device = any(node.record["run"]["machine"].get("accelerators") for node in nodes)
+    return {"seeds": drawn, "resumed_from": resumed, "threads": threads, "accelerator": device}
+
+
+def seconds(nodes: Iterable[Node]) -> float:
+    """Time that jobs took when they were run last."""
+    return sum(node.seconds for node in nodes)
+
+
+def _affected(chain: Chain, verdict: Verdict) -> list[Node]:
+    """The jobs of the chain that have a finding, and those of it that come after them."""
+    jobs = {finding.job for finding in chain.findings if finding.verdict == verdict}
+    hit = [node.path for node in chain.nodes if node.job in jobs]
+    behind = {node.path for node in chain.nodes}
+    return [node for node in chain.graph.ahead(*hit) if node.path in behind]
+
+
+def snakemake(target: str, layers: Layers | None, *more: str) -> str:
+    """The command that makes a file."""
+    overlays = ["--configfile", *layers.overlays] if layers and layers.overlays else []
+    return shlex.join(["snakemake", target, "--cores", "all", *overlays, *more])
+
+
+def next_steps(chain: Chain, layers: Layers | None) -> list[dict[str, Any]]:
+    """Commands that follow from the verdict, each with its purpose and a cost in seconds/bytes."""
+    target = chain.target
+    if Path(target).name == "record.json":
+        target = next(iter(chain.nodes[0].recorded), target)
+    offence = chain.offence
+    steps: list[dict[str, Any]] = []
+
+    def step(purpose: str, command: str, **cost: float) -> None:
+        steps.append({"purpose": purpose, "command": command, **cost})
+
+    if offence and chain.verdict == Verdict.INCOMPLETE:
+        missing = sum(
+            file["bytes"]
+            for node in chain.nodes
+            for file in node.files("outputs")
+            if not (chain.graph.base / file["path"]).is_file()
+        )
+        if missing:
+            step("fetch what is not here", f"ernie-m restore --for {target}", bytes=missing)
+        else:
+            step("commit the code that ran", f"git add {shlex.quote(offence.path or 'src')}")
+    elif offence and chain.verdict == Verdict.STALE:
+        stale = _affected(chain, Verdict.STALE)
+        step("see what would run, and why", snakemake(target, layers, "--dry-run"))
+        step("make it anew", snakemake(target, layers), seconds=seconds(stale))
+    elif offence:
+        node = next(node for node in chain.nodes if node.job == offence.job)
+        file = offence.path if offence.path in node.recorded else next(iter(node.recorded), target)
+        ahead = _affected(chain, chain.verdict)
+        if layers and offence.path == layers.config.corpora.registry:
+            step("see who changed the row", f"git log -p -- {offence.path}")
+        else:
+            step("take the recorded bytes back, if DVC has them", f"ernie-m restore --for {file}")
+            again = snakemake(target, layers, "--forcerun", file)
+            step("or make it anew", again, seconds=seconds(ahead))
+    first = seconds(chain.nodes[:1])
+    step("repeat the last step", snakemake(target, layers, "--forcerun", target), seconds=first)
+    everything = snakemake(target, layers, "--forceall")
+    step("repeat all from the download", everything, seconds=seconds(chain.nodes))
+    return steps

@@ -1,0 +1,268 @@
+"""From what a user points at to a file of the pipeline, and a number in it.
+
+A path, with `#key/key` for a number in a JSON file; a cell (`xtreme/TASK/LANGUAGE[/METRIC]`, or
+`pretrain/STAGE/key/key` for what a training measured), with `@seed=2,stage=camlm` where it is not
+the usual one; a digest, or its beginning; the id of an MLflow run. A copy of a result, wherever it
+lies, is known by its bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from ernie_m.audit.tracked import tags_of
+from ernie_m.config.xtreme import Stage
+from ernie_m.errors import UserError, parsed
+from ernie_m.records.digest import file_sha256
+from ernie_m.records.graph import RESULTS, Graph, Node, base_of, read_graph, record_of
+from ernie_m.records.record import HISTORY, RECORD
+
+HEXADECIMAL = re.compile(r"[0-9a-f]{8,64}")
+RUN_ID = re.compile(r"[0-9a-f]{32}")
+STANDIN = "standin_"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Which of a run's numbers is meant, where a name alone leaves it open; without ``stage`` that
+    of the last one that was evaluated."""
+
+    run: str = "default"
+    variant: str = "ernie_m"
+    stage: str | None = None
+    seed: int | None = None
+
+    def but(self, words: str) -> Cell:
+        """With what `seed=2,stage=camlm` says; raises :class:`UserError` for an unknown name."""
+        given: dict[str, Any] = {}
+        known = [field.name for field in fields(self)]
+        for word in filter(None, words.split(",")):
+            name, _, value = word.partition("=")
+            if name not in known or not value or (name == "seed" and not value.isdigit()):
+                raise UserError(
+                    f"`@{words}` does not say which number is meant.",
+                    f"Write it as `@seed=2,stage=camlm`; the names are {', '.join(known)}.",
+                )
+            given[name] = int(value) if name == "seed" else value
+        return replace(self, **given)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file by its recorded path, under ``base``; ``keys`` lead to a number in it.
+
+    ``remark`` says what was found out on the way, ``superseded`` that the thing meant is no longer
+    what lies there.
+    """
+
+    base: Path
+    path: str
+    keys: tuple[str, ...] = ()
+    remark: str = ""
+    superseded: bool = False
+
+    @property
+    def run(self) -> str:
+        """Name of the run that the file belongs to."""
+        return Path(self.path).parts[1]
+
+
+def locate(what: str, cell: Cell, store: str = "") -> Place:
+    """The place that ``what`` means; ``store`` is the address of MLflow's.
+
+    Raises :class:`UserError` when there is none.
+    """
+    name, _, keys = what.partition("#")
+    path = Path(name)
+    if path.exists() or RESULTS in path.parts:
+        return _file(path, tuple(filter(None, keys.split("/"))))
+    if what.startswith(("xtreme/", "pretrain/")):
+        name, _, given = what.partition("@")
+        return (_score if name.startswith("xtreme/") else _measure)(name, cell.but(given))
+    if HEXADECIMAL.fullmatch(what):
+        return _digest(Path.cwd(), what) or _tracked(what, store) or _unknown(what)
+    return _unknown(what)
+
+
+def _unknown(what: str) -> Place:
+    raise UserError(
+        f"`{what}` is no file, no number, no digest and no MLflow run of these results.",
+        "Name a file under results/, a cell such as `xtreme/retrieval/de/accuracy`, the first "
+        "8 digits or more of a SHA-256, or the 32 of a run's id.",
+    )
+
+
+def _file(path: Path, keys: tuple[str, ...]) -> Place:
+    if path.is_dir():
+        path = path / RECORD
+    try:
+        base = base_of(path)
+    except UserError:
+        digest = file_sha256(path) if path.is_file() else ""
+        copy = _digest(Path.cwd(), digest, f"{path} is a copy of it.") if digest else None
+        if copy is None:
+            raise
+        return Place(copy.base, copy.path, keys, copy.remark, copy.superseded)
+    return Place(base, path.resolve().relative_to(base).as_posix(), keys)
+
+
+def _score(what: str, cell: Cell) -> Place:
+    """`xtreme/retrieval/de/accuracy`: a score of the arm, stage and seed in ``cell``."""
+    _, task, *rest = what.split("/")
+    graph = read_graph(Path.cwd(), cell.run)
+    baseline = cell.variant == "baseline"
+    wanted = "xtreme_baseline" if baseline else "xtreme_score"
+    all_tasks: dict[str, list[Node]] = {}
+    for node in graph.nodes.values():
+        if node.stage == wanted:
+            all_tasks.setdefault(node.instance.split("/")[0], []).append(node)
+    own = [name for name in all_tasks if name.removeprefix(STANDIN) == task.removeprefix(STANDIN)]
+    if not own:
+        raise UserError(
+            f"Run `{cell.run}` has no scores of `{task}`.",
+            "It has those of "
+            + (", ".join(sorted(all_tasks)) or "no task yet")
+            + "."
+            + _unread(graph),
+        )
+    nodes = [node for name in own for node in all_tasks[name]]
+    if cell.stage is None and not baseline:
+        cell = replace(cell, stage=_last_stage(nodes))
+    found = [node for node in nodes if _is_of(node.instance.split("/")[1:], cell)]
+    if not found:
+        known = sorted("/".join(node.instance.split("/")[1:]) for node in nodes)
+        raise UserError(
+            f"Run `{cell.run}` has no scores of `{task}` for {_words(cell)}.",
+            "Choose by --variant, --stage and --seed among "
+            + ", ".join(dict.fromkeys(known))
+            + f"; of a number by itself, as `xtreme/{task}@stage=camlm,seed=1`."
+            + _unread(graph),
+        )
+    path = min(found, key=lambda node: (not node.instance.startswith(task), node.instance))
+    (scores,) = path.recorded
+    keys = _score_keys(rest)
+    name = cell.stage or ""  # of a baseline
+    return Place(graph.base, scores, ("baselines", name, *keys) if baseline else keys)
+
+
+def _last_stage(nodes: Iterable[Node]) -> str:
+    """The last stage of pre-training that some scores are of."""
+    order = get_args(Stage)
+    return max((node.instance.split("/")[2] for node in nodes), key=order.index)
+
+
+def _unread(graph: Graph) -> str:
+    """Names the damaged records, one of which may be that of the number meant."""
+    damaged = [f"{node.path} {node.fault}" for node in graph.nodes.values() if not node.record]
+    return f" But {'; '.join(damaged[:3])}: make it anew." if damaged else ""
+
+
+def _is_of(model: list[str], cell: Cell) -> bool:
+    if not model:  # a baseline, which has no model
+        return True
+    variant, stage, seed = model
+    return (variant, stage) == (cell.variant, cell.stage) and cell.seed in (None, int(seed[4:]))
+
+
+def _words(cell: Cell) -> str:
+    seed = "" if cell.seed is None else f", seed {cell.seed}"
+    return f"variant `{cell.variant}`, stage `{cell.stage}`{seed}"
+
+
+def _score_keys(rest: list[str]) -> tuple[str, ...]:
+    """Keys in a scores file: languages are a level below its means."""
+    if rest and rest[0] not in ("average", "transfer"):
+        return ("languages", *rest)
+    return tuple(rest)
+
+
+def _measure(what: str, cell: Cell) -> Place:
+    """`pretrain/btmlm/valid/tlm/en-de`: a number from a training's metrics."""
+    _, stage, *keys = what.split("/")
+    path = f"{RESULTS}/{cell.run}/pretrain_{stage}/{cell.variant}/metrics.json"
+    graph = read_graph(Path.cwd(), cell.run)
+    if path not in graph.makers:
+        known = sorted(p for p in graph.makers if re.search(r"/pretrain_\w+/.+metrics\.json$", p))
+        raise UserError(
+            f"No job of run `{cell.run}` has made {path}.",
+            "Choose by --run and --variant among "
+            + (", ".join(known) or "none")
+            + "."
+            + _unread(graph),
+        )
+    return Place(graph.base, path, tuple(keys))
+
+
+def _digest(base: Path, digest: str, remark: str = "") -> Place | None:
+    """The file with a digest: as records have it, or as an earlier record had it."""
+    if not (base / RESULTS).is_dir():
+        return None
+    graph = read_graph(base)
+    now = {path: sha for node in graph.nodes.values() for path, sha in node.recorded.items()}
+    found = [path for path, sha in now.items() if sha.startswith(digest)]
+    found += [node.path for node in graph.nodes.values() if node.record.get("seal") == digest]
+    if found:
+        return Place(base, _one(digest, found), remark=remark)
+    for path, ended, sha in earlier(graph):
+        if sha.startswith(digest):
+            words = f"{remark} {sha[:12]} was made {ended} and has been made anew since."
+            return Place(base, path, remark=words.strip(), superseded=True)
+    return None
+
+
+def _one(digest: str, paths: Iterable[str]) -> str:
+    """The file meant: where several have the same bytes, the first; where they differ, none."""
+    first, *rest = sorted(paths)
+    if rest and len(digest) < 64:
+        names = ", ".join([first, *rest][:6])
+        raise UserError(f"`{digest}` fits several files.", f"Name one by its path: {names}.")
+    return first
+
+
+def earlier(graph: Graph) -> Iterable[tuple[str, str, str]]:
+    """Path, time and digest of every file that the histories beside the records know."""
+    for place in graph.nodes:
+        for record in history(graph.base / place):
+            for files in record["facts"]["outputs"].values():
+                for file in files:
+                    yield file["path"], record["run"]["ended"], file["sha256"]
+
+
+def history(record: Path) -> list[dict[str, Any]]:
+    """Every record that the job of this one has left, oldest first."""
+    file = record.with_name(HISTORY)
+    if not file.is_file():
+        return []
+    return [parsed(file, line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def _tracked(run_id: str, store: str) -> Place | None:
+    """What the job of an MLflow run made; for the run of an invocation, its report."""
+    tags = tags_of(store, run_id) if RUN_ID.fullmatch(run_id) else None
+    if tags is None:
+        return None
+    graph = read_graph(Path.cwd())
+    job = "/".join(filter(None, (tags.get("stage", "report_build"), tags.get("instance"))))
+    nodes = [node for node in graph.nodes.values() if node.job == job and node.record]
+    logged = tags.get("record.sha256")
+    for node in nodes:
+        if logged == _sha256(graph.base / node.path):
+            return Place(graph.base, next(iter(node.recorded)), remark=f"MLflow run {run_id}.")
+    if not nodes:
+        return None
+    words = f"MLflow run {run_id} logged another run of this job; it was made anew since."
+    words = words if logged else f"MLflow run {run_id} names no record; this job has its name."
+    return Place(graph.base, next(iter(nodes[0].recorded)), remark=words, superseded=bool(logged))
+
+
+def _sha256(file: Path) -> str | None:
+    return file_sha256(file) if file.is_file() else None
+
+
+def maker(place: Place) -> str:
+    """The record of the job that made the place's file."""
+    return place.path if Path(place.path).name == RECORD else record_of(place.path)

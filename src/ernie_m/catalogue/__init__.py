@@ -1,0 +1,1 @@
+"""Facts without code: tasks, languages, published scores, deviations from the paper."""

@@ -1,0 +1,1 @@
+"""Weights from elsewhere, in our names and our vocabulary's order."""

@@ -1,0 +1,236 @@
+"""A checkpoint from elsewhere, in our names and our vocabulary's order.
+
+XLM-R and ERNIE-M have our network. What differs: names; in PaddleNLP also the orientation of
+linear weights; XLM-R's token-type row, which is a constant in every position and goes into the
+position rows; and the order of the vocabulary, where a ``vocab.txt`` gives one. Poolers and task
+heads are left behind: fine-tuning starts its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ernie_m.catalogue.checkpoints import CONFIG, LIST, read_json, vocabulary_in, weights_in
+from ernie_m.errors import UserError
+from ernie_m.foreign import names
+from ernie_m.foreign.files import Weights, read_weights
+from ernie_m.foreign.names import HEAD_BIAS, LANGUAGE, POSITION, WORD, Layout
+from ernie_m.model import checkpoint
+from ernie_m.model.encoder import LAYER_NORM_EPS
+from ernie_m.tokenizer import pieces
+
+# Where an export of ours notes what XLM-R's configuration has no key for.
+NOTE = "ernie_m"
+# Heads and buffers, which are no part of what is read.
+_LEFT_BEHIND = re.compile(r"(pooler|classifier|qa_outputs|linear_(start|end))\.|.*position_ids$")
+# What a configuration may say and we cannot be.
+_FIXED: dict[str, Any] = {
+    "hidden_act": "gelu",
+    "layer_norm_eps": LAYER_NORM_EPS,
+    "position_embedding_type": "absolute",
+    "tie_word_embeddings": True,
+    "is_decoder": False,
+}
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Weights by our names, with the vocabulary that indexes the word embedding.
+
+    ``vocabulary`` is the piece of each row; ``languages`` the language of each row of the language
+    embedding, empty where there is none. The head is absent where the source has none.
+    """
+
+    path: Path
+    weights: Weights
+    vocabulary: list[str]
+    languages: tuple[str, ...]
+    heads: int
+    pair_positions: str
+
+    @property
+    def width(self) -> int:
+        """Hidden size."""
+        return self.weights[WORD].shape[1]
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return sum(name.endswith(".ffn_in.weight") for name in self.weights)
+
+    @property
+    def ffn(self) -> int:
+        """Inner size of the feed-forward layers."""
+        return len(self.weights["encoder.layers.0.ffn_in.weight"])
+
+    def for_pieces(self, wanted: Sequence[str]) -> Weights:
+        """The weights with a row for each of the ``wanted`` pieces, in that order.
+
+        Raises :class:`UserError` naming a piece that the checkpoint lacks.
+        """
+        rows = torch.tensor(pieces.rows(wanted, self.vocabulary, self.path))
+        by_piece = {name: self.weights[name] for name in (WORD, HEAD_BIAS) if name in self.weights}
+        return self.weights | {name: tensor[rows] for name, tensor in by_piece.items()}
+
+
+def _layout(config: Mapping[str, Any], weights: Weights, path: Path) -> Layout:
+    kind = config.get("model_type")
+    if kind == "xlm-roberta":
+        return "xlm-roberta"
+    if kind == "ernie_m":
+        return "ernie_m" if any(".self_attn.self_attn." in name for name in weights) else "paddle"
+    raise UserError(
+        f"{path} is of the architecture `{kind}`.",
+        "Give an XLM-R (`xlm-roberta`) or ERNIE-M (`ernie_m`) checkpoint.",
+    )
+
+
+def _check_config(config: Mapping[str, Any], path: Path) -> None:
+    for key, wanted in _FIXED.items():
+        if config.get(key, wanted) != wanted:
+            raise UserError(
+                f"{path} says {key}={config[key]!r}, this encoder has {wanted!r}.",
+                "Give a checkpoint of XLM-R's or ERNIE-M's architecture.",
+            )
+
+
+def _number(config: Mapping[str, Any], key: str, path: Path) -> int:
+    value = config.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{path} gives no {key}.", "Copy the checkpoint's own config.json.")
+    return value
+
+
+def _check_places(weights: Weights, table: Mapping[str, str], path: Path) -> None:
+    """Every tensor that we need is there, and there is none that we cannot place."""
+    known = {*table.values(), names.TOKEN_TYPES, *names.DECODER}
+    odd = (n for n in sorted(weights) if n not in known and not _LEFT_BEHIND.match(n))
+    missing = (theirs for theirs in table.values() if theirs not in weights)
+    for name, what in ((next(missing, None), "no"), (next(odd, None), "another")):
+        if name is not None:
+            raise UserError(
+                f"{path} is of another architecture than its config.json: it has {what} tensor "
+                f"`{name}`.",
+                "Give a checkpoint of XLM-R or ERNIE-M, weights and config.json from one folder.",
+            )
+
+
+def _take(weights: Weights, layout: Layout, table: Mapping[str, str]) -> Weights:
+    """Tensors by our names, in single precision."""
+
+    def ours(name: str, tensor: Tensor) -> Tensor:
+        turn = layout == "paddle" and names.transposed(name)
+        return (tensor.T.contiguous() if turn else tensor).float()
+
+    return {name: ours(name, weights[theirs]) for name, theirs in table.items()}
+
+
+def _check_shapes(weights: Weights, config: Mapping[str, Any], path: Path) -> None:
+    """Every tensor has the shape that the configuration at ``path`` gives it."""
+    width, inner = (_number(config, k, path) for k in ("hidden_size", "intermediate_size"))
+    words, places = weights[WORD].shape[0], weights[POSITION].shape[0]
+    first = {WORD: words, POSITION: places, HEAD_BIAS: words}
+    for name, tensor in weights.items():
+        rows = inner if ".ffn_in." in name else first.get(name, width)
+        columns = inner if ".ffn_out.weight" in name else width
+        matrix = name.endswith(".weight") and "norm." not in name
+        wanted = (rows, columns) if matrix else (rows,)
+        if tensor.shape != wanted:
+            raise UserError(
+                f"The weights beside {path} are of another architecture: `{name}` (our name) is "
+                f"{tuple(tensor.shape)}, not {wanted}.",
+                "Take weights and config.json from the same checkpoint.",
+            )
+
+
+def _add_token_types(
+    weights: Weights, types: Tensor | None, config: Mapping[str, Any], path: Path
+) -> tuple[Weights, tuple[str, ...]]:
+    """The first token type goes into every position; further ones are an export's languages."""
+    if types is None:
+        return weights, ()
+    languages = tuple(config.get(NOTE, {}).get("languages", ()))
+    if types.ndim != 2 or types.shape[1] != weights[POSITION].shape[1]:
+        raise UserError(f"{path} has token types of another width.", "Fetch it again.")
+    if languages and len(types) != 1 + len(languages):
+        raise UserError(
+            f"{path} has {len(types) - 1} language rows, its config.json names {len(languages)}.",
+            "Export the checkpoint again.",
+        )
+    if types[0].any():
+        # Left alone where it is zero: -0.0 + 0.0 would not be the same bytes.
+        weights = weights | {POSITION: weights[POSITION] + types[0]}
+    return (weights | {LANGUAGE: types[1:].clone()} if languages else weights), languages
+
+
+def _check_tied(weights: Weights, path: Path) -> None:
+    tied = ("embeddings.word_embeddings.weight", "lm_head.bias")
+    for copy, original in zip(names.DECODER, tied, strict=True):
+        if copy in weights and not torch.equal(weights[copy], weights[original]):
+            raise UserError(
+                f"{path} has a decoder of its own (`{copy}` differs from `{original}`).",
+                "Give a checkpoint whose decoder is tied to its word embedding.",
+            )
+
+
+def _vocabulary(path: Path, size: int) -> list[str]:
+    own = pieces.names(pieces.read_proto(vocabulary_in(path.parent)))
+    listed = path.with_name(LIST)
+    found = pieces.read_vocab_txt(listed) if listed.is_file() else own
+    if len(found) != size:
+        raise UserError(
+            f"{path} has embeddings of {size:,} pieces, its vocabulary has {len(found):,}.",
+            "Take weights and vocabulary from the same checkpoint.",
+        )
+    if sorted(found) != sorted(own):
+        raise UserError(
+            f"{listed} and the SentencePiece model beside it name different pieces.",
+            "Take both from the same checkpoint.",
+        )
+    return found
+
+
+def read_foreign(folder: Path) -> Foreign:
+    """The checkpoint in ``folder``; raises :class:`UserError` for what is damaged, of another
+    architecture, or does not fit its vocabulary. Nothing in the files is executed."""
+    path, about = weights_in(folder), folder / CONFIG
+    if not about.is_file():
+        return _read_own(path)
+    stored, config = read_weights(path), read_json(about)
+    layout = _layout(config, stored, about)
+    _check_config(config, about)
+    prefix = names.PREFIX[layout]
+    plain = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}
+    table = names.body(layout, _number(config, "num_hidden_layers", about))
+    if "lm_head.dense.weight" in plain:
+        table |= names.masked_lm_head()
+    _check_places(plain, table, path)
+    weights = _take(plain, layout, table)
+    _check_shapes(weights, config, about)
+    _check_tied(plain, path)
+    weights, languages = _add_token_types(weights, plain.get(names.TOKEN_TYPES), config, path)
+    return Foreign(
+        path=path,
+        weights=weights,
+        vocabulary=_vocabulary(path, weights[WORD].shape[0]),
+        languages=languages,
+        heads=_number(config, "num_attention_heads", about),
+        pair_positions=config.get(NOTE, {}).get("pair_positions", "continuous"),
+    )
+
+
+def _read_own(path: Path) -> Foreign:
+    """A checkpoint of this project; the head of a fine-tuned one is left behind."""
+    weights, shape, facts = checkpoint.read(path)
+    if "task" in facts:
+        weights = {name: tensor for name, tensor in weights.items() if "head." not in name}
+    vocabulary = _vocabulary(path, shape.vocabulary)
+    languages = shape.languages if LANGUAGE in weights else ()
+    return Foreign(path, weights, vocabulary, languages, shape.heads, shape.pair_positions)

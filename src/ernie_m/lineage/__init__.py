@@ -1,1 +1,0 @@
-"""Digests, records and audits."""

@@ -1,0 +1,1 @@
+"""The stages, and the jobs that a configuration asks for."""

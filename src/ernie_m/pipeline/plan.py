@@ -1,0 +1,261 @@
+"""Which jobs a configuration asks for, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+from typing import cast, get_args
+
+from ernie_m.catalogue.tasks import TASKS, Training
+from ernie_m.config.base import Section
+from ernie_m.config.pretrain import Shares
+from ernie_m.config.root import Arm, Config
+from ernie_m.config.xtreme import Stage, TaskName
+
+
+def last_stage(config: Config) -> Stage:
+    """The last stage of pre-training that is evaluated: none is run after it."""
+    return max(config.xtreme.stages, key=get_args(Stage).index)
+
+
+def _runs(config: Config, stage: str) -> bool:
+    """Whether a stage of pre-training is run."""
+    order = get_args(Stage)
+    return order.index(stage) <= order.index(last_stage(config))
+
+
+def reads_text(config: Config) -> dict[str, bool]:
+    """Whether there is use for the text: at all, and encoded.
+
+    Nothing is trained on it where only what ``init`` names is evaluated; then it may still give
+    the tasks made of held-out rows, and a vocabulary that is trained or cut down.
+    """
+    tasks = config.xtreme.tasks
+    aligned = any(config.arm(arm).xtreme.aligned(task) for arm in config.arms for task in tasks)
+    encoded = _runs(config, "camlm") or aligned
+    made = any(not TASKS[task].published for task in tasks)
+    ready = any(row.content == "vocabulary" for row in config.corpora.rows().values())
+    trained = config.tokenizer.train.trim if config.init else not ready
+    return {"at all": encoded or made or trained, "encoded": encoded}
+
+
+def _up_to(config: Config, arm: str, stage: str) -> list[Section]:
+    """The settings that decide what an arm is after a stage of pre-training."""
+    own = config.arm(arm)
+    steps = {
+        "initialise": own.model,
+        "camlm": own.pretrain.camlm,
+        "backtranslate": own.backtranslate_job(config.corpora.pairs),
+        "btmlm": own.pretrain.btmlm,
+    }
+    return list(steps.values())[: list(steps).index(stage) + 1]
+
+
+def made_by(config: Config, arm: str, stage: str) -> str:
+    """The first arm with the same settings up to a stage: what arms share is done once."""
+    wanted = _up_to(config, arm, stage)
+    return next(name for name in config.arms if _up_to(config, name, stage) == wanted)
+
+
+def trained_arms(config: Config, stage: str) -> list[str]:
+    """The arms for which a stage of pre-training is run."""
+    if not _runs(config, stage):
+        return []
+    return list(dict.fromkeys(made_by(config, arm, stage) for arm in config.arms))
+
+
+def chunks(config: Config, arm: str) -> list[str]:
+    """The jobs that generate what an arm trains on; none when it has no use for that."""
+    if not _runs(config, "btmlm") or not config.arm(arm).pretrain.btmlm.objectives.btmlm:
+        return []
+    maker = made_by(config, arm, "backtranslate")
+    count = config.arm(maker).pretrain.backtranslate.chunks
+    return [f"{maker}/{chunk}" for chunk in range(count)]
+
+
+# The shard of a training corpus that n-way rows were dealt to; the others have numbers.
+DEALT = "dealt"
+
+
+def _numbered(config: Config, corpora: Iterable[str]) -> list[str]:
+    return [
+        f"{corpus}/{shard}"
+        for corpus in corpora
+        for shard in range(config.corpora.shard_count(corpus))
+    ]
+
+
+def filtered(config: Config) -> list[str]:
+    """The shards that are filtered: ``rows-de/0``, ``mono-de/0``."""
+    return _numbered(config, config.corpora.filtered)
+
+
+def shards_of(config: Config, corpus: str) -> list[str]:
+    """The shards of a training corpus: those of its documents or pairs, then what was dealt."""
+    found = _numbered(config, [corpus] if config.corpora.sources(corpus) else [])
+    return found + ([f"{corpus}/{DEALT}"] if config.corpora.is_dealt(corpus) else [])
+
+
+def shards(config: Config) -> list[str]:
+    """The shards of all training corpora."""
+    return [shard for corpus in config.corpora.names for shard in shards_of(config, corpus)]
+
+
+def sampled(config: Config) -> list[str]:
+    """The shards of which lines are drawn to train a vocabulary; none where one is taken."""
+    ready = any(row.content == "vocabulary" for row in config.corpora.rows().values())
+    return [] if config.init or ready else shards(config)
+
+
+def extracts(config: Config, *corpora: str) -> list[str]:
+    """What is read out of the downloads, for some corpora or all: ``{dataset}/de``, and
+    ``{dataset}/en-de`` for pairs."""
+    return [
+        f"{row.id}/{corpus.partition('-')[2]}"
+        for corpus in corpora or config.corpora.filtered
+        for row in config.corpora.sources(corpus)
+    ]
+
+
+def eval_hashes(config: Config) -> list[str]:
+    """The job that gathers the evaluation texts; none where nothing is compared with them."""
+    return [""] if compared_tasks(config) or config.corpora.dealt_languages else []
+
+
+def compared_tasks(config: Config) -> list[TaskName]:
+    """The published tasks that training text is compared with. Tasks made of held-out rows need not
+    be named: text is compared with all of these rows."""
+    wanted = config.xtreme.tasks if config.corpora.select.decontaminate else ()
+    return [task for task in wanted if TASKS[task].published]
+
+
+def task_languages(config: Config, task: TaskName) -> tuple[str, ...]:
+    """The languages that a task can have examples in: of one that is made of n-way rows, theirs."""
+    own = config.corpora
+    return own.languages if TASKS[task].published else own.dealt_languages
+
+
+def _use(arm: Arm, task: TaskName) -> list[Section | str]:
+    """What decides how an encoder is trained and used for a task."""
+    own, layers = arm.xtreme, arm.model.layers
+    use: list[Section | str] = [own.predict_for(task, layers)]
+    if tuned := own.finetuned_on(task):
+        use += [own.finetune_for(tuned), own.training_for(tuned)]
+    return [*use, own.align_job(layers)] if own.aligned(task) else use
+
+
+def scored_as(config: Config, task: TaskName, arm: str, stage: str) -> str:
+    """The first arm whose encoder after a stage is trained and used for a task in the same way:
+    nothing is scored twice under two names."""
+
+    def use(name: str) -> tuple[str, list[Section | str]]:
+        return made_by(config, name, stage), _use(config.arm(name), task)
+
+    wanted = use(arm)
+    return next(name for name in config.arms if use(name) == wanted)
+
+
+def evaluations(config: Config) -> list[str]:
+    """Every task/arm/stage/seed that is scored.
+
+    Tasks that use the encoder as pre-training left it have nothing to repeat with other seeds.
+    """
+    found = []
+    for task, arm, stage in product(config.xtreme.tasks, config.arms, config.xtreme.stages):
+        if scored_as(config, task, arm, stage) == arm:
+            own = config.arm(arm).xtreme
+            drawn = own.finetuned_on(task) or own.aligned(task)
+            seeds = config.xtreme.seeds[: None if drawn else 1]
+            found += [f"{task}/{arm}/{stage}/seed{seed}" for seed in seeds]
+    return found
+
+
+def aligned(config: Config, scored: Iterable[str]) -> list[str]:
+    """The arm/stage/seed whose encoders are fine-tuned for retrieval."""
+    own = {arm: config.arm(arm).xtreme for arm in config.arms}
+    jobs = (job.split("/") for job in scored)
+    return list(
+        dict.fromkeys(
+            f"{arm}/{stage}/{seed}"
+            for task, arm, stage, seed in jobs
+            if own[arm].aligned(cast(TaskName, task))
+        )
+    )
+
+
+def training_files(config: Config, task: TaskName) -> list[str]:
+    """Names of all training files of a task that any arm reads."""
+    ways = {config.arm(arm).xtreme.training_for(task) for arm in config.arms}
+    # Those of training in all languages include the English one.
+    widest: Training = "all" if "all" in ways else "english"
+    return TASKS[task].files(task_languages(config, task), widest)["train"]
+
+
+def exports(config: Config) -> list[str]:
+    """The job that exports the main arm's last encoder, for transformers, no language by
+    default."""
+    stage = last_stage(config)
+    return [f"hf/none/pretrain_{stage}/{made_by(config, config.arms[0], stage)}"]
+
+
+def jobs(config: Config) -> dict[str, list[str]]:
+    """Instances of every stage's jobs but the report's and the export's; ``[""]`` for a stage of
+    one job."""
+    scored = evaluations(config)
+    text = reads_text(config)
+    return {
+        "checkpoints_download": [config.checkpoint.id] if config.checkpoint else [],
+        **_of_text(config, text["at all"]),
+        "tokenizer_train": [""],
+        "tokenizer_pack": shards(config) if text["encoded"] else [],
+        "pretrain_initialise": trained_arms(config, "initialise"),
+        "pretrain_camlm": trained_arms(config, "camlm"),
+        "pretrain_backtranslate": list(
+            dict.fromkeys(job for arm in config.arms for job in chunks(config, arm))
+        ),
+        "pretrain_btmlm": trained_arms(config, "btmlm"),
+        "xtreme_download": list(config.xtreme.sources()),
+        "xtreme_prepare": list(config.xtreme.tasks),
+        "xtreme_align": aligned(config, scored),
+        "xtreme_finetune": [job for job in scored if TASKS[job.split("/")[0]].trained],
+        "xtreme_predict": scored,
+        "xtreme_score": scored,
+        "xtreme_sweep": [job for job in scored if TASKS[job.split("/")[0]].kind == "retrieval"],
+        "xtreme_baseline": list(config.xtreme.tasks),
+    }
+
+
+def figures(config: Config) -> list[str]:
+    """Names of the report's figures: all that the main arm can have numbers for."""
+    tasks, main = config.xtreme.tasks, config.arm(config.arms[0]).pretrain
+    stages = {"camlm": main.camlm, "btmlm": main.btmlm}
+    trained = [own.objectives for stage, own in stages.items() if _runs(config, stage)]
+    on = [name for name in Shares.model_fields if any(getattr(own, name) for own in trained)]
+    return [
+        *(f"steps-{task}" for task in tasks),
+        "groups",
+        *(f"layers-{task}" for task in tasks if TASKS[task].kind == "retrieval"),
+        *(f"{kind}-{objective}" for kind in ("loss", "languages") for objective in on),
+        "pipeline",
+    ]
+
+
+def _of_text(config: Config, wanted: bool) -> dict[str, list[str]]:
+    """The stages up to the selected text; where there is no use for that, the download of a ready
+    vocabulary is left."""
+    rows = config.corpora.rows()
+    found = {
+        "corpora_download": list(rows),
+        "corpora_extract": extracts(config),
+        "corpora_filter": filtered(config),
+        "corpora_deal": [""] if config.corpora.dealt_languages else [],
+        "corpora_eval_hashes": eval_hashes(config),
+        "corpora_dedup": config.corpora.names,
+        "corpora_select": shards(config),
+        "tokenizer_quotas": [""] if sampled(config) else [],
+        "tokenizer_sample": sampled(config),
+    }
+    if wanted:
+        return found
+    ready = [name for name, row in rows.items() if row.content == "vocabulary"]
+    return {stage: ready if stage == "corpora_download" else [] for stage in found}

@@ -1,0 +1,136 @@
+"""Digests of bytes and of code."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+PACKAGE = "ernie_m"
+# What the package carries beside code (pyproject.toml); what an editor leaves there does not count.
+PACKAGE_DATA = (".html", ".css", ".js")
+
+# What these contribute to an output's bytes is already in the declared settings, or is nothing;
+# rewording a config description must not retrain a model.
+NOT_COUNTED = ("callbacks", "config", "pipeline", "records", "audit", "tracking", "job", "errors")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits; raises ``OSError``."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _significant(source: str) -> str:
+    """Source text without what cannot change behaviour: comments, blank lines, docstrings."""
+    skip = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
+    tokens = [
+        token
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type not in skip
+    ]
+    opening = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    kept: list[str] = []
+    in_docstring = False
+    for index, token in enumerate(tokens):
+        if in_docstring:  # its line's end goes with it, so that adding one changes nothing
+            in_docstring = False
+            continue
+        starts = index == 0 or tokens[index - 1].type in opening
+        ends = index + 1 < len(tokens) and tokens[index + 1].type == tokenize.NEWLINE
+        in_docstring = token.type == tokenize.STRING and starts and ends
+        if not in_docstring:
+            kept.append(f"{tokenize.tok_name[token.type]} {token.string}")
+    return "\n".join(kept)
+
+
+@cache
+def source_digest(path: Path) -> str:
+    """SHA-256 of a Python file's significant tokens, or of any other file's bytes."""
+    return bytes_digest(path.name, path.read_bytes())
+
+
+def bytes_digest(name: str, content: bytes) -> str:
+    """The same of a file's content, which need not lie here."""
+    if name.endswith(".py"):
+        content = _significant(content.decode("utf-8")).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _module_file(module: str) -> Path | None:
+    path = SOURCE.joinpath(*module.split("."))
+    for candidate in (path / "__init__.py", path.with_suffix(".py")):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _counted(module: str) -> bool:
+    parts = module.split(".")
+    return parts[0] == PACKAGE and (len(parts) == 1 or parts[1] not in NOT_COUNTED)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements in a tree; expressions, most of it, can hold no import."""
+    for inner in ast.iter_child_nodes(node):
+        if not isinstance(inner, ast.expr):
+            yield inner
+            yield from _statements(inner)
+
+
+@cache
+def _imports(module: str, path: Path) -> set[str]:
+    """Names of modules that ``module`` imports anywhere in its text, parents included."""
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    found: set[str] = set()
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    parents = {name.rsplit(".", n)[0] for name in found for n in range(1, name.count(".") + 1)}
+    return found | parents
+
+
+@cache
+def code_files(module: str) -> tuple[Path, ...]:
+    """Files that ``module`` may execute or read from this package, sorted.
+
+    Its import closure (static imports), and the templates and style sheets beside those modules.
+    Raises ``ModuleNotFoundError`` when there is no such module, whose digest would be that of
+    nothing.
+    """
+    if _module_file(module) is None:
+        raise ModuleNotFoundError(f"there is no module {module} under {SOURCE}", name=module)
+    seen: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = _module_file(name) if name not in seen and _counted(name) else None
+        if path is not None:
+            seen[name] = path
+            waiting.extend(_imports(name, path))
+    beside = (file for path in seen.values() for file in path.parent.iterdir() if file.is_file())
+    data = {file for file in beside if file.suffix in PACKAGE_DATA}
+    return tuple(sorted(data.union(seen.values())))
+
+
+def code_facts(module: str) -> dict[str, str]:
+    """Digest of each file in the closure, keyed by its path from the repository's root."""
+    root = SOURCE.parent
+    return {path.relative_to(root).as_posix(): source_digest(path) for path in code_files(module)}
+
+
+@cache
+def code_digest(module: str) -> str:
+    """One short digest of everything ``module`` may execute from this package."""
+    facts = "\n".join(f"{path} {digest}" for path, digest in code_facts(module).items())
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]

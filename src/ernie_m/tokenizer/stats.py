@@ -1,0 +1,47 @@
+"""What encoding makes of each language, counted as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ernie_m.catalogue.languages import units
+from ernie_m.ragged import Ragged
+from ernie_m.tokenizer.vocabulary import UNK
+
+
+class Account:
+    """Tokens, unknown and cut ones, sentences and words of each language, as they are encoded."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[str, int]] = {}
+
+    def add(self, language: str, texts: Sequence[str], encoded: Ragged, most: int | None) -> None:
+        """Count one encoded column, of which sentences of more than ``most`` tokens are cut; none
+        where that is None."""
+        excess = np.maximum(encoded.lengths - most, 0) if most else np.zeros(0, np.int64)
+        found = {
+            "sentences": len(texts),
+            "sentences_cut": int(np.count_nonzero(excess)),
+            "tokens": len(encoded.tokens),
+            "tokens_cut": int(excess.sum()),
+            "unknown": int((encoded.tokens == UNK).sum()),
+            "units": sum(units(language, text) for text in texts),
+        }
+        own = self._counts.setdefault(language, dict.fromkeys(found, 0))
+        for name, value in found.items():
+            own[name] += value
+
+    def facts(self) -> dict[str, Any]:
+        """Per language: counts, unknown share, and tokens per word (character where words are
+        not spaced)."""
+        return {
+            language: counts
+            | {
+                "unknown_share": counts["unknown"] / max(counts["tokens"], 1),
+                "tokens_per_unit": counts["tokens"] / max(counts["units"], 1),
+            }
+            for language, counts in self._counts.items()
+        }

@@ -1,0 +1,40 @@
+"""What each kind of trained task does with examples and scores, behind one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from ernie_m.catalogue.tasks import Task
+from ernie_m.config.xtreme import FinetuneSettings
+from ernie_m.xtreme.files import Line
+from ernie_m.xtreme.model.features import Features
+from ernie_m.xtreme.model.layout import Reader
+from ernie_m.xtreme.model.pairs import PairClassification
+from ernie_m.xtreme.model.questions import Choice, QuestionAnswering
+from ernie_m.xtreme.model.tagging import Tagging
+
+Array = np.ndarray
+
+
+class Kind(Protocol):
+    """A kind of task: text in, features; scores in, predictions."""
+
+    def featurise(self, examples: Sequence[Any], language: str) -> Features:
+        """Documents of ``examples``, with targets."""
+
+    def decode(
+        self, examples: Sequence[Any], features: Features, scores: Sequence[Array]
+    ) -> Sequence[Line]:
+        """One prediction an example; ``scores[i]`` float ``[positions, outputs]`` of document i."""
+
+
+def kind_of(task: Task, reader: Reader, settings: FinetuneSettings, choice: Choice) -> Kind:
+    """The kind of ``task``; ``choice`` is how answers to questions are chosen."""
+    if task.kind == "pair":
+        return PairClassification(task.labels, reader)
+    if task.kind == "tagging":
+        return Tagging(task.labels, reader)
+    return QuestionAnswering(reader, settings, choice)

@@ -1,0 +1,1 @@
+"""From predictions to scores: metrics, aggregates, XTREME's files."""

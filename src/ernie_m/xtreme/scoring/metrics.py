@@ -1,0 +1,156 @@
+"""The numbers that are reported, in percent. Only scoring and baselines import this.
+
+Every metric is XTREME's own (its evaluate.py), whose numbers for its mock files are a test.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import sys
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence, Set
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ernie_m.catalogue.tasks import ENGLISH, Task
+
+Metrics = dict[str, float]
+Words = Callable[[str, str], list[str]]
+
+
+def accuracy(expected: Sequence[str], found: Sequence[str]) -> Metrics:
+    """Share of places where both say the same."""
+    same = [one == other for one, other in zip(expected, found, strict=True)]
+    return {"accuracy": 100 * float(np.mean(same))}
+
+
+def pair_f1(expected: Set[tuple[str, str]], found: Set[tuple[str, str]]) -> Metrics:
+    """Precision, recall and F1 of pairs as sets (BUCC)."""
+    correct = len(expected & found)
+    return {
+        "precision": 100 * correct / len(found) if found else 0.0,
+        "recall": 100 * correct / len(expected) if expected else 0.0,
+        "f1": 200 * correct / (len(found) + len(expected)) if found or expected else 0.0,
+    }
+
+
+def _as_span_tag(tag: str) -> str:
+    """A tag without a mark is its own name marked by its first letter.
+
+    So seqeval 0.0.12, which XTREME scores with, reads `NOUN`: adjacent equal tags are one span,
+    except those that begin with S (`SCONJ`, `SYM`). Later versions take the first letter off the
+    name, for which `CCONJ` and `SCONJ` are the same; with the mark written out they agree.
+    """
+    return tag if tag == "O" or "-" in tag else f"{tag[0]}-{tag}"
+
+
+def span_f1(expected: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> Metrics:
+    """Precision, recall and F1 of whole spans (seqeval), one sequence of tags a sentence."""
+    # It loads scikit-learn, which takes longer than most scoring does.
+    from seqeval.metrics import f1_score, precision_score, recall_score
+
+    # seqeval warns of every tag that is not written in a scheme of its own.
+    warnings.filterwarnings("ignore", "(?s).*seems not to be NE tag", UserWarning)
+    ours, theirs = (
+        [[_as_span_tag(tag) for tag in tags] for tags in side] for side in (expected, found)
+    )
+    return {
+        "precision": 100 * float(precision_score(ours, theirs, zero_division=0)),
+        "recall": 100 * float(recall_score(ours, theirs, zero_division=0)),
+        "f1": 100 * float(f1_score(ours, theirs, zero_division=0)),
+    }
+
+
+def squad_words(text: str, language: str) -> list[str]:
+    """Words by which SQuAD 1.1 compares answers: English rules, whatever the language."""
+    kept = "".join(character for character in text.lower() if character not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", kept).split()
+
+
+# MLQA's articles. In Arabic the prefix goes wherever it stands; its other alternative in the
+# official expression can match nothing.
+_ARTICLES = {
+    "en": r"\b(a|an|the)\b",
+    "es": r"\b(un|una|unos|unas|el|la|los|las)\b",
+    "vi": r"\b(của|là|cái|chiếc|những)\b",
+    "de": r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b",
+    "ar": "ال",
+}
+
+
+@cache
+def _punctuation() -> frozenset[str]:
+    """Unicode's, and ASCII's symbols."""
+    every = map(chr, range(sys.maxunicode))
+    unicode = (character for character in every if unicodedata.category(character)[0] == "P")
+    return frozenset(unicode) | frozenset(string.punctuation)
+
+
+def mlqa_words(text: str, language: str) -> list[str]:
+    """Words by which MLQA compares answers: articles of the language, Chinese by characters."""
+    kept = "".join(character for character in text.lower() if character not in _punctuation())
+    if language in _ARTICLES:
+        kept = re.sub(_ARTICLES[language], " ", kept)
+    if language == "zh":
+        kept = re.sub("([\u4e00-\u9fa5])", r" \1 ", kept)
+    return kept.split()
+
+
+def own_words(text: str, language: str) -> list[str]:
+    """Words by which stand-ins compare answers: lower case, without punctuation, Han and kana one
+    by one in every language (as MLQA does in Chinese; XTREME's English splitting has whole
+    sentences as words there).
+    """
+    kept = []
+    for character in text.lower():
+        name = unicodedata.name(character, "")
+        if name.startswith(("CJK UNIFIED", "HIRAGANA", "KATAKANA")):
+            kept.append(f" {character} ")
+        elif not unicodedata.category(character).startswith("P"):
+            kept.append(character)
+    return "".join(kept).split()
+
+
+WORDS: dict[str, Words] = {"squad": squad_words, "mlqa": mlqa_words, "own": own_words}
+
+
+def _answer(ours: list[str], theirs: list[str]) -> tuple[float, float]:
+    """Exact match and F1 of words; two answers without a word share none (SQuAD 1.1)."""
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    return float(ours == theirs), 2 * common / (len(ours) + len(theirs)) if common else 0.0
+
+
+def answer_f1(
+    expected: Sequence[Sequence[str]], found: Sequence[str | None], words: Words, language: str
+) -> Metrics:
+    """Exact match and word F1, each the best over a question's right answers, averaged over
+    questions; one without an answer (None) counts 0."""
+    best = np.zeros((len(expected), 2))
+    for row, (answers, own) in enumerate(zip(expected, found, strict=True)):
+        if own is not None:
+            ours = words(own, language)
+            best[row] = np.max([_answer(ours, words(each, language)) for each in answers], axis=0)
+    exact, f1 = 100 * best.mean(axis=0)
+    return {"exact_match": float(exact), "f1": float(f1)}
+
+
+def measure(
+    task: Task, language: str, examples: Sequence[Any], predictions: Sequence[Any]
+) -> Metrics:
+    """The metrics of a task in one language, main one included."""
+    if task.kind == "retrieval":
+        return accuracy([e.id for e in examples], [p.target for p in predictions])
+    if task.kind == "mining":
+        gold = {(e.partner, e.id) for e in examples if e.language == ENGLISH and e.partner}
+        return pair_f1(gold, {(p.source, p.target) for p in predictions})
+    if task.kind == "pair":
+        return accuracy([e.label for e in examples], [p.label for p in predictions])
+    if task.kind == "tagging":
+        return span_f1([e.tags for e in examples], [p.tags for p in predictions])
+    expected, found = [e.answers for e in examples], [p.answer for p in predictions]
+    return answer_f1(expected, found, WORDS[task.answers], language)

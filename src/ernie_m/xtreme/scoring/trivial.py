@@ -1,0 +1,289 @@
+"""Predictions that need no model, to set beside those of one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ernie_m.catalogue.tasks import Task
+from ernie_m.xtreme.files import (
+    Answer,
+    Found,
+    Label,
+    Mined,
+    MiningSentence,
+    Question,
+    SentencePair,
+    TaggedSentence,
+    Tags,
+    TextPair,
+)
+from ernie_m.xtreme.scoring.aggregate import mean
+from ernie_m.xtreme.scoring.metrics import Metrics, measure
+from ernie_m.xtreme.vectors.mining import Candidates, mine, sides
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+_SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|[。！？]|$)\s*")  # noqa: RUF001
+# In heaps of more sentences than this, trigrams that more than so large a share of them has are not
+# counted: they say little and are most of the work, hours of it at BUCC's size.
+LARGE_HEAP = 10_000
+RARE_TRIGRAM = 0.01
+# Pairs of sentences that are compared at a time.
+BLOCK_CELLS = 1 << 23
+# Pairs that a tree is fitted on; more would change nothing but the time.
+MOST_FITTED = 20_000
+_CLOSING = (".", "!", "?", "\u3002", "\uff01", "\uff1f")
+_MARKS = (r"\{", r"[`*]", r"[?\uff1f]", r"[(\uff08]", r"\d")
+_SHAPES = (
+    (re.compile(r"[A-Z]+"), "X"),
+    (re.compile(r"[^\WA-Z\d_]+"), "x"),
+    (re.compile(r"\d+"), "9"),
+)
+
+
+def _trigrams(
+    texts: Sequence[str], others: Sequence[str], most: float = 1.0
+) -> tuple[csr_matrix, csr_matrix]:
+    """Which character trigrams each text has (0 or 1), words padded with spaces; those that at most
+    the share ``most`` of the texts has."""
+    # Here, for it takes longer to load than most baselines take to make.
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    counter = CountVectorizer(
+        analyzer="char_wb", ngram_range=(3, 3), binary=True, dtype=np.float64, max_df=most
+    )
+    both = counter.fit_transform([*texts, *others])
+    return both[: len(texts)], both[len(texts) :]
+
+
+def _sizes(sets: csr_matrix) -> np.ndarray:
+    return np.asarray(sets.sum(axis=1)).ravel()
+
+
+def likest(
+    ours: csr_matrix, theirs: csr_matrix, cells: int = BLOCK_CELLS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row of ``theirs`` with the highest Jaccard index, shared trigrams over all of both, with each
+    of ``ours``, int64 ``[n]``, the first of equals; and that index, float ``[n]``.
+
+    By blocks of rows and only where something is shared, so that memory stays bounded.
+    """
+    our_sizes, their_sizes, columns = _sizes(ours), _sizes(theirs), theirs.T.tocsr()
+    rows = max(1, cells // theirs.shape[0])
+    places, values = [], []
+    for first in range(0, ours.shape[0], rows):
+        index = ours[first : first + rows] @ columns
+        sizes = np.repeat(our_sizes[first : first + rows], np.diff(index.indptr))
+        index.data /= sizes + their_sizes[index.indices] - index.data
+        places.append(np.asarray(index.argmax(axis=1)).ravel())
+        values.append(index.max(axis=1).toarray().ravel())
+    return np.concatenate(places), np.concatenate(values)
+
+
+def nearest_string(examples: Sequence[SentencePair]) -> list[Found]:
+    """The foreign sentence that shares most trigrams with the English one."""
+    ours, theirs = _trigrams([e.english for e in examples], [e.text for e in examples])
+    nearest, _ = likest(ours, theirs)
+    return [
+        Found(id=e.id, target=examples[i].id)
+        for e, i in zip(examples, nearest.tolist(), strict=True)
+    ]
+
+
+def mined_strings(dev: Sequence[MiningSentence], test: Sequence[MiningSentence]) -> list[Mined]:
+    """Mining with trigram overlap as similarity."""
+    most = RARE_TRIGRAM if len(test) > LARGE_HEAP else 1.0
+
+    def compare(texts: Sequence[str], others: Sequence[str]) -> Candidates:
+        ours, theirs = _trigrams(texts, others, most)
+        columns, of_rows = likest(ours, theirs)
+        rows, of_columns = likest(theirs, ours)
+        pairs = [*enumerate(columns.tolist()), *zip(rows.tolist(), range(len(rows)), strict=True)]
+        return dict(zip(pairs, [*of_rows.tolist(), *of_columns.tolist()], strict=True))
+
+    return mine(dev, test, compare)
+
+
+def mining_chance(examples: Sequence[MiningSentence]) -> Metrics:
+    """Expected scores of matching the smaller side at random, one to one."""
+    english, foreign = sides(examples)
+    gold = sum(example.partner is not None for example in english)
+    fewer, more = sorted((len(english), len(foreign)))
+    correct = gold / more
+    return {
+        "precision": 100 * correct / fewer,
+        "recall": 100 * correct / max(gold, 1),
+        "f1": 200 * correct / (fewer + gold),
+    }
+
+
+def most_frequent(counts: Counter[str]) -> str:
+    """Of equally frequent ones the first by name."""
+    return min(counts, key=lambda name: (-counts[name], name))
+
+
+class Majority:
+    """The most frequent class of the training examples."""
+
+    def __init__(self, train: Sequence[TextPair]) -> None:
+        counts = Counter(example.label for example in train)
+        self.label = most_frequent(counts)
+
+    def __call__(self, examples: Sequence[TextPair]) -> list[Label]:
+        return [Label(id=example.id, label=self.label) for example in examples]
+
+
+class OverlapTree:
+    """A small decision tree over how much the strings of a pair share, fitted in English."""
+
+    def __init__(self, train: Sequence[TextPair]) -> None:
+        from sklearn.tree import DecisionTreeClassifier
+
+        self.tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=10, random_state=0)
+        train = train[:MOST_FITTED]
+        self.tree.fit(self._features(train), [example.label for example in train])
+
+    @staticmethod
+    def _features(examples: Sequence[TextPair]) -> np.ndarray:
+        """Jaccard, share of the first's trigrams in the second, ratio of lengths."""
+        firsts, seconds = [e.first for e in examples], [e.second or "" for e in examples]
+        ours, theirs = _trigrams(firsts, seconds)
+        shared = np.asarray(ours.multiply(theirs).sum(axis=1)).ravel()
+        sizes = _sizes(ours), _sizes(theirs)
+        lengths = [np.array([len(text) for text in side]) for side in (firsts, seconds)]
+        return np.stack(
+            [
+                shared / np.maximum(sizes[0] + sizes[1] - shared, 1),
+                shared / np.maximum(sizes[0], 1),
+                lengths[0] / (lengths[0] + lengths[1]),
+            ],
+            axis=1,
+        )
+
+    def __call__(self, examples: Sequence[TextPair]) -> list[Label]:
+        labels = self.tree.predict(self._features(examples)).tolist()
+        return [Label(id=e.id, label=label) for e, label in zip(examples, labels, strict=True)]
+
+
+class SurfaceTree:
+    """For texts that stand alone: a small decision tree over length and marks, which every language
+    has alike, fitted in English."""
+
+    def __init__(self, train: Sequence[TextPair]) -> None:
+        from sklearn.tree import DecisionTreeClassifier
+
+        self.tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=10, random_state=0)
+        train = train[:MOST_FITTED]
+        self.tree.fit(self._features(train), [example.label for example in train])
+
+    @staticmethod
+    def _features(examples: Sequence[TextPair]) -> np.ndarray:
+        """Characters, words, sentences, whether the last one is closed, and counts of marks."""
+        texts = [example.first for example in examples]
+        return np.array(
+            [
+                [len(text), len(text.split()), len(sentences(text)), text[-1:] in _CLOSING]
+                + [len(re.findall(mark, text)) for mark in _MARKS]
+                for text in texts
+            ],
+            dtype=np.float64,
+        )
+
+    def __call__(self, examples: Sequence[TextPair]) -> list[Label]:
+        labels = self.tree.predict(self._features(examples)).tolist()
+        return [Label(id=e.id, label=label) for e, label in zip(examples, labels, strict=True)]
+
+
+class TrigramModel:
+    """For texts that stand alone: logistic regression on character trigrams, fitted in English. It
+    knows the words of English, and of other languages what is spelt alike."""
+
+    def __init__(self, train: Sequence[TextPair]) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        train = train[:MOST_FITTED]
+        self.model = make_pipeline(
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), sublinear_tf=True),
+            LogisticRegression(C=10, max_iter=1000),
+        )
+        self.model.fit([e.first for e in train], [example.label for example in train])
+
+    def __call__(self, examples: Sequence[TextPair]) -> list[Label]:
+        labels = self.model.predict([e.first for e in examples]).tolist()
+        return [Label(id=e.id, label=label) for e, label in zip(examples, labels, strict=True)]
+
+
+class MajorityTag:
+    """The most frequent tag of the training words; of spans that is none."""
+
+    def __init__(self, train: Sequence[TaggedSentence]) -> None:
+        self.tag = most_frequent(Counter(tag for example in train for tag in example.tags))
+
+    def __call__(self, examples: Sequence[TaggedSentence]) -> list[Tags]:
+        return [Tags(id=e.id, tags=[self.tag] * len(e.words)) for e in examples]
+
+
+def word_shape(word: str) -> str:
+    """``Xx`` for Reolink, ``x_x`` for entity_id, ``X9`` for IPV6."""
+    for pattern, sign in _SHAPES:
+        word = pattern.sub(sign, word)
+    return word
+
+
+class WordList:
+    """Each word's most frequent tag in English training; of an unknown word, its shape's."""
+
+    def __init__(self, train: Sequence[TaggedSentence]) -> None:
+        seen: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        for example in train:
+            for word, tag in zip(example.words, example.tags, strict=True):
+                seen["word", word][tag] += 1
+                seen["shape", word_shape(word)][tag] += 1
+        self.tags = {key: most_frequent(counts) for key, counts in seen.items()}
+        self.other = MajorityTag(train).tag
+
+    def _tag(self, word: str) -> str:
+        shape = ("shape", word_shape(word))
+        return self.tags.get(("word", word)) or self.tags.get(shape, self.other)
+
+    def __call__(self, examples: Sequence[TaggedSentence]) -> list[Tags]:
+        return [Tags(id=e.id, tags=[self._tag(word) for word in e.words]) for e in examples]
+
+
+def sentences(context: str) -> list[str]:
+    """A context cut at full stops, question and exclamation marks."""
+    return [found.strip() for found in _SENTENCE.findall(context) if found.strip()]
+
+
+def first_sentence(examples: Sequence[Question]) -> list[Answer]:
+    """The first sentence of the context."""
+    return [Answer(id=e.id, answer=sentences(e.context)[0]) for e in examples]
+
+
+def likest_sentence(examples: Sequence[Question]) -> list[Answer]:
+    """The sentence that has most of the question's trigrams."""
+    answers = []
+    for example in examples:
+        told = sentences(example.context)
+        ours, theirs = _trigrams([example.question], told)
+        shared = (ours @ theirs.T).toarray()[0]
+        answers.append(Answer(id=example.id, answer=told[int(shared.argmax())]))
+    return answers
+
+
+def sentence_chance(task: Task, language: str, examples: Sequence[Question]) -> Metrics:
+    """Expected scores of a sentence of the context drawn at random."""
+    rows: list[Metrics] = []
+    for example in examples:
+        guesses = [Answer(id=example.id, answer=told) for told in sentences(example.context)]
+        each = measure(task, language, [example] * len(guesses), guesses)
+        rows.append(each)
+    return mean(rows, list(rows[0]))

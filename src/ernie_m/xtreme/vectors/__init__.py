@@ -1,0 +1,1 @@
+"""Sentences as vectors: retrieval, nearest neighbours, mining."""
