@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from ernie_m.config.load import deep_merge
-from ernie_m.pipeline.stages import SLICES
+from ernie_m.pipeline.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "config", "envs", "src", "dvc.yaml", ".dvc")
@@ -24,7 +24,7 @@ SMALL = (".dvcignore", ".gitignore")
 LONGEST = 1500  # seconds that a command may take on a slow machine
 PER_TASK = re.compile(r"^(xtreme_download|xtreme_prepare|xtreme_predict)_\w+$")
 # Stages that only published tasks need, or a checkpoint of others; the default run has neither.
-PUBLISHED_ONLY = {"xtreme_download", "checkpoints_download"}
+PUBLISHED_ONLY = {"xtreme_download", "checkpoints_download", "pretrain_adopt"}
 # Those that only an arm with its own way of fine-tuning has.
 ARMS_ONLY = {"xtreme_align"}
 
@@ -128,7 +128,7 @@ def jobs_in(text):
     for line in table.group(1).splitlines():
         rule, count = line.split()
         jobs[PER_TASK.sub(r"\1", rule)] += int(count)
-    return Counter({stage: jobs[stage] for stage in SLICES if stage in jobs})
+    return Counter({stage: jobs[stage] for stage in STAGES if stage in jobs})
 
 
 def copy_of_repository(path):

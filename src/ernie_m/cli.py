@@ -17,7 +17,7 @@ from ernie_m.errors import told
 # Family -> verb -> its module, and its purpose in a few words.
 FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     "configuration": {
-        "config": ("ernie_m.config.generate", "write or check the files made from the models"),
+        "config": ("ernie_m.generate.command", "write or check the files made from the models"),
     },
     "evaluation": {
         "score": ("ernie_m.xtreme.scoring.command", "score predictions in the layout of XTREME"),

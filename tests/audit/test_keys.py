@@ -3,17 +3,17 @@
 import pytest
 import yaml
 
-from ernie_m.audit.keys import SECTIONS, Layers, explained, keys_of
+from ernie_m.audit.keys import Layers, explained, keys_of
 from ernie_m.config.load import load
 from ernie_m.config.xtreme import FinetuneSettings
-from ernie_m.pipeline.stages import SEEDED, SLICES, seed_of, settings_of
+from ernie_m.pipeline.stages import STAGES, seed_of, settings_of
 from ernie_m.records.graph import Node
 from ernie_m.words import flatten
 from tests.repository import ROOT
 
 from ..workflow.test_dvc import INSTANCES, MILESTONE, settings_texts, with_another_value
 
-STAGES = MILESTONE.keys()  # those of the default run
+RUN = MILESTONE.keys()  # the stages of the default run
 
 
 def node(config, stage, instance):
@@ -23,30 +23,26 @@ def node(config, stage, instance):
     return Node("", {"stage": stage, "instance": instance, "facts": facts})
 
 
-def test_every_stage_has_its_sections():
-    assert SECTIONS.keys() == SLICES.keys()
-
-
 def test_a_key_reaches_exactly_the_stages_whose_settings_follow_it():
     """No key is missing from an audit, and none is named that has no part in the number."""
     mapping = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     config, before = load(mapping), settings_texts(mapping)
-    named = {s: keys_of(node(config, s, INSTANCES.get(s, ""))) for s in STAGES}
+    named = {s: keys_of(node(config, s, INSTANCES.get(s, ""))) for s in RUN}
     tried = 0
     for key in dict(flatten(mapping)):
         after = settings_texts(with_another_value(mapping, key))
         if not after or after == before:
             continue  # no other value could be made up, or the key decides which jobs there are
         tried += 1
-        follow = {stage for stage in STAGES if after[stage] != before[stage]}
-        assert follow == {stage for stage in STAGES if key in named[stage]}, key
+        follow = {stage for stage in RUN if after[stage] != before[stage]}
+        assert follow == {stage for stage in RUN if key in named[stage]}, key
     assert tried > 80
 
 
 def test_every_named_key_is_one_of_the_configuration():
     mapping = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     config, known = load(mapping), dict(flatten(mapping)).keys()
-    for stage in STAGES:
+    for stage in RUN:
         for key in keys_of(node(config, stage, INSTANCES.get(stage, ""))):
             assert key in known or key.startswith("corpora.registry."), (stage, key)
 
@@ -71,9 +67,9 @@ def test_the_head_of_a_file_is_named_by_the_key_that_asks_for_it():
 
 def test_the_seed_is_a_key_of_what_draws():
     config = load({})
-    for stage in STAGES:
+    for stage in RUN:
         reached = "seed" in keys_of(node(config, stage, INSTANCES.get(stage, "")))
-        assert reached == (stage in SEEDED)
+        assert reached == (STAGES[stage].seed == "run")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ernie_m import cli
 from ernie_m.config.load import read
 from ernie_m.model.flops import forward_flops, training_flops
-from ernie_m.pipeline import plan
+from ernie_m.pipeline.stages import jobs as jobs_of
 from ernie_m.planning.command import hours, known
 from ernie_m.planning.estimate import Estimate, Throughputs, parameters
 from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
@@ -49,7 +49,7 @@ def test_a_step_costs_three_times_its_forward_pass_and_six_times_its_weights(bas
 def test_every_stage_with_jobs_is_there(path, capsys):
     assert cli.main(["plan", "--configfile", path, "--json"]) == 0
     rows = {row["stage"]: row for row in json.loads(capsys.readouterr().out)}
-    jobs = {stage: len(names) for stage, names in plan.jobs(read(path)).items() if names}
+    jobs = {stage: len(names) for stage, names in jobs_of(read(path)).items() if names}
     together = rows.pop("together")
     assert {stage: row["jobs"] for stage, row in rows.items()} == jobs
     for name in ("written", "flops", "gpu_hours", "core_hours"):

@@ -78,9 +78,7 @@ def imported(path) -> set[str]:
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     assert not [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
     names = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
-    names |= {
-        alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
-    }
+    names |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return {name.split(".")[1] for name in names if name.startswith("ernie_m.")}
 
 

@@ -11,15 +11,14 @@ import pytest
 import yaml
 
 from ernie_m.config.load import read
-from ernie_m.pipeline import plan
 from ernie_m.pipeline.stages import (
-    REPEATED,
-    SEEDED,
-    SLICES,
+    STAGES,
     seed_of,
     settings_of,
     settings_text,
+    stages_with,
 )
+from ernie_m.pipeline.stages import jobs as jobs_of
 from ernie_m.records.graph import SHARED
 from tests.repository import PER_TASK, PUBLISHED_ONLY, ROOT, jobs_in
 
@@ -84,8 +83,8 @@ def stages(workflow):
 def test_targets_and_stages(workflow, stages):
     assert {rule.name for rule in workflow.rules if rule.norun} == TARGETS
     assert workflow.default_target == "all"
-    assert stages.keys() == SLICES.keys()
-    assert by_stage(workflow).keys() == SLICES.keys() - PUBLISHED_ONLY
+    assert stages.keys() == STAGES.keys()
+    assert by_stage(workflow).keys() == STAGES.keys() - PUBLISHED_ONLY
 
 
 def test_every_rule_is_fully_described(stages):
@@ -123,10 +122,10 @@ def test_only_stages_that_draw_have_a_seed(stages):
         package, _, module = stage.partition("_")
         text = (ROOT / "src/ernie_m" / package / f"{module}.py").read_text(encoding="utf-8")
         given = {"seed" in set(rule.params.keys()) for rule in rules}
-        assert given == {stage in SEEDED or stage in REPEATED}, stage
+        assert given == {STAGES[stage].seed is not None}, stage
         if "job.seed" in text:
             drawing.add(stage)
-    assert drawing <= SEEDED | REPEATED
+    assert drawing <= set(stages_with("seed"))
 
 
 def test_rules_are_written_in_one_order():
@@ -148,16 +147,12 @@ def test_no_rule_runs_python_of_its_own(stages):
 def test_settings_of_every_stage_are_what_its_module_takes(overlay):
     """A slice must be accepted by the module's own settings class, without anything left over."""
     config = read(ROOT / "config" / overlay, base=ROOT / "config/config.yaml")
-    alone = {"report_build": [""], "checkpoints_export": plan.exports(config)}
-    jobs = plan.jobs(config) | alone
-    assert jobs.keys() == SLICES.keys()
-    for stage in (stage for stage in SLICES if jobs[stage]):
-        instance = jobs[stage][0]
+    for stage, (instance, *_) in ((name, own) for name, own in jobs_of(config).items() if own):
         package, _, module = stage.partition("_")
         text = (ROOT / "src/ernie_m" / package / f"{module}.py").read_text(encoding="utf-8")
         (wanted,) = re.findall(r"^    main\(\w+, (\w+)\)", text, flags=re.M)
         assert type(settings_of(config, stage, instance)).__name__ == wanted, stage
-        if stage in REPEATED:
+        if STAGES[stage].seed == "instance":
             assert seed_of(config, stage, instance) == config.xtreme.seeds[0]
 
 
@@ -177,8 +172,8 @@ def test_every_shipped_configuration_can_be_planned(blank, overlay):
     """Also the paper's 1,500 jobs, without any of its data."""
     text = blank.plan("--cores", "1", "--printshellcmds", "--configfile", f"config/{overlay}")
     config = read(ROOT / "config" / overlay, base=ROOT / "config/config.yaml")
-    wanted = {stage: len(names) for stage, names in plan.jobs(config).items() if names}
-    assert jobs_in(text) == wanted | {"report_build": 1, "checkpoints_export": 1}
+    wanted = {stage: len(names) for stage, names in jobs_of(config).items() if names}
+    assert jobs_in(text) == wanted
     commands = re.findall(r"^Shell command: (.+)$", text, re.MULTILINE)
     assert len(commands) >= sum(wanted.values())
     assert max(map(len, commands)) < 128 * 1024 / 4  # a quarter of what Linux takes
@@ -193,8 +188,8 @@ def test_a_plan_reads_a_registry_once_and_not_for_each_job(monkeypatch):
         return read_text(path, *given, **named)
 
     monkeypatch.setattr(Path, "read_text", counted)
-    jobs = plan.jobs(config)
-    told = [settings_text(config, stage, job) for stage, own in jobs.items() for job in own]
+    asked = jobs_of(config)
+    told = [settings_text(config, stage, job) for stage, own in asked.items() for job in own]
     assert len(told) > 1000 and len(opened) == len(set(opened))
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from ernie_m.pipeline.stages import SLICES
 from ernie_m.report import svg
-from ernie_m.tracking import describe, finish, live, session, start, store
+from ernie_m.tracking import finish, live, session, start, store
 
 CONFIG = {
     "run": "default",
@@ -288,18 +287,11 @@ def test_tags_tell_jobs_apart(opened, results, monkeypatch):
     results.job("xtreme_score", instance, {"scores": {"scores.json": document}})
     close(monkeypatch)
     tags = children(opened)[f"xtreme_score/{instance}"].data.tags
-    wanted = {"task": "standin_qa", "arm": "ernie_m", "checkpoint": "btmlm", "seed": "seed2"}
+    wanted = {"task": "standin_qa", "variant": "ernie_m", "checkpoint": "btmlm", "seed": "seed2"}
     assert wanted.items() <= tags.items()
     assert (tags["phase"], tags["level"], tags["results"]) == ("xtreme", "job", "results/default")
     assert tags["record"] == f"results/default/xtreme_score/{instance}/record.json"
     assert Path(tags["record"]).is_file() and tags["record"] in tags["mlflow.note.content"]
-
-
-def test_every_stage_with_several_jobs_says_what_its_instances_are():
-    single = {"corpora_eval_hashes", "corpora_deal", "report_build"}
-    single |= {"tokenizer_quotas", "tokenizer_train"}
-    several = set(SLICES) - single
-    assert several == describe.PARTS.keys()
 
 
 def test_inputs_and_models_lead_to_records(opened, results, monkeypatch):

@@ -10,13 +10,13 @@ import yaml
 from ernie_m.config.load import load, read
 from ernie_m.errors import UserError
 from ernie_m.pipeline import plan
-from ernie_m.pipeline.stages import SEEDED, SLICES, settings_text
+from ernie_m.pipeline.stages import STAGES, jobs, module_of, settings_text
 from ernie_m.records.digest import code_facts
 from ernie_m.words import flatten
 from tests.repository import ROOT, Repository
 
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-STAGES = DVC["stages"]
+MILESTONES = DVC["stages"]
 ROOTS = re.compile(r"^results/(?:default/)?(\w+)")
 
 
@@ -32,33 +32,33 @@ def outs(stage):
 
 def made_in(milestone):
     """Names of the pipeline's stages that a milestone's outputs are of."""
-    return {ROOTS.match(path).group(1) for path in outs(STAGES[milestone])}
+    return {ROOTS.match(path).group(1) for path in outs(MILESTONES[milestone])}
 
 
-MILESTONE = {stage: name for name in STAGES for stage in made_in(name)}
+MILESTONE = {stage: name for name in MILESTONES for stage in made_in(name)}
 
 
 def param_keys(milestone):
-    ((path, keys),) = (item for entry in STAGES[milestone]["params"] for item in entry.items())
+    ((path, keys),) = (item for entry in MILESTONES[milestone]["params"] for item in entry.items())
     assert path == "config/config.yaml"
     return keys
 
 
 def test_every_stage_of_the_default_run_belongs_to_one_milestone():
-    jobs = plan.jobs(read(base=ROOT / "config/config.yaml"))
-    wanted = {stage for stage in SLICES if jobs.get(stage, True)}
+    asked = jobs(read(base=ROOT / "config/config.yaml"))
+    wanted = {stage for stage, own in asked.items() if own}
     assert MILESTONE.keys() == wanted
-    assert sum(len(made_in(name)) for name in STAGES) == len(wanted)
+    assert sum(len(made_in(name)) for name in MILESTONES) == len(wanted)
 
 
 def test_a_milestone_runs_the_target_of_its_name(blank):
-    for name, stage in STAGES.items():
+    for name, stage in MILESTONES.items():
         assert stage["cmd"] == f"snakemake {name} --cores all"
-    blank.run("snakemake", "--dry-run", "--cores", "1", *STAGES)
+    blank.run("snakemake", "--dry-run", "--cores", "1", *MILESTONES)
 
 
 def test_outputs_are_kept_and_small_ones_are_for_git():
-    for stage in STAGES.values():
+    for stage in MILESTONES.values():
         for path, how in outs(stage).items():
             assert how["persist"] is True, path
             small = Path(path).suffix in (".csv", ".json", ".jsonl") or path.endswith(
@@ -68,7 +68,7 @@ def test_outputs_are_kept_and_small_ones_are_for_git():
 
 
 def test_small_results_are_not_ignored_by_git(blank):
-    for stage in STAGES.values():
+    for stage in MILESTONES.values():
         for path, how in outs(stage).items():
             ignored = blank.run("git", "check-ignore", "-q", path, check=False).returncode == 0
             assert ignored == how.get("cache", True), path
@@ -78,26 +78,26 @@ def test_dependencies_follow_the_graph(blank):
     """Each milestone names the results it reads of others, and the code and rules it runs."""
     text = blank.run("snakemake", "--rulegraph", "dot", "--forceall").stdout
     names = dict(re.findall(r'^\s*(\d+)\[label = "(\w+)"', text, flags=re.M))
-    needed = {name: set() for name in STAGES}
+    needed = {name: set() for name in MILESTONES}
     for source, target in re.findall(r"(\d+) -> (\d+)", text):
         one, other = (
-            next((s for s in SLICES if names[n] == s or names[n].startswith(f"{s}_standin")), None)
+            next((s for s in STAGES if names[n] == s or names[n].startswith(f"{s}_standin")), None)
             for n in (source, target)
         )
         if one and other and MILESTONE[one] != MILESTONE[other]:
             needed[MILESTONE[other]].add(one)
-    for name, stage in STAGES.items():
+    for name, stage in MILESTONES.items():
         results = {ROOTS.match(dep).group(1) for dep in stage["deps"] if ROOTS.match(dep)}
         assert results == needed[name], name
         for dep in stage["deps"]:
             assert ROOTS.match(dep) or (ROOT / dep).exists(), dep
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", MILESTONES)
 def test_every_source_file_that_a_milestone_runs_is_among_its_dependencies(name):
-    deps = STAGES[name]["deps"]
+    deps = MILESTONES[name]["deps"]
     for stage in made_in(name):
-        for path in code_facts("ernie_m." + stage.replace("_", ".", 1)):
+        for path in code_facts(module_of(stage)):
             named = any(path == dep or path.startswith(f"{dep}/") for dep in deps)
             assert named or path == "src/ernie_m/__init__.py", (stage, path)
 
@@ -140,14 +140,14 @@ def noticed():
     return found
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", MILESTONES)
 def test_every_key_that_reaches_a_job_is_among_the_params(name, noticed):
     keys = param_keys(name)
     reached = set().union(*(noticed[stage] for stage in made_in(name)))
     assert reached or name == "report"
     for key in reached:
         assert any(key == one or key.startswith(f"{one}.") for one in keys), key
-    if made_in(name) & SEEDED:
+    if any(STAGES[stage].seed == "run" for stage in made_in(name)):
         assert "seed" in keys
 
 
@@ -176,7 +176,7 @@ def settings_texts(config):
 
 
 def test_artifacts_and_metrics_are_outputs_of_a_milestone():
-    kept = [path for stage in STAGES.values() for path in outs(stage)]
+    kept = [path for stage in MILESTONES.values() for path in outs(stage)]
     named = [artifact["path"] for artifact in DVC["artifacts"].values()] + DVC["metrics"]
     for place in named:
         assert any(place == path or place.startswith(f"{path}/") for path in kept), place
@@ -226,7 +226,7 @@ def test_repro_runs_a_milestone_through_snakemake(committed):
 
 def test_the_graph_of_milestones(committed):
     text = committed.run("dvc", "dag", "--mermaid").stdout
-    assert all(f'"{name}"' in text for name in STAGES)
+    assert all(f'"{name}"' in text for name in MILESTONES)
 
 
 def test_metrics_and_plots(committed):

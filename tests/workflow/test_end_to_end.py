@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from ernie_m.pipeline.stages import SLICES
+from ernie_m.pipeline.stages import STAGES
 from tests.repository import ARMS_ONLY, PUBLISHED_ONLY
 
 SCORES = "results/default/xtreme_score/standin_retrieval/ernie_m/btmlm/seed1/scores.json"
@@ -23,7 +23,7 @@ def records(tiny):
 
 
 def test_every_stage_left_records(records):
-    expected = SLICES.keys() - PUBLISHED_ONLY - ARMS_ONLY
+    expected = STAGES.keys() - PUBLISHED_ONLY - ARMS_ONLY
     assert {stage for stage, _ in records} == expected
 
 

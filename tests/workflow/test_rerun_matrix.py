@@ -8,12 +8,12 @@ import yaml
 
 from ernie_m.audit.impact import impact
 from ernie_m.audit.keys import layers_of
-from ernie_m.pipeline.stages import SLICES
+from ernie_m.pipeline.stages import STAGES
 from ernie_m.records.graph import read_graph
 from ernie_m.words import flatten
 from tests.repository import ARMS_ONLY, PUBLISHED_ONLY
 
-ALL = set(SLICES) - PUBLISHED_ONLY - ARMS_ONLY
+ALL = set(STAGES) - PUBLISHED_ONLY - ARMS_ONLY
 REPORT = {"report_build"}
 # What is told of scores; the model card is written by parts of the report's code.
 TOLD = {"checkpoints_export"} | REPORT

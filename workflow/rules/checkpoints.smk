@@ -11,34 +11,33 @@ if CONFIG.checkpoint:
         output:
             files=[
                 ensure(
-                    f"results/checkpoints_download/{{checkpoint}}/{name}",
+                    f"results/checkpoints_download/{{weights}}/{name}",
                     non_empty=True,
                 )
                 for name in CONFIG.checkpoint.names
             ],
-            sums="results/checkpoints_download/{checkpoint}/SHA256SUMS",
-            record="results/checkpoints_download/{checkpoint}/record.json",
+            sums="results/checkpoints_download/{weights}/SHA256SUMS",
+            record="results/checkpoints_download/{weights}/record.json",
         log:
-            "results/logs/checkpoints_download/{checkpoint}.log",
+            "results/logs/checkpoints_download/{weights}.log",
         benchmark:
-            "results/benchmarks/checkpoints_download/{checkpoint}.tsv"
+            "results/benchmarks/checkpoints_download/{weights}.tsv"
         wildcard_constraints:
-            checkpoint=re.escape(CONFIG.checkpoint.id),
+            weights=re.escape(CONFIG.checkpoint.id),
         priority: 1
         retries: 2
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
         resources:
-            mem_mb=500,
-            runtime=720,
+            mem_mb=memory("checkpoints_download"),
+            runtime=minutes("checkpoints_download"),
         params:
-            code=code_digest("ernie_m.checkpoints.download"),
-            settings=settings("checkpoints_download", "{checkpoint}"),
+            code=code("checkpoints_download"),
+            settings=settings("checkpoints_download"),
         shell:
             command(
-                "ernie_m.checkpoints.download",
-                "{wildcards.checkpoint}",
+                "checkpoints_download",
                 outputs="files",
             )
 
@@ -54,7 +53,7 @@ rule checkpoints_export:
         tokenizer=rules.tokenizer_train.output.model,
         scores=files("xtreme_score", "scores.json"),
         baselines=files("xtreme_baseline", "scores.json"),
-        records=[file for stage in JOBS for file in files(stage, "record.json")],
+        records=[file for stage in RECORDED for file in files(stage, "record.json")],
     output:
         **{
             name: [f"<results>/checkpoints_export/{EXPORT}/{file}" for file in names]
@@ -70,17 +69,16 @@ rule checkpoints_export:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=room_for_model(2, beside=2000),
-        # The card tells whether all files behind the model are as recorded: terabytes take hours.
-        runtime=1440,
+        mem_mb=memory("checkpoints_export"),
+        runtime=minutes("checkpoints_export"),
     params:
-        code=code_digest("ernie_m.checkpoints.export"),
+        code=code("checkpoints_export"),
         settings=settings("checkpoints_export", EXPORT),
         records=listed("records"),
     shell:
         command(
-            "ernie_m.checkpoints.export",
-            EXPORT.format(variant="{wildcards.variant}"),
+            "checkpoints_export",
+            instance=EXPORT,
             inputs="model tokenizer scores baselines",
             lists="records",
             outputs="model card files",

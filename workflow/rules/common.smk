@@ -19,7 +19,14 @@ from ernie_m.config.load import load
 from ernie_m.errors import UserError
 from ernie_m.records.digest import code_digest
 from ernie_m.records.graph import SHARED
-from ernie_m.pipeline.stages import seed_of, settings_text
+from ernie_m.pipeline.stages import (
+    STAGES,
+    jobs,
+    module_of,
+    seed_of,
+    settings_text,
+    stages_with,
+)
 from ernie_m.planning.estimate import parameters, pieces
 from ernie_m.catalogue.tasks import TASKS
 
@@ -45,23 +52,18 @@ DEALT_ROWS = [
     for language in CONFIG.corpora.dealt_languages
 ]
 VOCABULARIES = [name for name, row in DATASETS.items() if row.content == "vocabulary"]
-# Lines that a vocabulary is trained on, where none is taken.
-SAMPLE_LINES = 0 if CONFIG.init or VOCABULARIES else CONFIG.tokenizer.train.sample_lines
 SOURCES = CONFIG.xtreme.sources()
-JOBS = plan.jobs(CONFIG)
+JOBS = jobs(CONFIG)
 N_WAY_ROWS = [
     f"<results>/corpora_filter/{job}/rows.arrow"
     for job in JOBS["corpora_filter"]
     if job.startswith("rows-")
 ]
-WITH_STATS = [
-    *("corpora_filter", "corpora_deal", "corpora_select"),
-    "tokenizer_train",
-    *("pretrain_backtranslate", "xtreme_prepare"),
-]
+# Those whose records the report and the export collect.
+RECORDED = [stage for stage in JOBS if not STAGES[stage].collects]
 LAST = plan.last_stage(CONFIG)
 # As plan.exports has it, for any arm.
-EXPORT = f"hf/none/pretrain_{LAST}/{{variant}}"
+EXPORT = f"hf/none/{plan.maker(CONFIG, LAST)}/{{variant}}"
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
 # Beside this file, also where another workflow imports it.
 SOURCE_FOLDER = os.path.abspath(f"{workflow.current_basedir}/../../src")
@@ -97,7 +99,7 @@ wildcard_constraints:
     shard=f"[0-9]+|{plan.DEALT}",
     variant="|".join(map(re.escape, CONFIG.arms)),
     task="|".join(map(re.escape, CONFIG.xtreme.tasks)),
-    stage="initialise|camlm|btmlm",
+    checkpoint="initialise|camlm|btmlm",
     chunk="[0-9]+",
     seed="[0-9]+",
 
@@ -127,27 +129,35 @@ def listed(name):
     return lambda wildcards, input: braced_once(tuple(map(str, input[name])))
 
 
-def command(module, instance="", inputs="", lists="", outputs="", seed=False):
+def code(stage):
+    """The digest of the code that a stage's jobs can run."""
+    return code_digest(module_of(stage))
+
+
+def command(stage, inputs="", lists="", outputs="", instance=None):
     """Shell command of a stage: the flags of `ernie_m.job`; its output is shown and logged.
     `lists` are inputs that are also params, made by `listed`."""
-    words = [f"python -m {module}"]
+    instance = (instance or STAGES[stage].wildcards).replace("{", "{wildcards.")
+    words = [f"python -m {module_of(stage)}"]
     words += [f"--instance {instance}"] if instance else []
     words += ["--settings {params.settings:q}", "--threads {threads}"]
-    words += ["--seed {params.seed}"] if seed else []
+    words += ["--seed {params.seed}"] if STAGES[stage].seed else []
     words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]
     words += [f"--input {name} {{params.{name}}}" for name in lists.split()]
     words += [f"--output {name} {{output.{name}:q}}" for name in outputs.split()]
     return " ".join([*words, "--record {output.record:q} 2>&1 | tee {log:q}"])
 
 
-def settings(stage, instance=""):
+def settings(stage, instance=None):
     """What a job is told of the configuration: the keys that its stage uses, and no others."""
-    return lambda wildcards: settings_text(CONFIG, stage, instance.format(**wildcards))
+    pattern = instance or STAGES[stage].wildcards
+    return lambda wildcards: settings_text(CONFIG, stage, pattern.format(**wildcards))
 
 
-def seed(stage, instance=""):
+def seed(stage):
     """The seed of a job."""
-    return lambda wildcards: seed_of(CONFIG, stage, instance.format(**wildcards))
+    pattern = STAGES[stage].wildcards
+    return lambda wildcards: seed_of(CONFIG, stage, pattern.format(**wildcards))
 
 
 def files(stage, *names):
@@ -235,21 +245,10 @@ def monolingual(part):
     return [file for file in encoded(part) if "mono-" in file]
 
 
-# What a job of the back-translation holds of the sentences that stage 2 draws, at most: their
-# numbers a few times (docs/engine.md).
-DRAWN_MB = (
-    CONFIG.pretrain.btmlm.steps
-    * CONFIG.pretrain.btmlm.batch_tokens
-    // CONFIG.pretrain.btmlm.row_length
-    * 32
-    // 1_000_000
-)
-
-
-def checkpoint(arm, stage):
-    """The encoder that an arm has after a stage of pre-training."""
-    maker = plan.made_by(CONFIG, arm, stage)
-    return f"<results>/pretrain_{stage}/{maker}/model.safetensors"
+def checkpoint(arm, name):
+    """The encoder that an arm has after a stage of pre-training; the first is made or adopted."""
+    maker = plan.made_by(CONFIG, arm, name)
+    return f"<results>/{plan.maker(CONFIG, name)}/{maker}/model.safetensors"
 
 
 # A training's threads are a setting, because they reach its last bits.
@@ -260,9 +259,9 @@ TRAINING_THREADS = CONFIG.hardware.num_threads * CONFIG.hardware.processes
 ENCODED_SUMS = sums(encoded("train"))
 
 
-def training_sums(arm, stage, *more):
+def training_sums(arm, name, *more):
     """The digests of the encoder that an arm has after a stage, of all text, and of more files."""
-    return sums([checkpoint(arm, stage), *more]) + ENCODED_SUMS
+    return sums([checkpoint(arm, name), *more]) + ENCODED_SUMS
 
 
 def pseudo(arm):
@@ -325,12 +324,12 @@ def scored_model(wildcards):
     """What predicts: a fine-tuned model, or the pre-trained one as it is."""
     own = CONFIG.arm(wildcards.variant).xtreme
     if tuned := own.finetuned_on(wildcards.task):
-        arm = plan.scored_as(CONFIG, tuned, wildcards.variant, wildcards.stage)
+        arm = plan.scored_as(CONFIG, tuned, wildcards.variant, wildcards.checkpoint)
         changed = {"task": tuned, "variant": arm}
         return rules.xtreme_finetune.output.model.format(**{**wildcards, **changed})
     if own.aligned(wildcards.task):
         return rules.xtreme_align.output.model.format(**wildcards)
-    return checkpoint(wildcards.variant, wildcards.stage)
+    return checkpoint(wildcards.variant, wildcards.checkpoint)
 
 
 def size_mb(input):
@@ -341,20 +340,27 @@ def size_mb(input):
     return input.size_mb
 
 
-def room_for(times, beside):
-    """Memory in MB for a job that holds its inputs so many times over."""
-    return lambda wildcards, input: beside + int(times * size_mb(input))
+def memory(stage):
+    """Memory in MB that a job asks for: what its stage holds beside its inputs and the weights, and
+    these as often as it holds them, in each process of a training."""
+    own = STAGES[stage]
+    beside = own.beside(CONFIG) if callable(own.beside) else own.beside
+    processes = CONFIG.hardware.processes if "hardware" in own.keys else 1
+
+    def asked(wildcards, input):
+        room = beside + int(own.inputs * size_mb(input)) if own.inputs else beside
+        if own.models:
+            model = CONFIG.arm(wildcards.variant).model
+            weights = sum(parameters(model, pieces(CONFIG))) * 4
+            room += own.models * weights // 1_000_000
+        return processes * room
+
+    return asked if own.inputs or own.models else beside
 
 
-def room_for_model(times, beside, processes=1):
-    """Memory in MB for processes of which each holds an arm's weights so many times."""
-
-    def room(wildcards):
-        model = CONFIG.arm(wildcards.variant).model
-        weights = sum(parameters(model, pieces(CONFIG))) * 4
-        return processes * (beside + times * weights // 1_000_000)
-
-    return room
+def minutes(stage):
+    """How long a job of a stage may take."""
+    return STAGES[stage].minutes
 
 
 def track(verb, *flags):

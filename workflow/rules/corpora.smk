@@ -19,14 +19,14 @@ rule corpora_download:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=500,
+        mem_mb=memory("corpora_download"),
         # CC-100 in English has 80 GB, and unpacks to 300: hours.
-        runtime=1440,
+        runtime=minutes("corpora_download"),
     params:
-        code=code_digest("ernie_m.corpora.download"),
-        settings=settings("corpora_download", "{dataset}"),
+        code=code("corpora_download"),
+        settings=settings("corpora_download"),
     shell:
-        command("ernie_m.corpora.download", "{wildcards.dataset}", outputs="file")
+        command("corpora_download", outputs="file")
 
 
 rule corpora_extract:
@@ -48,15 +48,14 @@ rule corpora_extract:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=1440,
+        mem_mb=memory("corpora_extract"),
+        runtime=minutes("corpora_extract"),
     params:
-        code=code_digest("ernie_m.corpora.extract"),
-        settings=settings("corpora_extract", "{dataset}/{language}"),
+        code=code("corpora_extract"),
+        settings=settings("corpora_extract"),
     shell:
         command(
-            "ernie_m.corpora.extract",
-            "{wildcards.dataset}/{wildcards.language}",
+            "corpora_extract",
             inputs="file",
             outputs="rows",
         )
@@ -85,15 +84,14 @@ rule corpora_filter:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=1440,
+        mem_mb=memory("corpora_filter"),
+        runtime=minutes("corpora_filter"),
     params:
-        code=code_digest("ernie_m.corpora.filter"),
-        settings=settings("corpora_filter", "{corpus}/{shard}"),
+        code=code("corpora_filter"),
+        settings=settings("corpora_filter"),
     shell:
         command(
-            "ernie_m.corpora.filter",
-            "{wildcards.corpus}/{wildcards.shard}",
+            "corpora_filter",
             inputs="corpus",
             outputs="rows lines documents stats",
         )
@@ -124,18 +122,17 @@ rule corpora_deal:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=memory("corpora_deal"),
+        runtime=minutes("corpora_deal"),
     params:
-        code=code_digest("ernie_m.corpora.deal"),
+        code=code("corpora_deal"),
         settings=settings("corpora_deal"),
         seed=seed("corpora_deal"),
     shell:
         command(
-            "ernie_m.corpora.deal",
+            "corpora_deal",
             inputs="rows",
             outputs="kept lines rows stats",
-            seed=True,
         )
 
 
@@ -163,14 +160,14 @@ rule corpora_eval_hashes:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=memory("corpora_eval_hashes"),
+        runtime=minutes("corpora_eval_hashes"),
     params:
-        code=code_digest("ernie_m.corpora.eval_hashes"),
+        code=code("corpora_eval_hashes"),
         settings=settings("corpora_eval_hashes"),
     shell:
         command(
-            "ernie_m.corpora.eval_hashes",
+            "corpora_eval_hashes",
             inputs="examples rows",
             outputs="hashes",
         )
@@ -198,18 +195,17 @@ rule corpora_dedup:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=2880,
+        mem_mb=memory("corpora_dedup"),
+        runtime=minutes("corpora_dedup"),
     params:
-        code=code_digest("ernie_m.corpora.dedup"),
-        settings=settings("corpora_dedup", "{corpus}"),
+        code=code("corpora_dedup"),
+        settings=settings("corpora_dedup"),
         rows=listed("rows"),
         lines=listed("lines"),
         documents=listed("documents"),
     shell:
         command(
-            "ernie_m.corpora.dedup",
-            "{wildcards.corpus}",
+            "corpora_dedup",
             lists="rows lines documents",
             outputs="exact near",
         )
@@ -240,17 +236,15 @@ rule corpora_select:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=240,
+        mem_mb=memory("corpora_select"),
+        runtime=minutes("corpora_select"),
     params:
-        code=code_digest("ernie_m.corpora.select"),
-        settings=settings("corpora_select", "{corpus}/{shard}"),
-        seed=seed("corpora_select", "{corpus}/{shard}"),
+        code=code("corpora_select"),
+        settings=settings("corpora_select"),
+        seed=seed("corpora_select"),
     shell:
         command(
-            "ernie_m.corpora.select",
-            "{wildcards.corpus}/{wildcards.shard}",
+            "corpora_select",
             inputs="kept exact near eval_hashes",
             outputs="train valid stats",
-            seed=True,
         )

@@ -1,15 +1,12 @@
-# Pre-training: initialise -> camlm -> backtranslate -> btmlm.
+# Pre-training: initialise -> [adopt] -> camlm -> backtranslate -> btmlm.
 
 
 rule pretrain_initialise:
     """The untrained encoder is a result like any other: it starts every arm from the same
     weights, and it is scored too, because shared pieces alone make an untrained encoder look
-    clever, and only what is above it was learnt. With `init`, the weights named there take its
-    place, as XLM-R's do in the paper."""
+    clever, and only what is above it was learnt."""
     input:
         tokenizer=rules.tokenizer_train.output.model,
-        source=undated(source()),
-        sums=sums(source()),
     output:
         model="<results>/pretrain_initialise/{variant}/model.safetensors",
         sums="<results>/pretrain_initialise/{variant}/SHA256SUMS",
@@ -22,21 +19,51 @@ rule pretrain_initialise:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        # With `init` there are two models.
-        mem_mb=room_for_model(3, beside=1000),
-        runtime=30,
+        mem_mb=memory("pretrain_initialise"),
+        runtime=minutes("pretrain_initialise"),
     params:
-        code=code_digest("ernie_m.pretrain.initialise"),
-        settings=settings("pretrain_initialise", "{variant}"),
-        seed=seed("pretrain_initialise", "{variant}"),
+        code=code("pretrain_initialise"),
+        settings=settings("pretrain_initialise"),
+        seed=seed("pretrain_initialise"),
     shell:
         command(
-            "ernie_m.pretrain.initialise",
-            "{wildcards.variant}",
-            inputs="tokenizer source",
+            "pretrain_initialise",
+            inputs="tokenizer",
             outputs="model",
-            seed=True,
         )
+
+
+if CONFIG.init:
+
+    rule pretrain_adopt:
+        """The paper starts from XLM-R, so the weights that `init` names take the place of those
+        that were made: by name, a row for each piece of the vocabulary. Only a head that they lack
+        stays untrained. Reading the formats of others is kept apart, for it changes often.
+        """
+        input:
+            model=undated(rules.pretrain_initialise.output.model),
+            tokenizer=rules.tokenizer_train.output.model,
+            source=undated(source()),
+            sums=[rules.pretrain_initialise.output.sums, *sums(source())],
+        output:
+            model="<results>/pretrain_adopt/{variant}/model.safetensors",
+            sums="<results>/pretrain_adopt/{variant}/SHA256SUMS",
+            record="<results>/pretrain_adopt/{variant}/record.json",
+        log:
+            "<logs>/pretrain_adopt/{variant}.log",
+        benchmark:
+            "<benchmarks>/pretrain_adopt/{variant}.tsv"
+        conda:
+            "../../envs/ernie-m.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory("pretrain_adopt"),
+            runtime=minutes("pretrain_adopt"),
+        params:
+            code=code("pretrain_adopt"),
+            settings=settings("pretrain_adopt"),
+        shell:
+            command("pretrain_adopt", inputs="model tokenizer source", outputs="model")
 
 
 rule pretrain_camlm:
@@ -63,22 +90,20 @@ rule pretrain_camlm:
     threads: TRAINING_THREADS
     resources:
         # Weights, gradients, Adam's moments, and a copy of what is saved.
-        mem_mb=room_for_model(7, beside=2000, processes=CONFIG.hardware.processes),
-        runtime=2880,
+        mem_mb=memory("pretrain_camlm"),
+        runtime=minutes("pretrain_camlm"),
     params:
-        code=code_digest("ernie_m.pretrain.camlm"),
-        settings=settings("pretrain_camlm", "{variant}"),
-        seed=seed("pretrain_camlm", "{variant}"),
+        code=code("pretrain_camlm"),
+        settings=settings("pretrain_camlm"),
+        seed=seed("pretrain_camlm"),
         train=listed("train"),
         valid=listed("valid"),
     shell:
         command(
-            "ernie_m.pretrain.camlm",
-            "{wildcards.variant}",
+            "pretrain_camlm",
             inputs="init",
             lists="train valid",
             outputs="model curves metrics",
-            seed=True,
         )
 
 
@@ -108,22 +133,20 @@ rule pretrain_backtranslate:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=room_for_model(2, beside=1500 + DRAWN_MB),
-        runtime=720,
+        mem_mb=memory("pretrain_backtranslate"),
+        runtime=minutes("pretrain_backtranslate"),
     params:
-        code=code_digest("ernie_m.pretrain.backtranslate"),
-        settings=settings("pretrain_backtranslate", "{variant}/{chunk}"),
-        seed=seed("pretrain_backtranslate", "{variant}/{chunk}"),
+        code=code("pretrain_backtranslate"),
+        settings=settings("pretrain_backtranslate"),
+        seed=seed("pretrain_backtranslate"),
         train=listed("train"),
         valid=listed("valid"),
     shell:
         command(
-            "ernie_m.pretrain.backtranslate",
-            "{wildcards.variant}/{wildcards.chunk}",
+            "pretrain_backtranslate",
             inputs="model",
             lists="train valid",
             outputs="pseudo stats",
-            seed=True,
         )
 
 
@@ -154,21 +177,19 @@ rule pretrain_btmlm:
         "../../envs/ernie-m.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=room_for_model(7, beside=2000, processes=CONFIG.hardware.processes),
-        runtime=2880,
+        mem_mb=memory("pretrain_btmlm"),
+        runtime=minutes("pretrain_btmlm"),
     params:
-        code=code_digest("ernie_m.pretrain.btmlm"),
-        settings=settings("pretrain_btmlm", "{variant}"),
-        seed=seed("pretrain_btmlm", "{variant}"),
+        code=code("pretrain_btmlm"),
+        settings=settings("pretrain_btmlm"),
+        seed=seed("pretrain_btmlm"),
         train=listed("train"),
         valid=listed("valid"),
         pseudo=listed("pseudo"),
     shell:
         command(
-            "ernie_m.pretrain.btmlm",
-            "{wildcards.variant}",
+            "pretrain_btmlm",
             inputs="init",
             lists="train valid pseudo",
             outputs="model curves metrics",
-            seed=True,
         )

@@ -13,9 +13,13 @@ rule report_build:
         + files("pretrain_btmlm", "curves.jsonl"),
         metrics=files("pretrain_camlm", "metrics.json")
         + files("pretrain_btmlm", "metrics.json"),
-        stats=[file for stage in WITH_STATS for file in files(stage, "stats.json")],
+        stats=[
+            file
+            for stage in stages_with("stats")
+            for file in files(stage, "stats.json")
+        ],
         manifests=files("tokenizer_pack", "manifest.json"),
-        records=[file for stage in JOBS for file in files(stage, "record.json")],
+        records=[file for stage in RECORDED for file in files(stage, "record.json")],
     output:
         report=report(
             "<results>/report_build/report.html",
@@ -48,17 +52,17 @@ rule report_build:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=memory("report_build"),
+        runtime=minutes("report_build"),
     params:
-        code=code_digest("ernie_m.report.build"),
+        code=code("report_build"),
         settings=settings("report_build"),
         stats=listed("stats"),
         manifests=listed("manifests"),
         records=listed("records"),
     shell:
         command(
-            "ernie_m.report.build",
+            "report_build",
             inputs="scores baselines sweeps curves metrics",
             lists="stats manifests records",
             outputs="report figures scores losses metrics lineage",

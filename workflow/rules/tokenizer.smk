@@ -19,14 +19,14 @@ rule tokenizer_quotas:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=30,
+        mem_mb=memory("tokenizer_quotas"),
+        runtime=minutes("tokenizer_quotas"),
     params:
-        code=code_digest("ernie_m.tokenizer.quotas"),
+        code=code("tokenizer_quotas"),
         settings=settings("tokenizer_quotas"),
         stats=listed("stats"),
     shell:
-        command("ernie_m.tokenizer.quotas", lists="stats", outputs="quotas")
+        command("tokenizer_quotas", lists="stats", outputs="quotas")
 
 
 rule tokenizer_sample:
@@ -50,19 +50,17 @@ rule tokenizer_sample:
     threads: 1
     resources:
         # 2 kB a line.
-        mem_mb=500 + CONFIG.tokenizer.train.sample_lines // 500,
-        runtime=120,
+        mem_mb=memory("tokenizer_sample"),
+        runtime=minutes("tokenizer_sample"),
     params:
-        code=code_digest("ernie_m.tokenizer.sample"),
-        settings=settings("tokenizer_sample", "{corpus}/{shard}"),
-        seed=seed("tokenizer_sample", "{corpus}/{shard}"),
+        code=code("tokenizer_sample"),
+        settings=settings("tokenizer_sample"),
+        seed=seed("tokenizer_sample"),
     shell:
         command(
-            "ernie_m.tokenizer.sample",
-            "{wildcards.corpus}/{wildcards.shard}",
+            "tokenizer_sample",
             inputs="text quotas",
             outputs="lines",
-            seed=True,
         )
 
 
@@ -93,21 +91,20 @@ rule tokenizer_train:
     threads: CONFIG.tokenizer.train.num_threads
     resources:
         # 5 kB a line of 230 bytes: SentencePiece takes 20 times the text.
-        mem_mb=4000 + SAMPLE_LINES // 200,
-        runtime=240,
+        mem_mb=memory("tokenizer_train"),
+        runtime=minutes("tokenizer_train"),
     params:
-        code=code_digest("ernie_m.tokenizer.train"),
+        code=code("tokenizer_train"),
         settings=settings("tokenizer_train"),
         seed=seed("tokenizer_train"),
         samples=listed("samples"),
         shards=listed("shards"),
     shell:
         command(
-            "ernie_m.tokenizer.train",
+            "tokenizer_train",
             inputs="quotas source ready",
             lists="samples shards",
             outputs="model stats",
-            seed=True,
         )
 
 
@@ -138,15 +135,14 @@ rule tokenizer_pack:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=720,
+        mem_mb=memory("tokenizer_pack"),
+        runtime=minutes("tokenizer_pack"),
     params:
-        code=code_digest("ernie_m.tokenizer.pack"),
-        settings=settings("tokenizer_pack", "{corpus}/{shard}"),
+        code=code("tokenizer_pack"),
+        settings=settings("tokenizer_pack"),
     shell:
         command(
-            "ernie_m.tokenizer.pack",
-            "{wildcards.corpus}/{wildcards.shard}",
+            "tokenizer_pack",
             inputs="tokenizer train valid",
             outputs="train valid manifest",
         )

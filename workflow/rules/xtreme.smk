@@ -29,13 +29,13 @@ for source in SOURCES:
             "../../envs/ernie-m.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=120,
+            mem_mb=memory("xtreme_download"),
+            runtime=minutes("xtreme_download"),
         params:
-            code=code_digest("ernie_m.xtreme.download"),
-            settings=settings("xtreme_download", "{source}"),
+            code=code("xtreme_download"),
+            settings=settings("xtreme_download"),
         shell:
-            command("ernie_m.xtreme.download", "{wildcards.source}", outputs="files")
+            command("xtreme_download", outputs="files")
 
 
 for task in CONFIG.xtreme.tasks:
@@ -69,19 +69,17 @@ for task in CONFIG.xtreme.tasks:
             "../../envs/ernie-m.yaml"
         threads: 1
         resources:
-            mem_mb=1000,
-            runtime=30,
+            mem_mb=memory("xtreme_prepare"),
+            runtime=minutes("xtreme_prepare"),
         params:
-            code=code_digest("ernie_m.xtreme.prepare"),
-            settings=settings("xtreme_prepare", "{task}"),
-            seed=seed("xtreme_prepare", "{task}"),
+            code=code("xtreme_prepare"),
+            settings=settings("xtreme_prepare"),
+            seed=seed("xtreme_prepare"),
         shell:
             command(
-                "ernie_m.xtreme.prepare",
-                "{wildcards.task}",
+                "xtreme_prepare",
                 inputs="rows files",
                 outputs="examples stats",
-                seed=True,
             )
 
 
@@ -90,41 +88,41 @@ rule xtreme_align:
     translations among their likest rivals. It is one encoder for all tasks of retrieval and
     mining; only arms with `retrieval: aligned` ask for it."""
     input:
-        model=undated(lambda wildcards: checkpoint(wildcards.variant, wildcards.stage)),
+        model=undated(
+            lambda wildcards: checkpoint(wildcards.variant, wildcards.checkpoint)
+        ),
         tokenizer=rules.tokenizer_train.output.model,
         train=undated(encoded("train")),
         valid=undated(encoded("valid")),
-        sums=lambda wildcards: training_sums(wildcards.variant, wildcards.stage),
+        sums=lambda wildcards: training_sums(wildcards.variant, wildcards.checkpoint),
     output:
-        model="<results>/xtreme_align/{variant}/{stage}/seed{seed}/model.safetensors",
-        curves="<results>/xtreme_align/{variant}/{stage}/seed{seed}/curves.jsonl",
-        metrics="<results>/xtreme_align/{variant}/{stage}/seed{seed}/metrics.json",
-        sums="<results>/xtreme_align/{variant}/{stage}/seed{seed}/SHA256SUMS",
-        record="<results>/xtreme_align/{variant}/{stage}/seed{seed}/record.json",
+        model="<results>/xtreme_align/{variant}/{checkpoint}/seed{seed}/model.safetensors",
+        curves="<results>/xtreme_align/{variant}/{checkpoint}/seed{seed}/curves.jsonl",
+        metrics="<results>/xtreme_align/{variant}/{checkpoint}/seed{seed}/metrics.json",
+        sums="<results>/xtreme_align/{variant}/{checkpoint}/seed{seed}/SHA256SUMS",
+        record="<results>/xtreme_align/{variant}/{checkpoint}/seed{seed}/record.json",
     log:
-        "<logs>/xtreme_align/{variant}/{stage}/seed{seed}.log",
+        "<logs>/xtreme_align/{variant}/{checkpoint}/seed{seed}.log",
     benchmark:
-        "<benchmarks>/xtreme_align/{variant}/{stage}/seed{seed}.tsv"
+        "<benchmarks>/xtreme_align/{variant}/{checkpoint}/seed{seed}.tsv"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=room_for_model(7, beside=4000),
-        runtime=480,
+        mem_mb=memory("xtreme_align"),
+        runtime=minutes("xtreme_align"),
     params:
-        code=code_digest("ernie_m.xtreme.align"),
-        settings=settings("xtreme_align", "{variant}/{stage}/seed{seed}"),
-        seed=seed("xtreme_align", "{variant}/{stage}/seed{seed}"),
+        code=code("xtreme_align"),
+        settings=settings("xtreme_align"),
+        seed=seed("xtreme_align"),
         train=listed("train"),
         valid=listed("valid"),
     shell:
         command(
-            "ernie_m.xtreme.align",
-            "{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
+            "xtreme_align",
             inputs="model tokenizer",
             lists="train valid",
             outputs="model curves metrics",
-            seed=True,
         )
 
 
@@ -133,38 +131,38 @@ rule xtreme_finetune:
     it then can do in other languages is what pre-training brought across. Arms with
     `training: all` learn it in all languages."""
     input:
-        model=undated(lambda wildcards: checkpoint(wildcards.variant, wildcards.stage)),
-        sums=sums(lambda wildcards: checkpoint(wildcards.variant, wildcards.stage)),
+        model=undated(
+            lambda wildcards: checkpoint(wildcards.variant, wildcards.checkpoint)
+        ),
+        sums=sums(lambda wildcards: checkpoint(wildcards.variant, wildcards.checkpoint)),
         tokenizer=rules.tokenizer_train.output.model,
         train=training_examples,
         dev=lambda wildcards: examples(wildcards.task, "dev"),
     output:
-        model="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/model.safetensors",
-        curves="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/curves.jsonl",
-        metrics="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/metrics.json",
-        sums="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/SHA256SUMS",
-        record="<results>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}/record.json",
+        model="<results>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}/model.safetensors",
+        curves="<results>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}/curves.jsonl",
+        metrics="<results>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}/metrics.json",
+        sums="<results>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}/SHA256SUMS",
+        record="<results>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}/record.json",
     log:
-        "<logs>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}.log",
+        "<logs>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}.log",
     benchmark:
-        "<benchmarks>/xtreme_finetune/{task}/{variant}/{stage}/seed{seed}.tsv"
+        "<benchmarks>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=room_for(4, beside=3000),
-        runtime=480,
+        mem_mb=memory("xtreme_finetune"),
+        runtime=minutes("xtreme_finetune"),
     params:
-        code=code_digest("ernie_m.xtreme.finetune"),
-        settings=settings("xtreme_finetune", "{task}/{variant}/{stage}/seed{seed}"),
-        seed=seed("xtreme_finetune", "{task}/{variant}/{stage}/seed{seed}"),
+        code=code("xtreme_finetune"),
+        settings=settings("xtreme_finetune"),
+        seed=seed("xtreme_finetune"),
     shell:
         command(
-            "ernie_m.xtreme.finetune",
-            "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
+            "xtreme_finetune",
             inputs="model tokenizer train dev",
             outputs="model curves metrics",
-            seed=True,
         )
 
 
@@ -184,30 +182,29 @@ for task in CONFIG.xtreme.tasks:
             test=examples(task, "test"),
         output:
             predictions=expand(
-                "<results>/xtreme_predict/{{task}}/{{variant}}/{{stage}}/seed{{seed}}/{name}",
+                "<results>/xtreme_predict/{{task}}/{{variant}}/{{checkpoint}}/seed{{seed}}/{name}",
                 name=predictions(task),
             ),
-            sums="<results>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}/SHA256SUMS",
-            record="<results>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}/record.json",
+            sums="<results>/xtreme_predict/{task}/{variant}/{checkpoint}/seed{seed}/SHA256SUMS",
+            record="<results>/xtreme_predict/{task}/{variant}/{checkpoint}/seed{seed}/record.json",
         log:
-            "<logs>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}.log",
+            "<logs>/xtreme_predict/{task}/{variant}/{checkpoint}/seed{seed}.log",
         benchmark:
-            "<benchmarks>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}.tsv"
+            "<benchmarks>/xtreme_predict/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
         wildcard_constraints:
             task=task,
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
         resources:
-            mem_mb=room_for(4, beside=2000),
-            runtime=120,
+            mem_mb=memory("xtreme_predict"),
+            runtime=minutes("xtreme_predict"),
         params:
-            code=code_digest("ernie_m.xtreme.predict"),
-            settings=settings("xtreme_predict", "{task}/{variant}/{stage}/seed{seed}"),
+            code=code("xtreme_predict"),
+            settings=settings("xtreme_predict"),
         shell:
             command(
-                "ernie_m.xtreme.predict",
-                "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
+                "xtreme_predict",
                 inputs="model tokenizer dev test",
                 outputs="predictions",
             )
@@ -222,26 +219,25 @@ rule xtreme_sweep:
         tokenizer=rules.tokenizer_train.output.model,
         test=lambda wildcards: examples(wildcards.task, "test"),
     output:
-        layers="<results>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}/layers.json",
-        sums="<results>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}/SHA256SUMS",
-        record="<results>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}/record.json",
+        layers="<results>/xtreme_sweep/{task}/{variant}/{checkpoint}/seed{seed}/layers.json",
+        sums="<results>/xtreme_sweep/{task}/{variant}/{checkpoint}/seed{seed}/SHA256SUMS",
+        record="<results>/xtreme_sweep/{task}/{variant}/{checkpoint}/seed{seed}/record.json",
     log:
-        "<logs>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}.log",
+        "<logs>/xtreme_sweep/{task}/{variant}/{checkpoint}/seed{seed}.log",
     benchmark:
-        "<benchmarks>/xtreme_sweep/{task}/{variant}/{stage}/seed{seed}.tsv"
+        "<benchmarks>/xtreme_sweep/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=room_for(4, beside=2000),
-        runtime=60,
+        mem_mb=memory("xtreme_sweep"),
+        runtime=minutes("xtreme_sweep"),
     params:
-        code=code_digest("ernie_m.xtreme.sweep"),
-        settings=settings("xtreme_sweep", "{task}/{variant}/{stage}/seed{seed}"),
+        code=code("xtreme_sweep"),
+        settings=settings("xtreme_sweep"),
     shell:
         command(
-            "ernie_m.xtreme.sweep",
-            "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
+            "xtreme_sweep",
             inputs="model tokenizer test",
             outputs="layers",
         )
@@ -253,33 +249,32 @@ rule xtreme_score:
     input:
         test=lambda wildcards: examples(wildcards.task, "test"),
         predictions=lambda wildcards: [
-            "<results>/xtreme_predict/{task}/{variant}/{stage}/seed{seed}/".format(
+            "<results>/xtreme_predict/{task}/{variant}/{checkpoint}/seed{seed}/".format(
                 **wildcards
             )
             + name
             for name in predictions(wildcards.task)
         ],
     output:
-        scores="<results>/xtreme_score/{task}/{variant}/{stage}/seed{seed}/scores.json",
-        sums="<results>/xtreme_score/{task}/{variant}/{stage}/seed{seed}/SHA256SUMS",
-        record="<results>/xtreme_score/{task}/{variant}/{stage}/seed{seed}/record.json",
+        scores="<results>/xtreme_score/{task}/{variant}/{checkpoint}/seed{seed}/scores.json",
+        sums="<results>/xtreme_score/{task}/{variant}/{checkpoint}/seed{seed}/SHA256SUMS",
+        record="<results>/xtreme_score/{task}/{variant}/{checkpoint}/seed{seed}/record.json",
     log:
-        "<logs>/xtreme_score/{task}/{variant}/{stage}/seed{seed}.log",
+        "<logs>/xtreme_score/{task}/{variant}/{checkpoint}/seed{seed}.log",
     benchmark:
-        "<benchmarks>/xtreme_score/{task}/{variant}/{stage}/seed{seed}.tsv"
+        "<benchmarks>/xtreme_score/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=memory("xtreme_score"),
+        runtime=minutes("xtreme_score"),
     params:
-        code=code_digest("ernie_m.xtreme.score"),
-        settings=settings("xtreme_score", "{task}/{variant}/{stage}/seed{seed}"),
+        code=code("xtreme_score"),
+        settings=settings("xtreme_score"),
     shell:
         command(
-            "ernie_m.xtreme.score",
-            "{wildcards.task}/{wildcards.variant}/{wildcards.stage}/seed{wildcards.seed}",
+            "xtreme_score",
             inputs="test predictions",
             outputs="scores",
         )
@@ -304,15 +299,14 @@ rule xtreme_baseline:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=room_for(12, beside=500),
-        runtime=240,
+        mem_mb=memory("xtreme_baseline"),
+        runtime=minutes("xtreme_baseline"),
     params:
-        code=code_digest("ernie_m.xtreme.baseline"),
-        settings=settings("xtreme_baseline", "{task}"),
+        code=code("xtreme_baseline"),
+        settings=settings("xtreme_baseline"),
     shell:
         command(
-            "ernie_m.xtreme.baseline",
-            "{wildcards.task}",
+            "xtreme_baseline",
             inputs="train dev test",
             outputs="scores",
         )

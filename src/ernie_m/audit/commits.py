@@ -12,11 +12,10 @@ from typing import Any
 import yaml
 
 from ernie_m.audit import words
-from ernie_m.audit.keys import SECTIONS
 from ernie_m.config.load import BASE
 from ernie_m.config.registry import YamlLoader
 from ernie_m.errors import UserError
-from ernie_m.pipeline.stages import SEEDED, SLICES
+from ernie_m.pipeline.stages import STAGES, module_of
 from ernie_m.records.digest import bytes_digest, code_facts
 from ernie_m.records.record import git
 from ernie_m.words import few, flatten
@@ -84,20 +83,18 @@ def _digest(ref: str, path: str) -> str:
 
 def _stages_of_code() -> dict[str, set[str]]:
     """Source files of today by stage."""
-    return {stage: set(code_facts(f"ernie_m.{stage.replace('_', '.', 1)}")) for stage in SLICES}
+    return {stage: set(code_facts(module_of(stage))) for stage in STAGES}
 
 
 def _stages_of_key(key: str) -> list[str]:
     """Stages whose settings are taken from the section of a key."""
     own = re.sub(r"^variants\.\w+\.", "", key)
     if own == "seed":
-        return sorted(SEEDED)
-    shared = ("corpora.languages", "corpora.pairs")
+        return sorted(name for name, stage in STAGES.items() if stage.seed == "run")
     return [
-        stage
-        for stage, sections in SECTIONS.items()
-        if any(own.startswith(f"{name}.") for name in sections if name != "corpora")
-        or ("corpora" in sections and own in shared)
+        name
+        for name, stage in STAGES.items()
+        if any(f"{own}.".startswith(f"{key}.") for key in stage.keys)
     ]
 
 

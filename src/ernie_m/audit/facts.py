@@ -13,14 +13,12 @@ from ernie_m.audit.claim import claim
 from ernie_m.audit.keys import Layers, explained
 from ernie_m.audit.locate import Place, history, maker
 from ernie_m.errors import UserError, parsed
-from ernie_m.pipeline.stages import REPEATED, SEEDED
+from ernie_m.pipeline.stages import STAGES, stages_with
 from ernie_m.records.graph import Node, Reader, made_here
 
 MARKS = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
-# The stages that keep tested text out of training, and the reasons under which they count it.
-DIVIDING = ("corpora_deal", "corpora_select")
+# The reasons under which stages count what they keep out of training because it is tested.
 REPEATING = ("held out", "nearly held out", "evaluation text")
-CHOOSING = ("xtreme_predict", "xtreme_score", "xtreme_sweep", "xtreme_baseline", "report_build")
 
 
 def chain_at(place: Place) -> Chain:
@@ -189,7 +187,9 @@ def seen_text(chain: Chain) -> dict[str, Any]:
         "compared": _compared(readable(chain)),
         "dropped": _dropped(chain),
         "test_readers": sorted({job.split("/")[0] for job in readers}),
-        "test_in_choice": sorted(job for job in readers if job.split("/")[0] not in CHOOSING),
+        "test_in_choice": sorted(
+            job for job in readers if job.split("/")[0] not in stages_with("tests")
+        ),
     }
 
 
@@ -214,7 +214,7 @@ def _dropped(chain: Chain) -> dict[str, int] | None:
     paths = [
         chain.graph.base / path
         for node in readable(chain)
-        if node.stage in DIVIDING
+        if node.stage in stages_with("divides")
         for path in node.recorded
         if path.endswith("stats.json")
     ]
@@ -237,7 +237,7 @@ def repeats(nodes: list[Node]) -> dict[str, Any]:
     drawn = {
         node.stage: node.record["facts"]["seed"]
         for node in reversed(nodes)
-        if node.stage in SEEDED | REPEATED
+        if node.stage in STAGES and STAGES[node.stage].seed
     }
     resumed = {node.job: step for node in nodes if (step := node.record["run"].get("resumed_from"))}
     threads = {

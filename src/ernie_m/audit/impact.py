@@ -16,7 +16,7 @@ from ernie_m.audit.command import add_configuration, layers_for
 from ernie_m.audit.facts import seconds
 from ernie_m.audit.keys import Layers, keys_of
 from ernie_m.errors import UserError
-from ernie_m.pipeline.stages import SLICES
+from ernie_m.pipeline.stages import STAGES
 from ernie_m.records.digest import SOURCE, code_facts
 from ernie_m.records.graph import Graph, Node, read_graph
 from ernie_m.words import duration, few, plural
@@ -123,7 +123,7 @@ def _text(what: str, direct: int, nodes: Sequence[Node], full: bool) -> Iterator
     stages: dict[str, list[str]] = {}
     for node in nodes:
         stages.setdefault(node.stage, []).append(node.instance)
-    for stage in (stage for stage in SLICES if stage in stages):
+    for stage in (stage for stage in STAGES if stage in stages):
         instances = sorted(stages[stage])
         most = len(instances) if full else 3
         yield f"  {stage:<24} {len(instances):>3}   {few(instances, most)}".rstrip()

@@ -20,70 +20,11 @@ from ernie_m.config.load import BASE, read, read_yaml
 from ernie_m.config.recipes import DEEP, finetune_keys, predict_keys
 from ernie_m.config.root import MAIN_ARM, Config
 from ernie_m.errors import UserError
-from ernie_m.pipeline.stages import REPEATED, SEEDED
+from ernie_m.pipeline.stages import REGISTRIES, STAGES, parts_of
 from ernie_m.records.graph import RESULTS, Node
 from ernie_m.words import flatten
 
-REGISTRY = "corpora.registry"
-TASK_ROWS = "xtreme.registry"  # of the published tasks' files
-CHECKPOINT_ROWS = "checkpoints.registry"
-REGISTRIES = (REGISTRY, TASK_ROWS, CHECKPOINT_ROWS)
 RECIPE = "xtreme.recipe"
-
-# Stage -> the sections that its settings are taken from (pipeline/stages.py does the taking), `""`
-# being the top level; the first one that has a key is its place. `corpora.registry.<row>` stands
-# for a row of the registry.
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "checkpoints_download": (CHECKPOINT_ROWS,),
-    "corpora_download": (REGISTRY,),
-    "corpora_extract": (REGISTRY,),
-    "corpora_filter": ("corpora.filter", "corpora.dedup"),
-    "corpora_deal": (
-        "corpora.deal",
-        "corpora.dedup",
-        "corpora.filter",
-        "corpora.select",
-        "corpora",
-    ),
-    "corpora_eval_hashes": ("corpora.select",),
-    "corpora_dedup": ("corpora.dedup",),
-    "corpora_select": ("corpora.select",),
-    "tokenizer_quotas": ("tokenizer.train",),
-    "tokenizer_sample": (),
-    "tokenizer_train": ("tokenizer.train",),
-    "tokenizer_pack": ("pretrain",),
-    "pretrain_initialise": ("model", "corpora"),
-    "pretrain_camlm": ("pretrain.camlm", ""),
-    "pretrain_backtranslate": ("pretrain.backtranslate", "pretrain", "corpora"),
-    "pretrain_btmlm": ("pretrain.btmlm", ""),
-    "xtreme_download": (TASK_ROWS,),
-    "xtreme_prepare": ("xtreme.prepare",),
-    "xtreme_align": ("xtreme.align", "xtreme.predict"),
-    "xtreme_finetune": ("xtreme.finetune",),
-    "xtreme_predict": ("xtreme.predict",),
-    "xtreme_sweep": ("xtreme.predict",),
-    "xtreme_score": ("xtreme.score",),
-    "xtreme_baseline": ("xtreme.score",),
-    "report_build": ("report",),
-    "checkpoints_export": ("xtreme.predict",),
-}
-# Stages whose instance has an arm, which may have keys of its own.
-WITH_ARM = frozenset(
-    {
-        *("pretrain_initialise", "pretrain_camlm", "pretrain_backtranslate", "pretrain_btmlm"),
-        *("xtreme_align", "xtreme_finetune", "xtreme_predict", "xtreme_sweep"),
-    }
-)
-# Stages that read the files of the checkpoint that `init` names.
-STARTING = frozenset({"tokenizer_train", "pretrain_initialise"})
-# Settings that are no key: the shards of a corpus follow from its rows of the registry, whether its
-# rows are joined from what it is, and what an export is of is in the name of its job.
-DERIVED = {
-    ("corpora_filter", "shards"),
-    ("tokenizer_pack", "join"),
-    ("checkpoints_export", "format"),
-    ("checkpoints_export", "language"),
-}
 
 
 @cache
@@ -100,11 +41,9 @@ def _overrides(node: Node, name: str, key: str, chosen: Mapping[str, Any]) -> It
 
     What a recipe sets has no key of its own, and is named ``xtreme.recipe.<name>``.
     """
-    task = node.instance.split("/")[0]
-    # An arm is the first part of an instance, but behind the task where there is one.
-    arm = next((part for part in node.instance.split("/")[:2] if part not in TASKS), MAIN_ARM)
-    with_own = node.stage in WITH_ARM and arm != MAIN_ARM
-    above = [f"variants.{arm}.", ""] if with_own else [""]
+    parts = parts_of(node.stage, node.instance)
+    task, arm = parts.get("task", ""), parts.get("variant", MAIN_ARM)
+    above = [f"variants.{arm}.", ""] if arm != MAIN_ARM else [""]
     if node.stage == "xtreme_finetune":
         of_task = (f"{own}xtreme.per_task.{task}.{name}" for own in above)
         yield from (own for own in of_task if own in chosen)
@@ -129,15 +68,25 @@ def _set_by_recipe(stage: str, task: str, recipe: str) -> Iterable[str]:
     return ()
 
 
-def _place(node: Node, name: str) -> str:
+def _place(stage: str, instance: str, name: str) -> str:
     """The dotted key that a setting of a job comes from, before overrides."""
-    sections = SECTIONS.get(node.stage, (node.stage,))
-    if sections[0] in REGISTRIES:
-        row = node.instance.split("/")[0].partition(HEAD)[0]
-        return f"{sections[0]}.{row}.{name}"
-    head = name.split(".")[0]
-    section = next((own for own in sections if head in _fields(own)), sections[0])
-    return f"{section}.{name}" if section else name
+    keys = (STAGES[stage].keys if stage in STAGES else ()) or (stage,)
+    if keys[0] in REGISTRIES:
+        row = instance.split("/")[0].partition(HEAD)[0]
+        return f"{keys[0]}.{row}.{name}"
+    return next(filter(None, (_under(key, name) for key in keys)), f"{keys[0]}.{name}")
+
+
+def _under(key: str, name: str) -> str | None:
+    """A setting's dotted key where ``key`` is its section, the setting itself, or a part of it."""
+    section, _, last = key.rpartition(".")
+    if name.split(".")[0] in _fields(key):
+        return f"{key}.{name}"
+    if key.endswith(f".{name}"):
+        return key
+    if last == name.split(".")[0]:
+        return f"{section}.{name}" if section else name
+    return None
 
 
 def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -147,17 +96,17 @@ def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, An
     a variant, of a task or of a recipe that lie over the general ones are named in their place.
     """
     found: dict[str, Any] = {}
+    stage = STAGES.get(node.stage)
     for name, value in flatten(node.settings):
-        if (node.stage, name) in DERIVED:
+        if stage and name in stage.derived:
             continue
-        key = _place(node, name)
+        key = _place(node.stage, node.instance, name)
         found[next(_overrides(node, name, key, chosen or {}), key)] = value
-    if node.stage in STARTING:
+    if stage and stage.starts:
         found["init"] = _init(node)
-    if node.stage in SEEDED:
-        found["seed"] = node.record["facts"]["seed"]
-    elif node.stage in REPEATED:
-        found["xtreme.seeds"] = node.record["facts"]["seed"]
+    if stage and stage.seed:
+        key = "seed" if stage.seed == "run" else "xtreme.seeds"
+        found[key] = node.record["facts"]["seed"]
     return found
 
 
@@ -248,7 +197,7 @@ def _choices() -> dict[str, tuple[str, str]]:
     for flag, choices in (("open", OPEN_CHOICES), ("deviation", DEVIATIONS)):
         for choice in choices:
             for stage, name in choice.settings:
-                key = _place(Node("", {"stage": stage, "instance": MAIN_ARM}), name)
+                key = _place(stage, MAIN_ARM, name)
                 found[key] = (choice.paper, flag)
     return found
 

@@ -17,8 +17,7 @@ from ernie_m.audit.chain import Chain, Verdict, chain_of, check
 from ernie_m.audit.command import add_configuration, layers_for
 from ernie_m.audit.facts import finding_data
 from ernie_m.config.root import Config
-from ernie_m.pipeline import plan
-from ernie_m.pipeline.stages import SLICES
+from ernie_m.pipeline.stages import STAGES, jobs
 from ernie_m.records.graph import RESULTS, SHARED, read_graph
 from ernie_m.records.record import RECORD
 from ernie_m.words import few, plural
@@ -35,8 +34,7 @@ STATES = {
 def asked_for(config: Config) -> dict[str, str]:
     """Every job that a configuration asks for, with the stage, by the path of its record."""
     found = {}
-    last = {"report_build": [""], "checkpoints_export": plan.exports(config)}
-    for stage, instances in {**plan.jobs(config), **last}.items():
+    for stage, instances in jobs(config).items():
         root = RESULTS if stage in SHARED else f"{RESULTS}/{config.run}"
         for instance in instances:
             parts = (root, stage, instance, RECORD)
@@ -84,18 +82,18 @@ def _outdated(found: dict[str, dict[str, Any]], path: str) -> bool:
 
 def _text(chain: Chain, found: dict[str, dict[str, Any]], full: bool) -> Iterator[str]:
     stages: dict[str, list[dict[str, Any]]] = {}
-    order = [*SLICES, *(entry["stage"] for entry in found.values())]
+    order = [*STAGES, *(entry["stage"] for entry in found.values())]
     for stage in dict.fromkeys(order):
         own = [entry for entry in found.values() if entry["stage"] == stage]
         if own:
             stages[stage] = own
-    for stage, jobs in stages.items():
+    for stage, entries in stages.items():
         counts: dict[str, int] = {}
-        for job in jobs:
+        for job in entries:
             counts[job["state"]] = counts.get(job["state"], 0) + 1
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
-        yield f"{stage or '(unreadable)':<24} {plural(len(jobs), 'job'):<9} {told}"
-        for job in jobs if full else ():
+        yield f"{stage or '(unreadable)':<24} {plural(len(entries), 'job'):<9} {told}"
+        for job in entries if full else ():
             after = f"  after {few(job['upstream'])}" if job["upstream"] else ""
             yield f"    {job['state']:<9} {job['job']}{after}"
     if chain.findings:

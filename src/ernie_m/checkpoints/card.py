@@ -97,7 +97,8 @@ def _front(subject: Subject, evidence: Evidence) -> list[str]:
 def _trained(subject: Subject) -> bool:
     """Whether the checkpoint went through any pre-training here; taken for granted where no record
     tells."""
-    return "initialise" not in (subject.stage + "/" + subject.instance).replace("_", "/").split("/")
+    made = (subject.stage + "/" + subject.instance).replace("_", "/").split("/")
+    return not {"initialise", "adopt"} & set(made)
 
 
 def _start(subject: Subject, evidence: Evidence) -> list[str]:

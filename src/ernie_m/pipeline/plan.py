@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import product
 from typing import cast, get_args
 
-from ernie_m.catalogue.tasks import TASKS, Training
+from ernie_m.catalogue.tasks import TASKS, Task, Training
 from ernie_m.config.base import Section
 from ernie_m.config.pretrain import Shares
 from ernie_m.config.root import Arm, Config
@@ -155,13 +155,14 @@ def scored_as(config: Config, task: TaskName, arm: str, stage: str) -> str:
     return next(name for name in config.arms if use(name) == wanted)
 
 
-def evaluations(config: Config) -> list[str]:
-    """Every task/arm/stage/seed that is scored.
+def evaluations(config: Config, wanted: Callable[[Task], bool] = lambda _: True) -> list[str]:
+    """Every task/arm/stage/seed that is scored, of all tasks or of those that are ``wanted``.
 
     Tasks that use the encoder as pre-training left it have nothing to repeat with other seeds.
     """
     found = []
-    for task, arm, stage in product(config.xtreme.tasks, config.arms, config.xtreme.stages):
+    tasks = [task for task in config.xtreme.tasks if wanted(TASKS[task])]
+    for task, arm, stage in product(tasks, config.arms, config.xtreme.stages):
         if scored_as(config, task, arm, stage) == arm:
             own = config.arm(arm).xtreme
             drawn = own.finetuned_on(task) or own.aligned(task)
@@ -170,10 +171,10 @@ def evaluations(config: Config) -> list[str]:
     return found
 
 
-def aligned(config: Config, scored: Iterable[str]) -> list[str]:
+def aligned(config: Config) -> list[str]:
     """The arm/stage/seed whose encoders are fine-tuned for retrieval."""
     own = {arm: config.arm(arm).xtreme for arm in config.arms}
-    jobs = (job.split("/") for job in scored)
+    jobs = (job.split("/") for job in evaluations(config))
     return list(
         dict.fromkeys(
             f"{arm}/{stage}/{seed}"
@@ -191,38 +192,35 @@ def training_files(config: Config, task: TaskName) -> list[str]:
     return TASKS[task].files(task_languages(config, task), widest)["train"]
 
 
+def maker(config: Config, checkpoint: str) -> str:
+    """The stage that makes an encoder: of the first one, with `init`, that which adopts."""
+    adopted = config.init and checkpoint == "initialise"
+    return "pretrain_adopt" if adopted else f"pretrain_{checkpoint}"
+
+
 def exports(config: Config) -> list[str]:
     """The job that exports the main arm's last encoder, for transformers, no language by
     default."""
-    stage = last_stage(config)
-    return [f"hf/none/pretrain_{stage}/{made_by(config, config.arms[0], stage)}"]
+    last = last_stage(config)
+    return [f"hf/none/{maker(config, last)}/{made_by(config, config.arms[0], last)}"]
 
 
-def jobs(config: Config) -> dict[str, list[str]]:
-    """Instances of every stage's jobs but the report's and the export's; ``[""]`` for a stage of
-    one job."""
-    scored = evaluations(config)
-    text = reads_text(config)
-    return {
-        "checkpoints_download": [config.checkpoint.id] if config.checkpoint else [],
-        **_of_text(config, text["at all"]),
-        "tokenizer_train": [""],
-        "tokenizer_pack": shards(config) if text["encoded"] else [],
-        "pretrain_initialise": trained_arms(config, "initialise"),
-        "pretrain_camlm": trained_arms(config, "camlm"),
-        "pretrain_backtranslate": list(
-            dict.fromkeys(job for arm in config.arms for job in chunks(config, arm))
-        ),
-        "pretrain_btmlm": trained_arms(config, "btmlm"),
-        "xtreme_download": list(config.xtreme.sources()),
-        "xtreme_prepare": list(config.xtreme.tasks),
-        "xtreme_align": aligned(config, scored),
-        "xtreme_finetune": [job for job in scored if TASKS[job.split("/")[0]].trained],
-        "xtreme_predict": scored,
-        "xtreme_score": scored,
-        "xtreme_sweep": [job for job in scored if TASKS[job.split("/")[0]].kind == "retrieval"],
-        "xtreme_baseline": list(config.xtreme.tasks),
-    }
+def downloads(config: Config) -> list[str]:
+    """The datasets that are downloaded; where there is no use for text, a ready vocabulary."""
+    rows = config.corpora.rows()
+    if reads_text(config)["at all"]:
+        return list(rows)
+    return [name for name, row in rows.items() if row.content == "vocabulary"]
+
+
+def packed(config: Config) -> list[str]:
+    """The shards that are encoded; none where nothing is trained on them."""
+    return shards(config) if reads_text(config)["encoded"] else []
+
+
+def backtranslations(config: Config) -> list[str]:
+    """The jobs that generate, of all arms."""
+    return list(dict.fromkeys(job for arm in config.arms for job in chunks(config, arm)))
 
 
 def figures(config: Config) -> list[str]:
@@ -238,24 +236,3 @@ def figures(config: Config) -> list[str]:
         *(f"{kind}-{objective}" for kind in ("loss", "languages") for objective in on),
         "pipeline",
     ]
-
-
-def _of_text(config: Config, wanted: bool) -> dict[str, list[str]]:
-    """The stages up to the selected text; where there is no use for that, the download of a ready
-    vocabulary is left."""
-    rows = config.corpora.rows()
-    found = {
-        "corpora_download": list(rows),
-        "corpora_extract": extracts(config),
-        "corpora_filter": filtered(config),
-        "corpora_deal": [""] if config.corpora.dealt_languages else [],
-        "corpora_eval_hashes": eval_hashes(config),
-        "corpora_dedup": config.corpora.names,
-        "corpora_select": shards(config),
-        "tokenizer_quotas": [""] if sampled(config) else [],
-        "tokenizer_sample": sampled(config),
-    }
-    if wanted:
-        return found
-    ready = [name for name, row in rows.items() if row.content == "vocabulary"]
-    return {stage: ready if stage == "corpora_download" else [] for stage in found}

@@ -1,14 +1,16 @@
-"""Which part of the configuration each stage depends on: exactly the keys it uses.
+"""The stages, in the order of the pipeline: all that is to be known of one stands in its entry.
 
-One table for the rules, which hand the slice to the job, and for the audit, which compares it with
-what the job was given. A slice that is too wide retrains a model for a word in the report's title;
-one that is too narrow leaves a stale result without saying so.
+Rules, plan, audit, tracking and ``dvc.yaml`` are views of this table. Settings that are too wide
+retrain a model for a word in the report's title; too narrow, they leave a stale result without
+saying so.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 from ernie_m.config.base import Section
 from ernie_m.config.corpora import EvalHashesSettings, ValidRules
@@ -18,7 +20,51 @@ from ernie_m.config.pretrain import BacktranslateJob, StageJob
 from ernie_m.config.root import Config
 from ernie_m.config.tokenizer import PackSettings, QuotaSettings, Rows, SampleSettings
 from ernie_m.config.xtreme import AlignJob, PredictSettings, TaskName
+from ernie_m.pipeline import plan
 from ernie_m.pipeline.plan import DEALT
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage. Its name leads: rule, module, folder, log and benchmark have it too.
+
+    ``jobs`` are the instances that a configuration asks for, ``[""]`` for a stage of one job;
+    ``instance`` is what their parts are. ``settings`` makes those of a job from the configuration
+    and these parts; ``keys`` are where they are set: sections or single keys, and the keys that lie
+    over them; ``derived`` are the settings that no key has. ``seed`` is of the run, or the last
+    part of the instance. ``milestone`` is the target, and the stage of DVC, that it belongs to;
+    ``reads`` are the stages that it reads files of in the default run (rules have the rest).
+    ``beside`` is memory in MB beside ``inputs`` times a job's input files and ``models`` times the
+    weights, in each of the processes of a training; ``minutes`` is how long a job may take.
+    """
+
+    milestone: str
+    jobs: Callable[[Config], list[str]]
+    settings: Callable[..., Section]
+    keys: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
+    instance: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    seed: Literal["run", "instance"] | None = None
+    minutes: int = 30
+    beside: Callable[[Config], int] | int = 500
+    inputs: int = 0
+    models: int = 0
+    stats: bool = False  # the report reads its stats.json
+    shared: bool = False  # its results are of all runs
+    starts: bool = False  # reads the files of the checkpoint that `init` names
+    collects: bool = False  # reads the records of all stages but those that collect them too
+    divides: bool = False  # keeps what is tested out of training
+    tests: bool = False  # may read test files: nothing is chosen by what it makes
+
+    def parts(self, instance: str) -> dict[str, str]:
+        """The parts of an instance by name: ``{"corpus": "mono-de", "shard": "0"}``."""
+        return dict(zip(self.instance, instance.split("/"), strict=False))
+
+    @property
+    def wildcards(self) -> str:
+        """An instance with names for its parts, ``{corpus}/{shard}``."""
+        return "/".join(f"{{{name}}}" for name in self.instance).replace("{seed}", "seed{seed}")
 
 
 def _part(section: Section, part: type[Section]) -> Section:
@@ -41,8 +87,34 @@ def _pack(config: Config, corpus: str, shard: str) -> PackSettings:
     )
 
 
+def _initialise(config: Config, variant: str) -> InitialiseSettings:
+    return InitialiseSettings(
+        **config.arm(variant).model.model_dump(), languages=config.corpora.languages
+    )
+
+
 def _backtranslate(config: Config, variant: str, *_: str) -> BacktranslateJob:
     return config.arm(variant).backtranslate_job(config.corpora.pairs)
+
+
+def _text(jobs: Callable[[Config], list[str]]) -> Callable[[Config], list[str]]:
+    """Jobs that there are only where there is use for the text."""
+    return lambda config: jobs(config) if plan.reads_text(config)["at all"] else []
+
+
+def _drawn_mb(config: Config) -> int:
+    """What a job of the back-translation holds of the sentences that stage 2 draws, at most: their
+    numbers a few times (docs/engine.md)."""
+
+    def drawn(variant: str) -> int:
+        own = config.arm(variant).pretrain.btmlm
+        return own.steps * own.batch_tokens // own.row_length * 32 // 1_000_000
+
+    return max(map(drawn, config.arms))
+
+
+def _sampled_lines(config: Config) -> int:
+    return config.tokenizer.train.sample_lines if plan.sampled(config) else 0
 
 
 def _predict(config: Config, task: TaskName, variant: str, *_: str) -> PredictSettings:
@@ -55,66 +127,337 @@ def _align(config: Config, variant: str, *_: str) -> AlignJob:
     return own.xtreme.align_job(own.model.layers)
 
 
-# Stage -> its settings, from the configuration and the parts of the job's instance.
-SLICES: dict[str, Callable[..., Section]] = {
-    "checkpoints_download": lambda config, checkpoint: config.checkpoints.rows()[checkpoint],
-    "corpora_download": lambda config, dataset: config.corpora.rows()[dataset],
-    "corpora_extract": lambda config, dataset, language: config.corpora.rows()[
-        dataset
-    ].extract_settings(),
-    "corpora_filter": lambda config, corpus, shard: config.corpora.filter_settings(corpus),
-    "corpora_deal": lambda config: config.corpora.deal_settings(),
-    "corpora_eval_hashes": lambda config: _part(config.corpora.select, EvalHashesSettings),
-    "corpora_dedup": lambda config, corpus: config.corpora.dedup,
-    "corpora_select": lambda config, corpus, shard: _part(config.corpora.select, ValidRules),
-    "tokenizer_quotas": lambda config: _part(config.tokenizer.train, QuotaSettings),
-    "tokenizer_sample": lambda config, corpus, shard: SampleSettings(),
-    "tokenizer_train": lambda config: config.tokenizer.train,
-    "tokenizer_pack": _pack,
-    "pretrain_initialise": lambda config, variant: InitialiseSettings(
-        **config.arm(variant).model.model_dump(), languages=config.corpora.languages
+REGISTRY = "corpora.registry"
+TASK_ROWS = "xtreme.registry"  # of the published tasks' files
+CHECKPOINT_ROWS = "checkpoints.registry"
+# Keys whose rows are the settings of a download.
+REGISTRIES = (REGISTRY, TASK_ROWS, CHECKPOINT_ROWS)
+_OF_MODEL = ("variant", "checkpoint", "seed")
+_OF_TASK = ("task", *_OF_MODEL)
+_ENCODERS = ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm")
+
+STAGES: dict[str, Stage] = {
+    "checkpoints_download": Stage(
+        milestone="camlm",
+        jobs=lambda config: [config.checkpoint.id] if config.checkpoint else [],
+        instance=("weights",),
+        settings=lambda config, checkpoint: config.checkpoints.rows()[checkpoint],
+        keys=(CHECKPOINT_ROWS,),
+        minutes=720,
+        shared=True,
     ),
-    "pretrain_camlm": lambda config, variant: _training(config, variant, "camlm"),
-    "pretrain_backtranslate": _backtranslate,
-    "pretrain_btmlm": lambda config, variant: _training(config, variant, "btmlm"),
-    "xtreme_download": lambda config, source: config.xtreme.sources()[source],
-    "xtreme_prepare": lambda config, task: config.xtreme.prepare_for(task),
-    "xtreme_align": _align,
-    "xtreme_finetune": lambda config, task, variant, *_: config.arm(variant).xtreme.finetune_for(
-        task
+    "corpora_download": Stage(
+        milestone="corpora",
+        jobs=plan.downloads,
+        instance=("dataset",),
+        settings=lambda config, dataset: config.corpora.rows()[dataset],
+        keys=(REGISTRY, "corpora.datasets"),
+        # CC-100 in English has 80 GB, and unpacks to 300: hours.
+        minutes=1440,
+        shared=True,
     ),
-    "xtreme_predict": _predict,
-    "xtreme_sweep": _predict,
-    "xtreme_score": lambda config, task, *_: config.xtreme.score,
-    "xtreme_baseline": lambda config, task: config.xtreme.score,
-    "report_build": lambda config: config.report,
-    "checkpoints_export": lambda config, form, language, *_: ExportSettings.of(
-        form, language, config.xtreme.predict
+    "corpora_extract": Stage(
+        milestone="corpora",
+        jobs=_text(plan.extracts),
+        instance=("dataset", "language"),
+        settings=lambda config, dataset, _: config.corpora.rows()[dataset].extract_settings(),
+        keys=(REGISTRY,),
+        reads=("corpora_download",),
+        minutes=1440,
+        beside=1000,
+    ),
+    "corpora_filter": Stage(
+        milestone="corpora",
+        jobs=_text(plan.filtered),
+        instance=("corpus", "shard"),
+        settings=lambda config, corpus, _: config.corpora.filter_settings(corpus),
+        keys=("corpora.filter", "corpora.dedup"),
+        derived=("shards",),  # follows from the corpus's rows of the registry
+        reads=("corpora_extract",),
+        minutes=1440,
+        beside=1500,
+        stats=True,
+    ),
+    "corpora_deal": Stage(
+        milestone="corpora",
+        jobs=_text(lambda config: [""] if config.corpora.dealt_languages else []),
+        settings=lambda config: config.corpora.deal_settings(),
+        keys=(
+            *("corpora.deal", "corpora.dedup", "corpora.filter", "corpora.select"),
+            *("corpora.languages", "corpora.pairs"),
+        ),
+        reads=("corpora_filter",),
+        seed="run",
+        minutes=120,
+        beside=3000,
+        stats=True,
+        divides=True,
+    ),
+    "corpora_eval_hashes": Stage(
+        milestone="corpora",
+        jobs=_text(plan.eval_hashes),
+        settings=lambda config: _part(config.corpora.select, EvalHashesSettings),
+        keys=("corpora.select",),
+        reads=("corpora_deal",),
+        beside=1500,
+    ),
+    "corpora_dedup": Stage(
+        milestone="corpora",
+        jobs=_text(lambda config: config.corpora.names),
+        instance=("corpus",),
+        settings=lambda config, corpus: config.corpora.dedup,
+        keys=("corpora.dedup",),
+        reads=("corpora_filter", "corpora_deal"),
+        minutes=2880,
+        beside=1500,
+    ),
+    "corpora_select": Stage(
+        milestone="corpora",
+        jobs=_text(plan.shards),
+        instance=("corpus", "shard"),
+        settings=lambda config, corpus, shard: _part(config.corpora.select, ValidRules),
+        keys=("corpora.select",),
+        reads=("corpora_filter", "corpora_deal", "corpora_dedup", "corpora_eval_hashes"),
+        seed="run",
+        minutes=240,
+        beside=1500,
+        stats=True,
+        divides=True,
+    ),
+    "tokenizer_quotas": Stage(
+        milestone="tokenizer",
+        jobs=_text(lambda config: [""] if plan.sampled(config) else []),
+        settings=lambda config: _part(config.tokenizer.train, QuotaSettings),
+        keys=("tokenizer.train",),
+        reads=("corpora_select",),
+    ),
+    "tokenizer_sample": Stage(
+        milestone="tokenizer",
+        jobs=_text(plan.sampled),
+        instance=("corpus", "shard"),
+        settings=lambda config, corpus, shard: SampleSettings(),
+        reads=("corpora_select", "tokenizer_quotas"),
+        seed="run",
+        minutes=120,
+        # A shard may give all lines of the sample.
+        beside=lambda config: 500 + config.tokenizer.train.sample_lines // 500,
+    ),
+    "tokenizer_train": Stage(
+        milestone="tokenizer",
+        jobs=lambda config: [""],
+        settings=lambda config: config.tokenizer.train,
+        keys=("tokenizer.train",),
+        reads=("tokenizer_sample",),
+        seed="run",
+        minutes=240,
+        beside=lambda config: 4000 + _sampled_lines(config) // 200,
+        stats=True,
+        starts=True,
+    ),
+    "tokenizer_pack": Stage(
+        milestone="tokenizer",
+        jobs=plan.packed,
+        instance=("corpus", "shard"),
+        settings=_pack,
+        keys=("pretrain.camlm.row_length", "pretrain.btmlm.row_length"),
+        derived=("join",),  # follows from what the rows are
+        reads=("corpora_select", "tokenizer_train"),
+        minutes=720,
+        beside=1500,
+    ),
+    "pretrain_initialise": Stage(
+        milestone="camlm",
+        jobs=lambda config: plan.trained_arms(config, "initialise"),
+        instance=("variant",),
+        settings=_initialise,
+        keys=("model", "corpora.languages"),
+        reads=("tokenizer_train",),
+        seed="run",
+        beside=1000,
+        models=2,
+    ),
+    "pretrain_adopt": Stage(
+        milestone="camlm",
+        jobs=lambda config: plan.trained_arms(config, "initialise") if config.init else [],
+        instance=("variant",),
+        settings=lambda config, variant: Section(),
+        reads=("tokenizer_train", "pretrain_initialise"),
+        beside=1000,
+        models=3,
+        starts=True,
+    ),
+    "pretrain_camlm": Stage(
+        milestone="camlm",
+        jobs=lambda config: plan.trained_arms(config, "camlm"),
+        instance=("variant",),
+        settings=lambda config, variant: _training(config, variant, "camlm"),
+        keys=("pretrain.camlm", "hardware"),
+        reads=("tokenizer_pack", "pretrain_initialise"),
+        seed="run",
+        minutes=2880,
+        beside=2000,
+        models=7,
+    ),
+    "pretrain_backtranslate": Stage(
+        milestone="backtranslate",
+        jobs=plan.backtranslations,
+        instance=("variant", "chunk"),
+        settings=_backtranslate,
+        keys=("pretrain.backtranslate", "pretrain.btmlm", "corpora.pairs"),
+        reads=("tokenizer_pack", "pretrain_camlm"),
+        seed="run",
+        minutes=720,
+        beside=lambda config: 1500 + _drawn_mb(config),
+        models=2,
+        stats=True,
+    ),
+    "pretrain_btmlm": Stage(
+        milestone="btmlm",
+        jobs=lambda config: plan.trained_arms(config, "btmlm"),
+        instance=("variant",),
+        settings=lambda config, variant: _training(config, variant, "btmlm"),
+        keys=("pretrain.btmlm", "hardware"),
+        reads=("tokenizer_pack", "pretrain_camlm", "pretrain_backtranslate"),
+        seed="run",
+        minutes=2880,
+        beside=2000,
+        models=7,
+    ),
+    "xtreme_download": Stage(
+        milestone="xtreme",
+        jobs=lambda config: list(config.xtreme.sources()),
+        instance=("source",),
+        settings=lambda config, source: config.xtreme.sources()[source],
+        keys=(TASK_ROWS,),
+        minutes=120,
+        beside=1000,
+    ),
+    "xtreme_prepare": Stage(
+        milestone="xtreme",
+        jobs=lambda config: list(config.xtreme.tasks),
+        instance=("task",),
+        settings=lambda config, task: config.xtreme.prepare_for(task),
+        keys=("xtreme.prepare",),
+        reads=("corpora_deal",),
+        seed="run",
+        beside=1000,
+        stats=True,
+    ),
+    "xtreme_align": Stage(
+        milestone="xtreme",
+        jobs=plan.aligned,
+        instance=_OF_MODEL,
+        settings=_align,
+        keys=("xtreme.align", "xtreme.predict"),
+        reads=("tokenizer_pack", "tokenizer_train", *_ENCODERS),
+        seed="instance",
+        minutes=480,
+        beside=4000,
+        models=7,
+    ),
+    "xtreme_finetune": Stage(
+        milestone="xtreme",
+        jobs=lambda config: plan.evaluations(config, lambda task: task.trained),
+        instance=_OF_TASK,
+        settings=lambda config, task, variant, *_: config.arm(variant).xtreme.finetune_for(task),
+        keys=("xtreme.finetune", "xtreme.per_task", "xtreme.recipe", "xtreme.training"),
+        reads=("tokenizer_train", "xtreme_prepare", *_ENCODERS),
+        seed="instance",
+        minutes=480,
+        beside=3000,
+        inputs=4,
+    ),
+    "xtreme_predict": Stage(
+        milestone="xtreme",
+        jobs=plan.evaluations,
+        instance=_OF_TASK,
+        settings=_predict,
+        keys=("xtreme.predict", "xtreme.recipe", "xtreme.retrieval"),
+        reads=("tokenizer_train", "xtreme_prepare", "xtreme_finetune", *_ENCODERS),
+        minutes=120,
+        beside=2000,
+        inputs=4,
+        tests=True,
+    ),
+    "xtreme_sweep": Stage(
+        milestone="xtreme",
+        jobs=lambda config: plan.evaluations(config, lambda task: task.kind == "retrieval"),
+        instance=_OF_TASK,
+        settings=_predict,
+        keys=("xtreme.predict",),
+        reads=("tokenizer_train", "xtreme_prepare", *_ENCODERS),
+        minutes=60,
+        beside=2000,
+        inputs=4,
+        tests=True,
+    ),
+    "xtreme_score": Stage(
+        milestone="xtreme",
+        jobs=plan.evaluations,
+        instance=_OF_TASK,
+        settings=lambda config, task, *_: config.xtreme.score,
+        keys=("xtreme.score",),
+        reads=("xtreme_prepare", "xtreme_predict"),
+        minutes=10,
+        tests=True,
+    ),
+    "xtreme_baseline": Stage(
+        milestone="xtreme",
+        jobs=lambda config: list(config.xtreme.tasks),
+        instance=("task",),
+        settings=lambda config, task: config.xtreme.score,
+        keys=("xtreme.score",),
+        reads=("xtreme_prepare",),
+        minutes=240,
+        inputs=12,
+        tests=True,
+    ),
+    "report_build": Stage(
+        milestone="report",
+        jobs=lambda config: [""],
+        settings=lambda config: config.report,
+        keys=("report",),
+        collects=True,
+        minutes=10,
+        beside=1000,
+        tests=True,
+    ),
+    "checkpoints_export": Stage(
+        milestone="export",
+        jobs=plan.exports,
+        instance=("form", "default_language", "exported", "variant"),
+        settings=lambda config, form, language, *_: ExportSettings.of(
+            form, language, config.xtreme.predict
+        ),
+        keys=("xtreme.predict",),
+        derived=("format", "language"),  # are in the name of the job
+        collects=True,
+        # The card says whether all files behind the model are as recorded: terabytes take hours.
+        minutes=1440,
+        beside=2000,
+        models=2,
     ),
 }
 
-# Stages that are repeated with the seeds of `xtreme.seeds`, which is in their instance.
-REPEATED = frozenset({"xtreme_finetune", "xtreme_align"})
 
-# Stages that draw at random with the run's seed.
-SEEDED = frozenset(
-    {
-        "corpora_deal",
-        "corpora_select",
-        "tokenizer_sample",
-        "tokenizer_train",
-        "pretrain_initialise",
-        "pretrain_camlm",
-        "pretrain_backtranslate",
-        "pretrain_btmlm",
-        "xtreme_prepare",
-    }
-)
+def module_of(stage: str) -> str:
+    """Module of a stage, ``ernie_m.corpora.filter``."""
+    return f"ernie_m.{stage.replace('_', '.', 1)}"
+
+
+def jobs(config: Config) -> dict[str, list[str]]:
+    """Instances of every stage's jobs; ``[""]`` for a stage of one job."""
+    return {name: stage.jobs(config) for name, stage in STAGES.items()}
+
+
+def parts_of(stage: str, instance: str) -> dict[str, str]:
+    """The parts of a job's instance by name; none for a stage that is not of today."""
+    return STAGES[stage].parts(instance) if stage in STAGES else {}
 
 
 def settings_of(config: Config, stage: str, instance: str = "") -> Section:
     """Settings of one job; ``KeyError`` for what the configuration does not contain."""
-    return SLICES[stage](config, *filter(None, instance.split("/")))
+    return STAGES[stage].settings(config, *filter(None, instance.split("/")))
 
 
 def settings_text(config: Config, stage: str, instance: str = "") -> str:
@@ -125,6 +468,11 @@ def settings_text(config: Config, stage: str, instance: str = "") -> str:
 
 def seed_of(config: Config, stage: str, instance: str = "") -> int | None:
     """Seed of one job, or None when it draws nothing."""
-    if stage in REPEATED:
+    if STAGES[stage].seed == "instance":
         return int(instance.rpartition("/seed")[2])
-    return config.seed if stage in SEEDED else None
+    return config.seed if STAGES[stage].seed else None
+
+
+def stages_with(fact: str) -> list[str]:
+    """Names of the stages of which a fact of :class:`Stage` is true, such as ``stats``."""
+    return [name for name, stage in STAGES.items() if getattr(stage, fact)]

@@ -20,7 +20,7 @@ from ernie_m.config.pretrain import StageSettings
 from ernie_m.config.root import Config
 from ernie_m.model.flops import forward_flops, training_flops
 from ernie_m.objectives.targets import targets_of
-from ernie_m.pipeline import plan
+from ernie_m.pipeline.stages import jobs
 from ernie_m.tokenizer.sampling import sampling_shares
 
 TABLE = Path(__file__).with_name("throughputs.yaml")
@@ -92,7 +92,7 @@ class Estimate:
     ) -> None:
         self.config, self.table = config, table
         self.rate = table.accelerators[accelerator] * utilisation
-        self.jobs = plan.jobs(config)
+        self.jobs = jobs(config)
 
     @cached_property
     def packed(self) -> float:
@@ -125,6 +125,7 @@ class Estimate:
             "checkpoints_download": self._weights,
             "corpora_download": self._download,
             "pretrain_initialise": self._initialise,
+            "pretrain_adopt": self._initialise,
             "pretrain_camlm": self._training,
             "pretrain_btmlm": self._training,
             "pretrain_backtranslate": self._backtranslation,

@@ -1,13 +1,12 @@
-"""Make the model that stage 1 starts from: untrained, or with the weights of ``source``.
+"""Make the untrained model.
 
-A stage of its own, so that the starting point is evaluated like any other checkpoint. Inputs:
-``tokenizer``, and the files of a checkpoint from elsewhere as ``source`` where there is one.
+A stage of its own, so that the starting point is evaluated like any other checkpoint. Input:
+``tokenizer``.
 """
 
 import torch
 
 from ernie_m.config.model import InitialiseSettings
-from ernie_m.foreign.adopt import adopt
 from ernie_m.job import Job, main
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import save
@@ -17,18 +16,14 @@ from ernie_m.tokenizer.vocabulary import Tokenizer
 
 
 def run(job: Job[InitialiseSettings]) -> None:
-    """Build the model of the settings' shape for the tokenizer's vocabulary and save it; raises
-    :class:`UserError` when the weights of ``source`` do not fit."""
+    """Build the model of the settings' shape for the tokenizer's vocabulary and save it."""
     tokenizer = Tokenizer(job.input("tokenizer"))
     values = job.settings.model_dump(include=set(Architecture.__dataclass_fields__))
     shape = Architecture(vocabulary=tokenizer.size, tokenizer=tokenizer.sha256, **values)
     torch.manual_seed(job.seed)
     model = LanguageModel(shape)
     initialise(model, job.settings, torch.tensor(tokenizer.log_probabilities()))
-    facts = {"stage": "initialise"}
-    if source := job.input_paths.get("source"):
-        facts |= adopt(model, tokenizer, source[0].parent)
-    save(job.output("model"), model, shape, facts)
+    save(job.output("model"), model, shape, {"stage": "initialise"})
 
 
 if __name__ == "__main__":

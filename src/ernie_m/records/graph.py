@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.errors import UserError
+from ernie_m.pipeline.stages import stages_with
 from ernie_m.records.record import READABLE, RECORD, seal
 
 RESULTS = "results"
 # The stages whose results all runs share.
-SHARED = frozenset({"corpora_download", "checkpoints_download"})
+SHARED = frozenset(stages_with("shared"))
 LINEAGE = "report_build/lineage.jsonl"  # every record of a run in one file, kept in git
 
 

@@ -126,7 +126,7 @@ class Evidence:
     @cached_property
     def start(self) -> dict[str, Any] | None:
         """The weights of others that pre-training starts from, as their reader recorded them."""
-        for record in self.jobs("pretrain_initialise"):
+        for record in self.jobs("pretrain_adopt"):
             for file in record["facts"]["inputs"].get("source", []):
                 return file
         return None

@@ -4,32 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ernie_m.pipeline.stages import parts_of
 from ernie_m.tracking.session import Session
 
-# What the parts of an instance are, by stage.
-PARTS = {
-    "checkpoints_download": ("weights",),
-    "corpora_download": ("dataset",),
-    "corpora_extract": ("dataset", "language"),
-    "corpora_filter": ("corpus", "shard"),
-    "corpora_dedup": ("corpus",),
-    "corpora_select": ("corpus", "shard"),
-    "tokenizer_sample": ("corpus", "shard"),
-    "tokenizer_pack": ("corpus", "shard"),
-    "pretrain_initialise": ("arm",),
-    "pretrain_camlm": ("arm",),
-    "pretrain_backtranslate": ("arm", "chunk"),
-    "pretrain_btmlm": ("arm",),
-    "xtreme_download": ("source",),
-    "xtreme_prepare": ("task",),
-    "xtreme_baseline": ("task",),
-    "xtreme_align": ("arm", "checkpoint", "seed"),
-    "xtreme_finetune": ("task", "arm", "checkpoint", "seed"),
-    "xtreme_predict": ("task", "arm", "checkpoint", "seed"),
-    "xtreme_score": ("task", "arm", "checkpoint", "seed"),
-    "xtreme_sweep": ("task", "arm", "checkpoint", "seed"),
-    "checkpoints_export": ("form", "default_language", "exported", "arm"),
-}
 CURRENT, SUPERSEDED = "no", "yes"  # values of the tag `superseded`
 # Shown above the experiment's table; what to type into its search box.
 EXPERIMENT_NOTE = """\
@@ -39,7 +16,7 @@ Invocations are runs with their jobs nested: `Expand rows` shows them, a search 
 - `tags.stage = 'xtreme_score' and tags.superseded = 'no'`: the scores that stand
 - `tags.stage = 'pretrain_btmlm' and tags.superseded = 'no'`: the trainings, with their curves
 
-Group by the tags `arm`, `checkpoint`, `task`, `language` or `seed` to compare.
+Group by the tags `variant`, `checkpoint`, `task`, `language` or `seed` to compare.
 `ernie-m audit RUN_ID` walks from a run back to the downloaded bytes.
 """
 # Without it MLflow opens the experiment as one of language-model applications.
@@ -77,7 +54,7 @@ def parent_tags(run: str) -> dict[str, str]:
 
 def job_tags(session: Session, stage: str, instance: str) -> dict[str, str]:
     """Tags of a job's run, by which it is found again, filtered and grouped."""
-    parts = dict(zip(PARTS.get(stage, ()), instance.split("/"), strict=False))
+    parts = parts_of(stage, instance)
     return {
         **parts,
         "mlflow.parentRunId": session.run_id,

@@ -1,11 +1,13 @@
-"""Write or check the files that are made from the config models.
+"""Write or check the files that are made from the config models and the table of stages.
 
 The models in src/ernie_m/config/ are the one place where a key, its default, its limits and its
-meaning are declared. From them this command writes
+meaning are declared, src/ernie_m/pipeline/stages.py that where a stage is. From them this command
+writes
 
   config/config.yaml      every default under its description
   config/schema.json      what an editor needs to complete and check the YAML files
   docs/configuration.md   the tables
+  dvc.yaml                the milestones of the default run; metrics, plots and artifacts stay
 
 and in the overlays (config/tiny.yaml and others) it renews the descriptions above the keys. Values,
 the header and the remarks behind values stay as you wrote them there.
@@ -21,11 +23,12 @@ from typing import Any
 
 from ernie_m.arguments import argument_parser
 from ernie_m.config.base import deep_merge
-from ernie_m.config.commented import commented_yaml, remarks_in
 from ernie_m.config.load import BASE, load, read_yaml
 from ernie_m.config.root import Config
-from ernie_m.config.tables import tables
 from ernie_m.errors import UserError
+from ernie_m.generate.commented import commented_yaml, remarks_in
+from ernie_m.generate.dvc import dvc_stages
+from ernie_m.generate.tables import tables
 
 OVERLAYS = tuple(
     Path("config", f"{name}.yaml")
@@ -36,6 +39,9 @@ OVERLAYS = tuple(
 )
 SCHEMA = Path("config/schema.json")
 DOCS = Path("docs/configuration.md")
+DVC = Path("dvc.yaml")
+# Between them are the milestones; what is before and behind is written by hand.
+DVC_BEGIN, DVC_END = "stages:\n", "# Numbers within the milestones' results"
 BEGIN = "<!-- The tables below are written by `ernie-m config --write`. -->"
 
 HEADER = """\
@@ -86,6 +92,7 @@ def generated() -> dict[Path, str]:
         BASE: commented_yaml(Config, values, HEADER, {}),
         **overlays,
         SCHEMA: _schema(),
+        DVC: _dvc(_now(DVC)),
         DOCS: _now(DOCS).partition(BEGIN)[0] + BEGIN + "\n\n" + tables(Config, values),
     }
 
@@ -95,6 +102,11 @@ def _overlay(path: Path, values: dict[str, Any]) -> str:
     load(deep_merge(values, own))
     header, remarks = remarks_in(_now(path))
     return commented_yaml(Config, own, header, remarks)
+
+
+def _dvc(text: str) -> str:
+    head, end = text.partition(DVC_BEGIN)[0], text.partition(DVC_END)
+    return head + dvc_stages(Config()) + "\n" + end[1] + end[2]
 
 
 def _schema() -> str:

@@ -7,13 +7,13 @@ import pytest
 import yaml
 
 from ernie_m.config.base import section_of
-from ernie_m.config.commented import commented_yaml, remarks_in
-from ernie_m.config.generate import BASE, DOCS, OVERLAYS, SCHEMA, generated, main
 from ernie_m.config.load import read
 from ernie_m.config.root import Config
+from ernie_m.generate.command import BASE, DOCS, DVC, OVERLAYS, SCHEMA, generated, main
+from ernie_m.generate.commented import commented_yaml, remarks_in
 
 
-@pytest.mark.parametrize("path", [BASE, *OVERLAYS, SCHEMA, DOCS], ids=str)
+@pytest.mark.parametrize("path", [BASE, *OVERLAYS, SCHEMA, DOCS, DVC], ids=str)
 def test_file_is_in_step(path):
     assert path.read_text(encoding="utf-8") == generated()[path], (
         f"{path} differs from the config models. Look at it with `ernie-m config --check`, "
