@@ -24,7 +24,7 @@ from ernie_m.arguments import argument_parser
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, told
-from ernie_m.records.record import Opening, open_record, write_record
+from ernie_m.records.record import Account, Opening, open_record, write_record
 
 S = TypeVar("S", bound=Section)
 logger = logging.getLogger(__name__)
@@ -53,6 +53,21 @@ class Job(Generic[S]):
     def stage(self) -> str:
         """Name shared by rule, results folder, log and benchmark: ``corpora_dedup``."""
         return self.module.removeprefix("ernie_m.").replace(".", "_")
+
+    @property
+    def account(self) -> Account:
+        """What the record tells of the job."""
+        return Account(
+            module=self.module,
+            stage=self.stage,
+            instance=self.instance,
+            inputs=self.input_paths,
+            outputs=self.output_paths,
+            settings=self.settings.model_dump(mode="json"),
+            seed=self.seed,
+            threads=self.threads,
+            notes=self.notes,
+        )
 
     def inputs(self, name: str) -> list[Path]:
         """All input files given under ``name``."""
@@ -179,7 +194,7 @@ def _finish(job: Job[Any], record: Path, opening: Opening) -> None:
             )
     for path in (path for paths in job.output_paths.values() for path in paths):
         os.replace(partial(path), path)
-    write_record(job, record, opening)
+    write_record(job.account, record, opening)
     for action in job.afterwards:
         action()
 
@@ -202,7 +217,7 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
     lock = Path("work") / "locks" / (str(record).replace(os.sep, "+") + ".lock")
     with exclusive(lock):
         try:
-            opening = open_record(job)
+            opening = open_record(job.account)
             run(job)
             _finish(job, record, opening)
         except BaseException:

@@ -41,7 +41,7 @@ def finish(config, module, instance, inputs, outputs):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_text(f"{path}\n")
-    write_record(job, paths[0].with_name("record.json"), open_record(job))
+    write_record(job.account, paths[0].with_name("record.json"), open_record(job.account))
 
 
 @pytest.fixture

@@ -338,9 +338,9 @@ def test_a_record_tells_what_was_true_when_the_job_began(results):
     job = a_job(
         config, "ernie_m.corpora.extract", "homeassistant/de", {"file": [WHEEL]}, {"corpus": [ROWS]}
     )
-    opening = open_record(job)
+    opening = open_record(job.account)
     Path(WHEEL).write_text("edited while the job ran\n")
-    write_record(job, Path(ROWS).with_name("record.json"), opening)
+    write_record(job.account, Path(ROWS).with_name("record.json"), opening)
     content, _ = record(ROWS)
     assert content["facts"]["inputs"]["file"][0]["sha256"] == before
 

@@ -14,17 +14,15 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ernie_m.records.digest import code_digest, code_facts, file_sha256
-
-if TYPE_CHECKING:
-    from ernie_m.job import Job
 
 SCHEMA = 2
 READABLE = (1, 2)
@@ -98,9 +96,28 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _files(named: dict[str, list[Path]], threads: int) -> dict[str, list[dict[str, Any]]]:
+def _files(named: Mapping[str, Sequence[Path]], threads: int) -> dict[str, list[dict[str, Any]]]:
     with ThreadPoolExecutor(threads) as pool:  # hashing lets other threads run
         return {name: list(pool.map(file_facts, files)) for name, files in named.items()}
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a job tells of itself: which it is, its files by name, and what it was given.
+
+    ``settings`` are plain data; ``notes`` do not repeat from run to run (resumed from, tracking
+    run).
+    """
+
+    module: str
+    stage: str
+    instance: str
+    inputs: Mapping[str, Sequence[Path]]
+    outputs: Mapping[str, Sequence[Path]]
+    settings: dict[str, Any]
+    seed: int
+    threads: int
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,11 +130,11 @@ class Opening:
     git: dict[str, Any]
 
 
-def open_record(job: Job[Any]) -> Opening:
+def open_record(job: Account) -> Opening:
     """Note what a job is about to read and run; raises ``OSError`` for an unreadable input."""
     return Opening(
         started=datetime.now(UTC),
-        inputs=_files(job.input_paths, job.threads),
+        inputs=_files(job.inputs, job.threads),
         code={"digest": code_digest(job.module), "files": code_facts(job.module)},
         git=git_state(),
     )
@@ -158,7 +175,7 @@ def _used() -> dict[str, float]:
     }
 
 
-def _run_facts(job: Job[Any], opening: Opening) -> dict[str, Any]:
+def _run_facts(job: Account, opening: Opening) -> dict[str, Any]:
     ended = datetime.now(UTC)
     return {
         "git": opening.git,
@@ -191,7 +208,7 @@ def _sums(outputs: dict[str, list[dict[str, Any]]], folder: Path) -> str:
     return "".join(f"{line}\n" for line in sorted(lines, key=lambda line: line[66:]))
 
 
-def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
+def write_record(job: Account, path: Path, opening: Opening) -> None:
     """Write the record of a finished job, beside and renamed.
 
     ``facts`` repeat from run to run with the same inputs, code, settings and seed; ``run`` holds
@@ -200,7 +217,7 @@ def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
     nothing else, and so is the same whenever they are: by it an engine knows large files again.
     Raises ``OSError`` when an output cannot be read back.
     """
-    outputs = _files(job.output_paths, job.threads)
+    outputs = _files(job.outputs, job.threads)
     record = {
         "schema": SCHEMA,
         "stage": job.stage,
@@ -209,7 +226,7 @@ def write_record(job: Job[Any], path: Path, opening: Opening) -> None:
         "facts": {
             "inputs": opening.inputs,
             "outputs": outputs,
-            "settings": job.settings.model_dump(mode="json"),
+            "settings": job.settings,
             "seed": job.seed,
             "code": opening.code,
         },
