@@ -11,10 +11,13 @@ import sentencepiece
 import torch
 from transformers import XLMRobertaConfig, XLMRobertaForMaskedLM
 
+from ernie_m.config.base import Section
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import pack, sentences
+from ernie_m.pretrain import adopt, initialise
 from ernie_m.tokenizer.vocabulary import Tokenizer
+from tests.corpora.synthetic import run_stage
 
 # Scripts with and without spaces, left to right and right to left.
 LANGUAGES = ("ar", "de", "en", "fa", "fr", "he", "ja", "ka", "ko", "pl", "ru", "zh_cn")
@@ -147,3 +150,13 @@ def states(
     flat = [state.flatten(0, 1)[index] for state in hidden]
     logits = model.head(flat[-1], model.encoder.embeddings.word.weight)
     return [list(state.split(lengths)) for state in flat], list(logits.split(lengths))
+
+
+def started_from(files, folder, settings, name="adopt.safetensors"):
+    """The model of these settings with the weights of a checkpoint's ``files``, for the vocabulary
+    in ``folder``, in a file there."""
+    made, tokenizer = folder / "initialise.safetensors", [folder / "spm.model"]
+    run_stage(initialise.run, settings, {"tokenizer": tokenizer}, {"model": [made]})
+    inputs = {"model": [made], "tokenizer": tokenizer, "source": files}
+    run_stage(adopt.run, Section(), inputs, {"model": [folder / name]})
+    return folder / name

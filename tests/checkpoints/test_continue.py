@@ -14,14 +14,14 @@ from ernie_m.job import Job
 from ernie_m.model.attention import Table
 from ernie_m.model.checkpoint import load
 from ernie_m.pipeline.stages import settings_of
-from ernie_m.pretrain import backtranslate, initialise
+from ernie_m.pretrain import backtranslate
 from ernie_m.tokenizer import pack, train
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.losses import TokenLosses
 from ernie_m.training.stage import sampler_of, texts_of, train_stage
 from tests.corpora.synthetic import run_stage, write_rows
 
-from .conftest import padded, states, text
+from .conftest import padded, started_from, states, text
 
 LANGUAGES = ("en", "de", "ru")
 PAIRS = ("en-de", "en-ru")
@@ -63,13 +63,8 @@ def started(config, folder, source) -> Path:
     vocabulary = {"model": [folder / "spm.model"], "stats": [folder / "stats.json"]}
     given = {"shards": sorted(folder.glob("*/train.parquet")), "source": files}
     run_stage(train.run, config.tokenizer.train, given, vocabulary)
-    run_stage(
-        initialise.run,
-        settings_of(config, "pretrain_initialise", "ernie_m"),
-        {"tokenizer": vocabulary["model"], "source": files},
-        {"model": [folder / "initialise.safetensors"]},
-    )
-    return folder / "initialise.safetensors"
+    shape = settings_of(config, "pretrain_initialise", "ernie_m")
+    return started_from(files, folder, shape)
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +179,4 @@ def test_a_shape_that_is_not_the_source_s_is_refused(config, folder, started, so
     own = settings_of(config, "pretrain_initialise", "ernie_m").model_copy(update={"layers": 3})
     files = [source / "model.safetensors"]
     with pytest.raises(UserError, match=r"of another architecture: .*layers\.2"):
-        run_stage(
-            initialise.run,
-            own,
-            {"tokenizer": [folder / "spm.model"], "source": files},
-            {"model": [folder / "refused.safetensors"]},
-        )
+        started_from(files, folder, own, "refused.safetensors")

@@ -25,7 +25,7 @@ from .test_foreign import ERNIE_CONFIG, ernie_weights, folder_with
 
 FILES = ("model.safetensors", "config.json", "sentencepiece.bpe.model", "vocab.txt")
 ROW = "results/checkpoints_download/ernie-tiny"
-EXPORT = "results/released/checkpoints_export/hf/none/pretrain_initialise/ernie_m"
+EXPORT = "results/released/checkpoints_export/hf/none/pretrain_adopt/ernie_m"
 SCORE = "xtreme/pawsx/de/accuracy"
 # Spelt as ERNIE-M's vocab.txt has them.
 SPECIAL = {"<s>": "[CLS]", "<pad>": "[PAD]", "</s>": "[SEP]", "<unk>": "[UNK]", "<mask>": "[MASK]"}
@@ -125,7 +125,7 @@ def run(vocabulary, tmp_path_factory):
 def test_nothing_is_trained_before_the_tasks_and_no_text_is_read(run) -> None:
     stages = set(jobs_in(run.log)) - {"xtreme_align"}
     assert {name for name in stages if not name.startswith("xtreme")} == {
-        *("checkpoints_download", "tokenizer_train", "pretrain_initialise"),
+        *("checkpoints_download", "tokenizer_train", "pretrain_initialise", "pretrain_adopt"),
         *("report_build", "checkpoints_export"),
     }
 

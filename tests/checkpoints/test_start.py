@@ -17,7 +17,6 @@ from ernie_m.config.load import read
 from ernie_m.errors import UserError
 from ernie_m.model.checkpoint import load
 from ernie_m.pipeline.stages import settings_of, settings_text
-from ernie_m.pretrain import initialise
 from ernie_m.records.digest import file_sha256
 from ernie_m.tokenizer import train
 from ernie_m.tokenizer.vocabulary import Tokenizer
@@ -25,7 +24,7 @@ from tests.corpora.synthetic import run_stage
 from tests.loopback import Publisher
 from tests.repository import ROOT
 
-from .conftest import padded, states, text
+from .conftest import padded, started_from, states, text
 
 FILES = ("model.safetensors", "config.json", "sentencepiece.bpe.model")
 ROW = Path("results/checkpoints_download/xlmr-tiny")
@@ -141,18 +140,13 @@ def test_the_model_that_stage_1_starts_from_is_the_row_s(config, fetched, source
     made = {"model": [place / "spm.model"], "stats": [place / "stats.json"]}
     run_stage(train.run, config.tokenizer.train, {"text": [], "source": files}, made)
     assert made["model"][0].read_bytes() == (source / FILES[2]).read_bytes()
-    run_stage(
-        initialise.run,
-        settings_of(config, "pretrain_initialise", "ernie_m"),
-        {"tokenizer": made["model"], "source": files},
-        {"model": [place / "initialise.safetensors"]},
-    )
+    model = started_from(files, place, settings_of(config, "pretrain_initialise", "ernie_m"))
     tokenizer = Tokenizer(place / "spm.model")
     documents = [[0, *ids, 2] for ids in tokenizer.encode(text("de", 5, seed=1))]
     oracle = XLMRobertaForMaskedLM.from_pretrained(source).eval()
     with torch.no_grad():
         found = oracle(**padded(documents), output_hidden_states=True).hidden_states[-1]
-    hidden, _ = states(load(place / "initialise.safetensors"), documents, [1] * 5, alone=False)
+    hidden, _ = states(load(model), documents, [1] * 5, alone=False)
     for number, ids in enumerate(documents):
         torch.testing.assert_close(
             found[number, : len(ids)], hidden[-1][number], rtol=0.0, atol=1e-5

@@ -71,9 +71,10 @@ def test_weights_that_are_evaluated_as_they_are_need_no_text(config):
     tasks = {"tasks": ["pawsx", "tatoeba"], "stages": ["initialise"]}
     whole = {"tokenizer": {"train": {"trim": False}}}
     found = config(**STARTED, **whole, xtreme=tasks)
-    assert plan.exports(found) == ["hf/none/pretrain_initialise/ernie_m"]
+    assert plan.exports(found) == ["hf/none/pretrain_adopt/ernie_m"]
     assert {name for name in jobs_of(found) if not name.startswith("xtreme")} == {
-        *("checkpoints_download", "tokenizer_train", "pretrain_initialise")
+        *("checkpoints_download", "tokenizer_train", "pretrain_initialise", "pretrain_adopt"),
+        *("report_build", "checkpoints_export"),
     }
     text = {"corpora_download", "corpora_extract", "corpora_filter", "corpora_deal"}
     assert text <= jobs_of(config(**STARTED, xtreme=tasks))
