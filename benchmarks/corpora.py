@@ -322,7 +322,7 @@ def near_duplicates(corpus: Corpus, times: int) -> dict[str, tuple[float, int]]:
             bands = band_hashes(sets) + np.arange(BANDS, dtype=np.uint64)
             writer.add(bands.reshape(-1), np.repeat(np.array(firsts, dtype=np.uint64), BANDS))
         documents = dedup.Documents([rows], corpus.code)
-        return dedup.repeated_documents([entries], documents, THRESHOLD, drops)
+        return dedup.near_duplicates([entries], documents, THRESHOLD, drops)
 
     def theirs() -> int:
         index = MinHashLSH(num_perm=BANDS * BAND_ROWS, params=(BANDS, BAND_ROWS))

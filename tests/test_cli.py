@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ernie_m import cli
-from ernie_m.errors import UserError, told
+from ernie_m.errors import UserError, exit_status_of
 
 HEAVY = {"torch", "mlflow", "snakemake", "pydantic", "yaml", "numpy"}
 
@@ -61,7 +61,10 @@ def test_user_error_is_two_lines_and_status_1(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: Key `a` is wrong.\n  -> Correct it.\n"
 
 
-PRINTS = "import sys; from ernie_m.errors import told; sys.exit(told(lambda: print('x') or 0))"
+PRINTS = """\
+import sys
+from ernie_m.errors import exit_status_of
+sys.exit(exit_status_of(lambda: print("x") or 0))"""
 
 
 def printed_to(handle):
@@ -87,7 +90,7 @@ def test_a_full_disk_is_told():
 
 
 def test_a_terminal_without_the_letters_is_told(capsys):
-    assert told(lambda: "Ελλάδα".encode("ascii")) == 1
+    assert exit_status_of(lambda: "Ελλάδα".encode("ascii")) == 1
     assert "cannot be written as ascii" in capsys.readouterr().err
 
 
@@ -95,7 +98,7 @@ def test_ctrl_c_is_status_130_without_a_traceback(capsys):
     def stop():
         raise KeyboardInterrupt
 
-    assert told(stop) == 130
+    assert exit_status_of(stop) == 130
     assert capsys.readouterr().err == "stopped by Ctrl-C\n"
 
 
@@ -106,5 +109,5 @@ def test_paths_that_cannot_be_used_are_named(tmp_path, capsys):
         "file/new": "Not a directory",
         "": "Is a directory",
     }.items():
-        assert told(lambda place=tmp_path / path: place.write_text("x")) == 1
+        assert exit_status_of(lambda place=tmp_path / path: place.write_text("x")) == 1
         assert capsys.readouterr().err.startswith(f"error: {tmp_path / path}: {words}.\n  -> ")

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from ernie_m.arguments import argument_parser
-from ernie_m.errors import told
+from ernie_m.errors import exit_status_of
 
 # Family -> verb -> its module, and its purpose in a few words.
 FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
@@ -97,7 +97,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns its exit status, 1 with a two-line message on bad input."""
-    return told(lambda: _run(arguments))
+    return exit_status_of(lambda: _run(arguments))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class UserError(Exception):
         self.fix = fix
 
 
-def told(call: Callable[[], int]) -> int:
+def exit_status_of(call: Callable[[], int]) -> int:
     """The exit status of ``call``, or of what it ended with, told without a traceback.
 
     A :class:`UserError` and a failing file or disk are two lines and status 1; Ctrl-C is status
@@ -38,14 +38,14 @@ def told(call: Callable[[], int]) -> int:
     except UserError as error:
         problem = error
     except BrokenPipeError:
-        _drop_output()
+        _discard_output()
         return 1
     except OSError as error:
         if error.errno is None:  # from a library, and not the system's
             raise
         if error.filename is None:
-            _drop_output()
-        problem = of_system(error)
+            _discard_output()
+        problem = from_os_error(error)
     except UnicodeEncodeError as error:
         problem = UserError(
             f"The text cannot be written as {error.encoding}: {error.reason}.",
@@ -69,7 +69,7 @@ def parsed(path: Path, text: str) -> Any:
         ) from None
 
 
-def of_system(error: OSError) -> UserError:
+def from_os_error(error: OSError) -> UserError:
     """What the system says of a file or of the disk, with what to do about it."""
     path = error.filename2 or error.filename  # of a rename, what it was to become
     what = f"{path or 'Reading or writing failed'}: {error.strerror}."
@@ -86,7 +86,7 @@ def of_system(error: OSError) -> UserError:
     )
 
 
-def _drop_output() -> None:
+def _discard_output() -> None:
     """Nobody reads standard output, or it cannot be written: what is left of it goes nowhere."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

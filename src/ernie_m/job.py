@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeVar
 from ernie_m.arguments import argument_parser
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
-from ernie_m.errors import UserError, told
+from ernie_m.errors import UserError, exit_status_of
 from ernie_m.records.record import Account, Opening, open_record, write_record
 
 S = TypeVar("S", bound=Section)
@@ -250,4 +250,4 @@ def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:
         _run(run, job, args.record)
         return 0
 
-    sys.exit(told(call))
+    sys.exit(exit_status_of(call))

@@ -23,7 +23,7 @@ def lines_of(languages, seed=0):
 
 def trimmed(source, tmp_path) -> Tokenizer:
     path = tmp_path / "trimmed.model"
-    path.write_bytes(pieces.adopted(source, [lines_of([code]) for code in CHOSEN], 1))
+    path.write_bytes(pieces.vocabulary_of(source, [lines_of([code]) for code in CHOSEN], 1))
     return Tokenizer(path)
 
 
@@ -71,7 +71,7 @@ def test_a_trimmed_model_computes_what_the_whole_one_does(source, tokenizer, tmp
         found.append(states(model, documents, [0] * len(lines), alone=True))
     rows = torch.tensor(
         [
-            pieces.rows([small.piece(i)], read_foreign(source).vocabulary, source)[0]
+            pieces.row_indices([small.piece(i)], read_foreign(source).vocabulary, source)[0]
             for i in range(small.size)
         ]
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ernie_m.corpora.duplicates import NearIndex, jaccard, near_duplicates, shingles
+from ernie_m.corpora.duplicates import MinHashIndex, jaccard, near_duplicates, shingles
 from ernie_m.corpora.tables import read_table
 from ernie_m.corpora.text import comparable
 from ernie_m.errors import UserError
@@ -191,7 +191,7 @@ def test_near_duplicates_are_exactly_similar(texts, against):
 
 def test_near_duplicates_are_found():
     texts = [f"Unable to connect to the device number {n} in the house" for n in range(9)]
-    index = NearIndex([*texts, "something else entirely"], THRESHOLD)
+    index = MinHashIndex([*texts, "something else entirely"], THRESHOLD)
     index.insert(0)
     assert [index.find(place) for place in range(1, 10)] == [0] * 8 + [None]
 

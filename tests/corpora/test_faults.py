@@ -8,7 +8,7 @@ import pytest
 
 from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.config.corpora import RowRules
-from ernie_m.corpora.drops import EXAMPLE_CHARACTERS, EXAMPLES, Drops
+from ernie_m.corpora.drops import EXAMPLE_CHARACTERS, EXAMPLES, DropCounts
 from ernie_m.corpora.faults import Line, line_fault
 from ernie_m.errors import UserError
 from tests.corpora.synthetic import filter_rows, kept_rows, write_rows
@@ -80,7 +80,7 @@ def test_a_damaged_table_is_named(tmp_path):
 
 
 def test_examples_do_not_depend_on_the_order_of_drops():
-    forward, backward = Drops(), Drops()
+    forward, backward = DropCounts(), DropCounts()
     for number in range(40):
         forward.add("reason", id=str(number))
         backward.add("reason", id=str(39 - number))
@@ -88,7 +88,7 @@ def test_examples_do_not_depend_on_the_order_of_drops():
 
 
 def test_examples_of_endless_texts_are_cut():
-    drops = Drops()
+    drops = DropCounts()
     drops.add("too long", id="a", text="x" * 1_000_000)
     (example,) = drops.facts()["examples"]["too long"]
     assert example == {"id": "a", "text": "x" * EXAMPLE_CHARACTERS}

@@ -162,7 +162,9 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(streams, "GROUP_BLOCKS", 2)
     monkeypatch.setattr(fingerprints, "BATCH_ENTRIES", 60)
     monkeypatch.setattr(dedup, "PAIRS", 3)
-    monkeypatch.setattr(dedup, "repeats", lambda paths: fingerprints.repeats(paths, 40))
+    monkeypatch.setattr(
+        dedup, "duplicate_pairs", lambda paths: fingerprints.duplicate_pairs(paths, 40)
+    )
 
 
 def test_every_planted_fault_is_counted(tmp_path, small_blocks):

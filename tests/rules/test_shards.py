@@ -14,7 +14,7 @@ import yaml
 
 from ernie_m.config.tokenizer import TrainSettings
 from ernie_m.tokenizer import train
-from ernie_m.tokenizer.drawing import row_counts
+from ernie_m.tokenizer.bottom_k import row_counts
 from ernie_m.tokenizer.quotas import quotas
 from ernie_m.tokenizer.shards import read_shard
 from tests.repository import Repository, copy_of_repository

@@ -13,9 +13,9 @@ from sentencepiece import SentencePieceProcessor
 from ernie_m.config.tokenizer import QuotaSettings, TrainSettings
 from ernie_m.corpora.streams import MONO, PAIR, write_blocks
 from ernie_m.errors import UserError
-from ernie_m.tokenizer import drawing, pieces, train
+from ernie_m.tokenizer import bottom_k, pieces, train
 from ernie_m.tokenizer import quotas as quota_stage
-from ernie_m.tokenizer.drawing import Smallest, place, places, row_counts
+from ernie_m.tokenizer.bottom_k import BottomKSample, row_counts, sample_key, sample_keys
 from ernie_m.tokenizer.quotas import quotas
 from ernie_m.tokenizer.train import sample
 from tests.corpora.synthetic import run_stage
@@ -96,7 +96,9 @@ ROWS = st.lists(st.tuples(st.text("abcé", min_size=1), st.text("xyж", min_size
 @settings(deadline=None)
 def test_places_of_many_lines_are_those_of_each(lines, seed, start):
     array = pa.array(["", *lines], pa.large_string())[start:]
-    assert places(seed, array).tolist() == [place(seed, line) for line in array.to_pylist()]
+    assert sample_keys(seed, array).tolist() == [
+        sample_key(seed, line) for line in array.to_pylist()
+    ]
 
 
 @given(ROWS, st.data())
@@ -109,9 +111,9 @@ def test_samples_of_shards_together_hold_that_of_all_lines(tmp_path_factory, row
     counts = {code: data.draw(st.integers(0, 2 * len(rows))) for code in together}
     samples = [path.with_name("lines.parquet") for path in paths]
     for path, target in zip(paths, samples, strict=True):
-        drawing.write_sample(target, drawing.draw(drawing.shard_lines([path]), counts, seed=1))
-    drawn = drawing.draw(drawing.sample_lines(samples), counts, seed=1)
-    assert drawn == drawing.draw(drawing.shard_lines(paths), counts, seed=1)
+        bottom_k.write_sample(target, bottom_k.draw(bottom_k.shard_lines([path]), counts, seed=1))
+    drawn = bottom_k.draw(bottom_k.sample_lines(samples), counts, seed=1)
+    assert drawn == bottom_k.draw(bottom_k.shard_lines(paths), counts, seed=1)
     for code, lines in together.items():
         assert drawn[code] == list(sample(lines, min(counts[code], len(lines)), 1))
         # What is drawn from the sample, from the start again when it is short, is the same too.
@@ -121,15 +123,15 @@ def test_samples_of_shards_together_hold_that_of_all_lines(tmp_path_factory, row
 @given(st.lists(st.lists(st.integers(0, 300), max_size=60)), st.integers(0, 40))
 @settings(deadline=None)
 def test_what_is_kept_does_not_grow_with_the_text(blocks, count):
-    slack, kept = 8, Smallest(count, seed=1)
+    slack, kept = 8, BottomKSample(count, seed=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "_SLACK", slack)
-        kept = Smallest(count, seed=1)
+        patch.setattr(bottom_k, "_SLACK", slack)
+        kept = BottomKSample(count, seed=1)
         for block in blocks:
             kept.add(pa.array([str(number) for number in block], pa.large_string()))
             assert len(kept._lines) <= count + max(count // 4, slack)
     every = {str(number) for block in blocks for number in block}
-    assert kept.lines() == sorted(every, key=lambda line: place(1, line))[:count]
+    assert kept.lines() == sorted(every, key=lambda line: sample_key(1, line))[:count]
 
 
 def distinct_lines(paths):

@@ -47,7 +47,7 @@ def _open_foreign(folder: Path) -> tuple[LanguageModel, Tokenizer]:
     found = read_foreign(folder)
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "spm.model"
-        copy.write_bytes(pieces.adopted(folder, None, 1))
+        copy.write_bytes(pieces.vocabulary_of(folder, None, 1))
         tokenizer = Tokenizer(copy)
         shape = Architecture(
             vocabulary=tokenizer.size,

@@ -33,7 +33,7 @@ def _write(path: Path, value: Any) -> None:
 
 def _write_token_weights(folder: Path, proto: ModelProto, skip: bool) -> None:
     """A weight for each piece in the mean over tokens."""
-    vocabulary = pieces.names(proto)
+    vocabulary = pieces.piece_names(proto)
     skipped = ("<s>", "</s>") if skip else ()
     config = {
         "vocab": vocabulary,

@@ -11,7 +11,7 @@ from typing import Any
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
 from ernie_m.errors import UserError
-from ernie_m.tokenizer.pieces import MASK, SPECIALS, names
+from ernie_m.tokenizer.pieces import MASK, SPECIALS, piece_names
 from ernie_m.tokenizer.vocabulary import BOS, EOS, UNK
 
 
@@ -27,7 +27,7 @@ def tokenizer_json(proto: ModelProto) -> dict[str, Any]:
             "XLM-R's tokenizer has no pieces for single bytes.",
             "Train with `tokenizer.train.byte_fallback: false` to export for transformers.",
         )
-    pieces = names(proto)
+    pieces = piece_names(proto)
     scores = [0.0] * 4 + [entry.score for entry in proto.pieces[3:]] + [0.0]
     ids = {name: index for index, name in enumerate(pieces)}
     special = {"single_word": False, "rstrip": False, "normalized": False, "special": True}

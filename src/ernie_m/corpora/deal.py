@@ -27,11 +27,18 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.config.corpora import DealSettings
-from ernie_m.corpora.drops import Drops
+from ernie_m.corpora.clusters import (
+    Cluster,
+    Keys,
+    Texts,
+    assign_use,
+    cluster_duplicates,
+    contaminated,
+)
+from ernie_m.corpora.drops import DropCounts
 from ernie_m.corpora.faults import pair_fault
 from ernie_m.corpora.hashing import held_for_validation, unit_interval
 from ernie_m.corpora.kept import KeptWriter
-from ernie_m.corpora.meanings import Keys, Meaning, Texts, contaminated, divide, gather
 from ernie_m.corpora.streams import MONO, languages_in, read_batches, write_blocks
 from ernie_m.corpora.text import strip_markup
 from ernie_m.job import Job, main
@@ -40,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
 # Positions of dealt rows begin here: behind all documents and pairs of their corpus.
-FIRST = 1 << 62
+FIRST_POSITION = 1 << 62
 _BLOCK = 10_000
 
 
@@ -52,14 +59,14 @@ def part_of(group: str, settings: DealSettings, seed: int) -> str:
     return "valid" if held_for_validation(group, settings.valid_share, seed) else "train"
 
 
-class Division:
+class SplitState:
     """Rows of all languages by part, and the account of what training leaves out."""
 
     def __init__(self, job: Job[DealSettings]) -> None:
         self.settings, self.seed, self.keys = job.settings, job.seed, Keys()
         self.rows: dict[str, dict[str, dict[str, str]]] = {part: {} for part in PARTS}
         self.groups: dict[str, str] = {}
-        self.drops = {code: Drops() for code in self.settings.languages}
+        self.drops = {code: DropCounts() for code in self.settings.languages}
         for path in job.inputs("rows"):
             self._read(path)
         self.texts = {part: self._training_form(self.rows[part]) for part in PARTS}
@@ -77,7 +84,8 @@ class Division:
     def _training_form(self, rows: Texts) -> dict[str, dict[str, str]]:
         plain = strip_markup if self.settings.plain_text else str
         return {
-            code: {name: plain(text) for name, text in own.items()} for code, own in rows.items()
+            code: {name: plain(text) for name, text in texts.items()}
+            for code, texts in rows.items()
         }
 
     def drop_held_out(self) -> None:
@@ -110,11 +118,11 @@ class Division:
 Row = tuple[str, ...]  # id, group and one text a language
 
 
-class Deal:
+class CorpusWriters:
     """The growing files of every corpus, and where they go."""
 
-    def __init__(self, job: Job[DealSettings], division: Division) -> None:
-        self._division = division
+    def __init__(self, job: Job[DealSettings], state: SplitState) -> None:
+        self._state = state
         self._rows, self._lines = (_by_corpus(job, name) for name in ("kept", "lines"))
 
     def write(self, corpus: str, rows: Iterable[Row]) -> None:
@@ -126,15 +134,15 @@ class Deal:
                 columns = dict(
                     zip(writer.columns, map(list, zip(*block, strict=True)), strict=True)
                 )
-                positions = range(FIRST + start, FIRST + start + len(block))
+                positions = range(FIRST_POSITION + start, FIRST_POSITION + start + len(block))
                 writer.add({"position": list(positions), **columns})
 
-    def rows(self, found: Iterable[Meaning], part: str, codes: Sequence[str]) -> list[Row]:
+    def rows(self, clusters: Iterable[Cluster], part: str, codes: Sequence[str]) -> list[Row]:
         """The first row of each meaning that has text in all of ``codes``."""
-        texts = self._division.texts[part]
-        names = (meaning.first(texts, codes) for meaning in found)
+        texts = self._state.texts[part]
+        names = (cluster.first_complete(texts, codes) for cluster in clusters)
         return [
-            (name, self._division.groups[name], *(texts[code][name] for code in codes))
+            (name, self._state.groups[name], *(texts[code][name] for code in codes))
             for name in names
             if name is not None
         ]
@@ -146,41 +154,41 @@ def _by_corpus(job: Job[DealSettings], name: str) -> dict[str, Path]:
     return dict(zip(corpora, job.outputs(name), strict=True))
 
 
-def _write_rows(job: Job[DealSettings], division: Division) -> None:
+def _write_rows(job: Job[DealSettings], state: SplitState) -> None:
     """What the evaluation tasks are made of."""
     final = job.output_paths["rows"]
     targets = {path.stem: part for path, part in zip(final, job.outputs("rows"), strict=True)}
     for part in PARTS:
-        for code, rows in division.rows[part].items():
-            texts = ((name, division.groups[name], rows[name]) for name in sorted(rows))
+        for code, rows in state.rows[part].items():
+            texts = ((name, state.groups[name], rows[name]) for name in sorted(rows))
             write_blocks(targets[f"rows-{part}-{code}"], texts, MONO, [code])
 
 
-def _deal_mono(
-    deal: Deal, mono: Mapping[str, Sequence[Meaning]], valid: Sequence[Meaning]
+def _write_mono(
+    writers: CorpusWriters, mono: Mapping[str, Sequence[Cluster]], valid: Sequence[Cluster]
 ) -> dict[str, dict[str, int]]:
     """Write the monolingual corpora; sentences by language and part."""
     stats = {}
-    for code, own in mono.items():
+    for code, clusters in mono.items():
         parts = {
-            "train": deal.rows(own, "train", [code]),
-            "valid": deal.rows(valid, "valid", [code]),
+            "train": writers.rows(clusters, "train", [code]),
+            "valid": writers.rows(valid, "valid", [code]),
         }
-        deal.write(f"mono-{code}", (row for rows in parts.values() for row in rows))
+        writers.write(f"mono-{code}", (row for rows in parts.values() for row in rows))
         stats[code] = {part: len(rows) for part, rows in parts.items()}
     return stats
 
 
-def _deal_pairs(
-    deal: Deal, settings: DealSettings, chosen: Mapping[str, Sequence[Meaning]]
+def _write_pairs(
+    writers: CorpusWriters, settings: DealSettings, chosen: Mapping[str, Sequence[Cluster]]
 ) -> dict[str, Any]:
     """Write the parallel corpora; pairs, drops and examples by pair."""
     stats = {}
     for pair in settings.pairs:
-        codes, drops, kept = pair.split("-"), Drops(), []
+        codes, drops, kept = pair.split("-"), DropCounts(), []
         counts = dict.fromkeys(chosen, 0)
-        for part, found in chosen.items():
-            for row in deal.rows(found, part, codes):
+        for part, clusters in chosen.items():
+            for row in writers.rows(clusters, part, codes):
                 name, _, source, target = row
                 reason = pair_fault(source, target, codes, settings)
                 if reason:
@@ -188,28 +196,28 @@ def _deal_pairs(
                 else:
                     kept.append(row)
                     counts[part] += 1
-        deal.write(f"parallel-{pair}", kept)
+        writers.write(f"parallel-{pair}", kept)
         stats[pair] = {"pairs": counts, **drops.facts()}
     return stats
 
 
-def _uses(
-    division: Division, parallel: Sequence[Meaning], mono: Mapping[str, Sequence[Meaning]]
+def _count_uses(
+    state: SplitState, parallel: Sequence[Cluster], mono: Mapping[str, Sequence[Cluster]]
 ) -> dict[str, dict[str, int]]:
     """Training meanings of each language that are used as parallel text, or as monolingual text of
     another language; their repetitions go to the account of drops."""
-    texts = division.texts["train"]
+    texts = state.texts["train"]
     uses: dict[str, dict[str, int]] = {}
-    for code, drops in division.drops.items():
-        elsewhere = [meaning for own in mono if own != code for meaning in mono[own]]
-        found = {"parallel": parallel, "mono_elsewhere": elsewhere}
+    for code, drops in state.drops.items():
+        elsewhere = [cluster for own in mono if own != code for cluster in mono[own]]
+        used = {"parallel": parallel, "mono_elsewhere": elsewhere}
         uses[code] = {
-            use: sum(meaning.first(texts, [code]) is not None for meaning in own)
-            for use, own in found.items()
+            use: sum(cluster.first_complete(texts, [code]) is not None for cluster in own)
+            for use, own in used.items()
         }
-        for meaning in (*parallel, *elsewhere, *mono[code]):
-            for name, reason in meaning.repeats(texts, code):
-                drops.add(reason, id=name, text=texts[code][name], like=meaning.ids[0])
+        for cluster in (*parallel, *elsewhere, *mono[code]):
+            for name, reason in cluster.duplicates(texts, code):
+                drops.add(reason, id=name, text=texts[code][name], like=cluster.ids[0])
     return uses
 
 
@@ -220,34 +228,34 @@ def run(job: Job[DealSettings]) -> None:
     Of the valid groups every corpus gets every meaning, in all languages and pairs: nothing is
     learnt from them, so nothing has to be kept apart.
     """
-    division = Division(job)
-    _write_rows(job, division)
-    division.drop_held_out()
-    found = {}
+    state = SplitState(job)
+    _write_rows(job, state)
+    state.drop_held_out()
+    clusters = {}
     for part in ("train", "valid"):
-        division.drop_untranslated(part)
-        found[part] = gather(division.texts[part], division.keys, job.settings, job.seed)
-    parallel, mono = divide(found["train"], division.texts["train"], job.settings, job.seed)
-    uses = _uses(division, parallel, mono)
-    deal = Deal(job, division)
-    monolingual = _deal_mono(deal, mono, found["valid"])
-    pairs = _deal_pairs(deal, job.settings, {"train": parallel, "valid": found["valid"]})
-    parts = [part_of(group, job.settings, job.seed) for group in set(division.groups.values())]
+        state.drop_untranslated(part)
+        clusters[part] = cluster_duplicates(state.texts[part], state.keys, job.settings, job.seed)
+    parallel, mono = assign_use(clusters["train"], state.texts["train"], job.settings, job.seed)
+    uses = _count_uses(state, parallel, mono)
+    writers = CorpusWriters(job, state)
+    monolingual = _write_mono(writers, mono, clusters["valid"])
+    pairs = _write_pairs(writers, job.settings, {"train": parallel, "valid": clusters["valid"]})
+    parts = [part_of(group, job.settings, job.seed) for group in set(state.groups.values())]
     stats = {
         "groups": {part: parts.count(part) for part in PARTS},
         "meanings": {
-            "valid": len(found["valid"]),
-            "train": len(found["train"]),
+            "valid": len(clusters["valid"]),
+            "train": len(clusters["train"]),
             "parallel": len(parallel),
-            "mono": sum(len(own) for own in mono.values()),
+            "mono": sum(map(len, mono.values())),
         },
         "languages": {
             code: {
-                "rows": division.counts(code),
+                "rows": state.counts(code),
                 # rows.train = parallel + mono_elsewhere + mono.train + all that was dropped
                 **uses[code],
                 "mono": monolingual[code],
-                **division.drops[code].facts(),
+                **state.drops[code].facts(),
             }
             for code in job.settings.languages
         },

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ernie_m.config.corpora import DedupRules
 from ernie_m.corpora.documents import document_shingles
-from ernie_m.corpora.fingerprints import repeats
+from ernie_m.corpora.fingerprints import duplicate_pairs
 from ernie_m.corpora.streams import ArrowWriter, read_batches
 from ernie_m.corpora.text import comparable
 from ernie_m.errors import UserError
@@ -36,27 +36,27 @@ class Documents:
 
     def __init__(self, paths: Sequence[Path], language: str) -> None:
         self._language = language
-        places: list[tuple[int, Path, int]] = []  # first position of each block that has rows
+        blocks: list[tuple[int, Path, int]] = []  # first position of each block that has rows
         for path in paths:
             with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
                 for index in range(file.num_record_batches):
                     positions = file.get_batch(index).column(0)
                     if len(positions):
-                        places.append((positions[0].as_py(), path, index))
-        self._places = sorted(places, key=lambda place: place[0])
-        self._firsts = np.array([place[0] for place in self._places], dtype=np.uint64)
+                        blocks.append((positions[0].as_py(), path, index))
+        self._blocks = sorted(blocks, key=lambda block: block[0])
+        self._firsts = np.array([block[0] for block in self._blocks], dtype=np.uint64)
 
     def shingles(self, positions: Array) -> dict[int, Array]:
         """64-bit hashes of each document's shingles, sorted; ``positions`` are sorted. The hashes
         are this process's own."""
-        found: dict[int, Array] = {}
-        blocks = np.searchsorted(self._firsts, positions, side="right") - 1
-        for number in np.unique(blocks).tolist():
-            found |= self._of_block(number, positions[blocks == number])
-        return found
+        shingles: dict[int, Array] = {}
+        block_of = np.searchsorted(self._firsts, positions, side="right") - 1
+        for number in np.unique(block_of).tolist():
+            shingles |= self._of_block(number, positions[block_of == number])
+        return shingles
 
     def _of_block(self, number: int, wanted: Array) -> dict[int, Array]:
-        _, path, index = self._places[number]
+        _, path, index = self._blocks[number]
         # Mapped, because of a block of thousands of rows a few documents are asked for.
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
             batch = file.get_batch(index)
@@ -71,8 +71,8 @@ class Documents:
         while last < len(groups) and groups[last] == groups[first]:
             last += 1
         texts = batch.column("text")[first:last].to_pylist()
-        own = document_shingles(self._language, map(comparable, texts))
-        return np.unique(np.fromiter(map(hash, own), dtype=np.int64, count=len(own)))
+        shingles = document_shingles(self._language, map(comparable, texts))
+        return np.unique(np.fromiter(map(hash, shingles), dtype=np.int64, count=len(shingles)))
 
 
 def similarity(one: Array, other: Array) -> float:
@@ -81,42 +81,42 @@ def similarity(one: Array, other: Array) -> float:
     return shared / max(len(one) + len(other) - shared, 1)
 
 
-def repeated_rows(paths: Sequence[Path], target: Path) -> int:
+def exact_duplicates(paths: Sequence[Path], target: Path) -> int:
     """Write the positions of rows that stand earlier in the corpus too; returns their number."""
     count = 0
     with ArrowWriter(target, SCHEMA) as writer:
-        for pairs in repeats(paths):
+        for pairs in duplicate_pairs(paths):
             writer.write({"position": np.sort(pairs[:, 1])})
             count += len(pairs)
     return count
 
 
-def repeated_documents(
+def near_duplicates(
     paths: Sequence[Path], documents: Documents, threshold: float, target: Path
 ) -> int:
     """Write the positions of documents that nearly repeat an earlier one; returns their number."""
-    found = np.zeros(0, dtype=np.uint64)  # so far: nearly all share bands in several parts
+    dropped = np.zeros(0, dtype=np.uint64)  # so far: nearly all share bands in several parts
     with ArrowWriter(target, SCHEMA) as writer:
-        for repeated in repeats(paths):
-            pairs = np.unique(repeated, axis=0)
-            new = _alike(pairs[~np.isin(pairs[:, 1], found)], documents, threshold)
+        for candidates in duplicate_pairs(paths):
+            pairs = np.unique(candidates, axis=0)
+            new = _later_of_similar(pairs[~np.isin(pairs[:, 1], dropped)], documents, threshold)
             writer.write({"position": new})
-            found = np.union1d(found, new)
-    return len(found)
+            dropped = np.union1d(dropped, new)
+    return len(dropped)
 
 
-def _alike(pairs: Array, documents: Documents, threshold: float) -> Array:
+def _later_of_similar(pairs: Array, documents: Documents, threshold: float) -> Array:
     """Of ``pairs`` of positions ``[n, 2]`` the later ones that repeat the earlier, sorted."""
-    alike: set[int] = set()
+    later: set[int] = set()
     for start in range(0, len(pairs), PAIRS):
         some = pairs[start : start + PAIRS]
-        known = documents.shingles(np.unique(some))
-        alike.update(
+        shingles = documents.shingles(np.unique(some))
+        later.update(
             other
             for one, other in some.tolist()
-            if similarity(known[one], known[other]) >= threshold
+            if similarity(shingles[one], shingles[other]) >= threshold
         )
-    return np.array(sorted(alike), dtype=np.uint64)
+    return np.array(sorted(later), dtype=np.uint64)
 
 
 def run(job: Job[DedupRules]) -> None:
@@ -131,12 +131,14 @@ def run(job: Job[DedupRules]) -> None:
             "See in the statistics of corpora_filter and corpora_deal why; loosen "
             "`corpora.filter`, add a dataset, or take its language or pair out of `corpora`.",
         )
-    rows = repeated_rows(lines, job.output("exact"))
+    dropped_rows = exact_duplicates(lines, job.output("exact"))
     documents = Documents(job.inputs("rows") if near else [], language)
-    found = repeated_documents(
+    dropped_documents = near_duplicates(
         near, documents, settings.near_duplicate_threshold, job.output("near")
     )
-    logger.info("%s: %d rows repeated, %d documents nearly", job.instance, rows, found)
+    logger.info(
+        "%s: %d rows repeated, %d documents nearly", job.instance, dropped_rows, dropped_documents
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ EXAMPLES = 5
 EXAMPLE_CHARACTERS = 2_000
 
 
-class Drops:
+class DropCounts:
     """Counts by reason, and the same few examples whatever the order rows came in."""
 
     def __init__(self) -> None:
@@ -22,21 +22,21 @@ class Drops:
     def add(self, reason: str, **example: str) -> None:
         """Count one drop; ``example`` (id and texts) may be kept to be shown."""
         self.counts[reason] += 1
-        held = self._examples[reason]
-        place = hash64(*example.values())
-        if len(held) < EXAMPLES or place < held[-1][0]:
+        kept = self._examples[reason]
+        key = hash64(*example.values())
+        if len(kept) < EXAMPLES or key < kept[-1][0]:
             shown = {name: text[:EXAMPLE_CHARACTERS] for name, text in example.items()}
-            held.append((place, shown))
-            held.sort(key=lambda entry: entry[0])
-            del held[EXAMPLES:]
+            kept.append((key, shown))
+            kept.sort(key=lambda entry: entry[0])
+            del kept[EXAMPLES:]
 
     def facts(self) -> dict[str, Any]:
         """``{"dropped": {reason: count}, "examples": {reason: [...]}}``."""
         return {
             "dropped": dict(sorted(self.counts.items())),
             "examples": {
-                reason: [example for _, example in held]
-                for reason, held in sorted(self._examples.items())
+                reason: [example for _, example in kept]
+                for reason, kept in sorted(self._examples.items())
             },
         }
 

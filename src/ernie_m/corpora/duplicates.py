@@ -48,7 +48,7 @@ def _bands(texts: Sequence[str]) -> np.ndarray:
     return np.concatenate(blocks) if blocks else np.zeros((0, BANDS), dtype=np.uint64)
 
 
-def _alone(bands: np.ndarray) -> np.ndarray:
+def _without_candidates(bands: np.ndarray) -> np.ndarray:
     """Texts that share no band with another, bool ``[n]``: most of them, and quickly told."""
     alone = np.ones(len(bands), dtype=bool)
     for band in bands.T:
@@ -57,7 +57,7 @@ def _alone(bands: np.ndarray) -> np.ndarray:
     return alone
 
 
-class NearIndex:
+class MinHashIndex:
     """Texts that can be asked for a near-duplicate of another.
 
     ``texts`` are comparable keys; :meth:`insert` puts one in, :meth:`find` asks. Digests of all of
@@ -68,7 +68,7 @@ class NearIndex:
         self.threshold = threshold
         self._texts = texts
         self._bands = _bands(texts)
-        self._alone = _alone(self._bands)
+        self._alone = _without_candidates(self._bands)
         self._buckets: list[dict[int, list[int]]] = [{} for _ in range(BANDS)]
 
     def insert(self, index: int) -> None:
@@ -100,10 +100,10 @@ def near_duplicates(
     texts: Sequence[str], against: Sequence[str], threshold: float
 ) -> Iterator[tuple[int, int]]:
     """(index in ``texts``, index in ``against``) of each text that is nearly one of ``against``."""
-    index = NearIndex([*against, *texts], threshold)
-    for place in range(len(against)):
-        index.insert(place)
-    for place in range(len(texts)):
-        found = index.find(len(against) + place)
+    index = MinHashIndex([*against, *texts], threshold)
+    for number in range(len(against)):
+        index.insert(number)
+    for number in range(len(texts)):
+        found = index.find(len(against) + number)
         if found is not None:
-            yield place, found
+            yield number, found

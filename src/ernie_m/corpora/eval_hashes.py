@@ -42,11 +42,11 @@ def keys(text: str, least: int) -> Iterator[str]:
     pieces = [piece for piece in _ENDS.split(text) if piece]
     for piece in (text, *pieces) if len(pieces) > 1 else (text,):
         key = comparable(piece).replace(" ", "")
-        if len(key) >= least or _written(key) >= least:
+        if len(key) >= least or _weighted_length(key) >= least:
             yield key
 
 
-def _written(key: str) -> int:
+def _weighted_length(key: str) -> int:
     wide = 0 if key.isascii() else sum(unicodedata.east_asian_width(c) in "WF" for c in key)
     return len(key) + (_WIDE - 1) * wide
 
@@ -88,18 +88,18 @@ def run(job: Job[EvalHashesSettings]) -> None:
     """Write hashes.arrow, sorted, of every string that is long enough in the examples of published
     tasks and in held-out rows."""
     least = job.settings.decontaminate_min_chars
-    found: set[int] = set()
+    hashes: set[int] = set()
     for path in job.inputs("examples"):
         for line in file_lines(path):
             for text in _strings(json.loads(line)):
-                found.update(map(hash64, keys(text, least)))
+                hashes.update(map(hash64, keys(text, least)))
     for path in job.inputs("rows"):
         for text in read_table(path, ["text"])[0]:
-            found.update(map(hash64, keys(text, least)))
+            hashes.update(map(hash64, keys(text, least)))
     schema = _SCHEMA.with_metadata({"least": str(least)})
     with ArrowWriter(job.output("hashes"), schema) as writer:
-        writer.write({"hash": np.array(sorted(found), dtype=np.uint64)})
-    logger.info("%d evaluation texts", len(found))
+        writer.write({"hash": np.array(sorted(hashes), dtype=np.uint64)})
+    logger.info("%d evaluation texts", len(hashes))
 
 
 if __name__ == "__main__":

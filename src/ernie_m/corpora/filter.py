@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.config.corpora import FilterSettings
-from ernie_m.corpora.drops import Drops
+from ernie_m.corpora.drops import DropCounts
 from ernie_m.corpora.faults import Line, line_fault, pair_fault
 from ernie_m.corpora.fingerprints import FingerprintWriter
 from ernie_m.corpora.kept import KeptWriter
@@ -39,7 +39,7 @@ def _judge(
 
 
 def _sift(
-    block: Block, columns: Sequence[str], judge: Callable, drops: Drops
+    block: Block, columns: Sequence[str], judge: Callable, drops: DropCounts
 ) -> tuple[int, dict[str, list]]:
     """How many rows a block has, and those that stay, in normal form."""
     content = block.columns
@@ -61,7 +61,7 @@ def run(job: Job[FilterSettings]) -> None:
     """Write rows.arrow, lines.arrow, documents.arrow and stats.json; instance
     ``{corpus}/{shard}``."""
     corpus, number = job.instance.rsplit("/", 1)
-    settings, drops = job.settings, Drops()
+    settings, drops = job.settings, DropCounts()
     near = settings.near_duplicates and corpus.startswith("mono-")
     read = kept_rows = 0
     with (

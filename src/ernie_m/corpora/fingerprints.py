@@ -58,7 +58,7 @@ def write_fingerprints(writer: ArrowWriter, fingerprints: Array, positions: Arra
     writer.write({"fingerprint": fingerprints[order], "position": positions[order]})
 
 
-def repeats(paths: Sequence[Path], entries: int = PART_ENTRIES) -> Iterator[Array]:
+def duplicate_pairs(paths: Sequence[Path], entries: int = PART_ENTRIES) -> Iterator[Array]:
     """Pairs of positions, uint64 ``[n, 2]``, of one part after the other: the lowest with a
     fingerprint, and a higher one with the same. Of ``paths`` each holds higher positions than the
     one before.
@@ -70,20 +70,20 @@ def repeats(paths: Sequence[Path], entries: int = PART_ENTRIES) -> Iterator[Arra
     count = max(1, -(-total // entries))
     for part in range(count):
         low, high = (_SPAN * edge // count for edge in (part, part + 1))
-        waiting, held = [], 0
+        waiting, waiting_entries = [], 0
         for piece in (piece for path in paths for piece in _slices(path, low, high - 1)):
             waiting.append(piece)
-            held += len(piece[0])
+            waiting_entries += len(piece[0])
             # More than a part should have: one line a million times. Only its first is kept.
-            if held > 2 * entries:
-                pairs, first = _compare(waiting)
+            if waiting_entries > 2 * entries:
+                pairs, first = _pairs_within(waiting)
                 yield pairs
-                waiting, held = [first], len(first[0])
+                waiting, waiting_entries = [first], len(first[0])
         if waiting:
-            yield _compare(waiting)[0]
+            yield _pairs_within(waiting)[0]
 
 
-def _compare(pieces: Sequence[tuple[Array, Array]]) -> tuple[Array, tuple[Array, Array]]:
+def _pairs_within(pieces: Sequence[tuple[Array, Array]]) -> tuple[Array, tuple[Array, Array]]:
     """The pairs within some entries, and the entries without those that repeat an earlier one."""
     fingerprints, positions = map(np.concatenate, zip(*pieces, strict=True))
     order = np.lexsort((positions, fingerprints))

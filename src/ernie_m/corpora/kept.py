@@ -48,11 +48,11 @@ class KeptWriter:
         texts = [kept[name] for name in self.columns[2:]]
         keys = [[comparable(text) for text in column] for column in texts]
         # A text without a letter or number is known by itself.
-        known = (
-            [key or text for key, text in zip(*both, strict=True)]
-            for both in zip(keys, texts, strict=True)
+        line_keys = (
+            [key or text for key, text in zip(*side, strict=True)]
+            for side in zip(keys, texts, strict=True)
         )
-        lines = [hash64(*row) for row in zip(*known, strict=True)]
+        lines = [hash64(*row) for row in zip(*line_keys, strict=True)]
         self._lines.add(np.array(lines, dtype=np.uint64), positions)
         if self._documents:
             firsts, sets = self._shingled(kept["group"], keys[0], kept["position"])

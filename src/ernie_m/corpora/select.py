@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ernie_m.config.corpora import ValidRules
-from ernie_m.corpora.drops import Drops
+from ernie_m.corpora.drops import DropCounts
 from ernie_m.corpora.eval_hashes import EvalTexts
 from ernie_m.corpora.hashing import held_for_validation
 from ernie_m.corpora.streams import PartsWriter, columns_of, read_batches
@@ -22,45 +22,51 @@ logger = logging.getLogger(__name__)
 Array = np.ndarray
 
 
-def within(path: Path, positions: Array) -> Array:
+def listed(path: Path, positions: Array) -> Array:
     """Which of ``positions`` (sorted) the file names, bool ``[n]``."""
-    named = np.zeros(len(positions), dtype=bool)
+    is_listed = np.zeros(len(positions), dtype=bool)
     if not len(positions):
-        return named
+        return is_listed
     with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
         for index in range(file.num_record_batches):
-            found = file.get_batch(index).column(0).to_numpy()
-            start = np.searchsorted(found, positions[0], side="left")
-            end = np.searchsorted(found, positions[-1], side="right")
-            named |= np.isin(positions, found[start:end])
-    return named
+            stored = file.get_batch(index).column(0).to_numpy()
+            start = np.searchsorted(stored, positions[0], side="left")
+            end = np.searchsorted(stored, positions[-1], side="right")
+            is_listed |= np.isin(positions, stored[start:end])
+    return is_listed
 
 
-def _repeats(batch: pa.RecordBatch, rows: Path, documents: Path) -> list[str | None]:
+def _duplicate_reasons(batch: pa.RecordBatch, rows: Path, documents: Path) -> list[str | None]:
     """Of which repetition each row of a block is part, or None."""
     positions = batch.column("position").to_numpy()
     groups = batch.column("group").to_pylist()
-    repeated, head = within(rows, positions), within(documents, positions)
+    exact, near_heads = listed(rows, positions), listed(documents, positions)
     # A document is named by its first row; all its rows go.
-    near = {group for group, named in zip(groups, head.tolist(), strict=True) if named}
+    near_groups = {
+        group for group, is_head in zip(groups, near_heads.tolist(), strict=True) if is_head
+    }
     return [
-        "repeated" if again else "in a nearly repeated document" if group in near else None
-        for again, group in zip(repeated.tolist(), groups, strict=True)
+        "repeated"
+        if is_exact
+        else "in a nearly repeated document"
+        if group in near_groups
+        else None
+        for is_exact, group in zip(exact.tolist(), groups, strict=True)
     ]
 
 
-def _chosen(
-    job: Job[ValidRules], columns: Sequence[str], evaluated: EvalTexts, drops: Drops
+def _select_rows(
+    job: Job[ValidRules], columns: Sequence[str], eval_texts: EvalTexts, drops: DropCounts
 ) -> Iterator[dict[str, list[tuple[str, ...]]]]:
     """Block by block the rows that stay, by part. Validation rows may be of a dev set."""
     exact, near = job.input("exact"), job.input("near")
     for batch in read_batches(job.input("kept")):
         chosen: dict[str, list[tuple[str, ...]]] = {"train": [], "valid": []}
         values = zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
-        for row, reason in zip(values, _repeats(batch, exact, near), strict=True):
+        for row, reason in zip(values, _duplicate_reasons(batch, exact, near), strict=True):
             _, group, *texts = row
             valid = held_for_validation(group, job.settings.valid_share, job.seed)
-            if not (reason or valid) and any(map(evaluated, texts)):
+            if not (reason or valid) and any(map(eval_texts, texts)):
                 reason = "evaluation text"
             if reason:
                 drops.add(reason, id=row[0], **dict(zip(columns[2:], texts, strict=True)))
@@ -72,12 +78,12 @@ def _chosen(
 def run(job: Job[ValidRules]) -> None:
     """Write train.parquet, valid.parquet and stats.json; instance ``{corpus}/{shard}``."""
     corpus, _ = job.instance.rsplit("/", 1)
-    columns, languages, drops = columns_of(corpus), corpus.split("-")[1:], Drops()
+    columns, languages, drops = columns_of(corpus), corpus.split("-")[1:], DropCounts()
     sizes = {"rows": {"train": 0, "valid": 0}, "characters": {"train": 0, "valid": 0}}
     targets = {part: job.output(part) for part in ("train", "valid")}
-    evaluated = EvalTexts.read(job.inputs("eval_hashes"))
+    eval_texts = EvalTexts.read(job.inputs("eval_hashes"))
     with PartsWriter(targets, columns, languages) as writer:
-        for block in _chosen(job, columns, evaluated, drops):
+        for block in _select_rows(job, columns, eval_texts, drops):
             for part, rows in block.items():
                 writer.write(part, [writer.table(rows)] if rows else [])
                 sizes["rows"][part] += len(rows)

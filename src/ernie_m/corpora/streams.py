@@ -109,7 +109,7 @@ class Block:
         return len(self.columns["id"])
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def _open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -124,14 +124,14 @@ def shard_blocks(paths: Sequence[Path], shard: int, shards: int) -> Iterator[Blo
     each divided as it was when it was written."""
     groups, position = [], 0
     for path in paths:
-        with _opened(path) as file:
+        with _open_parquet(path) as file:
             for index in range(file.num_row_groups):
                 groups.append((path, index, position))
                 position += file.metadata.row_group(index).num_rows
     first, last = (len(groups) * edge // shards for edge in (shard, shard + 1))
-    for path, own in groupby(groups[first:last], key=itemgetter(0)):
-        with _opened(path) as file:  # once: it tells of all its row groups, which takes time
-            for _, index, start in own:
+    for path, row_groups in groupby(groups[first:last], key=itemgetter(0)):
+        with _open_parquet(path) as file:  # once: it tells of all its row groups, which takes time
+            for _, index, start in row_groups:
                 for columns in _group_blocks(file, index):
                     block = Block(start, columns)
                     yield block

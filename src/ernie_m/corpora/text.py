@@ -155,7 +155,7 @@ class Letters:
     """What a text is written in: letters of some ``scripts``, ``other`` letters, combining
     ``marks``, and all ``written`` characters, which are those that are no spaces."""
 
-    own: int
+    in_scripts: int
     other: int
     marks: int
     written: int
@@ -169,11 +169,11 @@ class Letters:
     @property
     def script_share(self) -> float | None:
         """Share of the letters that are of the scripts; None when there are no letters."""
-        letters = self.own + self.other
-        return self.own / letters if letters else None
+        letters = self.in_scripts + self.other
+        return self.in_scripts / letters if letters else None
 
     @property
     def letter_share(self) -> float:
         """Share of letters and marks, which vowel signs of Indic scripts are, in what is
         written."""
-        return (self.own + self.other + self.marks) / max(self.written, 1)
+        return (self.in_scripts + self.other + self.marks) / max(self.written, 1)

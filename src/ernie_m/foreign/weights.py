@@ -75,7 +75,7 @@ class Foreign:
 
         Raises :class:`UserError` naming a piece that the checkpoint lacks.
         """
-        rows = torch.tensor(pieces.rows(wanted, self.vocabulary, self.path))
+        rows = torch.tensor(pieces.row_indices(wanted, self.vocabulary, self.path))
         by_piece = {name: self.weights[name] for name in (WORD, HEAD_BIAS) if name in self.weights}
         return self.weights | {name: tensor[rows] for name, tensor in by_piece.items()}
 
@@ -181,7 +181,7 @@ def _check_tied(weights: Weights, path: Path) -> None:
 
 
 def _vocabulary(path: Path, size: int) -> list[str]:
-    own = pieces.names(pieces.read_proto(vocabulary_in(path.parent)))
+    own = pieces.piece_names(pieces.read_proto(vocabulary_in(path.parent)))
     listed = path.with_name(LIST)
     found = pieces.read_vocab_txt(listed) if listed.is_file() else own
     if len(found) != size:

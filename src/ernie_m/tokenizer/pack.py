@@ -21,7 +21,7 @@ from ernie_m.job import Job, main
 from ernie_m.objectives.lengths import stored
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.shards import sentence_keys
-from ernie_m.tokenizer.stats import Account
+from ernie_m.tokenizer.stats import EncodingStats
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.tokenizer.writer import ShardWriter
 
@@ -65,8 +65,8 @@ def _documents(
     return names, Ragged(encoded.tokens, np.array(ends, dtype=np.int64))
 
 
-def _pack(
-    job: Job[PackSettings], rows: Path, target: Path, tokenizer: Tokenizer, account: Account
+def _encode_file(
+    job: Job[PackSettings], rows: Path, target: Path, tokenizer: Tokenizer, stats: EncodingStats
 ) -> dict[str, int]:
     """Encode one Parquet file; returns what the shard holds."""
     corpus = job.instance.rsplit("/", 1)[0]
@@ -80,7 +80,7 @@ def _pack(
             columns = [content[name] for name in columns_of(corpus)[2:]]
             sides = [tokenizer.encode_ragged(texts, job.threads) for texts in columns]
             for language, texts, encoded in zip(languages, columns, sides, strict=True):
-                account.add(language, texts, encoded, None if settings.join else longest)
+                stats.add(language, texts, encoded, None if settings.join else longest)
             if settings.join:
                 names, sequences = _documents(content, sides[0], longest)
                 writer.add(sentence_keys(names), [sequences])
@@ -92,11 +92,11 @@ def _pack(
 def run(job: Job[PackSettings]) -> None:
     """Write train.safetensors, valid.safetensors and manifest.json; instance
     ``{corpus}/{shard}``."""
-    tokenizer, account = Tokenizer(job.input("tokenizer")), Account()
+    tokenizer, stats = Tokenizer(job.input("tokenizer")), EncodingStats()
     parts = {
         part: [
             {"file": job.output_paths[part][0].name}
-            | _pack(job, job.input(part), job.output(part), tokenizer, account)
+            | _encode_file(job, job.input(part), job.output(part), tokenizer, stats)
         ]
         for part in ("train", "valid")
     }
@@ -108,7 +108,7 @@ def run(job: Job[PackSettings]) -> None:
         "tokenizer": tokenizer.sha256,
         "vocabulary": tokenizer.size,
         "parts": parts,
-        "statistics": account.facts(),
+        "statistics": stats.facts(),
     }
     job.write_json("manifest", manifest)
     logger.info("%s: %s", job.instance, parts["train"])

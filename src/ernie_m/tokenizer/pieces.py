@@ -19,7 +19,7 @@ SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
 MASK = "<mask>"
 # ERNIE-M's names of the same, in its vocab.txt.
 ERNIE_NAMES = {"[CLS]": "<s>", "[PAD]": "<pad>", "[SEP]": "</s>", "[UNK]": "<unk>", "[MASK]": MASK}
-_OWN = ["<unk>", "<s>", "</s>"]  # SentencePiece's first three
+_SENTENCEPIECE_SPECIALS = ["<unk>", "<s>", "</s>"]  # SentencePiece's first three
 _PIECE = ModelProto.SentencePiece
 
 
@@ -32,7 +32,7 @@ def parse(model: bytes, path: Path) -> ModelProto:
     except DecodeError:
         proto.Clear()
     unigram = proto.trainer_spec.model_type == proto.trainer_spec.UNIGRAM
-    if [entry.piece for entry in proto.pieces[:3]] != _OWN or not unigram:
+    if [entry.piece for entry in proto.pieces[:3]] != _SENTENCEPIECE_SPECIALS or not unigram:
         raise UserError(
             f"{path} is not a SentencePiece model as XLM-R's.",
             "Give a unigram model whose first pieces are <unk>, <s> and </s>.",
@@ -40,7 +40,7 @@ def parse(model: bytes, path: Path) -> ModelProto:
     return proto
 
 
-def names(proto: ModelProto) -> list[str]:
+def piece_names(proto: ModelProto) -> list[str]:
     """The piece of each id, special ones as XLM-R names them."""
     return [*SPECIALS, *(entry.piece for entry in proto.pieces[3:]), MASK]
 
@@ -53,14 +53,14 @@ def read_proto(path: Path) -> ModelProto:
 def read_vocab_txt(path: Path) -> list[str]:
     """The piece of each id: line ``i`` names id ``i``, or ends in a tab and the id."""
     lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-    found: dict[int, str] = {}
+    pieces: dict[int, str] = {}
     for number, line in enumerate(lines):
         piece, tab, index = line.rpartition("\t")
-        text, place = (piece, index) if tab and index.isdecimal() else (line, str(number))
-        found[int(place)] = ERNIE_NAMES.get(text, text)
-    if sorted(found) != list(range(len(lines))):
+        text, number_of = (piece, index) if tab and index.isdecimal() else (line, str(number))
+        pieces[int(number_of)] = ERNIE_NAMES.get(text, text)
+    if sorted(pieces) != list(range(len(lines))):
         raise UserError(f"{path} does not name each id once.", "Fetch it again.")
-    return [found[index] for index in range(len(lines))]
+    return [pieces[index] for index in range(len(lines))]
 
 
 def _from_json(path: Path) -> ModelProto:
@@ -81,7 +81,7 @@ def _from_json(path: Path) -> ModelProto:
         )
     proto = ModelProto()
     kinds = [_PIECE.UNKNOWN, _PIECE.CONTROL, _PIECE.CONTROL]
-    for piece, kind in zip(_OWN, kinds, strict=True):
+    for piece, kind in zip(_SENTENCEPIECE_SPECIALS, kinds, strict=True):
         proto.pieces.add(piece=piece, score=0.0, type=kind)
     for piece, score in vocabulary[4:-1]:
         proto.pieces.add(piece=piece, score=score)
@@ -115,7 +115,7 @@ def trim(proto: ModelProto, used: Iterable[int]) -> ModelProto:
     return trimmed
 
 
-def rows(pieces: Sequence[str], theirs: Sequence[str], path: Path) -> list[int]:
+def row_indices(pieces: Sequence[str], theirs: Sequence[str], path: Path) -> list[int]:
     """Their id of each of our ``pieces``; raises :class:`UserError` naming one that they lack."""
     index = {piece: row for row, piece in enumerate(theirs)}
     missing = next((piece for piece in pieces if piece not in index), None)
@@ -128,7 +128,7 @@ def rows(pieces: Sequence[str], theirs: Sequence[str], path: Path) -> list[int]:
     return [index[piece] for piece in pieces]
 
 
-def used(proto: ModelProto, text: Iterable[Sequence[str]], threads: int) -> set[int]:
+def used_pieces(proto: ModelProto, text: Iterable[Sequence[str]], threads: int) -> set[int]:
     """Numbers of the pieces that the lines of ``text`` use, block by block: only the numbers and
     one block are in memory."""
     processor = SentencePieceProcessor(model_proto=proto.SerializeToString(deterministic=True))
@@ -138,7 +138,7 @@ def used(proto: ModelProto, text: Iterable[Sequence[str]], threads: int) -> set[
     return found
 
 
-def adopted(folder: Path, text: Iterable[Sequence[str]] | None, threads: int) -> bytes:
+def vocabulary_of(folder: Path, text: Iterable[Sequence[str]] | None, threads: int) -> bytes:
     """The SentencePiece model of the checkpoint in ``folder``; given ``text``, blocks of lines,
     only the pieces that it uses. Raises :class:`UserError`."""
     path = vocabulary_in(folder)
@@ -146,5 +146,5 @@ def adopted(folder: Path, text: Iterable[Sequence[str]] | None, threads: int) ->
         return path.read_bytes()
     proto = read_proto(path)
     if text is not None:
-        proto = trim(proto, used(proto, text, threads))
+        proto = trim(proto, used_pieces(proto, text, threads))
     return proto.SerializeToString(deterministic=True)

@@ -11,7 +11,7 @@ import logging
 
 from ernie_m.config.tokenizer import SampleSettings
 from ernie_m.job import Job, main
-from ernie_m.tokenizer.drawing import draw, shard_lines, write_sample
+from ernie_m.tokenizer.bottom_k import draw, shard_lines, write_sample
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def run(job: Job[SampleSettings]) -> None:
     counts = {language: quotas.get(language, 0) for language in corpus.split("-")[1:]}
     lines = draw(shard_lines(job.inputs("text")), counts, job.seed)
     write_sample(job.output("lines"), lines)
-    logger.info("%s: %s", job.instance, {code: len(own) for code, own in lines.items()})
+    logger.info("%s: %s", job.instance, {code: len(sampled) for code, sampled in lines.items()})
 
 
 if __name__ == "__main__":

@@ -29,6 +29,6 @@ def sequence_counts(manifests: Iterable[Path], kind: str) -> dict[str, int]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         if manifest["kind"] == kind:
             name = "-".join(manifest["languages"])
-            own = sum(part["sentences"] for part in manifest["parts"]["train"])
-            counts[name] = counts.get(name, 0) + own
+            sequences = sum(part["sentences"] for part in manifest["parts"]["train"])
+            counts[name] = counts.get(name, 0) + sequences
     return counts

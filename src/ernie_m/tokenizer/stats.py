@@ -12,17 +12,21 @@ from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.vocabulary import UNK
 
 
-class Account:
+class EncodingStats:
     """Tokens, unknown and cut ones, sentences and words of each language, as they are encoded."""
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, int]] = {}
 
-    def add(self, language: str, texts: Sequence[str], encoded: Ragged, most: int | None) -> None:
+    def add(
+        self, language: str, texts: Sequence[str], encoded: Ragged, max_tokens: int | None
+    ) -> None:
         """Count one encoded column, of which sentences of more than ``most`` tokens are cut; none
         where that is None."""
-        excess = np.maximum(encoded.lengths - most, 0) if most else np.zeros(0, np.int64)
-        found = {
+        excess = (
+            np.maximum(encoded.lengths - max_tokens, 0) if max_tokens else np.zeros(0, np.int64)
+        )
+        counted = {
             "sentences": len(texts),
             "sentences_cut": int(np.count_nonzero(excess)),
             "tokens": len(encoded.tokens),
@@ -30,9 +34,9 @@ class Account:
             "unknown": int((encoded.tokens == UNK).sum()),
             "units": sum(units(language, text) for text in texts),
         }
-        own = self._counts.setdefault(language, dict.fromkeys(found, 0))
-        for name, value in found.items():
-            own[name] += value
+        totals = self._counts.setdefault(language, dict.fromkeys(counted, 0))
+        for name, value in counted.items():
+            totals[name] += value
 
     def facts(self) -> dict[str, Any]:
         """Per language: counts, unknown share, and tokens per word (character where words are

@@ -24,11 +24,11 @@ from ernie_m.config.tokenizer import TrainSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.tokenizer import pieces
-from ernie_m.tokenizer.drawing import (
-    Smallest,
+from ernie_m.tokenizer.bottom_k import (
+    BottomKSample,
     draw,
-    place,
     row_counts,
+    sample_key,
     sample_lines,
     shard_lines,
 )
@@ -44,7 +44,7 @@ _INT32 = 2**31 - 1
 
 def sample(lines: Sequence[str], count: int, seed: int) -> Iterator[str]:
     """``count`` lines in the order of their hashes, from the start again when there are fewer."""
-    shuffled = sorted(lines, key=lambda line: (place(seed, line), line))
+    shuffled = sorted(lines, key=lambda line: (sample_key(seed, line), line))
     return islice(cycle(shuffled), count)
 
 
@@ -86,7 +86,7 @@ def _statistics(tokenizer: Tokenizer, lines: Sequence[str], language: str) -> di
     }
 
 
-def _take(job: Job[TrainSettings]) -> None:
+def _copy_ready_model(job: Job[TrainSettings]) -> None:
     """A ready model, such as XLM-R's, stays as it is; no setting of the training is used."""
     tokenizer = Tokenizer(job.input("ready"))
     job.output("model").write_bytes(tokenizer.path.read_bytes())
@@ -97,9 +97,9 @@ def _take(job: Job[TrainSettings]) -> None:
 def run(job: Job[TrainSettings]) -> None:
     """Write spm.model and stats.json, of a ready model where one is given."""
     if job.input_paths.get("ready"):
-        _take(job)
+        _copy_ready_model(job)
     else:
-        _make(job)
+        _make_model(job)
 
 
 class Text(NamedTuple):
@@ -112,17 +112,19 @@ class Text(NamedTuple):
 
 def _drawn(job: Job[TrainSettings]) -> Text:
     """The lines that a vocabulary is trained on, drawn from the samples of all shards."""
-    known = json.loads(job.input("quotas").read_text(encoding="utf-8"))
-    quotas = known["lines_sampled"]
-    return Text(draw(sample_lines(job.inputs("samples")), quotas, job.seed), known["lines"], quotas)
+    counts = json.loads(job.input("quotas").read_text(encoding="utf-8"))
+    quotas = counts["lines_sampled"]
+    return Text(
+        draw(sample_lines(job.inputs("samples")), quotas, job.seed), counts["lines"], quotas
+    )
 
 
-def _watched(
-    blocks: Iterable[tuple[str, pa.Array]], kept: Mapping[str, Smallest]
+def _sampled_on_the_way(
+    blocks: Iterable[tuple[str, pa.Array]], samples: Mapping[str, BottomKSample]
 ) -> Iterator[list[str]]:
     """The lines of each block, of which some are kept."""
     for language, lines in blocks:
-        kept[language].add(lines)
+        samples[language].add(lines)
         yield lines.to_pylist()
 
 
@@ -130,16 +132,16 @@ def _adopt(job: Job[TrainSettings], folder: Path) -> Text:
     """Write the vocabulary of a checkpoint; returns lines to measure it on."""
     shards = job.input_paths.get("shards", [])
     sizes = row_counts(shards)
-    kept = {code: Smallest(MEASURED_LINES, job.seed) for code in sizes}
+    samples = {code: BottomKSample(MEASURED_LINES, job.seed) for code in sizes}
     # All lines count: a piece that no line uses is a row that nothing would train.
-    blocks = _watched(shard_lines(shards), kept) if shards else None
-    model = pieces.adopted(folder, blocks, job.settings.num_threads)
+    blocks = _sampled_on_the_way(shard_lines(shards), samples) if shards else None
+    model = pieces.vocabulary_of(folder, blocks, job.settings.num_threads)
     job.output("model").write_bytes(model)
     # What nobody read is not measured.
-    return Text({code: own.lines() for code, own in kept.items()}, sizes, sizes)
+    return Text({code: sample.lines() for code, sample in samples.items()}, sizes, sizes)
 
 
-def _make(job: Job[TrainSettings]) -> None:
+def _make_model(job: Job[TrainSettings]) -> None:
     if source := job.input_paths.get("source"):
         text = _adopt(job, source[0].parent)
     else:
@@ -147,14 +149,14 @@ def _make(job: Job[TrainSettings]) -> None:
         logger.info("training on %d lines: %s", sum(text.drawn.values()), text.drawn)
         drawn = [
             line
-            for code, own in text.lines.items()
-            for line in sample(own, text.drawn[code], job.seed)
+            for code, lines in text.lines.items()
+            for line in sample(lines, text.drawn[code], job.seed)
         ]
         job.output("model").write_bytes(_train(drawn, job.settings))
     tokenizer = Tokenizer(job.output("model"))
     languages = {}
-    for code, own in text.lines.items():
-        measured = list(sample(own, min(MEASURED_LINES, len(own)), job.seed))
+    for code, lines in text.lines.items():
+        measured = list(sample(lines, min(MEASURED_LINES, len(lines)), job.seed))
         counts = {"lines": text.sizes[code], "lines_sampled": text.drawn[code]}
         languages[code] = counts | _statistics(tokenizer, measured, code)
     job.write_json("stats", {"size": tokenizer.size, "languages": languages})

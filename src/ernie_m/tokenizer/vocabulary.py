@@ -20,7 +20,7 @@ from ernie_m.records.digest import file_sha256
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPECIALS = 4
 # SentencePiece's own special pieces: <unk>, <s>, </s>.
-_OWN_SPECIALS = 3
+_SENTENCEPIECE_SPECIALS = 3
 # Sentences handed to SentencePiece's threads at once.
 BLOCK = 20_000
 
@@ -44,7 +44,7 @@ class Tokenizer:
                 f"{path} is not a SentencePiece model.", "Make it with tokenizer.train."
             ) from None
         # Id of each of SentencePiece's pieces.
-        ids = [UNK] * _OWN_SPECIALS + list(range(SPECIALS, len(self._model) + 1))
+        ids = [UNK] * _SENTENCEPIECE_SPECIALS + list(range(SPECIALS, len(self._model) + 1))
         self._ids = np.array(ids, dtype=smallest_type(self.size))
 
     @cached_property
@@ -90,8 +90,8 @@ class Tokenizer:
         encoded: list[tuple[list[int], list[Span]]] = []
         for start in range(0, len(texts), BLOCK):
             block = list(texts[start : start + BLOCK])
-            found = self._model.encode(block, out_type="offset_mapping", num_threads=threads)
-            for text, pieces in zip(block, found, strict=True):
+            mappings = self._model.encode(block, out_type="offset_mapping", num_threads=threads)
+            for text, pieces in zip(block, mappings, strict=True):
                 ids = self._ids[pieces["ids"]].tolist()
                 spans = [_without_space(text, first, last) for first, last in pieces["offsets"]]
                 encoded.append((ids, spans))
@@ -114,7 +114,10 @@ class Tokenizer:
     def log_probabilities(self) -> list[float]:
         """Natural log-probability of each id under SentencePiece's unigram model; ids that no
         text gives (special ones) get the smallest of the pieces'."""
-        scores = [self._model.get_score(piece) for piece in range(_OWN_SPECIALS, len(self._model))]
+        scores = [
+            self._model.get_score(piece)
+            for piece in range(_SENTENCEPIECE_SPECIALS, len(self._model))
+        ]
         return [min(scores)] * SPECIALS + scores + [min(scores)]
 
 

@@ -54,12 +54,12 @@ class ShardWriter:
     def add(self, keys: np.ndarray, sides: Sequence[Ragged]) -> None:
         """Sentences: ``keys`` uint64 ``[n]``, and ``n`` sequences of each side."""
         self._append("keys", keys)
-        for place, (prefix, side) in enumerate(zip(SIDES[self._kind], sides, strict=True)):
+        for number, (prefix, side) in enumerate(zip(SIDES[self._kind], sides, strict=True)):
             # A block's offsets begin where the last block's ended.
             first = 1 if f"{prefix}offsets" in self._arrays else 0
-            self._append(f"{prefix}offsets", side.offsets[first:] + self._ends[place])
+            self._append(f"{prefix}offsets", side.offsets[first:] + self._ends[number])
             self._append(f"{prefix}tokens", side.tokens)
-            self._ends[place] += len(side.tokens)
+            self._ends[number] += len(side.tokens)
         self.sentences += len(keys)
 
     def _append(self, name: str, values: np.ndarray) -> None:

@@ -29,7 +29,7 @@ _SAMPLE = pa.schema(
 )
 
 
-def place(seed: int, line: str) -> int:
+def sample_key(seed: int, line: str) -> int:
     """Where a line stands in the order in which lines are drawn."""
     return hash64(seed, "sample", line)
 
@@ -43,7 +43,7 @@ def _raw(lines: pa.Array) -> Iterator[memoryview]:
     return (text[start:end] for start, end in pairwise(edges))
 
 
-def places(seed: int, lines: pa.Array) -> np.ndarray:
+def sample_keys(seed: int, lines: pa.Array) -> np.ndarray:
     """:func:`place` of each of ``lines``, uint64 ``[n]``."""
     seeded = blake2b(f"{seed}\0sample\0".encode(), digest_size=8)
     digests = []
@@ -54,37 +54,37 @@ def places(seed: int, lines: pa.Array) -> np.ndarray:
     return np.frombuffer(b"".join(digests), "<u8")
 
 
-class Smallest:
+class BottomKSample:
     """The ``count`` distinct lines that stand first, of all that were added; about so many are in
     memory."""
 
     def __init__(self, count: int, seed: int) -> None:
         self._count, self._seed = count, seed
         self._limit = _LAST  # the place of the last line that may still be wanted
-        self._most = count + max(count // 4, _SLACK)
+        self._capacity = count + max(count // 4, _SLACK)
         self._lines: dict[int, str] = {}
 
     def add(self, lines: pa.Array) -> None:
         """Keep those of ``lines`` (strings) that stand before the last that is kept."""
         if not self._count or not len(lines):
             return
-        found = places(self._seed, lines)
-        (rows,) = np.nonzero(found <= self._limit)
-        for own, row in zip(found[rows].tolist(), rows.tolist(), strict=True):
-            if own not in self._lines:
-                self._lines[own] = lines[row].as_py()
-        if len(self._lines) > self._most:
-            self._sort_out()
+        keys = sample_keys(self._seed, lines)
+        (rows,) = np.nonzero(keys <= self._limit)
+        for key, row in zip(keys[rows].tolist(), rows.tolist(), strict=True):
+            if key not in self._lines:
+                self._lines[key] = lines[row].as_py()
+        if len(self._lines) > self._capacity:
+            self._prune()
 
-    def _sort_out(self) -> None:
+    def _prune(self) -> None:
         kept = np.fromiter(self._lines, np.uint64, len(self._lines))
         self._limit = int(np.partition(kept, self._count - 1)[self._count - 1])
-        for own in kept[kept > self._limit].tolist():
-            del self._lines[own]
+        for key in kept[kept > self._limit].tolist():
+            del self._lines[key]
 
     def lines(self) -> list[str]:
         """Those kept, in order."""
-        return [self._lines[own] for own in sorted(self._lines)[: self._count]]
+        return [self._lines[key] for key in sorted(self._lines)[: self._count]]
 
 
 def _columns(schema: pa.Schema) -> dict[str, str]:
@@ -123,9 +123,9 @@ def shard_lines(paths: Sequence[Path]) -> Iterator[tuple[str, pa.Array]]:
 def write_sample(path: Path, lines: Mapping[str, Sequence[str]]) -> None:
     """Write the lines of each language as Parquet; a row group has those of one language."""
     with pq.ParquetWriter(path, _SAMPLE, compression="zstd") as writer:
-        for language, own in lines.items():
-            if own:
-                table = pa.table([[language] * len(own), own], schema=_SAMPLE)
+        for language, texts in lines.items():
+            if texts:
+                table = pa.table([[language] * len(texts), texts], schema=_SAMPLE)
                 writer.write_table(table, row_group_size=_ROWS)
 
 
@@ -141,7 +141,7 @@ def draw(
 ) -> dict[str, list[str]]:
     """As many distinct lines of each language as ``counts`` says, or all if there are fewer;
     languages as in ``counts``."""
-    kept = {language: Smallest(count, seed) for language, count in counts.items()}
-    for language, own in lines:
-        kept[language].add(own)
-    return {language: own.lines() for language, own in kept.items()}
+    samples = {language: BottomKSample(count, seed) for language, count in counts.items()}
+    for language, block in lines:
+        samples[language].add(block)
+    return {language: sample.lines() for language, sample in samples.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ernie_m.config.corpora import DealSettings
-from ernie_m.corpora.duplicates import NearIndex, near_duplicates
+from ernie_m.corpora.duplicates import MinHashIndex, near_duplicates
 from ernie_m.corpora.hashing import hash64, unit_interval
 from ernie_m.corpora.text import comparable
 
@@ -18,13 +18,13 @@ class Keys:
     """Comparable keys of texts, made once each, because most texts are asked for several times."""
 
     def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+        self._cache: dict[str, str] = {}
 
     def __call__(self, text: str) -> str:
-        key = self._known.get(text)
+        key = self._cache.get(text)
         if key is None:
             # A text of signs only is compared as it is.
-            key = self._known[text] = comparable(text) or text
+            key = self._cache[text] = comparable(text) or text
         return key
 
 
@@ -36,13 +36,15 @@ def contaminated(
     Texts are compared across languages too, because names and numbers look alike in all.
     """
     texts = (text for part in held_out for rows in part.values() for text in rows.values())
-    held = sorted({keys(text) for text in texts})
-    exact = set(held)
+    held_out_keys = sorted({keys(text) for text in texts})
+    exact = set(held_out_keys)
     near: dict[str, str] = {}
     if settings.near_duplicates:
-        own = sorted({keys(text) for rows in train.values() for text in rows.values()} - exact)
-        found = near_duplicates(own, held, settings.near_duplicate_threshold)
-        near = {own[one]: held[other] for one, other in found}
+        train_keys = sorted(
+            {keys(text) for rows in train.values() for text in rows.values()} - exact
+        )
+        matches = near_duplicates(train_keys, held_out_keys, settings.near_duplicate_threshold)
+        near = {train_keys[index]: held_out_keys[match] for index, match in matches}
     dropped: dict[str, tuple[str, str]] = {}
     for language in sorted(train):
         for name, text in train[language].items():
@@ -55,7 +57,7 @@ def contaminated(
 
 
 @dataclass(frozen=True)
-class Meaning:
+class Cluster:
     """Ids that say the same, those with most languages first; ``ids[0]`` names the meaning.
 
     From the id numbered ``near`` on, they say it only nearly.
@@ -64,24 +66,26 @@ class Meaning:
     ids: tuple[str, ...]
     near: int
 
-    def first(self, texts: Texts, languages: Sequence[str]) -> str | None:
+    def first_complete(self, texts: Texts, languages: Sequence[str]) -> str | None:
         """The first id that has text in all of ``languages``."""
         for name in self.ids:
             if all(name in texts[language] for language in languages):
                 return name
         return None
 
-    def repeats(self, texts: Texts, language: str) -> list[tuple[str, str]]:
+    def duplicates(self, texts: Texts, language: str) -> list[tuple[str, str]]:
         """(id, reason) of those whose text in ``language`` is not needed beside the first's."""
-        own = [
-            (name, "repeated" if place < self.near else "nearly repeated")
-            for place, name in enumerate(self.ids)
+        present = [
+            (name, "repeated" if number < self.near else "nearly repeated")
+            for number, name in enumerate(self.ids)
             if name in texts[language]
         ]
-        return own[1:]
+        return present[1:]
 
 
-def gather(texts: Texts, keys: Keys, settings: DealSettings, seed: int) -> list[Meaning]:
+def cluster_duplicates(
+    texts: Texts, keys: Keys, settings: DealSettings, seed: int
+) -> list[Cluster]:
     """All ids of ``texts``, those that say the same in the first language they have together."""
     languages: dict[str, int] = {}
     reference: dict[str, str] = {}
@@ -96,29 +100,29 @@ def gather(texts: Texts, keys: Keys, settings: DealSettings, seed: int) -> list[
         same.setdefault(label, []).append(name)
     sets = list(same.values())
     if not settings.near_duplicates:
-        return [Meaning(tuple(ids), len(ids)) for ids in sets]
-    return _joined(sets, reference, settings.near_duplicate_threshold)
+        return [Cluster(tuple(ids), len(ids)) for ids in sets]
+    return _join_near_duplicates(sets, reference, settings.near_duplicate_threshold)
 
 
-def _joined(
+def _join_near_duplicates(
     sets: Sequence[list[str]], reference: Mapping[str, str], threshold: float
-) -> list[Meaning]:
+) -> list[Cluster]:
     """Each set of ids joins the first earlier one whose text it nearly repeats."""
-    index = NearIndex([reference[ids[0]] for ids in sets], threshold)
+    index = MinHashIndex([reference[ids[0]] for ids in sets], threshold)
     near: dict[int, list[str]] = {}
-    for place, ids in enumerate(sets):
-        found = index.find(place)
-        if found is None:
-            index.insert(place)
-            near[place] = []
+    for number, ids in enumerate(sets):
+        earlier = index.find(number)
+        if earlier is None:
+            index.insert(number)
+            near[number] = []
         else:
-            near[found] += ids
-    return [Meaning((*sets[place], *others), len(sets[place])) for place, others in near.items()]
+            near[earlier] += ids
+    return [Cluster((*sets[number], *others), len(sets[number])) for number, others in near.items()]
 
 
-def divide(
-    found: Sequence[Meaning], texts: Texts, settings: DealSettings, seed: int
-) -> tuple[list[Meaning], dict[str, list[Meaning]]]:
+def assign_use(
+    clusters: Sequence[Cluster], texts: Texts, settings: DealSettings, seed: int
+) -> tuple[list[Cluster], dict[str, list[Cluster]]]:
     """Parallel meanings, and the monolingual ones of each language.
 
     A monolingual meaning goes to one of the languages that have it, by weighted rendezvous
@@ -127,18 +131,18 @@ def divide(
     """
     pairs = [pair.split("-") for pair in settings.pairs]
     weight = {code: 1.0 / max(len(texts[code]), 1) for code in settings.languages}
-    parallel: list[Meaning] = []
-    mono: dict[str, list[Meaning]] = {code: [] for code in settings.languages}
-    for meaning in found:
-        name = meaning.ids[0]
-        usable = any(meaning.first(texts, pair) for pair in pairs)
+    parallel: list[Cluster] = []
+    mono: dict[str, list[Cluster]] = {code: [] for code in settings.languages}
+    for cluster in clusters:
+        name = cluster.ids[0]
+        usable = any(cluster.first_complete(texts, pair) for pair in pairs)
         if usable and unit_interval(seed, "mono", name) >= settings.mono_share:
-            parallel.append(meaning)
+            parallel.append(cluster)
             continue
         draws = {
             code: weight[code] / -math.log(unit_interval(seed, "language", code, name))
             for code in settings.languages
-            if meaning.first(texts, [code])
+            if cluster.first_complete(texts, [code])
         }
-        mono[max(draws, key=lambda code: draws[code])].append(meaning)
+        mono[max(draws, key=lambda code: draws[code])].append(cluster)
     return parallel, mono
