@@ -56,12 +56,12 @@ from ernie_m.model.packing import pack
 from ernie_m.model.packing import sentences as documents_of
 from ernie_m.model.start import initialise
 from ernie_m.objectives.layout import BOS_ID, EOS_ID, FIRST_PIECE, PAD_ID
-from ernie_m.objectives.lengths import SINGLE_SPECIALS, longest
+from ernie_m.objectives.lengths import SINGLE_SPECIALS, max_text_tokens
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.pretrain.backtranslate import generate
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.vocabulary import Tokenizer
-from ernie_m.training.batches import Sampler, Texts
+from ernie_m.training.batches import DataLoader, Texts
 from ernie_m.training.engine import Engine
 from ernie_m.training.losses import TokenLosses
 from ernie_m.training.prefetch import prefetched
@@ -88,7 +88,9 @@ class Text:
             for corpus in (f"mono-{LANGUAGES[0]}", f"parallel-{'-'.join(LANGUAGES)}")
         )
         texts = (*read_table(mono, ["text"]), *read_table(parallel, ["source", "target"]))
-        encoded = [[ids[: longest("mmlm", ROW)] for ids in tokenizer.encode(own)] for own in texts]
+        encoded = [
+            [ids[: max_text_tokens("mmlm", ROW)] for ids in tokenizer.encode(own)] for own in texts
+        ]
         self.mono, self.source, self.target = encoded
 
     def texts(self) -> dict[str, Texts]:
@@ -97,7 +99,7 @@ class Text:
         def ragged(found: list[list[int]]) -> Ragged:
             return Ragged.of(found, self.vocabulary)
 
-        half = longest("camlm", ROW, MASKED)
+        half = max_text_tokens("camlm", ROW, MASKED)
         sides = [ragged([ids[:half] for ids in side]) for side in (self.source, self.target)]
         mono = Texts(
             ragged(self.mono), None, np.array([[0, 0]]), np.array([len(self.mono)]), ("en",)
@@ -162,7 +164,7 @@ def their_model(size: str, vocabulary: int) -> XLMRobertaForMaskedLM:
     return XLMRobertaForMaskedLM(config)
 
 
-def sampler(text: Text | Noise, objective: str, tokens: int, row: int = ROW) -> Sampler:
+def dataloader(text: Text | Noise, objective: str, tokens: int, row: int = ROW) -> DataLoader:
     """Batches of one objective."""
     masking = Masking(
         mask_id=text.vocabulary - 1,
@@ -172,7 +174,7 @@ def sampler(text: Text | Noise, objective: str, tokens: int, row: int = ROW) -> 
         pair_positions="reset",
     )
     found = {objective: text.texts()[objective]}
-    return Sampler(found, {objective: 1.0}, tokens, row, 1.0, masking, seed=1)
+    return DataLoader(found, {objective: 1.0}, tokens, row, 1.0, masking, seed=1)
 
 
 def wait(device: torch.device) -> None:
@@ -187,7 +189,7 @@ class Ours:
     def __init__(
         self, text: Text | Noise, size: str, objective: str, tokens: int, **hardware: Any
     ) -> None:
-        self.sampler = sampler(text, objective, tokens, hardware.pop("row", ROW))
+        self.dataloader = dataloader(text, objective, tokens, hardware.pop("row", ROW))
         self.device = best_device()
         settings = HardwareSettings(num_threads=torch.get_num_threads(), **hardware)
         model = our_model(size, text.vocabulary)
@@ -203,7 +205,7 @@ class Ours:
         tokens, self.flops = 0, 0.0
         wait(self.device)
         started = time.perf_counter()
-        for batch in prefetched(self.sampler.batch, self.step, self.step + steps):
+        for batch in prefetched(self.dataloader.batch, self.step, self.step + steps):
             self.engine.backward(batch)
             self.engine.update(1e-4)
             tokens += int(batch.lengths.sum())
@@ -293,7 +295,7 @@ def same_losses(text: Text) -> float:
     theirs.eval()
     with torch.no_grad():
         ours.encoder.embeddings.language.weight.zero_()
-        documents = sampler(text, "mmlm", 1000).documents(0)
+        documents = dataloader(text, "mmlm", 1000).documents(0)
         batch = pack(documents, 128, one_per_row=True)
         own = TokenLosses(ours.eval())(batch, batch.scored())
         mask = (batch.documents >= 0).long()

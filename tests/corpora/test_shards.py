@@ -306,7 +306,9 @@ def test_every_repetition_is_found_once_with_its_first(
         pairs += [(lowest[value], place)] if value in lowest else []
         lowest.setdefault(value, place)
     found = [
-        tuple(pair) for some in fingerprints.repeats([path], entries) for pair in some.tolist()
+        tuple(pair)
+        for some in fingerprints.duplicate_pairs([path], entries)
+        for pair in some.tolist()
     ]
     assert sorted(found) == sorted(pairs)
 
@@ -318,7 +320,7 @@ def test_a_line_that_stands_everywhere_does_not_fill_the_memory(tmp_path, monkey
         for start in range(0, 1000, 10):
             positions = np.arange(start, start + 10, dtype=np.uint64)
             writer.add(np.full(10, 7, dtype=np.uint64), positions)
-    found = [some.tolist() for some in fingerprints.repeats([tmp_path / "lines.arrow"], 20)]
+    found = [some.tolist() for some in fingerprints.duplicate_pairs([tmp_path / "lines.arrow"], 20)]
     assert max(map(len, found)) <= 50
     assert [pair for some in found for pair in some] == [[0, place] for place in range(1, 1000)]
 

@@ -13,7 +13,7 @@ from ernie_m.model import attention
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.attention import TABLES, Stream, Table, allowed
 from ernie_m.model.encoder import LanguageModel
-from ernie_m.model.packing import NOT_SCORED, Documents, pack
+from ernie_m.model.packing import IGNORE_INDEX, Documents, pack
 from ernie_m.model.start import initialise
 from ernie_m.objectives import objectives
 from ernie_m.objectives.objectives import Masking
@@ -64,7 +64,7 @@ def may_influence(docs: Documents, query: int, key: int) -> bool:
         return False
     if Table(docs.table[owner[key]]) is not Table.CROSS:
         return True
-    slot, target = docs.labels != NOT_SCORED, docs.languages == 1
+    slot, target = docs.labels != IGNORE_INDEX, docs.languages == 1
     # The slots of its own side, and every token of the other sentence.
     return bool(slot[key] == (target[query] == target[key]))
 
@@ -81,7 +81,7 @@ def moved(model: LanguageModel, docs: Documents, key: int, where: torch.Tensor) 
 @pytest.mark.parametrize("kind", ["mmlm", "tlm", "camlm", "btmlm", "generate"])
 def test_logits_move_exactly_with_what_may_be_read(kind: str, layers: int) -> None:
     model, docs = model_of(layers), documents(kind)
-    where = torch.from_numpy(np.flatnonzero(pack(docs, 40).labels.flatten() != NOT_SCORED))
+    where = torch.from_numpy(np.flatnonzero(pack(docs, 40).labels.flatten() != IGNORE_INDEX))
     index = pack(docs, 40).flat_index()
     position_of = {int(flat): token for token, flat in enumerate(index)}
     with torch.no_grad():
@@ -145,7 +145,7 @@ def test_logits_do_not_depend_on_packing() -> None:
     outputs = []
     for packed in (pack(docs, 64), pack(docs, 24), pack(docs, 30, one_per_row=True)):
         flat = torch.from_numpy(packed.flat_index())
-        scored = packed.labels.flatten()[flat] != NOT_SCORED
+        scored = packed.labels.flatten()[flat] != IGNORE_INDEX
         with torch.no_grad():
             outputs.append(model(packed, flat[scored]))
     for other in outputs[1:]:

@@ -3,11 +3,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ernie_m.model.attention import Stream
-from ernie_m.model.packing import NOT_SCORED
+from ernie_m.model.packing import IGNORE_INDEX
 from ernie_m.objectives import objectives
 from ernie_m.objectives.layout import BOS_ID, EOS_ID, pair, single
-from ernie_m.objectives.lengths import longest, slots
-from ernie_m.objectives.masking import corrupt, replaced, select
+from ernie_m.objectives.lengths import max_text_tokens, slots
+from ernie_m.objectives.masking import corrupt, replacement_counts, select
 from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Ragged
 
@@ -56,7 +56,7 @@ def test_counts_of_replaced_tokens(lengths: list[int], ratio: float, seed: int) 
     sentence = np.repeat(np.arange(len(lengths)), lengths)
     rng = np.random.default_rng(seed)
     candidate = np.ones(len(sentence), dtype=bool)
-    chosen = select(sentence, candidate, lambda sizes: replaced(sizes, ratio, rng), rng)
+    chosen = select(sentence, candidate, lambda sizes: replacement_counts(sizes, ratio, rng), rng)
     for number, length in enumerate(lengths):
         count = int(chosen[sentence == number].sum())
         if length == 1:
@@ -79,7 +79,7 @@ def test_camlm_keeps_both_sentences_whole_and_adds_slots(
         source, target, languages, np.arange(count), own, np.random.default_rng(seed)
     )
     layout = pair(source, target, *languages, "continuous")
-    slot = docs.labels != NOT_SCORED
+    slot = docs.labels != IGNORE_INDEX
     assert docs.ids[~slot].tolist() == layout.ids.tolist()
     assert docs.positions[~slot].tolist() == layout.positions.tolist()
     assert (docs.ids[slot] == MASK).all()
@@ -100,7 +100,7 @@ def test_mask_proportions_over_many_tokens() -> None:
     ids = rng.integers(4, MASK, 100_000)
     sentence = np.repeat(np.arange(5000), 20)
     candidate = np.ones(len(ids), dtype=bool)
-    chosen = select(sentence, candidate, lambda sizes: replaced(sizes, 0.15, rng), rng)
+    chosen = select(sentence, candidate, lambda sizes: replacement_counts(sizes, 0.15, rng), rng)
     seen = corrupt(ids, chosen, MASK, 0.1, 0.1, rng)
     assert abs(chosen.mean() - 0.15) < 0.002
     assert (seen[~chosen] == ids[~chosen]).all()
@@ -124,7 +124,7 @@ def test_no_label_outside_selected_positions(lengths: list[int], seed: int) -> N
             docs = objectives.mmlm(source, both[0], group, masking(), rng)
         else:
             docs = getattr(objectives, name)(source, target, both, group, masking(), rng)
-        scored = docs.labels != NOT_SCORED
+        scored = docs.labels != IGNORE_INDEX
         special = np.isin(docs.ids, [BOS_ID, EOS_ID])
         assert not (scored & special).any()
         assert (scored == (docs.streams >= Stream.SOURCE_SLOT)).all()
@@ -165,7 +165,7 @@ def test_the_longest_text_fits_and_the_next_does_not(row_length: int, ratio: flo
     for objective in objectives.OBJECTIVES:
         if objective == "camlm" and ratio > 1:
             continue
-        most = longest(objective, row_length, ratio)
+        most = max_text_tokens(objective, row_length, ratio)
         if most:
             assert example(objective, most) <= row_length
         assert example(objective, most + 1) > row_length
@@ -173,7 +173,9 @@ def test_the_longest_text_fits_and_the_next_does_not(row_length: int, ratio: flo
 
 def test_texts_longer_than_half_a_row() -> None:
     """What a row of 512 has room for, worked out by hand."""
-    assert longest("mmlm", 512) == 510
-    assert longest("tlm", 512) == 254
-    assert longest("camlm", 512, 0.4) == 181  # 2 (181 + 72) + 4 = 510; one more is 2 (182 + 73) + 4
-    assert longest("btmlm", 512, 0.15) == 442  # 442 + 66 + 4
+    assert max_text_tokens("mmlm", 512) == 510
+    assert max_text_tokens("tlm", 512) == 254
+    assert (
+        max_text_tokens("camlm", 512, 0.4) == 181
+    )  # 2 (181 + 72) + 4 = 510; one more is 2 (182 + 73) + 4
+    assert max_text_tokens("btmlm", 512, 0.15) == 442  # 442 + 66 + 4

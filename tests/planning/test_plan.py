@@ -14,7 +14,7 @@ from ernie_m.pipeline.stages import jobs as jobs_of
 from ernie_m.planning.command import hours, known
 from ernie_m.planning.estimate import Estimate, Throughputs, parameters
 from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
-from ernie_m.training.batches import smoothed
+from ernie_m.training.batches import smoothed_probabilities
 
 PAPER = ("config/paper_base.yaml", "config/paper_large.yaml")
 
@@ -110,7 +110,7 @@ def test_hours():
 @given(st.lists(st.integers(0, 10**12), min_size=1).filter(any), st.floats(0, 1))
 def test_sampling_is_that_of_training(sizes, alpha):
     shares = sampling_shares({str(k): size for k, size in enumerate(sizes)}, alpha)
-    expected = smoothed(np.array(sizes, dtype=np.int64), alpha)
+    expected = smoothed_probabilities(np.array(sizes, dtype=np.int64), alpha)
     assert list(shares.values()) == pytest.approx(expected.tolist(), abs=1e-12)
 
 

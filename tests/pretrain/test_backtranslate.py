@@ -21,9 +21,9 @@ from ernie_m.objectives.objectives import placeholders
 from ernie_m.objectives.targets import targets_of
 from ernie_m.pretrain import backtranslate
 from ernie_m.ragged import Ragged
-from ernie_m.training.batches import Sampler
+from ernie_m.training.batches import DataLoader
 from ernie_m.training.pseudo import Pseudo, read_pseudo, write_pseudo
-from ernie_m.training.stage import sampler_of, texts_of
+from ernie_m.training.stage import dataloader_of, texts_of
 from ernie_m.training.validation import Validation
 from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, stage_job, write_corpus
 
@@ -88,12 +88,12 @@ def test_content_does_not_depend_on_chunks_or_shards(
 
 def stage_2(
     corpus: dict[str, list[Path]], files: list[Path], job: Callable[..., Job[Any]]
-) -> tuple[Sampler, Validation]:
+) -> tuple[DataLoader, Validation]:
     settings = stage_job(**{name: getattr(READS, name) for name in DrawSettings.model_fields})
     training = job("ernie_m.pretrain.btmlm", settings, corpus | {"pseudo": files}, [])
     train, valid = (texts_of(training, SHAPE, part) for part in ("train", "valid"))
-    sampler = sampler_of(training, SHAPE, train)
-    return sampler, Validation(valid, READS.evaluate_sentences, sampler.masking, 32, 1)
+    dataloader = dataloader_of(training, SHAPE, train)
+    return dataloader, Validation(valid, READS.evaluate_sentences, dataloader.masking, 32, 1)
 
 
 def test_stage_2_reads_the_same_when_all_sentences_are_generated_for(
@@ -105,16 +105,16 @@ def test_stage_2_reads_the_same_when_all_sentences_are_generated_for(
     much = READS.model_copy(update={"steps": 400, "evaluate_sentences": 100})
     every = generate(job, corpus, model_file, 2, "all", much)
     assert len(content(part)) < 0.8 * len(content(every)) and len(content(every)) == 3 * 72
-    (sampler, held), (sampler_of_all, held_of_all) = (
+    (dataloader, held), (dataloader_of_all, held_of_all) = (
         stage_2(corpus, files, job) for files in (part, every)
     )
     for step in range(READS.steps):
-        assert_same(sampler.batch(step), sampler_of_all.batch(step))
+        assert_same(dataloader.batch(step), dataloader_of_all.batch(step))
     for batch, other in zip(held.batches, held_of_all.batches, strict=True):
         assert_same(batch, other)
     with pytest.raises(UserError, match="has no pseudo tokens"):
         for step in range(READS.steps, 100):
-            sampler.batch(step)
+            dataloader.batch(step)
 
 
 def assert_same(one: Packed, other: Packed) -> None:

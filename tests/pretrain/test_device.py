@@ -12,10 +12,10 @@ from ernie_m.model.checkpoint import load
 from ernie_m.model.device import best_device, device_of
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import Packed
-from ernie_m.objectives.lengths import longest
+from ernie_m.objectives.lengths import max_text_tokens
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.training import corpora
-from ernie_m.training.batches import Sampler
+from ernie_m.training.batches import DataLoader
 from ernie_m.training.losses import TokenLosses, objective_counts, step_loss
 from ernie_m.xtreme.model.features import Batch
 from ernie_m.xtreme.model.heads import TaskModel, loss
@@ -27,12 +27,12 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     paths = write_corpus(tmp_path_factory.mktemp("corpus"), 1)["train"]
     mono = corpora.monolingual(corpora.read_shards(paths, 1, TOKENIZER), LANGUAGES, 14)
     shards = corpora.read_shards(paths, 2, TOKENIZER)
-    pairs = corpora.parallel_texts(shards, LANGUAGES, longest("camlm", 32, 0.3), 0.3)
+    pairs = corpora.parallel_texts(shards, LANGUAGES, max_text_tokens("camlm", 32, 0.3), 0.3)
     texts = {"mmlm": corpora.mono_texts(mono, LANGUAGES), "tlm": pairs, "camlm": pairs}
     ratio = dict.fromkeys(OBJECTIVES, 0.3)
     masking = Masking(VOCABULARY - 1, ratio, 0.1, 0.1, "reset")
     shares = Shares(mmlm=1, tlm=1, camlm=1).model_dump()
-    return Sampler(texts, shares, 256, 32, 0.5, masking, seed=1).batch(0)
+    return DataLoader(texts, shares, 256, 32, 0.5, masking, seed=1).batch(0)
 
 
 def losses_and_gradients(model: LanguageModel, batch: Packed) -> list[torch.Tensor]:

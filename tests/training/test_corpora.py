@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ernie_m.config.pretrain import MaskingSettings, MaskRatios, Shares, StageJob
 from ernie_m.job import Job
 from ernie_m.model.architecture import Architecture
-from ernie_m.objectives.lengths import longest, slots
+from ernie_m.objectives.lengths import max_text_tokens, slots
 from ernie_m.ragged import Chained, Picked, Ragged
 from ernie_m.tokenizer.shards import Shard
 from ernie_m.training import batches, corpora, stage
@@ -92,7 +92,7 @@ SHAPE = Architecture(100, 1, 8, 1, 8, 66, 0.0, 0.0, True, "reset", ("en", "de"),
 
 def training(paths: list[Path], folder: Path, row_length: int) -> Job[StageJob]:
     """A training with all objectives on, on ``paths``, whose English text has pseudo tokens."""
-    most = longest("btmlm", row_length, 0.15)
+    most = max_text_tokens("btmlm", row_length, 0.15)
     counts = slots(np.full(1000, most), 0.15)
     tokens = Ragged(np.full(counts.sum(), 5), np.concatenate([[0], np.cumsum(counts)]))
     keys = np.tile(np.arange(500, dtype=np.uint64), 2)

@@ -17,10 +17,10 @@ from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import Packed, pack
-from ernie_m.objectives.lengths import longest
+from ernie_m.objectives.lengths import max_text_tokens
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.training import corpora, losses
-from ernie_m.training.batches import Sampler
+from ernie_m.training.batches import DataLoader
 from ernie_m.training.engine import Engine
 from ernie_m.training.losses import TokenLosses
 from ernie_m.training.processes import Processes
@@ -36,10 +36,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
 
 
 @pytest.fixture(scope="module")
-def sampler(corpus: dict[str, list[Path]]) -> Sampler:
+def dataloader(corpus: dict[str, list[Path]]) -> DataLoader:
     shards = [corpora.read_shards(corpus["train"], sides, TOKENIZER) for sides in (1, 2)]
     mono = corpora.mono_texts(corpora.monolingual(shards[0], LANGUAGES, 14), LANGUAGES)
-    pairs = corpora.parallel_texts(shards[1], LANGUAGES, longest("camlm", 32, 0.3), 0.3)
+    pairs = corpora.parallel_texts(shards[1], LANGUAGES, max_text_tokens("camlm", 32, 0.3), 0.3)
     masking = Masking(
         VOCABULARY - 1,
         dict.fromkeys(OBJECTIVES, 0.3),
@@ -49,7 +49,7 @@ def sampler(corpus: dict[str, list[Path]]) -> Sampler:
     )
     shares = {"mmlm": 1.0, "tlm": 1.0, "camlm": 1.0}
     texts = {"mmlm": mono, "tlm": pairs, "camlm": pairs}
-    return Sampler(texts, shares, 256, 32, 0.5, masking, seed=1)
+    return DataLoader(texts, shares, 256, 32, 0.5, masking, seed=1)
 
 
 def model() -> LanguageModel:
@@ -72,10 +72,12 @@ def gradients(made: Engine, batch: Packed) -> list[torch.Tensor]:
 @settings(max_examples=40, deadline=None)
 @given(step=st.integers(0, 50), size=st.integers(1, 12), forward=st.sampled_from([0, 32, 70, 999]))
 def test_parts_of_all_processes_are_the_batch(
-    sampler: Sampler, step: int, size: int, forward: int
+    dataloader: DataLoader, step: int, size: int, forward: int
 ) -> None:
-    batch = sampler.batch(step)
-    shares = [engine(rank, size, forward_tokens=forward).parts(batch) for rank in range(size)]
+    batch = dataloader.batch(step)
+    shares = [
+        engine(rank, size, forward_tokens=forward).micro_batches(batch) for rank in range(size)
+    ]
     assert len({len(share) for share in shares}) == 1
     parts = [part for round_ in zip(*shares, strict=True) for part in round_]
     real = [part for part in parts if len(part.lengths)]
@@ -90,34 +92,34 @@ def test_parts_of_all_processes_are_the_batch(
 
 @pytest.mark.parametrize("hardware", [{"forward_tokens": 64}, {"recompute": True}])
 def test_divided_and_recomputed_steps_are_whole_steps(
-    sampler: Sampler, hardware: dict[str, Any]
+    dataloader: DataLoader, hardware: dict[str, Any]
 ) -> None:
-    batch = sampler.batch(3)
+    batch = dataloader.batch(3)
     whole, other = gradients(engine(), batch), gradients(engine(**hardware), batch)
     for one, two in zip(whole, other, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 
 def test_the_head_may_take_tokens_in_chunks(
-    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+    dataloader: DataLoader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = sampler.batch(3)
+    batch = dataloader.batch(3)
     whole = gradients(engine(), batch)
-    monkeypatch.setattr(losses, "HEAD_SCORES", 7 * VOCABULARY)
+    monkeypatch.setattr(losses, "HEAD_LOGITS", 7 * VOCABULARY)
     for one, two in zip(whole, gradients(engine(), batch), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 
-def test_packed_documents_have_the_losses_of_padded_ones(sampler: Sampler) -> None:
-    documents = sampler.documents(3)
+def test_packed_documents_have_the_losses_of_padded_ones(dataloader: DataLoader) -> None:
+    documents = dataloader.documents(3)
     measured = TokenLosses(model())
     in_rows, alone = pack(documents, 32), pack(documents, 32, one_per_row=True)
     packed, padded = (measured(rows, rows.scored()) for rows in (in_rows, alone))
     torch.testing.assert_close(packed, padded, rtol=1e-5, atol=1e-6)
 
 
-def test_flex_attention_reads_what_the_mask_allows(sampler: Sampler) -> None:
-    batch = sampler.batch(3)
+def test_flex_attention_reads_what_the_mask_allows(dataloader: DataLoader) -> None:
+    batch = dataloader.batch(3)
     dense = TokenLosses(model())
     blocks = TokenLosses(model())
     blocks.model.encoder.flex = True
@@ -126,15 +128,15 @@ def test_flex_attention_reads_what_the_mask_allows(sampler: Sampler) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_compiled_layers_compute_what_eager_ones_do(sampler: Sampler) -> None:
-    batch = sampler.batch(3)
+def test_compiled_layers_compute_what_eager_ones_do(dataloader: DataLoader) -> None:
+    batch = dataloader.batch(3)
     whole, compiled = gradients(engine(), batch), gradients(engine(compile=True), batch)
     for one, two in zip(whole, compiled, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
-def test_bfloat16_is_near_float32(sampler: Sampler) -> None:
-    batch = sampler.batch(3)
+def test_bfloat16_is_near_float32(dataloader: DataLoader) -> None:
+    batch = dataloader.batch(3)
     whole, low = engine().backward(batch), engine(precision="bfloat16").backward(batch)
     assert low.dtype == torch.float32 and 0 < abs(whole - low) < 0.05 * whole
 

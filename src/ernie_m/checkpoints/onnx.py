@@ -14,7 +14,7 @@ from ernie_m.checkpoints.huggingface import NO_LANGUAGE
 from ernie_m.errors import UserError
 from ernie_m.model.attention import Stream, Table
 from ernie_m.model.encoder import Encoder
-from ernie_m.model.packing import NOT_SCORED, Packed
+from ernie_m.model.packing import IGNORE_INDEX, Packed
 
 WEIGHTS = "model.onnx"
 OPSET = 18
@@ -39,7 +39,7 @@ class Padded(nn.Module):
         languages = torch.where(token_type_ids > 0, token_type_ids - 1, same + self.default)
         packed = Packed(
             ids=input_ids,
-            labels=same + NOT_SCORED,
+            labels=same + IGNORE_INDEX,
             positions=(attention_mask.cumsum(1) - 1).clamp(min=0),
             languages=languages,
             streams=same + Stream.SOURCE,

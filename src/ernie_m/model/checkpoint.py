@@ -56,14 +56,14 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Architecture, dict[str, s
 
 def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
     """Copy ``weights`` into ``model``; raises :class:`UserError` naming what does not fit."""
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    wrong = [name for name in sorted(own | given) if own.get(name) != given.get(name)]
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    actual = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    wrong = [name for name in sorted(expected | actual) if expected.get(name) != actual.get(name)]
     if wrong:
         name = wrong[0]
         raise UserError(
-            f"{path} is of another architecture: `{name}` is {given.get(name, 'absent')} there "
-            f"and {own.get(name, 'absent')} in this model.",
+            f"{path} is of another architecture: `{name}` is {actual.get(name, 'absent')} there "
+            f"and {expected.get(name, 'absent')} in this model.",
             "Give a checkpoint made with the same `model` section, or run its stage again.",
         )
     model.load_state_dict(weights)

@@ -17,7 +17,7 @@ from ernie_m.model.attention import Stream, Table
 from ernie_m.ragged import spans
 
 PAD_ID = 1
-NOT_SCORED = -100
+IGNORE_INDEX = -100
 
 Array = np.ndarray
 
@@ -73,7 +73,7 @@ def sentences(sequences: Sequence[Sequence[int]], languages: Sequence[int]) -> D
     flat = (token for sequence in sequences for token in sequence)
     return Documents(
         ids=np.fromiter(flat, dtype=np.int64, count=total),
-        labels=np.full(total, NOT_SCORED, dtype=np.int64),
+        labels=np.full(total, IGNORE_INDEX, dtype=np.int64),
         streams=np.full(total, Stream.SOURCE, dtype=np.int64),
         positions=np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths),
         languages=np.repeat(np.asarray(languages, dtype=np.int64), lengths),
@@ -133,7 +133,7 @@ class Packed:
         rows = slice(first, last) if first < last else slice(0, 1)
         tensors = {n: v[rows] for n, v in vars(self).items() if isinstance(v, Tensor)}
         if first >= last:
-            tensors["labels"] = torch.full_like(tensors["labels"], NOT_SCORED)
+            tensors["labels"] = torch.full_like(tensors["labels"], IGNORE_INDEX)
         inside = (self.rows >= first) & (self.rows < last)
         return Packed(
             **tensors,  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ class Packed:
     def scored(self) -> Scored:
         """The tokens to restore, in the order of the rows."""
         labels = self.labels.flatten()
-        where = (labels != NOT_SCORED).nonzero().squeeze(1)
+        where = (labels != IGNORE_INDEX).nonzero().squeeze(1)
         return Scored(where, labels[where], self.groups.flatten()[where])
 
     def flat_index(self) -> Array:
@@ -153,7 +153,7 @@ class Packed:
         return spans(self.rows * self.ids.shape[1] + self.starts, self.lengths)
 
 
-def _place(lengths: Array, row_length: int) -> tuple[Array, Array]:
+def _assign_rows(lengths: Array, row_length: int) -> tuple[Array, Array]:
     """Row and start of each document, filling a row until the next does not fit."""
     rows, starts = np.empty_like(lengths), np.empty_like(lengths)
     row, used = 0, 0
@@ -177,7 +177,7 @@ def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Pa
     if one_per_row:
         rows, starts = np.arange(len(documents)), np.zeros(len(documents), dtype=np.int64)
     else:
-        rows, starts = _place(documents.lengths, row_length)
+        rows, starts = _assign_rows(documents.lengths, row_length)
     count = int(rows[-1]) + 1
     within = np.arange(len(rows)) - np.searchsorted(rows, rows)
     index = spans(rows * row_length + starts, documents.lengths)
@@ -190,7 +190,7 @@ def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Pa
     per_token = documents.lengths
     return Packed(
         ids=scatter(documents.ids, PAD_ID),
-        labels=scatter(documents.labels, NOT_SCORED),
+        labels=scatter(documents.labels, IGNORE_INDEX),
         positions=scatter(documents.positions, 0),
         languages=scatter(documents.languages, 0),
         streams=scatter(documents.streams, Stream.SOURCE),

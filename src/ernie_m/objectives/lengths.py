@@ -19,24 +19,24 @@ def slots(lengths: Array, ratio: float) -> Array:
     )
 
 
-def longest(objective: str, row_length: int, ratio: float = 0.0) -> int:
+def max_text_tokens(objective: str, row_length: int, ratio: float = 0.0) -> int:
     """Most tokens of a text of ``objective`` (of either side of a pair) whose example fits into a
     row, special tokens and slots included.
 
     ``ratio`` is CAMLM's share of slots, or BTMLM's of placeholders; the others add none.
     """
     text = np.arange(1, row_length + 1)
-    added = slots(text, ratio)
-    example = {
+    extra = slots(text, ratio)
+    total = {
         "mmlm": text + SINGLE_SPECIALS,
         "tlm": 2 * text + PAIR_SPECIALS,
-        "camlm": 2 * (text + added) + PAIR_SPECIALS,
-        "btmlm": text + added + PAIR_SPECIALS,
+        "camlm": 2 * (text + extra) + PAIR_SPECIALS,
+        "btmlm": text + extra + PAIR_SPECIALS,
     }
-    return int((example[objective] <= row_length).sum())
+    return int((total[objective] <= row_length).sum())
 
 
-def stored(sides: int, row_lengths: Iterable[int]) -> int:
+def max_stored_tokens(sides: int, row_lengths: Iterable[int]) -> int:
     """Most tokens of an encoded text, one or both ``sides`` of which make an example: what the
     longest of the rows has room for beside no slots."""
-    return longest("mmlm" if sides == 1 else "tlm", max(row_lengths))
+    return max_text_tokens("mmlm" if sides == 1 else "tlm", max(row_lengths))

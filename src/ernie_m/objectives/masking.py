@@ -11,7 +11,7 @@ from ernie_m.objectives.layout import FIRST_PIECE
 Array = np.ndarray
 
 
-def replaced(sizes: Array, ratio: float, rng: np.random.Generator) -> Array:
+def replacement_counts(sizes: Array, ratio: float, rng: np.random.Generator) -> Array:
     """How many tokens of sentences of ``sizes`` int64 ``[n]`` are replaced: ``floor(ratio * size +
     u)``, u uniform in [0, 1), which is fairseq's count; at least one and at most all but one where
     there are two or more, because a sentence with no visible token gives nothing to read."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ernie_m.model.attention import Stream, Table
-from ernie_m.model.packing import NOT_SCORED, Documents
+from ernie_m.model.packing import IGNORE_INDEX, Documents
 from ernie_m.objectives.layout import Layout, pair, single
 from ernie_m.objectives.lengths import slots
-from ernie_m.objectives.masking import corrupt, replaced, select
+from ernie_m.objectives.masking import corrupt, replacement_counts, select
 from ernie_m.ragged import Ragged
 
 Array = np.ndarray
@@ -37,7 +37,7 @@ def _streams(target: Array, slot: Array) -> Array:
     return np.int64(Stream.SOURCE_SLOT) * slot + np.int64(Stream.TARGET) * target
 
 
-def _replaced(
+def _mask_tokens(
     objective: str,
     layout: Layout,
     candidate: Array,
@@ -48,11 +48,13 @@ def _replaced(
 ) -> Documents:
     """Select among ``candidate`` (bool ``[N]``) and replace what was selected."""
     ratio = masking.ratio[objective]
-    chosen = select(layout.sentence, candidate, lambda sizes: replaced(sizes, ratio, rng), rng)
+    chosen = select(
+        layout.sentence, candidate, lambda sizes: replacement_counts(sizes, ratio, rng), rng
+    )
     shares = masking.random_share, masking.keep_share
     return Documents(
         ids=corrupt(layout.ids, chosen, masking.mask_id, *shares, rng),
-        labels=np.where(chosen, layout.ids, NOT_SCORED),
+        labels=np.where(chosen, layout.ids, IGNORE_INDEX),
         streams=_streams(layout.target, chosen),
         positions=layout.positions,
         languages=layout.languages,
@@ -73,7 +75,7 @@ def _with_slots(
     index, slot = index[order], order >= len(tokens)
     return Documents(
         ids=np.where(slot, mask_id, layout.ids[index]),
-        labels=np.where(slot, layout.ids[index], NOT_SCORED),
+        labels=np.where(slot, layout.ids[index], IGNORE_INDEX),
         streams=_streams(layout.target[index], slot),
         positions=layout.positions[index],
         languages=layout.languages[index],
@@ -88,7 +90,7 @@ def mmlm(
 ) -> Documents:
     """Masked language modelling of one sentence; the masked tokens read all of it."""
     layout = single(source, language)
-    return _replaced("mmlm", layout, ~layout.special, Table.ONE_SENTENCE, group, masking, rng)
+    return _mask_tokens("mmlm", layout, ~layout.special, Table.ONE_SENTENCE, group, masking, rng)
 
 
 def tlm(
@@ -101,7 +103,7 @@ def tlm(
 ) -> Documents:
     """Translation language modelling: masks on both sides, everything reads everything."""
     layout = pair(source, target, *languages, masking.pair_positions)
-    return _replaced("tlm", layout, ~layout.special, Table.EVERYTHING, group, masking, rng)
+    return _mask_tokens("tlm", layout, ~layout.special, Table.EVERYTHING, group, masking, rng)
 
 
 def camlm(
@@ -136,7 +138,7 @@ def btmlm(
     pseudo tokens, which are neither masked nor scored."""
     layout = pair(source, pseudo, *languages, masking.pair_positions)
     candidate = ~layout.special & ~layout.target
-    return _replaced("btmlm", layout, candidate, Table.EVERYTHING, group, masking, rng)
+    return _mask_tokens("btmlm", layout, candidate, Table.EVERYTHING, group, masking, rng)
 
 
 def placeholders(

@@ -20,17 +20,19 @@ def targets_of(languages: Sequence[str], settings: BacktranslateJob) -> dict[str
             "model does not know.",
             f"Choose among {', '.join(languages)}.",
         )
-    seen = {frozenset(pair.split("-")) for pair in settings.pairs}
+    parallel = {frozenset(pair.split("-")) for pair in settings.pairs}
     wanted = settings.target_languages or languages
 
     def allowed(source: str, target: str) -> bool:
-        known = settings.directions == "all" or frozenset((source, target)) in seen
-        return source != target and target in wanted and known
+        translatable = settings.directions == "all" or frozenset((source, target)) in parallel
+        return source != target and target in wanted and translatable
 
-    found = {own: [other for other in languages if allowed(own, other)] for own in languages}
-    if not any(found.values()):
+    targets = {
+        source: [target for target in languages if allowed(source, target)] for source in languages
+    }
+    if not any(targets.values()):
         raise UserError(
             "No language has another to generate in.",
             "Add a pair to `corpora.pairs`, or set `backtranslate.directions: all`.",
         )
-    return {own: others for own, others in found.items() if others}
+    return {source: options for source, options in targets.items() if options}

@@ -22,14 +22,14 @@ from ernie_m.job import Job, main
 from ernie_m.model.checkpoint import load
 from ernie_m.model.device import best_device, device_of
 from ernie_m.model.encoder import LanguageModel
-from ernie_m.model.packing import NOT_SCORED, pack
+from ernie_m.model.packing import IGNORE_INDEX, pack
 from ernie_m.objectives.layout import FIRST_PIECE
-from ernie_m.objectives.lengths import SINGLE_SPECIALS, longest, slots
+from ernie_m.objectives.lengths import SINGLE_SPECIALS, max_text_tokens, slots
 from ernie_m.objectives.objectives import placeholders
 from ernie_m.objectives.targets import targets_of
 from ernie_m.ragged import Picked, Ragged, Sequences
 from ernie_m.training import corpora
-from ernie_m.training.batches import Draws, budget_of, class_of, spread
+from ernie_m.training.batches import DataOrder, budget_of, class_of, evenly_spaced
 from ernie_m.training.pseudo import Pseudo, PseudoTokens, write_pseudo
 
 logger = logging.getLogger(__name__)
@@ -76,10 +76,10 @@ def generate(
     offsets = np.concatenate([[0], np.cumsum(counts)])
     tokens = np.zeros(offsets[-1], dtype=np.int64)
     bucket = np.searchsorted(ROW_LENGTHS, total)
-    done, said = 0, time.monotonic()
+    done, logged = 0, time.monotonic()
     pass_tokens = PASS_TOKENS[device_of(model).type]
     for number, row_length in enumerate(ROW_LENGTHS):
-        shape = Shape(
+        shape = PassShape(
             rows=max(1, pass_tokens // row_length),
             tokens=row_length,
             asked=most_placeholders(row_length, ratio),
@@ -87,16 +87,16 @@ def generate(
         members = np.flatnonzero(bucket == number)
         for start in range(0, len(members), shape.rows):
             index = members[start : start + shape.rows]
-            found = _fill(model, source, counts, (language, target), index, shape)
+            pieces = _fill(model, source, counts, (language, target), index, shape)
             where = np.repeat(offsets[index], counts[index])
-            within = np.arange(len(found)) - np.repeat(
+            within = np.arange(len(pieces)) - np.repeat(
                 np.cumsum(counts[index]) - counts[index], counts[index]
             )
-            tokens[where + within] = found
+            tokens[where + within] = pieces
             done += len(index)
-            if time.monotonic() - said > 10:
+            if time.monotonic() - logged > 10:
                 logger.info("backtranslate %.0f %%", 100 * done / len(source))
-                said = time.monotonic()
+                logged = time.monotonic()
     return Ragged(tokens, offsets)
 
 
@@ -106,7 +106,7 @@ def most_placeholders(row_length: int, ratio: float) -> int:
 
 
 @dataclass(frozen=True)
-class Shape:
+class PassShape:
     """Of a pass: rows, tokens of a row, and how many of these go through the head."""
 
     rows: int
@@ -120,7 +120,7 @@ def _fill(
     counts: Array,
     languages: tuple[Array, Array],
     index: Array,
-    shape: Shape,
+    shape: PassShape,
 ) -> Array:
     """The likeliest pieces of the sentences ``index``, special tokens left out, laid end to end."""
     padded = np.concatenate([index, np.repeat(index[-1:], shape.rows - len(index))])
@@ -132,12 +132,12 @@ def _fill(
         model.shape.pair_positions,
     )
     batch = pack(documents, shape.tokens, one_per_row=True)
-    asked = batch.labels != NOT_SCORED
+    asked = batch.labels != IGNORE_INDEX
     # Placeholders first, then whatever fills the row's part of a product of fixed size.
     where = asked.int().argsort(dim=1, descending=True, stable=True)[:, : shape.asked]
     hidden = model.encoder.at(batch, where).flatten(0, 1)
-    scores = model.head(hidden, model.encoder.embeddings.word.weight)
-    best = scores[:, FIRST_PIECE:-1].argmax(dim=1).cpu().view(where.shape) + FIRST_PIECE
+    logits = model.head(hidden, model.encoder.embeddings.word.weight)
+    best = logits[:, FIRST_PIECE:-1].argmax(dim=1).cpu().view(where.shape) + FIRST_PIECE
     return best[: len(index)][asked.gather(1, where)[: len(index)]].numpy()
 
 
@@ -150,13 +150,15 @@ def sentences_read(
 ) -> Array:
     """Numbers of the sentences that stage 2 reads, in their order, int64: those that its steps
     draw of ``train``, and those of ``valid``, numbered on, of its validation losses."""
-    own = settings.btmlm
+    stage2 = settings.btmlm
     texts = corpora.btmlm_texts(
         train, PseudoTokens(train.tokens, settings.placeholder_ratio), names, names
     )
-    budget = budget_of("btmlm", own.objectives.model_dump(), own.batch_tokens)
-    drawn = Draws("btmlm", texts, budget, own.alpha, seed).of_all(own.steps)
-    return np.concatenate([drawn, len(train.tokens) + spread(valid.sizes, own.evaluate_sentences)])
+    budget = budget_of("btmlm", stage2.objectives.model_dump(), stage2.batch_tokens)
+    drawn = DataOrder("btmlm", texts, budget, stage2.alpha, seed).read_by(stage2.steps)
+    return np.concatenate(
+        [drawn, len(train.tokens) + evenly_spaced(valid.sizes, stage2.evaluate_sentences)]
+    )
 
 
 def run(job: Job[BacktranslateJob]) -> None:
@@ -166,7 +168,7 @@ def run(job: Job[BacktranslateJob]) -> None:
     settings, languages = job.settings, model.shape.languages
     names, options = zip(*targets_of(languages, settings).items(), strict=True)
     # As much of a sentence as stage 2 reads beside what is generated for it.
-    most = longest("btmlm", settings.btmlm.row_length, settings.placeholder_ratio)
+    most = max_text_tokens("btmlm", settings.btmlm.row_length, settings.placeholder_ratio)
     train, valid = (
         corpora.monolingual(
             corpora.read_shards(job.inputs(part), 1, model.shape.tokenizer), names, most

@@ -18,7 +18,7 @@ import numpy as np
 from ernie_m.config.tokenizer import PackSettings
 from ernie_m.corpora.streams import columns_of, shard_blocks
 from ernie_m.job import Job, main
-from ernie_m.objectives.lengths import stored
+from ernie_m.objectives.lengths import max_stored_tokens
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.shards import sentence_keys
 from ernie_m.tokenizer.stats import EncodingStats
@@ -71,7 +71,9 @@ def _encode_file(
     """Encode one Parquet file; returns what the shard holds."""
     corpus = job.instance.rsplit("/", 1)[0]
     languages, settings = corpus.split("-")[1:], job.settings
-    longest = stored(len(languages), (settings.camlm.row_length, settings.btmlm.row_length))
+    longest = max_stored_tokens(
+        len(languages), (settings.camlm.row_length, settings.btmlm.row_length)
+    )
     with ShardWriter(target, languages, tokenizer.sha256) as writer:
         # An empty file has its arrays too.
         writer.add(sentence_keys([]), [Ragged.of([], tokenizer.size) for _ in languages])

@@ -48,7 +48,7 @@ class Texts:
     languages: Array
     sizes: Array
     names: tuple[str, ...]
-    spoken: Callable[[Array], Array] | None = None
+    target_rows: Callable[[Array], Array] | None = None
     slot_ratio: float = 0.0
 
     def lengths_of(self, index: Array) -> Array:
@@ -65,7 +65,7 @@ class Texts:
     def languages_of(self, index: Array) -> tuple[Array, Array]:
         """Language rows of either side of the sentences numbered by ``index``, int64 each."""
         source, target = self.languages[class_of(self.sizes, index)].T
-        return source, target if self.spoken is None else self.spoken(index)
+        return source, target if self.target_rows is None else self.target_rows(index)
 
     def blocks(self, number: int, every: int = 1) -> Iterator[Array]:
         """Numbers of every ``every``-th sentence of class ``number``, as many at a time as fit any
@@ -84,13 +84,13 @@ class Texts:
         return np.array(totals, dtype=np.float64) / np.maximum(self.sizes, 1)
 
 
-def smoothed(sizes: Array, alpha: float) -> Array:
+def smoothed_probabilities(sizes: Array, alpha: float) -> Array:
     """Sampling probabilities ``p ~ (n / sum n) ** alpha``; empty classes get none."""
     share = np.where(sizes > 0, (sizes / max(sizes.sum(), 1)) ** alpha, 0.0)
     return share / share.sum()
 
 
-def spread(sizes: Array, most: int) -> Array:
+def evenly_spaced(sizes: Array, most: int) -> Array:
     """Numbers of up to ``most`` sentences of each class, evenly spread over it, int64."""
     starts = np.cumsum(sizes) - sizes
     return np.concatenate(
@@ -102,7 +102,7 @@ def spread(sizes: Array, most: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Draws:
+class DataOrder:
     """Which sentences of an objective each step reads, up to a budget of tokens.
 
     They follow from the numbers and lengths of the sentences alone, so that generation knows them
@@ -117,7 +117,7 @@ class Draws:
 
     @cached_property
     def _probability(self) -> Array:
-        return smoothed(self.texts.sizes, self.alpha)
+        return smoothed_probabilities(self.texts.sizes, self.alpha)
 
     @cached_property
     def _count(self) -> int:
@@ -141,16 +141,16 @@ class Draws:
         index, rng = self._candidates(step)
         return index[self._fit(self.texts.lengths_of(index))], rng
 
-    def of_all(self, steps: int) -> Array:
+    def read_by(self, steps: int) -> Array:
         """Numbers of the sentences that any of the first ``steps`` reads, in their order, int64."""
-        found = []
-        at_once = max(1, BLOCK // self._count)
-        for first in range(0, steps, at_once):
-            several = range(first, min(first + at_once, steps))
-            index = np.stack([self._candidates(step)[0] for step in several])
+        numbers = []
+        block_steps = max(1, BLOCK // self._count)
+        for first in range(0, steps, block_steps):
+            block = range(first, min(first + block_steps, steps))
+            index = np.stack([self._candidates(step)[0] for step in block])
             lengths = self.texts.lengths_of(index.ravel()).reshape(index.shape)
-            found.append(np.unique(index[self._fit(lengths)]))
-        return np.unique(np.concatenate(found))
+            numbers.append(np.unique(index[self._fit(lengths)]))
+        return np.unique(np.concatenate(numbers))
 
 
 def budget_of(objective: str, shares: dict[str, float], batch_tokens: int) -> int:
@@ -159,7 +159,7 @@ def budget_of(objective: str, shares: dict[str, float], batch_tokens: int) -> in
 
 
 @dataclass(frozen=True)
-class Sampler:
+class DataLoader:
     """Makes the batch of any step."""
 
     texts: dict[str, Texts]
@@ -171,10 +171,10 @@ class Sampler:
     seed: int
 
     @cached_property
-    def _draws(self) -> list[Draws]:
+    def _orders(self) -> list[DataOrder]:
         budgets = {name: budget_of(name, self.shares, self.batch_tokens) for name in self.texts}
         return [
-            Draws(name, texts, budgets[name], self.alpha, self.seed)
+            DataOrder(name, texts, budgets[name], self.alpha, self.seed)
             for name, texts in self.texts.items()
         ]
 
@@ -185,13 +185,13 @@ class Sampler:
     def documents(self, step: int) -> Documents:
         """The examples of step ``step``."""
         parts = []
-        for own in self._draws:
-            index, rng = own.at(step)
-            parts.append(document_batch(own.objective, own.texts, index, self.masking, rng))
+        for order in self._orders:
+            index, rng = order.at(step)
+            parts.append(collate(order.objective, order.texts, index, self.masking, rng))
         return Documents.join(parts)
 
 
-def document_batch(
+def collate(
     objective: str, texts: Texts, index: Array, masking: Masking, rng: np.random.Generator
 ) -> Documents:
     """Documents of ``objective`` for the sentences numbered by ``index``.
@@ -209,9 +209,9 @@ def document_batch(
         return objectives.btmlm(source, target, (language, other), group, masking, rng)
     swap = rng.random(len(index)) < 0.5
     both = Ragged.join([source, target])
-    here = np.arange(len(index))
-    first = both.take(np.where(swap, here + len(index), here))
-    second = both.take(np.where(swap, here, here + len(index)))
+    straight = np.arange(len(index))
+    first = both.take(np.where(swap, straight + len(index), straight))
+    second = both.take(np.where(swap, straight, straight + len(index)))
     languages = (np.where(swap, other, language), np.where(swap, language, other))
     build = objectives.tlm if objective == "tlm" else objectives.camlm
     return build(first, second, languages, group, masking, rng)

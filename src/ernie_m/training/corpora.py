@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ernie_m.errors import UserError
-from ernie_m.objectives.lengths import longest
+from ernie_m.objectives.lengths import max_text_tokens
 from ernie_m.ragged import Chained
 from ernie_m.tokenizer.shards import Shard, read_shard
 from ernie_m.training.batches import Texts
@@ -44,8 +44,8 @@ class Sentences:
         """Names of the sentences ``numbers``, which rise, uint64."""
         edges = np.searchsorted(numbers, self.tokens.starts)
         parts = zip(self.keys, self.tokens.starts, edges[:-1], edges[1:], strict=False)
-        own = [keys[numbers[low:high] - start] for keys, start, low, high in parts]
-        return np.concatenate([np.zeros(0, np.uint64), *own])
+        keys_by_shard = [keys[numbers[low:high] - start] for keys, start, low, high in parts]
+        return np.concatenate([np.zeros(0, np.uint64), *keys_by_shard])
 
 
 def read_shards(paths: Sequence[Path], sides: int, tokenizer: str) -> list[Shard]:
@@ -57,8 +57,8 @@ def read_shards(paths: Sequence[Path], sides: int, tokenizer: str) -> list[Shard
     return [shard for shard in shards if len(shard.sides) == sides]
 
 
-def _side(shards: Sequence[Shard], side: int, most: int) -> Chained:
-    return Chained(tuple(shard.sides[side] for shard in shards), most)
+def _side(shards: Sequence[Shard], side: int, max_tokens: int) -> Chained:
+    return Chained(tuple(shard.sides[side] for shard in shards), max_tokens)
 
 
 def _by_name(shards: Sequence[Shard], names: Sequence[str]) -> tuple[list[Shard], Array]:
@@ -68,13 +68,13 @@ def _by_name(shards: Sequence[Shard], names: Sequence[str]) -> tuple[list[Shard]
     return ordered, np.array(sizes, dtype=np.int64)
 
 
-def monolingual(shards: Sequence[Shard], languages: Sequence[str], most: int) -> Sentences:
+def monolingual(shards: Sequence[Shard], languages: Sequence[str], max_tokens: int) -> Sentences:
     """All monolingual sentences, cut to ``most`` tokens; raises :class:`UserError` if none."""
     ordered, sizes = _by_name(shards, languages)
     if not sizes.sum():
         raise UserError("There is no monolingual text.", "Check `corpora.deal.mono_share`.")
     return Sentences(
-        tokens=_side(ordered, 0, most),
+        tokens=_side(ordered, 0, max_tokens),
         keys=tuple(shard.keys for shard in ordered),
         sizes=sizes,
     )
@@ -82,16 +82,18 @@ def monolingual(shards: Sequence[Shard], languages: Sequence[str], most: int) ->
 
 def mono_texts(sentences: Sentences, languages: Sequence[str]) -> Texts:
     """What MMLM draws from."""
-    return Texts(sentences.tokens, None, _alone(languages), sentences.sizes, tuple(languages))
+    return Texts(
+        sentences.tokens, None, _same_language_rows(languages), sentences.sizes, tuple(languages)
+    )
 
 
-def _alone(languages: Sequence[str]) -> Array:
+def _same_language_rows(languages: Sequence[str]) -> Array:
     rows = np.arange(len(languages))
     return np.stack([rows, rows], axis=1)
 
 
 def parallel_texts(
-    shards: Sequence[Shard], languages: Sequence[str], most: int, slot_ratio: float = 0.0
+    shards: Sequence[Shard], languages: Sequence[str], max_tokens: int, slot_ratio: float = 0.0
 ) -> Texts:
     """What TLM and CAMLM draw from, each side cut to ``most`` tokens; one class a pair.
     ``slot_ratio`` is CAMLM's."""
@@ -101,8 +103,8 @@ def parallel_texts(
         raise UserError("There is no parallel text.", "Check `corpora.pairs` and the filters.")
     rows = [[list(languages).index(side) for side in name.split("-")] for name in names]
     return Texts(
-        source=_side(ordered, 0, most),
-        target=_side(ordered, 1, most),
+        source=_side(ordered, 0, max_tokens),
+        target=_side(ordered, 1, max_tokens),
         languages=np.array(rows, dtype=np.int64),
         sizes=sizes,
         names=tuple(names),
@@ -124,7 +126,7 @@ def btmlm_texts(
         languages=np.stack([rows, rows], axis=1),
         sizes=sentences.sizes,
         names=tuple(names),
-        spoken=pseudo.targets_of,
+        target_rows=pseudo.targets_of,
     )
 
 
@@ -141,22 +143,24 @@ def pseudo_texts(
     Raises :class:`UserError` where the files of pseudo tokens were made for other text.
     """
     files = tuple(read_pseudo(path) for path in pseudo)
-    made = files[0]
-    sentences = monolingual(shards, made.languages, longest("btmlm", row_length, made.ratio))
-    first, count = (0, made.train) if part == "train" else (made.train, made.valid)
-    if len(sentences.tokens) != count or not _named(sentences, files, first):
+    chunk = files[0]
+    sentences = monolingual(
+        shards, chunk.languages, max_text_tokens("btmlm", row_length, chunk.ratio)
+    )
+    first, count = (0, chunk.train) if part == "train" else (chunk.train, chunk.valid)
+    if len(sentences.tokens) != count or not _keys_match(sentences, files, first):
         raise UserError("The pseudo tokens are of other sentences than these.", AGAIN)
-    tokens = PseudoTokens(sentences.tokens, made.ratio, files, first)
-    return btmlm_texts(sentences, tokens, made.languages, languages)
+    tokens = PseudoTokens(sentences.tokens, chunk.ratio, files, first)
+    return btmlm_texts(sentences, tokens, chunk.languages, languages)
 
 
-def _named(sentences: Sentences, files: Sequence[Pseudo], first: int) -> bool:
+def _keys_match(sentences: Sentences, files: Sequence[Pseudo], first: int) -> bool:
     """Whether the files give those of ``sentences`` that they hold the names that they have here,
     the first being number ``first``."""
     for file in files:
         low, high = np.searchsorted(file.numbers, [first, first + len(sentences.tokens)])
-        here = sentences.keys_of(file.numbers[low:high] - first)
-        if (here != file.keys[low:high]).any():
+        keys = sentences.keys_of(file.numbers[low:high] - first)
+        if (keys != file.keys[low:high]).any():
             return False
     return True
 

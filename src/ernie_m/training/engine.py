@@ -29,7 +29,7 @@ from ernie_m.training.processes import Processes
 from ernie_m.training.schedule import adamw, update
 
 # Everything in one piece, as one process without sharding would have it.
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+FULL_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class Engine:
@@ -56,13 +56,13 @@ class Engine:
             for layer in encoder.layers:
                 layer.compile()
         self.losses = TokenLosses(model, hardware.precision)
-        self._spread: nn.Module = self._shared()
+        self._wrapped: nn.Module = self._wrap_parallel()
         self.optimiser = adamw(model, optimiser)
         self.sums = LossSums(processes.device)
         # Losses of the step under way, which count once its update is made.
         self._pending: list[tuple[Tensor, Scored]] = []
 
-    def _shared(self) -> nn.Module:
+    def _wrap_parallel(self) -> nn.Module:
         if self.processes.size == 1:
             return self.losses
         if self.hardware.sharding == "none":
@@ -72,31 +72,31 @@ class Engine:
         fully_shard(self.losses)
         return self.losses
 
-    def parts(self, batch: Packed) -> list[Packed]:
+    def micro_batches(self, batch: Packed) -> list[Packed]:
         """This process's rows of the batch, in as many parts as have to be computed apart.
 
         Every process gets as many parts, since it has to meet the others in each.
         """
         rows, size = len(batch.ids), self.processes.size
-        together = max(1, self.hardware.forward_tokens // batch.ids.shape[1]) * size
-        rounds = -(-rows // together) if self.hardware.forward_tokens else 1
+        pass_rows = max(1, self.hardware.forward_tokens // batch.ids.shape[1]) * size
+        rounds = -(-rows // pass_rows) if self.hardware.forward_tokens else 1
         bounds = np.linspace(0, rows, rounds * size + 1).round().astype(int).tolist()
-        every = list(pairwise(bounds))
-        return [batch.part(*span) for span in every[self.processes.rank :: size]]
+        all_bounds = list(pairwise(bounds))
+        return [batch.part(*span) for span in all_bounds[self.processes.rank :: size]]
 
     def backward(self, batch: Packed) -> Tensor:
         """Gradients of the step's loss on the whole ``batch``; returns this process's share of the
         loss."""
         if self.processes.size == 1 and not self.hardware.forward_tokens:
-            parts = [batch]
+            micro_batches = [batch]
         else:
-            parts = self.parts(batch)
+            micro_batches = self.micro_batches(batch)
         counts = objective_counts(batch.scored())
         shares = []
-        for number, part in enumerate(parts):
-            scored = part.scored()
-            with self._alone(number < len(parts) - 1):
-                losses = self._spread(part, scored)
+        for number, micro_batch in enumerate(micro_batches):
+            scored = micro_batch.scored()
+            with self._no_sync(number < len(micro_batches) - 1):
+                losses = self._wrapped(micro_batch, scored)
                 share = step_loss(losses, scored, counts)
                 # Gradients are averaged over processes; the parts have to be added.
                 (share * self.processes.size).backward()
@@ -104,10 +104,10 @@ class Engine:
             shares.append(share.detach())
         return torch.stack(shares).sum()
 
-    def _alone(self, more: bool) -> Any:
+    def _no_sync(self, more_follow: bool) -> Any:
         """Keep gradients to this process while ``more`` parts follow."""
-        if more and isinstance(self._spread, DistributedDataParallel):
-            return self._spread.no_sync()
+        if more_follow and isinstance(self._wrapped, DistributedDataParallel):
+            return self._wrapped.no_sync()
         return nullcontext()
 
     def update(self, rate: float) -> Tensor:
@@ -122,7 +122,7 @@ class Engine:
 
     def weights(self) -> dict[str, Tensor]:
         """The model's weights, whole, on the CPU, in the first process; the others take part."""
-        return cast(dict[str, Tensor], get_model_state_dict(self.model, options=WHOLE))
+        return cast(dict[str, Tensor], get_model_state_dict(self.model, options=FULL_STATE))
 
     def discard_gradients(self) -> None:
         """Drop the gradients and losses of the step under way."""
@@ -133,9 +133,9 @@ class Engine:
         """Weights and optimiser state by parameter name, whole, on the CPU, in the first process;
         the others take part and get nothing."""
         return {
-            "sums": self.processes.total(self.sums.values.clone()).cpu(),
+            "sums": self.processes.all_reduce(self.sums.values.clone()).cpu(),
             "model": self.weights(),
-            "optimiser": get_optimizer_state_dict(self.model, self.optimiser, options=WHOLE),
+            "optimiser": get_optimizer_state_dict(self.model, self.optimiser, options=FULL_STATE),
         }
 
     def load(self, state: dict[str, Any]) -> None:

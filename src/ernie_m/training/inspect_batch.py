@@ -25,11 +25,11 @@ from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.model import checkpoint
 from ernie_m.model.attention import allowed
-from ernie_m.model.packing import NOT_SCORED, Packed
+from ernie_m.model.packing import IGNORE_INDEX, Packed
 from ernie_m.objectives.objectives import OBJECTIVES
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.batches import CLASSES
-from ernie_m.training.stage import sampler_of, texts_of
+from ernie_m.training.stage import dataloader_of, texts_of
 
 STREAMS = "STst"  # as docs/method.md writes them: tokens and slots, source and target
 LEGEND = "S, T: tokens of source and target; s, t: slots that restore one; ■: may read."
@@ -49,19 +49,19 @@ class Drawing:
 
     def documents(self) -> list[tuple[int, slice]]:
         """Row and places of every document, in order."""
-        found = []
+        spans = []
         for row, numbers in enumerate(self.tensors["documents"]):
             for number in numbers.unique().tolist():
                 if number >= 0:
-                    places = (numbers == number).nonzero().squeeze(1)
-                    found.append((row, slice(int(places[0]), int(places[-1]) + 1)))
-        return found
+                    positions = (numbers == number).nonzero().squeeze(1)
+                    spans.append((row, slice(int(positions[0]), int(positions[-1]) + 1)))
+        return spans
 
-    def draw(self, row: int, places: slice) -> Iterator[str]:
+    def draw(self, row: int, span: slice) -> Iterator[str]:
         """Lines of one document: a token each, with what it reads at its right."""
-        part = {name: tensor[row, places] for name, tensor in self.tensors.items()}
+        part = {name: tensor[row, span] for name, tensor in self.tensors.items()}
         reads = allowed(*(part[name].unsqueeze(0) for name in RULE))[0]
-        scored = part["labels"] != NOT_SCORED
+        scored = part["labels"] != IGNORE_INDEX
         objective = OBJECTIVES[int(part["groups"][0]) // CLASSES]
         spoken = [self.languages[i] for i in dict.fromkeys(part["languages"].tolist())]
         share = f"{int(scored.sum())} of {len(scored)} places predicted"
@@ -73,7 +73,7 @@ class Drawing:
         stream, position = int(token["streams"]), int(token["positions"])
         shown = self.tokenizer.piece(int(token["ids"]))
         label = int(token["labels"])
-        wanted = "" if label == NOT_SCORED else "-> " + self.tokenizer.piece(label)
+        wanted = "" if label == IGNORE_INDEX else "-> " + self.tokenizer.piece(label)
         line = f"  {STREAMS[stream]} {self.languages[int(token['languages'])]:>3} {position:>4}  "
         line += f"{shown:<16} {wanted:<19}"
         line = f"\033[{COLOURS[stream]}m{line}\033[0m" if self.colour else line
@@ -130,33 +130,34 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print some documents of a batch; raises :class:`UserError` for a record that is none."""
     parser = _parser()
-    given = parser.parse_args(arguments)
-    if given.step < 1 or given.documents < 1:
+    args = parser.parse_args(arguments)
+    if args.step < 1 or args.documents < 1:
         parser.error("--step and --documents count from 1")
-    path = given.record / "record.json" if given.record.is_dir() else given.record
+    path = args.record / "record.json" if args.record.is_dir() else args.record
     job = _job(path)
     _, shape, _ = checkpoint.read(job.input("init"))
     tokenizer = Tokenizer(path.resolve().parents[2] / "tokenizer_train" / "spm.model")
     tensors: dict[str, Any]
-    if given.batch:
-        tensors = _kept(given.batch)
+    if args.batch:
+        tensors = _kept(args.batch)
     else:
-        sampler = sampler_of(job, shape, texts_of(job, shape, "train"))
-        tensors = _tensors(sampler.batch(given.step - 1))
+        dataloader = dataloader_of(job, shape, texts_of(job, shape, "train"))
+        tensors = _tensors(dataloader.batch(args.step - 1))
     drawing = Drawing(tensors, shape.languages, tokenizer, sys.stdout.isatty())
     rows, length = tensors["ids"].shape
-    found = drawing.documents()
+    documents = drawing.documents()
     filled = int((tensors["documents"] >= 0).sum())
-    print(f"{len(found)} documents in {rows} rows of {length}, {filled / rows / length:.1%} filled")
+    print(
+        f"{len(documents)} documents in {rows} rows of {length}, {filled / rows / length:.1%} filled"
+    )
     print(LEGEND)
-    wanted = [
-        (row, places)
-        for row, places in found
-        if given.objective
-        in (None, OBJECTIVES[int(tensors["groups"][row, places.start]) // CLASSES])
+    selected = [
+        (row, span)
+        for row, span in documents
+        if args.objective in (None, OBJECTIVES[int(tensors["groups"][row, span.start]) // CLASSES])
     ]
-    if given.objective:
-        print(f"{len(wanted)} of them are of {given.objective}")
-    for row, places in wanted[: given.documents]:
-        print("\n" + "\n".join(drawing.draw(row, places)))
+    if args.objective:
+        print(f"{len(selected)} of them are of {args.objective}")
+    for row, span in selected[: args.documents]:
+        print("\n" + "\n".join(drawing.draw(row, span)))
     return 0

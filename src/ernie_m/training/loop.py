@@ -16,7 +16,7 @@ import torch
 from ernie_m.config.pretrain import StageSettings
 from ernie_m.errors import UserError
 from ernie_m.model.packing import Packed
-from ernie_m.training.batches import Sampler
+from ernie_m.training.batches import DataLoader
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.engine import Engine
 from ernie_m.training.losses import GroupMeans, group_means
@@ -41,7 +41,7 @@ class Trainer:
         self,
         name: str,
         engine: Engine,
-        sampler: Sampler,
+        dataloader: DataLoader,
         validation: Validation,
         settings: StageSettings,
         state: State,
@@ -49,14 +49,14 @@ class Trainer:
     ) -> None:
         self.name = name
         self.engine = engine
-        self.sampler = sampler
+        self.dataloader = dataloader
         self.validation = validation
         self.settings = settings
         self.state = state
         self.callbacks = callbacks
         self.progress = Progress()
         self.clock = self.saved = time.monotonic()
-        self.caught: list[int] = []
+        self.signals_caught: list[int] = []
         self.final: Losses = {}
 
     def run(self) -> int:
@@ -77,7 +77,7 @@ class Trainer:
         return resumed
 
     def _batch(self, step: int) -> Packed:
-        batch = self.sampler.batch(step)
+        batch = self.dataloader.batch(step)
         return batch.pinned() if self.engine.processes.device.type == "cuda" else batch
 
     def _train_step(self, batch: Packed) -> None:
@@ -88,7 +88,7 @@ class Trainer:
         last = step == settings.steps
         if step % settings.evaluate_every == 0 or last:
             self._evaluate(norm)
-        stop = self._agreed(bool(self.caught))
+        stop = self._agreed(bool(self.signals_caught))
         due = step % settings.checkpoint_every == 0 or self._agreed(self._save_due())
         if (due or stop) and not last:
             self._save()
@@ -100,14 +100,14 @@ class Trainer:
                 callback.on_losses(self, means)
 
     def _step(self, batch: Packed) -> torch.Tensor:
-        step, wanted = self.progress.step, self.settings.optimiser
+        step, optimiser = self.progress.step, self.settings.optimiser
         rank = self.engine.processes.rank
         # Dropout is the only use of torch's random state; seeding each step makes it a counter too.
-        torch.manual_seed(self.sampler.seed * 1_000_003 + step + (rank << 40))
-        schedule = linear_schedule(step, self.settings.steps, wanted.warmup_steps)
+        torch.manual_seed(self.dataloader.seed * 1_000_003 + step + (rank << 40))
+        schedule = linear_schedule(step, self.settings.steps, optimiser.warmup_steps)
         loss = self.engine.backward(batch)
         if self._loss_ok(loss, batch):
-            norm = self.engine.update(wanted.learning_rate * schedule)
+            norm = self.engine.update(optimiser.learning_rate * schedule)
         else:
             self.engine.discard_gradients()
             norm = torch.zeros(())
@@ -124,7 +124,7 @@ class Trainer:
         skip = self.settings.on_divergence == "skip"
         if share.device.type == "cuda" and not skip:
             return True
-        loss = self.engine.processes.total(share.double()).item()
+        loss = self.engine.processes.all_reduce(share.double()).item()
         trend, limit = self.progress.trend, self.settings.explosion
         if math.isfinite(loss) and not (trend and limit and loss > limit * trend):
             self.progress.trend = loss if not trend else trend + TREND * (loss - trend)
@@ -161,7 +161,7 @@ class Trainer:
 
     def _means(self) -> GroupMeans:
         """Mean training loss and number of tokens by group since the last validation."""
-        values = self.engine.processes.total(self.engine.sums.values.clone())
+        values = self.engine.processes.all_reduce(self.engine.sums.values.clone())
         means = group_means(values)
         if self.settings.on_divergence == "stop" and not all(
             math.isfinite(mean) for mean, _ in means.values()
@@ -187,7 +187,7 @@ class Trainer:
         """Note a scheduler's signals instead of dying of them, until the step is over."""
         before = {which: signal.getsignal(which) for which in REQUEUE}
         for which in REQUEUE:
-            signal.signal(which, lambda number, _: self.caught.append(number))
+            signal.signal(which, lambda number, _: self.signals_caught.append(number))
         try:
             yield
         finally:
@@ -196,7 +196,7 @@ class Trainer:
 
     def _exit_on_signal(self) -> None:
         logger.info("%s: state saved after step %d, stopping", self.name, self.progress.step)
-        sys.exit(128 + (self.caught or [signal.SIGTERM])[0])
+        sys.exit(128 + (self.signals_caught or [signal.SIGTERM])[0])
 
 
 def flat(part: str, losses: Losses) -> dict[str, float]:

@@ -17,7 +17,7 @@ from ernie_m.objectives.objectives import OBJECTIVES
 from ernie_m.training.batches import CLASSES
 
 # Scores that may exist at once: 256 MiB in float32. With 250,000 pieces that is 268 tokens.
-HEAD_SCORES = 2**26
+HEAD_LOGITS = 2**26
 GROUPS = len(OBJECTIVES) * CLASSES
 # Mean loss and number of tokens by group.
 GroupMeans = dict[int, tuple[float, float]]
@@ -44,7 +44,7 @@ class TokenLosses(nn.Module):
         x_RLD = self.model.encoder(batch)
         where_N, labels_N = (x.to(x_RLD.device) for x in (scored.where, scored.labels))
         x_ND = x_RLD.flatten(0, 1)[where_N]
-        size = max(1, HEAD_SCORES // self.model.shape.vocabulary)
+        size = max(1, HEAD_LOGITS // self.model.shape.vocabulary)
         if len(x_ND) <= size:
             return self._head(x_ND, labels_N)
         # Scores are the largest tensor of all; they are made again on the way back, chunk by chunk.
@@ -52,8 +52,8 @@ class TokenLosses(nn.Module):
         return torch.cat([checkpoint(self._head, *chunk, use_reentrant=False) for chunk in chunks])
 
     def _head(self, x_ND: Tensor, labels_N: Tensor) -> Tensor:
-        scores_NV = self.model.head(x_ND, self.model.encoder.embeddings.word.weight)
-        return F.cross_entropy(scores_NV.float(), labels_N, reduction="none")
+        logits_NV = self.model.head(x_ND, self.model.encoder.embeddings.word.weight)
+        return F.cross_entropy(logits_NV.float(), labels_N, reduction="none")
 
 
 def objective_counts(scored: Scored) -> dict[int, int]:
@@ -68,11 +68,11 @@ def step_loss(losses: Tensor, scored: Scored, counts: dict[int, int]) -> Tensor:
 
     Normalised within each objective and added with weight 1, the paper being silent.
     """
-    owner = scored.groups // CLASSES
+    objective = scored.groups // CLASSES
     # Looked up on the CPU, where the batch was made, so that nothing waits for a GPU.
-    members = ((owner == i).nonzero().squeeze(1) for i in counts)
-    at = {i: where.to(losses.device) for i, where in zip(counts, members, strict=True)}
-    return torch.stack([losses[at[i]].sum() / count for i, count in counts.items()]).sum()
+    positions = ((objective == i).nonzero().squeeze(1) for i in counts)
+    tokens = {i: where.to(losses.device) for i, where in zip(counts, positions, strict=True)}
+    return torch.stack([losses[tokens[i]].sum() / count for i, count in counts.items()]).sum()
 
 
 class LossSums:

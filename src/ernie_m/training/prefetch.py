@@ -12,9 +12,9 @@ T = TypeVar("T")
 def prefetched(make: Callable[[int], T], first: int, last: int) -> Iterator[T]:
     """``make(first)``, ..., ``make(last - 1)``, each begun when the one before is handed out."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as worker:
-        coming = worker.submit(make, first) if first < last else None
+        pending = worker.submit(make, first) if first < last else None
         for step in range(first, last):
-            assert coming is not None
-            made = coming.result()
-            coming = worker.submit(make, step + 1) if step + 1 < last else None
-            yield made
+            assert pending is not None
+            ready = pending.result()
+            pending = worker.submit(make, step + 1) if step + 1 < last else None
+            yield ready

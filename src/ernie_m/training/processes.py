@@ -33,7 +33,7 @@ class Processes:
         """Whether this is the process that writes and speaks."""
         return self.rank == 0
 
-    def total(self, values: Tensor) -> Tensor:
+    def all_reduce(self, values: Tensor) -> Tensor:
         """Sum of ``values`` over all processes, in place."""
         if self.size > 1:
             distributed.all_reduce(values)
@@ -41,7 +41,11 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Whether ``flag`` is set in any process, so that all decide alike."""
-        return flag if self.size == 1 else bool(self.total(torch.tensor(int(flag)).to(self.device)))
+        return (
+            flag
+            if self.size == 1
+            else bool(self.all_reduce(torch.tensor(int(flag)).to(self.device)))
+        )
 
 
 def respawn(module: str, processes: int) -> None:
@@ -55,7 +59,7 @@ def respawn(module: str, processes: int) -> None:
 
 
 @contextmanager
-def joined(expected: int) -> Iterator[Processes]:
+def process_group(expected: int) -> Iterator[Processes]:
     """Join the other processes, if any, until the end of the block.
 
     Raises :class:`UserError` when there are others than the ``expected`` number.

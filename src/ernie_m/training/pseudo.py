@@ -111,27 +111,27 @@ class PseudoTokens:
         last = [int(file.numbers[-1]) + 1 if len(file.numbers) else 0 for file in self.files]
         return np.maximum.accumulate(np.array([*last, 0], dtype=np.int64)[:-1])
 
-    def _places(self, order: Array) -> list[tuple[Pseudo, Array, Array]]:
+    def _look_up(self, order: Array) -> list[tuple[Pseudo, Array, Array]]:
         """Each file that is asked, the places in ``order`` that ask, and rows within it; raises
         :class:`UserError` for a sentence that is in none."""
         numbers = order + self.first
-        part = np.searchsorted(self._ends, numbers, side="right")
-        found, missing = [], bool((part == len(self.files)).any())
-        for number in np.unique(part[part < len(self.files)]):
-            file, where = self.files[number], np.flatnonzero(part == number)
+        file_of = np.searchsorted(self._ends, numbers, side="right")
+        lookups, missing = [], bool((file_of == len(self.files)).any())
+        for number in np.unique(file_of[file_of < len(self.files)]):
+            file, where = self.files[number], np.flatnonzero(file_of == number)
             row = np.searchsorted(file.numbers, numbers[where])
             missing |= bool((file.numbers[row] != numbers[where]).any())
-            found.append((file, where, row))
+            lookups.append((file, where, row))
         if missing:
             raise UserError("A sentence that stage 2 draws has no pseudo tokens.", AGAIN)
-        return found
+        return lookups
 
     def take(self, order: Array) -> Ragged:
         """Pseudo tokens of the sentences numbered by ``order``, as int64 in memory."""
         lengths = self.lengths_of(order)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         tokens = np.empty(offsets[-1], dtype=np.int64)
-        for file, where, row in self._places(order):
+        for file, where, row in self._look_up(order):
             found = file.tokens.take(row)
             if (found.lengths != lengths[where]).any():
                 raise UserError("Pseudo tokens were made for sentences of other lengths.", AGAIN)
@@ -141,6 +141,6 @@ class PseudoTokens:
     def targets_of(self, order: Array) -> Array:
         """Rows of the languages that were asked for, int64."""
         rows = np.empty(len(order), dtype=np.int64)
-        for file, where, row in self._places(order):
+        for file, where, row in self._look_up(order):
             rows[where] = file.target[row]
         return rows

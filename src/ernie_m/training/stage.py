@@ -15,15 +15,15 @@ from ernie_m.job import Job, exclusive
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save_weights
 from ernie_m.model.encoder import LanguageModel
-from ernie_m.objectives.lengths import longest
+from ernie_m.objectives.lengths import max_text_tokens
 from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Chained
 from ernie_m.training import corpora
-from ernie_m.training.batches import Sampler, Texts
+from ernie_m.training.batches import DataLoader, Texts
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
-from ernie_m.training.processes import joined, respawn
+from ernie_m.training.processes import process_group, respawn
 from ernie_m.training.state import State, state_folder
 from ernie_m.training.validation import Validation
 
@@ -49,11 +49,11 @@ def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Te
     row, slot_ratio = settings.row_length, settings.masking.ratio.camlm
     make: dict[str, Callable[[], Texts]] = {
         "mmlm": lambda: corpora.mono_texts(
-            corpora.monolingual(mono, languages, longest("mmlm", row)), languages
+            corpora.monolingual(mono, languages, max_text_tokens("mmlm", row)), languages
         ),
-        "tlm": lambda: corpora.parallel_texts(pairs, languages, longest("tlm", row)),
+        "tlm": lambda: corpora.parallel_texts(pairs, languages, max_text_tokens("tlm", row)),
         "camlm": lambda: corpora.parallel_texts(
-            pairs, languages, longest("camlm", row, slot_ratio), slot_ratio
+            pairs, languages, max_text_tokens("camlm", row, slot_ratio), slot_ratio
         ),
         "btmlm": lambda: corpora.pseudo_texts(mono, job.inputs("pseudo"), name, languages, row),
     }
@@ -61,10 +61,10 @@ def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Te
     return {objective: make[objective]() for objective, share in shares.items() if share}
 
 
-def sampler_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Texts]) -> Sampler:
+def dataloader_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Texts]) -> DataLoader:
     """What draws the batches of a training."""
     settings = job.settings
-    return Sampler(
+    return DataLoader(
         texts=texts,
         shares=settings.objectives.model_dump(),
         batch_tokens=settings.batch_tokens,
@@ -80,13 +80,13 @@ def _trainer(
 ) -> tuple[Trainer, dict[str, Texts]]:
     settings, shape = job.settings, engine.model.shape
     train, valid = (texts_of(job, shape, part) for part in ("train", "valid"))
-    sampler = sampler_of(job, shape, train)
+    dataloader = dataloader_of(job, shape, train)
     validation = Validation(
-        valid, settings.evaluate_sentences, sampler.masking, settings.row_length, job.seed
+        valid, settings.evaluate_sentences, dataloader.masking, settings.row_length, job.seed
     )
     state = State(state_folder(job), engine, settings.checkpoints_kept)
     name = job.stage.removeprefix("pretrain_") + f" {job.instance}"
-    return Trainer(name, engine, sampler, validation, settings, state, callbacks), train
+    return Trainer(name, engine, dataloader, validation, settings, state, callbacks), train
 
 
 def _unigram(validation: Validation, train: dict[str, Texts], shape: Architecture) -> dict:
@@ -120,7 +120,7 @@ def train_stage(job: Job[StageJob], callbacks: Sequence[Callback] = ()) -> None:
     hardware = job.settings.hardware
     respawn(job.module, hardware.processes)
     torch.set_num_threads(hardware.num_threads)
-    with joined(hardware.processes) as processes:
+    with process_group(hardware.processes) as processes:
         engine = Engine(_model(job), job.settings.optimiser, hardware, processes)
         if processes.first:
             _train_and_write(job, engine, callbacks)
@@ -139,7 +139,7 @@ def _train_and_write(job: Job[StageJob], engine: Engine, callbacks: Sequence[Cal
         resumed_from=resumed,
         training_seconds=done.seconds,
         device=str(engine.processes.device),
-        **{key: value for own in callbacks for key, value in own.facts().items()},
+        **{key: value for callback in callbacks for key, value in callback.facts().items()},
     )
     stage = job.stage.removeprefix("pretrain_")
     weights = engine.weights()

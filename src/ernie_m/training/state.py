@@ -25,7 +25,7 @@ from ernie_m.training.engine import Engine
 
 logger = logging.getLogger(__name__)
 # Settings that decide how a run goes on, and not where it leads.
-MANNER = ("hardware", "checkpoint_every", "checkpoint_minutes", "checkpoints_kept")
+NOT_IN_RESUME_KEY = ("hardware", "checkpoint_every", "checkpoint_minutes", "checkpoints_kept")
 
 
 def state_folder(job: Job[Any]) -> Path:
@@ -37,7 +37,7 @@ def state_folder(job: Job[Any]) -> Path:
     settings = job.settings.model_dump(mode="json")
     facts = {
         "inputs": {n: [file_sha256(p) for p in ps] for n, ps in job.input_paths.items()},
-        "settings": {key: value for key, value in settings.items() if key not in MANNER},
+        "settings": {key: value for key, value in settings.items() if key not in NOT_IN_RESUME_KEY},
         "seed": job.seed,
         "code": code_digest(job.module),
     }

@@ -7,7 +7,7 @@ import torch
 
 from ernie_m.model.packing import Packed, pack
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
-from ernie_m.training.batches import CLASSES, Texts, document_batch, spread
+from ernie_m.training.batches import CLASSES, Texts, collate, evenly_spaced
 from ernie_m.training.losses import TokenLosses
 
 Array = np.ndarray
@@ -26,11 +26,11 @@ class Validation:
         row_length: int,
         seed: int,
     ) -> None:
-        self.names = {objective: held.names for objective, held in texts.items()}
+        self.names = {objective: held_out.names for objective, held_out in texts.items()}
         self.batches = [
             batch
-            for objective, held in texts.items()
-            for batch in _batches(objective, held, sentences, masking, row_length, seed)
+            for objective, held_out in texts.items()
+            for batch in _batches(objective, held_out, sentences, masking, row_length, seed)
         ]
 
     @torch.no_grad()
@@ -38,13 +38,13 @@ class Validation:
         """Mean cross-entropy in nats per scored token, by objective and class. Leaves the model in
         training mode."""
         model.eval()
-        asked = [batch.scored() for batch in self.batches]
-        scored = [
-            (model(batch, tokens).cpu(), tokens.groups)
-            for batch, tokens in zip(self.batches, asked, strict=True)
+        targets = [batch.scored() for batch in self.batches]
+        losses = [
+            (model(batch, target).cpu(), target.groups)
+            for batch, target in zip(self.batches, targets, strict=True)
         ]
         model.train()
-        return self._by_class([torch.cat(parts) for parts in zip(*scored, strict=True)])
+        return self._by_class([torch.cat(parts) for parts in zip(*losses, strict=True)])
 
     def unigram(self, counts: Array) -> Losses:
         """Cross-entropy of the same tokens under their language's training frequencies.
@@ -52,20 +52,20 @@ class Validation:
         ``counts`` is ``[languages, V]``; add-one smoothed.
         """
         logs = np.log((counts + 1) / (counts + 1).sum(axis=1, keepdims=True))
-        scored = []
+        losses = []
         for batch in self.batches:
-            asked = batch.scored()
-            language = batch.languages.flatten()[asked.where]
-            scored.append((-torch.from_numpy(logs)[language, asked.labels], asked.groups))
-        return self._by_class([torch.cat(parts) for parts in zip(*scored, strict=True)])
+            targets = batch.scored()
+            language = batch.languages.flatten()[targets.where]
+            losses.append((-torch.from_numpy(logs)[language, targets.labels], targets.groups))
+        return self._by_class([torch.cat(parts) for parts in zip(*losses, strict=True)])
 
     def named(self, means: dict[int, tuple[float, float]]) -> Losses:
         """Means by group (:func:`ernie_m.training.losses.group_means`), named."""
-        found: Losses = {}
+        losses: Losses = {}
         for group, (mean, _) in means.items():
             objective = OBJECTIVES[group // CLASSES]
-            found.setdefault(objective, {})[self.names[objective][group % CLASSES]] = mean
-        return found
+            losses.setdefault(objective, {})[self.names[objective][group % CLASSES]] = mean
+        return losses
 
     def _by_class(self, scored: list[torch.Tensor]) -> Losses:
         losses, groups = scored
@@ -75,15 +75,13 @@ class Validation:
 
 
 def _batches(
-    objective: str, held: Texts, sentences: int, masking: Masking, row_length: int, seed: int
+    objective: str, held_out: Texts, sentences: int, masking: Masking, row_length: int, seed: int
 ) -> list[Packed]:
-    index = spread(held.sizes, sentences)
+    index = evenly_spaced(held_out.sizes, sentences)
     # A stream of its own, away from every training step's.
     rng = np.random.default_rng([seed, OBJECTIVES.index(objective), 2**62])
     return [
-        pack(
-            document_batch(objective, held, index[start : start + CHUNK], masking, rng), row_length
-        )
+        pack(collate(objective, held_out, index[start : start + CHUNK], masking, rng), row_length)
         for start in range(0, len(index), CHUNK)
     ]
 

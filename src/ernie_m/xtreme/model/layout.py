@@ -11,7 +11,7 @@ import numpy as np
 from ernie_m.errors import UserError
 from ernie_m.model.architecture import POSITION_OFFSET, Architecture
 from ernie_m.model.attention import Stream, Table
-from ernie_m.model.packing import NOT_SCORED, Documents
+from ernie_m.model.packing import IGNORE_INDEX, Documents
 from ernie_m.objectives.layout import Layout, pair, single
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.vocabulary import Tokenizer
@@ -32,7 +32,7 @@ def _documents(layout: Layout) -> Documents:
     count, total = len(layout.lengths), len(layout.ids)
     return Documents(
         ids=layout.ids,
-        labels=np.full(total, NOT_SCORED, dtype=np.int64),
+        labels=np.full(total, IGNORE_INDEX, dtype=np.int64),
         streams=np.full(total, Stream.SOURCE, dtype=np.int64),
         positions=layout.positions,
         languages=layout.languages,

@@ -6,7 +6,7 @@ from ernie_m.objectives import objectives
 from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Ragged
 from ernie_m.training import batches
-from ernie_m.training.batches import CLASSES, Draws, Sampler, Texts, smoothed
+from ernie_m.training.batches import CLASSES, DataLoader, DataOrder, Texts, smoothed_probabilities
 
 MASK = 99
 
@@ -17,7 +17,7 @@ def ragged(count: int, seed: int) -> Ragged:
     return Ragged(rng.integers(4, MASK, lengths.sum()), np.concatenate([[0], np.cumsum(lengths)]))
 
 
-def sampler(seed: int = 1, alpha: float = 0.5) -> Sampler:
+def dataloader(seed: int = 1, alpha: float = 0.5) -> DataLoader:
     sizes = np.array([300, 30])
     languages = np.array([[0, 1], [0, 2]])
     pairs = Texts(ragged(330, 1), ragged(330, 2), languages, sizes, ("en-de", "en-bg"), None, 0.15)
@@ -25,20 +25,20 @@ def sampler(seed: int = 1, alpha: float = 0.5) -> Sampler:
     ratio = dict.fromkeys(objectives.OBJECTIVES, 0.15)
     masking = Masking(MASK, ratio, 0.1, 0.1, "continuous")
     shares = {"mmlm": 1.0, "camlm": 3.0, "tlm": 0.0}
-    return Sampler({"mmlm": mono, "camlm": pairs}, shares, 600, 64, alpha, masking, seed)
+    return DataLoader({"mmlm": mono, "camlm": pairs}, shares, 600, 64, alpha, masking, seed)
 
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
-    first, again, other = sampler().batch(7), sampler().batch(7), sampler(seed=2).batch(7)
+    first, again, other = dataloader().batch(7), dataloader().batch(7), dataloader(seed=2).batch(7)
     assert torch.equal(first.ids, again.ids) and torch.equal(first.labels, again.labels)
     assert first.ids.shape != other.ids.shape or not torch.equal(first.ids, other.ids)
-    assert not torch.equal(first.ids[:1], sampler().batch(8).ids[:1])
+    assert not torch.equal(first.ids[:1], dataloader().batch(8).ids[:1])
 
 
 def test_budgets_follow_the_shares() -> None:
     tokens = {0: 0, 2: 0}
     for step in range(40):
-        batch = sampler().batch(step)
+        batch = dataloader().batch(step)
         owner = batch.groups[batch.documents >= 0] // 1000
         for objective in tokens:
             tokens[objective] += int((owner == objective).sum())
@@ -48,9 +48,9 @@ def test_budgets_follow_the_shares() -> None:
 
 def test_smoothing() -> None:
     sizes = np.array([900, 100, 0])
-    assert np.allclose(smoothed(sizes, 1.0), [0.9, 0.1, 0.0])
-    assert np.allclose(smoothed(sizes, 0.0), [0.5, 0.5, 0.0])
-    middle = smoothed(sizes, 0.3)
+    assert np.allclose(smoothed_probabilities(sizes, 1.0), [0.9, 0.1, 0.0])
+    assert np.allclose(smoothed_probabilities(sizes, 0.0), [0.5, 0.5, 0.0])
+    middle = smoothed_probabilities(sizes, 0.3)
     assert np.isclose(middle.sum(), 1) and 0.5 < middle[0] < 0.9
 
 
@@ -64,13 +64,13 @@ def test_joining_ragged_parts_gives_the_whole() -> None:
 
 @pytest.mark.parametrize("steps", [1, 7, 60])
 def test_what_all_steps_draw_is_what_each_does(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = sampler()
-    draws = Draws("camlm", own.texts["camlm"], 450, 0.5, 1)
-    expected = np.unique(np.concatenate([draws.at(step)[0] for step in range(steps)]))
+    own = dataloader()
+    order = DataOrder("camlm", own.texts["camlm"], 450, 0.5, 1)
+    expected = np.unique(np.concatenate([order.at(step)[0] for step in range(steps)]))
     for block in (1, 200, 2**14):
         monkeypatch.setattr(batches, "BLOCK", block)
-        assert draws.of_all(steps).tolist() == expected.tolist()
-    tokens = sum(int(draws.texts.lengths_of(draws.at(step)[0]).sum()) for step in range(steps))
+        assert order.read_by(steps).tolist() == expected.tolist()
+    tokens = sum(int(order.texts.lengths_of(order.at(step)[0]).sum()) for step in range(steps))
     laid_out = [own.documents(step) for step in range(steps)]
     camlm = [docs.lengths[docs.group // CLASSES == 2].sum() for docs in laid_out]
     assert tokens == sum(camlm), "slots count in the budget"
