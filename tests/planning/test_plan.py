@@ -11,7 +11,7 @@ from ernie_m import cli
 from ernie_m.config.load import read
 from ernie_m.model.flops import forward_flops, training_flops
 from ernie_m.pipeline.stages import jobs as jobs_of
-from ernie_m.planning.command import hours, known
+from ernie_m.planning.command import hours, or_dash
 from ernie_m.planning.estimate import Estimate, Throughputs, parameters
 from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
 from ernie_m.training.batches import smoothed_probabilities
@@ -53,8 +53,8 @@ def test_every_stage_with_jobs_is_there(path, capsys):
     together = rows.pop("together")
     assert {stage: row["jobs"] for stage, row in rows.items()} == jobs
     for name in ("written", "flops", "gpu_hours", "core_hours"):
-        known = [row[name] for row in rows.values() if row[name] is not None]
-        assert together[name] == pytest.approx(sum(known))
+        or_dash = [row[name] for row in rows.values() if row[name] is not None]
+        assert together[name] == pytest.approx(sum(or_dash))
 
 
 def test_training_follows_the_configuration(base):
@@ -104,7 +104,7 @@ def test_a_utilisation_is_a_share(share):
 
 
 def test_hours():
-    assert (known(None, hours), hours(1368.4), hours(0.234)) == ("-", "1,368", "0.23")
+    assert (or_dash(None, hours), hours(1368.4), hours(0.234)) == ("-", "1,368", "0.23")
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1).filter(any), st.floats(0, 1))

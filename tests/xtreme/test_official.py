@@ -224,8 +224,8 @@ def test_files_in_the_layout_score_as_the_pipeline_does(name, tmp_path):
     language = "de" if "de" in task.languages else "fi"
     examples, predictions = _examples(name)
     for folder, text in (
-        ("predictions", leaderboard.written(task, examples, predictions)),
-        ("labels", leaderboard.written_labels(task, examples)),
+        ("predictions", leaderboard.format_predictions(task, examples, predictions)),
+        ("labels", leaderboard.format_labels(task, examples)),
     ):
         path = tmp_path / folder / leaderboard.file_name(task, language)
         path.parent.mkdir(parents=True)

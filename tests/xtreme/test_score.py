@@ -264,7 +264,7 @@ def test_the_likest_has_the_highest_jaccard_index_whatever_the_block(texts, othe
         return {f" {word} "[i : i + 3] for word in text.split() for i in range(len(word))}
 
     indices = [[len(grams(a) & grams(b)) / len(grams(a) | grams(b)) for b in others] for a in texts]
-    places, values = trivial.likest(*trivial._trigrams(texts, others), cells)
+    places, values = trivial.most_similar(*trivial._trigrams(texts, others), cells)
     assert values.tolist() == [max(row) for row in indices]
     assert places.tolist() == [row.index(max(row)) for row in indices]
 

@@ -35,12 +35,12 @@ def adopt(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> dict[str,
         weights[LANGUAGE] = _languages(model, source.languages, table)
     # Only these may stay as they were made: a layer that the source lacks must not.
     headless = HEAD_BIAS not in weights
-    own = {
+    kept = {
         name: tensor
         for name, tensor in model.state_dict().items()
         if name == LANGUAGE or (headless and name.startswith("head."))
     }
-    checkpoint.fill(model, own | weights, source.path)
+    checkpoint.fill(model, kept | weights, source.path)
     return {"head": "source" if HEAD_BIAS in weights else "fresh"}
 
 

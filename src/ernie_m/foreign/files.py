@@ -18,10 +18,10 @@ Weights = dict[str, Tensor]
 
 
 def _read_torch(path: Path) -> Weights:
-    found = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(tensors, dict) or not all(isinstance(v, Tensor) for v in tensors.values()):
         raise ValueError("it holds something else than named tensors")
-    return found
+    return tensors
 
 
 READERS: dict[str, Callable[[Path], Weights]] = {

@@ -63,10 +63,10 @@ def body(layout: Layout, layers: int) -> dict[str, str]:
     embedding, which only pre-training has."""
     norm = "embeddings.LayerNorm" if layout == "xlm-roberta" else "embeddings.layer_norm"
     modules = {"encoder.embeddings.norm": norm}
-    place, inside = _LAYERS[layout]
+    stack, layer = _LAYERS[layout]
     for index in range(layers):
-        for ours, theirs in inside.items():
-            modules[f"encoder.layers.{index}.{ours}"] = f"{place}.{index}.{theirs}"
+        for ours, theirs in layer.items():
+            modules[f"encoder.layers.{index}.{ours}"] = f"{stack}.{index}.{theirs}"
     names = {
         WORD: "embeddings.word_embeddings.weight",
         POSITION: "embeddings.position_embeddings.weight",

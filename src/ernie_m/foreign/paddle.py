@@ -78,10 +78,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _load(handle: BinaryIO) -> dict[str, Tensor]:
-    found = _Unpickler(handle).load()
-    if not isinstance(found, dict):
+    content = _Unpickler(handle).load()
+    if not isinstance(content, dict):
         raise pickle.UnpicklingError("it holds no named arrays")
-    arrays = {name: value for name, value in found.items() if name != _NAMES}
+    arrays = {name: value for name, value in content.items() if name != _NAMES}
     if not all(isinstance(n, str) and isinstance(v, _Array) for n, v in arrays.items()):
         raise pickle.UnpicklingError("it holds something else than named arrays")
     return {name: torch.from_numpy(array.value.copy()) for name, array in arrays.items()}

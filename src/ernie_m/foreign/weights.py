@@ -41,7 +41,7 @@ _FIXED: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ForeignCheckpoint:
     """Weights by our names, with the vocabulary that indexes the word embedding.
 
     ``vocabulary`` is the piece of each row; ``languages`` the language of each row of the language
@@ -108,7 +108,7 @@ def _number(config: Mapping[str, Any], key: str, path: Path) -> int:
     return value
 
 
-def _check_places(weights: Weights, table: Mapping[str, str], path: Path) -> None:
+def _check_names(weights: Weights, table: Mapping[str, str], path: Path) -> None:
     """Every tensor that we need is there, and there is none that we cannot place."""
     known = {*table.values(), names.TOKEN_TYPES, *names.DECODER}
     odd = (n for n in sorted(weights) if n not in known and not _LEFT_BEHIND.match(n))
@@ -122,7 +122,7 @@ def _check_places(weights: Weights, table: Mapping[str, str], path: Path) -> Non
             )
 
 
-def _take(weights: Weights, layout: Layout, table: Mapping[str, str]) -> Weights:
+def _under_our_names(weights: Weights, layout: Layout, table: Mapping[str, str]) -> Weights:
     """Tensors by our names, in single precision."""
 
     def ours(name: str, tensor: Tensor) -> Tensor:
@@ -135,8 +135,8 @@ def _take(weights: Weights, layout: Layout, table: Mapping[str, str]) -> Weights
 def _check_shapes(weights: Weights, config: Mapping[str, Any], path: Path) -> None:
     """Every tensor has the shape that the configuration at ``path`` gives it."""
     width, inner = (_number(config, k, path) for k in ("hidden_size", "intermediate_size"))
-    words, places = weights[WORD].shape[0], weights[POSITION].shape[0]
-    first = {WORD: words, POSITION: places, HEAD_BIAS: words}
+    words, positions = weights[WORD].shape[0], weights[POSITION].shape[0]
+    first = {WORD: words, POSITION: positions, HEAD_BIAS: words}
     for name, tensor in weights.items():
         rows = inner if ".ffn_in." in name else first.get(name, width)
         columns = inner if ".ffn_out.weight" in name else width
@@ -181,23 +181,23 @@ def _check_tied(weights: Weights, path: Path) -> None:
 
 
 def _vocabulary(path: Path, size: int) -> list[str]:
-    own = pieces.piece_names(pieces.read_proto(vocabulary_in(path.parent)))
+    model_pieces = pieces.piece_names(pieces.read_proto(vocabulary_in(path.parent)))
     listed = path.with_name(LIST)
-    found = pieces.read_vocab_txt(listed) if listed.is_file() else own
-    if len(found) != size:
+    vocabulary = pieces.read_vocab_txt(listed) if listed.is_file() else model_pieces
+    if len(vocabulary) != size:
         raise UserError(
-            f"{path} has embeddings of {size:,} pieces, its vocabulary has {len(found):,}.",
+            f"{path} has embeddings of {size:,} pieces, its vocabulary has {len(vocabulary):,}.",
             "Take weights and vocabulary from the same checkpoint.",
         )
-    if sorted(found) != sorted(own):
+    if sorted(vocabulary) != sorted(model_pieces):
         raise UserError(
             f"{listed} and the SentencePiece model beside it name different pieces.",
             "Take both from the same checkpoint.",
         )
-    return found
+    return vocabulary
 
 
-def read_foreign(folder: Path) -> Foreign:
+def read_foreign(folder: Path) -> ForeignCheckpoint:
     """The checkpoint in ``folder``; raises :class:`UserError` for what is damaged, of another
     architecture, or does not fit its vocabulary. Nothing in the files is executed."""
     path, about = weights_in(folder), folder / CONFIG
@@ -211,12 +211,12 @@ def read_foreign(folder: Path) -> Foreign:
     table = names.body(layout, _number(config, "num_hidden_layers", about))
     if "lm_head.dense.weight" in plain:
         table |= names.masked_lm_head()
-    _check_places(plain, table, path)
-    weights = _take(plain, layout, table)
+    _check_names(plain, table, path)
+    weights = _under_our_names(plain, layout, table)
     _check_shapes(weights, config, about)
     _check_tied(plain, path)
     weights, languages = _add_token_types(weights, plain.get(names.TOKEN_TYPES), config, path)
-    return Foreign(
+    return ForeignCheckpoint(
         path=path,
         weights=weights,
         vocabulary=_vocabulary(path, weights[WORD].shape[0]),
@@ -226,11 +226,13 @@ def read_foreign(folder: Path) -> Foreign:
     )
 
 
-def _read_own(path: Path) -> Foreign:
+def _read_own(path: Path) -> ForeignCheckpoint:
     """A checkpoint of this project; the head of a fine-tuned one is left behind."""
     weights, shape, facts = checkpoint.read(path)
     if "task" in facts:
         weights = {name: tensor for name, tensor in weights.items() if "head." not in name}
     vocabulary = _vocabulary(path, shape.vocabulary)
     languages = shape.languages if LANGUAGE in weights else ()
-    return Foreign(path, weights, vocabulary, languages, shape.heads, shape.pair_positions)
+    return ForeignCheckpoint(
+        path, weights, vocabulary, languages, shape.heads, shape.pair_positions
+    )

@@ -24,7 +24,7 @@ examples:
 _COLUMNS = ("jobs", "read", "written", "tokens", "FLOPs", "core hours", "GPU hours")
 
 
-def known(number: float | None, words: Callable[[float], str]) -> str:
+def or_dash(number: float | None, words: Callable[[float], str]) -> str:
     """A number in words, ``-`` where it is not known."""
     return "-" if number is None else words(number)
 
@@ -37,16 +37,16 @@ def hours(number: float) -> str:
 def _cells(cost: Cost) -> list[str]:
     return [
         f"{cost.jobs:,}",
-        *(known(number, amount) for number in (cost.read, cost.written, cost.tokens)),
-        known(cost.flops, "{:.1e}".format),
-        *(known(number, hours) for number in (cost.core_hours, cost.gpu_hours)),
+        *(or_dash(number, amount) for number in (cost.read, cost.written, cost.tokens)),
+        or_dash(cost.flops, "{:.1e}".format),
+        *(or_dash(number, hours) for number in (cost.core_hours, cost.gpu_hours)),
     ]
 
 
 def _total(costs: Sequence[Cost]) -> Cost:
     def add(name: str) -> float | None:
-        known = [value for cost in costs if (value := getattr(cost, name)) is not None]
-        return sum(known) if known else None
+        values = [value for cost in costs if (value := getattr(cost, name)) is not None]
+        return sum(values) if values else None
 
     fields = ("read", "written", "tokens", "flops", "core_hours", "gpu_hours")
     return Cost("together", sum(c.jobs for c in costs), **{name: add(name) for name in fields})
@@ -58,7 +58,7 @@ def table(estimate: Estimate, accelerator: str, utilisation: float) -> str:
     rows = [(cost.stage, _cells(cost)) for cost in (*costs, _total(costs))]
     lines = [f"{'stage':<24}" + "".join(f"{name:>12}" for name in _COLUMNS)]
     lines += [f"{stage:<24}" + "".join(f"{cell:>12}" for cell in cells) for stage, cells in rows]
-    written = known(_total(costs).written, amount)
+    written = or_dash(_total(costs).written, amount)
     measured = estimate.table.measured
     lines += [
         "",
@@ -72,12 +72,12 @@ def table(estimate: Estimate, accelerator: str, utilisation: float) -> str:
 
 def _generation(estimate: Estimate) -> list[str]:
     """What generating only for what stage 2 reads leaves out."""
-    left, gpu_hours = estimate.saved()
+    left, gpu_hours = estimate.not_generated()
     if not left:
         return []
     return [
         f"Generation leaves out {amount(left)} tokens of monolingual text that no step of stage 2 "
-        f"draws: {known(gpu_hours, hours)} GPU hours less."
+        f"draws: {or_dash(gpu_hours, hours)} GPU hours less."
     ]
 
 
@@ -113,14 +113,14 @@ def main(arguments: Sequence[str]) -> int:
         "--utilisation", type=float, default=0.4, help="share of the peak that is reached (0.4)"
     )
     parser.add_argument("--json", action="store_true", help="print the same for a machine")
-    given = parser.parse_args(arguments)
-    if not 0 < given.utilisation <= 1:
+    args = parser.parse_args(arguments)
+    if not 0 < args.utilisation <= 1:
         parser.error("--utilisation is a share above 0 and up to 1")
-    config = read(*given.configfile)
-    estimate = Estimate(config, rates, given.accelerator, given.utilisation)
-    if given.json:
+    config = read(*args.configfile)
+    estimate = Estimate(config, rates, args.accelerator, args.utilisation)
+    if args.json:
         costs = estimate.costs()
         print(json.dumps([asdict(cost) for cost in (*costs, _total(costs))], indent=1))
     else:
-        print(table(estimate, given.accelerator, given.utilisation))
+        print(table(estimate, args.accelerator, args.utilisation))
     return 0

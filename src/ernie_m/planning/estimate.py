@@ -95,19 +95,19 @@ class Estimate:
         self.jobs = jobs(config)
 
     @cached_property
-    def packed(self) -> float:
+    def download_bytes(self) -> float:
         """Bytes of all downloads."""
         rows = self.config.corpora.rows().values()
         return sum(row.bytes or row.about_bytes or (row.text_bytes or 0) / 4 for row in rows)
 
     def text(self, kind: str = "") -> float:
         """Bytes of text of the corpora whose names begin with ``kind``."""
-        own = self.config.corpora
+        corpora = self.config.corpora
         return sum(
             row.text_bytes or 0
-            for name in own.names
+            for name in corpora.names
             if name.startswith(kind)
-            for row in own.sources(name)
+            for row in corpora.sources(name)
         )
 
     def tokens(self, kind: str = "") -> float:
@@ -121,7 +121,7 @@ class Estimate:
 
     def costs(self) -> list[Cost]:
         """Every stage that has jobs, in the order of the pipeline."""
-        own: dict[str, Callable[[str, int], Cost]] = {
+        estimators: dict[str, Callable[[str, int], Cost]] = {
             "checkpoints_download": self._weights,
             "corpora_download": self._download,
             "pretrain_initialise": self._initialise,
@@ -132,13 +132,17 @@ class Estimate:
         }
         if self.text():
             stages = ("corpora_extract", "corpora_filter", "corpora_dedup", "corpora_select")
-            own |= dict.fromkeys((*stages, "tokenizer_pack"), self._text_stage)
-            own["tokenizer_sample"] = self._sample
-        return [own.get(stage, Cost)(stage, len(jobs)) for stage, jobs in self.jobs.items() if jobs]
+            estimators |= dict.fromkeys((*stages, "tokenizer_pack"), self._text_stage)
+            estimators["tokenizer_sample"] = self._sample
+        return [
+            estimators.get(stage, Cost)(stage, len(jobs))
+            for stage, jobs in self.jobs.items()
+            if jobs
+        ]
 
     def _download(self, stage: str, jobs: int) -> Cost:
-        hours = self.packed / self.table.download / 3600
-        return Cost(stage, jobs, self.packed, self.packed, core_hours=hours)
+        hours = self.download_bytes / self.table.download / 3600
+        return Cost(stage, jobs, self.download_bytes, self.download_bytes, core_hours=hours)
 
     def _weights(self, stage: str, jobs: int) -> Cost:
         row = self.config.checkpoint
@@ -151,7 +155,7 @@ class Estimate:
         text = self.text()
         written = self.table.bytes_written
         before = {
-            "corpora_extract": self.packed,
+            "corpora_extract": self.download_bytes,
             "corpora_filter": text * written["corpora_extract"],
             "corpora_dedup": text * written["corpora_filter"],
             "corpora_select": text * (written["corpora_filter"] + written["corpora_dedup"]),
@@ -191,10 +195,10 @@ class Estimate:
                 self.config.arm(arm).pretrain, stage.removeprefix("pretrain_")
             )
             model = self.config.arm(arm).model
-            own = settings.steps * settings.batch_tokens
+            arm_tokens = settings.steps * settings.batch_tokens
             length = settings.row_length
             row = training_flops(model, self.vocabulary, [length], length * _predicted(settings))
-            tokens, flops = tokens + own, flops + own * row / length
+            tokens, flops = tokens + arm_tokens, flops + arm_tokens * row / length
             written += sum(parameters(model, self.vocabulary)) * (_WEIGHT_BYTES + _STATE_BYTES)
         width = 4 if self.vocabulary > 65_535 else 2
         return Cost(
@@ -207,13 +211,13 @@ class Estimate:
         flops = tokens = written = read = 0.0
         width = 4 if self.vocabulary > 65_535 else 2
         for arm in self._generating:
-            chosen, source = self.config.arm(arm), self.generated(arm)
+            chosen, source = self.config.arm(arm), self.generated_tokens(arm)
             ratio = chosen.pretrain.backtranslate.placeholder_ratio
             length = chosen.pretrain.btmlm.row_length
             share = ratio / (1 + ratio)
             row = forward_flops(chosen.model, self.vocabulary, [length], length * share)
-            own = source * (1 + ratio)
-            tokens, flops = tokens + own, flops + own * row / length
+            arm_tokens = source * (1 + ratio)
+            tokens, flops = tokens + arm_tokens, flops + arm_tokens * row / length
             written, read = written + source * ratio * width, read + source * width
         return Cost(stage, jobs, read, written, tokens, flops, gpu_hours=self._hours(flops))
 
@@ -223,38 +227,38 @@ class Estimate:
         jobs = self.jobs["pretrain_backtranslate"]
         return list(dict.fromkeys(job.split("/")[0] for job in jobs))
 
-    def there(self, arm: str) -> dict[str, float]:
+    def monolingual_tokens(self, arm: str) -> dict[str, float]:
         """Tokens of monolingual text by language, of those that an arm can generate in another."""
         codes = self.config.corpora.languages
         job = self.config.arm(arm).backtranslate_job(self.config.corpora.pairs)
         return {code: self.tokens(f"mono-{code}") for code in targets_of(codes, job)}
 
-    def generated(self, arm: str) -> float:
+    def generated_tokens(self, arm: str) -> float:
         """Tokens of the sentences that stage 2 of an arm draws, each once: of full rows, of which
         a language with T tokens, D of which are drawn, gives T (1 - exp(-D / T))."""
-        own = self.config.arm(arm).pretrain
-        settings, there = own.btmlm, self.there(arm)
+        pretrain = self.config.arm(arm).pretrain
+        settings, available = pretrain.btmlm, self.monolingual_tokens(arm)
         weights = settings.objectives.model_dump()
         budget = settings.steps * settings.batch_tokens * weights["btmlm"] / sum(weights.values())
-        source = budget / (1 + own.backtranslate.placeholder_ratio)
-        known = {code: tokens for code, tokens in there.items() if tokens}
-        if not known:
+        source = budget / (1 + pretrain.backtranslate.placeholder_ratio)
+        sizes = {code: tokens for code, tokens in available.items() if tokens}
+        if not sizes:
             return source
-        shares = sampling_shares(known, settings.alpha)
+        shares = sampling_shares(sizes, settings.alpha)
         return sum(
-            tokens * -math.expm1(-source * shares[code] / tokens) for code, tokens in known.items()
+            tokens * -math.expm1(-source * shares[code] / tokens) for code, tokens in sizes.items()
         )
 
-    def saved(self) -> tuple[float, float]:
+    def not_generated(self) -> tuple[float, float]:
         """Tokens of monolingual text that nothing is generated for because no step draws them, and
         the accelerator's hours that this saves."""
-        cost = {own.stage: own for own in self.costs()}.get("pretrain_backtranslate")
-        made = sum(self.generated(arm) for arm in self._generating)
+        generation = {cost.stage: cost for cost in self.costs()}.get("pretrain_backtranslate")
+        made = sum(self.generated_tokens(arm) for arm in self._generating)
         left = sum(
-            max(sum(self.there(arm).values()) - self.generated(arm), 0.0)
+            max(sum(self.monolingual_tokens(arm).values()) - self.generated_tokens(arm), 0.0)
             for arm in self._generating
         )
-        return left, (cost.gpu_hours or 0.0) * left / made if cost and made else 0.0
+        return left, (generation.gpu_hours or 0.0) * left / made if generation and made else 0.0
 
     def _hours(self, flops: float) -> float:
         return flops / self.rate / 3600

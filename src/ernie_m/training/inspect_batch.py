@@ -147,9 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows, length = tensors["ids"].shape
     documents = drawing.documents()
     filled = int((tensors["documents"] >= 0).sum())
-    print(
-        f"{len(documents)} documents in {rows} rows of {length}, {filled / rows / length:.1%} filled"
-    )
+    share = filled / rows / length
+    print(f"{len(documents)} documents in {rows} rows of {length}, {share:.1%} filled")
     print(LEGEND)
     selected = [
         (row, span)

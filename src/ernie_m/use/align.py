@@ -18,7 +18,7 @@ from torch import Tensor
 from ernie_m.config.xtreme import PredictSettings
 from ernie_m.model.packing import pack, sentences
 from ernie_m.report.svg import Drawing
-from ernie_m.use.common import Model, Text, parser
+from ernie_m.use.common import Model, Text, command_parser
 from ernie_m.xtreme.vectors.retrieval import layer_index
 
 CELL, LEFT, TOP = 26, 130, 110
@@ -65,14 +65,14 @@ def picture(rows: Sequence[str], columns: Sequence[str], values: Tensor) -> Draw
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
-    own = parser("align", __doc__)
-    own.add_argument("first", help="a sentence, as LANGUAGE:TEXT")
-    own.add_argument("second", help="another")
-    own.add_argument(
+    parser = command_parser("align", __doc__)
+    parser.add_argument("first", help="a sentence, as LANGUAGE:TEXT")
+    parser.add_argument("second", help="another")
+    parser.add_argument(
         "--layer", type=int, default=PredictSettings().layer, help="default: %(default)s"
     )
-    own.add_argument("--out", type=Path, default=Path("align.svg"), help="default: %(default)s")
-    args = own.parse_args(arguments)
+    parser.add_argument("--out", type=Path, default=Path("align.svg"), help="default: %(default)s")
+    args = parser.parse_args(arguments)
     model = Model.open(args.model)
     texts = (model.parse(args.first), model.parse(args.second))
     (rows, columns), values = similarity(model, texts, args.layer)

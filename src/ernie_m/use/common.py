@@ -28,16 +28,16 @@ class Text:
     text: str
 
 
-def parser(verb: str, description: str | None) -> argparse.ArgumentParser:
+def command_parser(verb: str, description: str | None) -> argparse.ArgumentParser:
     """A parser with the option that all commands have."""
-    made = argument_parser(f"ernie-m {verb}", description)
-    made.add_argument(
+    parser = argument_parser(f"ernie-m {verb}", description)
+    parser.add_argument(
         "--model",
         type=Path,
         default=LATEST,
         help=f"file or folder of a checkpoint, ours or XLM-R's form (default: {LATEST})",
     )
-    return made
+    return parser
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,21 @@ class Model:
             )
         return cls(*open_checkpoint(path))
 
-    def parse(self, given: str) -> Text:
+    def parse(self, argument: str) -> Text:
         """``de:Ein Text`` as German; what begins with no code, as a text of no language.
 
         Raises :class:`UserError` for no text, and for a code that the model does not know.
         """
-        given.encode()  # what a terminal in another encoding gives is refused here
-        code, colon, rest = given.partition(":")
+        argument.encode()  # what a terminal in another encoding gives is refused here
+        code, colon, rest = argument.partition(":")
         spoken = bool(colon) and code in self.model.shape.languages
         if colon and not spoken and CODE.fullmatch(code):
             raise self._stranger(code)
-        text = Text(code, rest.strip()) if spoken else Text("", given)
+        text = Text(code, rest.strip()) if spoken else Text("", argument)
         if not text.text.strip():
-            raise UserError(f"`{given}` holds no text.", "Write it as `en:The device is offline`.")
+            raise UserError(
+                f"`{argument}` holds no text.", "Write it as `en:The device is offline`."
+            )
         return text
 
     def _stranger(self, code: str) -> UserError:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ernie_m.config.xtreme import PredictSettings
 from ernie_m.model.architecture import POSITION_OFFSET
-from ernie_m.use.common import Model, Text, parser
+from ernie_m.use.common import Model, Text, command_parser
 from ernie_m.xtreme.model.layout import Reader
 from ernie_m.xtreme.vectors.retrieval import embed
 
@@ -26,29 +26,29 @@ USUAL = PredictSettings()
 def vectors(model: Model, texts: Sequence[Text], settings: PredictSettings) -> np.ndarray:
     """Unit vectors float32 ``[n, D]``."""
     longest = model.model.shape.max_positions - POSITION_OFFSET
-    found = []
+    rows = []
     for text in texts:
         shape = model.model.shape
         reader = Reader(model.tokenizer, shape, longest, "own" if text.language else "none")
-        found.append(embed(model.model.encoder, reader, [text.text], text.language, settings)[0])
-    return np.stack(found)
+        rows.append(embed(model.model.encoder, reader, [text.text], text.language, settings)[0])
+    return np.stack(rows)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
-    own = parser("embed", __doc__)
-    own.add_argument("texts", nargs="+", help="texts, as LANGUAGE:TEXT")
-    own.add_argument("--vectors", action="store_true", help="write vectors as JSON lines")
-    own.add_argument("--layer", type=int, default=USUAL.layer, help="default: %(default)s")
-    own.add_argument("--pooling", choices=("mean", "cls"), default=USUAL.pooling)
-    args = own.parse_args(arguments)
+    parser = command_parser("embed", __doc__)
+    parser.add_argument("texts", nargs="+", help="texts, as LANGUAGE:TEXT")
+    parser.add_argument("--vectors", action="store_true", help="write vectors as JSON lines")
+    parser.add_argument("--layer", type=int, default=USUAL.layer, help="default: %(default)s")
+    parser.add_argument("--pooling", choices=("mean", "cls"), default=USUAL.pooling)
+    args = parser.parse_args(arguments)
     model = Model.open(args.model)
     settings = PredictSettings(layer=args.layer, pooling=args.pooling, centre=False)
-    found = vectors(model, [model.parse(text) for text in args.texts], settings)
+    matrix = vectors(model, [model.parse(text) for text in args.texts], settings)
     if args.vectors:
-        for text, vector in zip(args.texts, found.tolist(), strict=True):
+        for text, vector in zip(args.texts, matrix.tolist(), strict=True):
             print(json.dumps({"text": text, "vector": vector}, ensure_ascii=False))
         return 0
-    for text, row in zip(args.texts, found @ found.T, strict=True):
+    for text, row in zip(args.texts, matrix @ matrix.T, strict=True):
         print("  ".join(f"{value:5.2f}" for value in row), "", text)
     return 0

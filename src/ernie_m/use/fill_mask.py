@@ -12,7 +12,7 @@ import torch
 
 from ernie_m.model.packing import pack, sentences
 from ernie_m.objectives.layout import FIRST_PIECE
-from ernie_m.use.common import Model, Text, parser
+from ernie_m.use.common import Model, Text, command_parser
 
 MASK = "<mask>"
 
@@ -27,9 +27,11 @@ def fill(model: Model, text: Text, top: int) -> list[list[tuple[float, str]]]:
     ids.append(model.tokenizer.eos_id)
     model.check_length(ids)
     batch = pack(sentences([ids], [model.row(text)]), len(ids))
-    where = torch.tensor([place for place, i in enumerate(ids) if i == model.tokenizer.mask_id])
-    scores = model.model(batch, where).softmax(dim=1)[:, FIRST_PIECE:-1]
-    best = scores.topk(min(top, scores.shape[1]), dim=1)
+    where = torch.tensor(
+        [position for position, i in enumerate(ids) if i == model.tokenizer.mask_id]
+    )
+    probabilities = model.model(batch, where).softmax(dim=1)[:, FIRST_PIECE:-1]
+    best = probabilities.topk(min(top, probabilities.shape[1]), dim=1)
     pieces = [
         [model.tokenizer.piece(i + FIRST_PIECE) for i in row] for row in best.indices.tolist()
     ]
@@ -41,16 +43,16 @@ def fill(model: Model, text: Text, top: int) -> list[list[tuple[float, str]]]:
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
-    own = parser("fill-mask", __doc__)
-    own.add_argument("text", help=f"text with {MASK} in it, as LANGUAGE:TEXT")
-    own.add_argument("--top", type=int, default=5, help="pieces to show (default: 5)")
-    args = own.parse_args(arguments)
+    parser = command_parser("fill-mask", __doc__)
+    parser.add_argument("text", help=f"text with {MASK} in it, as LANGUAGE:TEXT")
+    parser.add_argument("--top", type=int, default=5, help="pieces to show (default: 5)")
+    args = parser.parse_args(arguments)
     if MASK not in args.text:
-        own.error(f"the text has no {MASK}")
+        parser.error(f"the text has no {MASK}")
     if args.top < 1:
-        own.error("--top is a number from 1")
+        parser.error("--top is a number from 1")
     model = Model.open(args.model)
-    for number, found in enumerate(fill(model, model.parse(args.text), args.top), start=1):
-        for value, piece in found:
+    for number, candidates in enumerate(fill(model, model.parse(args.text), args.top), start=1):
+        for value, piece in candidates:
             print(f"mask {number}  {value:6.1%}  {piece}")
     return 0

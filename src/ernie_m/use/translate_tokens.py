@@ -16,7 +16,7 @@ import numpy as np
 from ernie_m.config.pretrain import BacktranslateSettings
 from ernie_m.pretrain.backtranslate import generate
 from ernie_m.ragged import Ragged
-from ernie_m.use.common import Model, Text, parser
+from ernie_m.use.common import Model, Text, command_parser
 
 
 def translate(model: Model, text: Text, targets: Sequence[str], ratio: float) -> list[list[str]]:
@@ -27,27 +27,27 @@ def translate(model: Model, text: Text, targets: Sequence[str], ratio: float) ->
     rows = np.array([model.model.shape.language_index(target) for target in targets])
     source = Ragged.of([ids] * len(targets), model.model.shape.vocabulary)
     language = np.full(len(targets), model.row(text))
-    found = generate(model.model, source, language, rows, ratio)
+    generated = generate(model.model, source, language, rows, ratio)
     return [
-        [model.tokenizer.piece(int(i)) for i in found.tokens[first:last]]
-        for first, last in zip(found.offsets[:-1], found.offsets[1:], strict=True)
+        [model.tokenizer.piece(int(i)) for i in generated.tokens[first:last]]
+        for first, last in zip(generated.offsets[:-1], generated.offsets[1:], strict=True)
     ]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Command line; returns the exit status."""
-    own = parser("translate-tokens", __doc__)
-    own.add_argument("text", help="a sentence, as LANGUAGE:TEXT")
-    own.add_argument("--to", action="append", help="a target language (default: all others)")
-    own.add_argument(
+    parser = command_parser("translate-tokens", __doc__)
+    parser.add_argument("text", help="a sentence, as LANGUAGE:TEXT")
+    parser.add_argument("--to", action="append", help="a target language (default: all others)")
+    parser.add_argument(
         "--ratio",
         type=float,
         default=BacktranslateSettings().placeholder_ratio,
         help="placeholders by tokens of the sentence (default: %(default)s)",
     )
-    args = own.parse_args(arguments)
+    args = parser.parse_args(arguments)
     if not 0 < args.ratio <= 2:
-        own.error("--ratio is a number above 0 and up to 2")
+        parser.error("--ratio is a number above 0 and up to 2")
     model = Model.open(args.model)
     text = model.parse(args.text)
     targets = args.to or [code for code in model.model.shape.languages if code != text.language]

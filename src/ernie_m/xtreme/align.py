@@ -95,13 +95,13 @@ class Pairs:
 
     def same(self, order: Sequence[int]) -> Tensor:
         """Which of pairs ``order`` share a sentence, bool ``[n, n]``; each with itself."""
-        found = torch.zeros(len(order), len(order), dtype=torch.bool)
+        shared = torch.zeros(len(order), len(order), dtype=torch.bool)
         for side in self.sides:
             number: dict[bytes, int] = {}
-            own = [number.setdefault(side[i].tobytes(), len(number)) for i in order]
-            column = torch.tensor(own)
-            found |= column[:, None] == column[None]
-        return found
+            numbers = [number.setdefault(side[i].tobytes(), len(number)) for i in order]
+            column = torch.tensor(numbers)
+            shared |= column[:, None] == column[None]
+        return shared
 
 
 def _pairs(paths: Sequence[Path], model: LanguageModel, longest: int) -> list[Pairs]:
@@ -120,11 +120,11 @@ def _pairs(paths: Sequence[Path], model: LanguageModel, longest: int) -> list[Pa
 
 def batches(pairs: Sequence[Pairs], settings: AlignJob, seed: int) -> Iterator[tuple[Pairs, Array]]:
     """A language pair, as often as it has sentences, and some of its pairs, for every step."""
-    sizes = np.array([len(own) for own in pairs])
+    sizes = np.array([len(language_pair) for language_pair in pairs])
     for step in range(settings.steps):
         generator = np.random.default_rng([seed, step])
-        own = pairs[generator.choice(len(pairs), p=sizes / sizes.sum())]
-        yield own, generator.permutation(len(own))[: settings.batch_pairs]
+        language_pair = pairs[generator.choice(len(pairs), p=sizes / sizes.sum())]
+        yield language_pair, generator.permutation(len(language_pair))[: settings.batch_pairs]
 
 
 @torch.inference_mode()
@@ -133,9 +133,9 @@ def accuracy(model: Matcher, pairs: Sequence[Pairs], most: int) -> float:
     over language pairs, of the first ``most`` pairs of each."""
     model.eval()
     shares = []
-    for own in pairs:
-        order = range(min(most, len(own)))
-        ours, theirs = own.vectors(model, order)
+    for language_pair in pairs:
+        order = range(min(most, len(language_pair)))
+        ours, theirs = language_pair.vectors(model, order)
         right = torch.arange(len(order), device=ours.device)
         shares.append(((ours @ theirs.T).argmax(1) == right).float().mean().item())
     model.train()
@@ -153,15 +153,17 @@ def train(
     """Run all updates, leave the weights of the best step, and return the curve."""
     common = _finetune_settings(settings)
     adam = optimiser(model, len(model.encoder.layers), common)
-    looks = {round(settings.steps * k / settings.evaluations) for k in range(settings.evaluations)}
+    evaluation_points = {
+        round(settings.steps * k / settings.evaluations) for k in range(settings.evaluations)
+    }
     curve: list[dict[str, float]] = []
     losses: list[float] = []
     best, weights = -1.0, model.state_dict()
-    for step, (own, order) in enumerate(batches(pairs, settings, seed), start=1):
+    for step, (language_pair, order) in enumerate(batches(pairs, settings, seed), start=1):
         now = rate(step - 1, settings.steps, common)
         set_rate(adam, now)
-        ours, theirs = own.vectors(model, order.tolist())
-        value = model.loss(ours @ theirs.T, own.same(order.tolist()).to(ours.device))
+        ours, theirs = language_pair.vectors(model, order.tolist())
+        value = model.loss(ours @ theirs.T, language_pair.same(order.tolist()).to(ours.device))
         if not torch.isfinite(value):
             raise UserError(
                 f"The loss is {value.item()} at step {step}.",
@@ -170,7 +172,7 @@ def train(
         losses.append(value.item())
         value.backward()
         update(model, adam, settings.clip_norm)
-        if step == settings.steps or step in looks:
+        if step == settings.steps or step in evaluation_points:
             reached = accuracy(model, valid, settings.validation_pairs)
             curve.append(
                 {

@@ -65,7 +65,7 @@ def _baselines(
     return {
         "chance": lambda language, examples: trivial.sentence_chance(task, language, examples),
         "first_sentence": of(trivial.first_sentence),
-        "string_overlap": of(trivial.likest_sentence),
+        "string_overlap": of(trivial.most_similar_sentence),
     }
 
 
@@ -81,12 +81,12 @@ def run(job: Job[ScoreSettings]) -> None:
     train = [example for examples in read("train").values() for example in examples]
     sizes = {language: size(task, examples) for language, examples in test.items()}
     least = 0 if task.published else job.settings.min_examples
-    found = {}
-    for name, measured in _baselines(task, train, dev, test).items():
-        languages = {language: measured(language, examples) for language, examples in test.items()}
-        found[name] = summary(languages, sizes, least)
-        logger.info("%s, %s: %s", task.name, name, found[name]["average"])
-    job.write_json("scores", {**header(task), "baselines": found})
+    baselines = {}
+    for name, scored in _baselines(task, train, dev, test).items():
+        languages = {language: scored(language, examples) for language, examples in test.items()}
+        baselines[name] = summary(languages, sizes, least)
+        logger.info("%s, %s: %s", task.name, name, baselines[name]["average"])
+    job.write_json("scores", {**header(task), "baselines": baselines})
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from ernie_m.training.schedule import update
 from ernie_m.xtreme.files import EXAMPLE, Line, each_line, language_of
 from ernie_m.xtreme.model.features import Features
 from ernie_m.xtreme.model.heads import TaskModel, encoder_weights, loss
-from ernie_m.xtreme.model.inference import score
+from ernie_m.xtreme.model.inference import predict_logits
 from ernie_m.xtreme.model.kinds import Kind, kind_of
 from ernie_m.xtreme.model.layout import Reader
 from ernie_m.xtreme.model.optimiser import optimiser, rate, set_rate
@@ -74,8 +74,8 @@ class Dev:
 
     def evaluate(self, model: TaskModel) -> tuple[float, float]:
         """Selection criterion (0 to 1) and mean loss."""
-        scores, mean_loss = score(self.task, model, self.features)
-        predictions = self.kind.decode(self.examples, self.features, scores)
+        logits, mean_loss = predict_logits(self.task, model, self.features)
+        predictions = self.kind.decode(self.examples, self.features, logits)
         return criterion(self.task.kind, self.examples, predictions), mean_loss
 
 
@@ -105,7 +105,7 @@ class Finetuning:
         self.planned_steps = 0
         self.curve: list[dict[str, float]] = []
         self.best: tuple[float, float] = (-1.0, 0.0)
-        self.looks_since_best = 0
+        self.evaluations_since_best = 0
         self.kept: dict[str, float] = {}
         self.kept_weights: dict[str, Tensor] = {}
 
@@ -117,7 +117,9 @@ class Finetuning:
         settings = self.settings
         plan = batches(len(features), settings.batch_size, settings.epochs, self.seed)
         self.planned_steps = len(plan)
-        looks = evaluation_steps(len(plan), settings.evaluations, settings.evaluate_every)
+        evaluation_points = evaluation_steps(
+            len(plan), settings.evaluations, settings.evaluate_every
+        )
         adam = optimiser(self.model, self.model.encoder.shape.layers, settings)
         losses: list[float] = []
         self.model.train()
@@ -129,11 +131,13 @@ class Finetuning:
             losses.append(self._finite(value, step))
             value.backward()
             update(self.model, adam, settings.clip_norm)
-            if step + 1 in looks:
-                self._look(step + 1, float(np.mean(losses)), now)
+            if step + 1 in evaluation_points:
+                self._evaluate(step + 1, float(np.mean(losses)), now)
                 losses = []
-                if settings.patience and self.looks_since_best >= settings.patience:
-                    logger.info("no better score in %d looks; stopping", self.looks_since_best)
+                if settings.patience and self.evaluations_since_best >= settings.patience:
+                    logger.info(
+                        "no better score in %d looks; stopping", self.evaluations_since_best
+                    )
                     return
 
     def _finite(self, value: Tensor, step: int) -> float:
@@ -144,13 +148,13 @@ class Finetuning:
             )
         return value.item()
 
-    def _look(self, step: int, train_loss: float, now: float) -> None:
+    def _evaluate(self, step: int, train_loss: float, now: float) -> None:
         value, dev_loss = self.dev.evaluate(self.model)
         point = {"train_loss": train_loss, "dev_loss": dev_loss, "dev_criterion": value}
         self.curve.append({"step": step, "learning_rate": now, **point})
         logger.info("step %d: train %.3f, dev %.3f, criterion %.3f", step, *point.values())
         better = (value, -dev_loss) > self.best
-        self.looks_since_best = 0 if better else self.looks_since_best + 1
+        self.evaluations_since_best = 0 if better else self.evaluations_since_best + 1
         self.best = max(self.best, (value, -dev_loss))
         if better or not self.kept or self.settings.selection == "last":
             self.kept = self.curve[-1]

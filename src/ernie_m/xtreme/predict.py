@@ -32,7 +32,7 @@ from ernie_m.xtreme.files import (
     write_lines,
 )
 from ernie_m.xtreme.model.heads import TaskModel
-from ernie_m.xtreme.model.inference import score
+from ernie_m.xtreme.model.inference import predict_logits
 from ernie_m.xtreme.model.kinds import kind_of
 from ernie_m.xtreme.model.layout import Reader
 from ernie_m.xtreme.model.questions import Choice
@@ -53,8 +53,10 @@ def _retrieval(job: Job[PredictSettings]) -> Predictor:
         examples = read_lines(test[language], SentencePair)
         ours = embed(encoder, reader, [e.english for e in examples], ENGLISH, settings)
         theirs = embed(encoder, reader, [e.text for e in examples], language, settings)
-        found = nearest(ours, theirs, settings).tolist()
-        return [Found(id=e.id, target=examples[i].id) for e, i in zip(examples, found, strict=True)]
+        neighbours = nearest(ours, theirs, settings).tolist()
+        return [
+            Found(id=e.id, target=examples[i].id) for e, i in zip(examples, neighbours, strict=True)
+        ]
 
     return predict
 
@@ -79,8 +81,10 @@ def _mining(job: Job[PredictSettings]) -> Predictor:
                 f"There is no dev file of `{language}` to tune the threshold on.",
                 "Give the stage the dev-*.jsonl files of the task as `dev`.",
             )
-        known, asked = (read_lines(path[language], MiningSentence) for path in (dev, test))
-        return mine(known, asked, comparison(language))
+        dev_sentences, test_sentences = (
+            read_lines(path[language], MiningSentence) for path in (dev, test)
+        )
+        return mine(dev_sentences, test_sentences, comparison(language))
 
     return predict
 
@@ -108,7 +112,7 @@ def _trained(job: Job[PredictSettings], task: Task) -> Predictor:
     def predict(language: str) -> Sequence[Line]:
         examples = read_lines(test[language], EXAMPLE[task.kind])
         features = kind.featurise(examples, language)
-        return kind.decode(examples, features, score(task, model, features)[0])
+        return kind.decode(examples, features, predict_logits(task, model, features)[0])
 
     return predict
 

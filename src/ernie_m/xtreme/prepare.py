@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 
 def _languages(rows: Sequence[Path]) -> list[str]:
     """Languages of the inputs, English first, then in the order given."""
-    found = by_language(rows)
-    if ENGLISH not in found:
+    files = by_language(rows)
+    if ENGLISH not in files:
         raise UserError(
             "No input has English rows.", "Keep `en` first in the config key `corpora.languages`."
         )
-    return [ENGLISH, *(language for language in found if language != ENGLISH)]
+    return [ENGLISH, *(language for language in files if language != ENGLISH)]
 
 
 def _labels(line: Line) -> list[str]:
@@ -48,7 +48,7 @@ def _counted(label: str) -> bool:
 
 
 @dataclass
-class Writing:
+class CheckedLines:
     """Lines on their way into a file, counted and checked against the task's labels."""
 
     task: Task
@@ -61,14 +61,14 @@ class Writing:
         when there is no line."""
         for line in lines:
             self.count += 1
-            found = _labels(line)
-            if strange := [label for label in found if label not in self.task.labels]:
+            labels = _labels(line)
+            if strange := [label for label in labels if label not in self.task.labels]:
                 raise UserError(
                     f"Example {self.count} of {self.stem} of {self.task.name} has the label "
                     f"`{strange[0]}`, not one of {', '.join(self.task.labels)}.",
                     "Compare the task's source files with what their publisher offers.",
                 )
-            self.labels.update(label for label in found if _counted(label))
+            self.labels.update(label for label in labels if _counted(label))
             yield line
         if not self.count:
             raise self._empty()
@@ -111,10 +111,10 @@ def run(job: Job[PrepareSettings]) -> None:
     partial = dict(zip(stems, job.outputs("examples"), strict=True))
     files = {}
     for stem, lines in _examples(job, task, stems):
-        writing = Writing(task, stem)
-        write_lines(partial[stem], writing.through(lines))
-        files[stem] = writing.statistics()
-        logger.info("%s: %d examples", stem, writing.count)
+        checked = CheckedLines(task, stem)
+        write_lines(partial[stem], checked.through(lines))
+        files[stem] = checked.statistics()
+        logger.info("%s: %d examples", stem, checked.count)
     about = {"task": task.name, "kind": task.kind, "category": task.category}
     job.write_json("stats", {**about, "standin": task.standin, "files": files})
 

@@ -27,7 +27,7 @@ def run(job: Job[PredictSettings]) -> None:
     settings = job.settings
     encoder, reader = load(job.input("model"), job.input("tokenizer"), settings)
     layers = range(len(encoder.layers) + 1)
-    found = {}
+    accuracies = {}
     for language, path in by_language(job.inputs("test")).items():
         pairs = read_lines(path, SentencePair)
         sides = [(ENGLISH, [p.english for p in pairs]), (language, [p.text for p in pairs])]
@@ -38,12 +38,12 @@ def run(job: Job[PredictSettings]) -> None:
             sum(nearest(a, b, settings) == range(len(pairs)))
             for a, b in zip(ours, theirs, strict=True)
         )
-        found[language] = [round(100 * float(count) / len(pairs), DIGITS) for count in right]
-        logger.info("%s: %s", language, found[language])
+        accuracies[language] = [round(100 * float(count) / len(pairs), DIGITS) for count in right]
+        logger.info("%s: %s", language, accuracies[language])
     task = task_of(job.instance)
     chosen = layer_index(settings.layer, len(encoder.layers))
     about = {"task": task.name, "standin": task.standin, "layer": chosen}
-    job.write_json("layers", {**about, "languages": found})
+    job.write_json("layers", {**about, "languages": accuracies})
 
 
 if __name__ == "__main__":

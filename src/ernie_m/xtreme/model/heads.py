@@ -88,13 +88,13 @@ def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
-def loss(task: Task, scores: Tensor, batch: Batch) -> Tensor:
+def loss(task: Task, logits: Tensor, batch: Batch) -> Tensor:
     """Mean cross-entropy; of an answer's start and end, their mean."""
-    targets = batch.targets.to(scores.device)
+    targets = batch.targets.to(logits.device)
     if task.kind != "qa":
-        return F.cross_entropy(scores, targets)
+        return F.cross_entropy(logits, targets)
     padded = pad_sequence(
-        list(scores.split(batch.counts.tolist())), batch_first=True, padding_value=float("-inf")
+        list(logits.split(batch.counts.tolist())), batch_first=True, padding_value=float("-inf")
     )
     start, end = targets.view(-1, 2).unbind(1)
     return (F.cross_entropy(padded[..., 0], start) + F.cross_entropy(padded[..., 1], end)) / 2

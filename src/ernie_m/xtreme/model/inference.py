@@ -14,20 +14,20 @@ BATCH_DOCUMENTS = 128
 
 
 @torch.inference_mode()
-def score(task: Task, model: TaskModel, features: Features) -> tuple[list[Array], float]:
+def predict_logits(task: Task, model: TaskModel, features: Features) -> tuple[list[Array], float]:
     """Scores float32 ``[positions, outputs]`` of each document, and the mean loss over batches.
 
     Leaves the model in the mode it was in.
     """
     was_training = model.training
     model.eval()
-    found: list[Array] = [np.empty(0)] * len(features)
+    logits: list[Array] = [np.empty(0)] * len(features)
     total = 0.0
     for order in features.by_length(BATCH_DOCUMENTS):
         batch = features.batch(order)
-        scores = model(batch)
-        total += loss(task, scores, batch).item() * len(order)
-        for document, part in zip(order, scores.split(batch.counts.tolist()), strict=True):
-            found[document] = part.cpu().numpy()
+        batch_logits = model(batch)
+        total += loss(task, batch_logits, batch).item() * len(order)
+        for document, part in zip(order, batch_logits.split(batch.counts.tolist()), strict=True):
+            logits[document] = part.cpu().numpy()
     model.train(was_training)
-    return found, total / len(features)
+    return logits, total / len(features)

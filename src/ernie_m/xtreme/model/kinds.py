@@ -26,7 +26,7 @@ class Kind(Protocol):
         """Documents of ``examples``, with targets."""
 
     def decode(
-        self, examples: Sequence[Any], features: Features, scores: Sequence[Array]
+        self, examples: Sequence[Any], features: Features, logits: Sequence[Array]
     ) -> Sequence[Line]:
         """One prediction an example; ``scores[i]`` float ``[positions, outputs]`` of document i."""
 

@@ -73,9 +73,9 @@ class PairClassification:
         return self.labels.index(example.label)
 
     def decode(
-        self, examples: Sequence[TextPair], features: Features, scores: Sequence[Array]
+        self, examples: Sequence[TextPair], features: Features, logits: Sequence[Array]
     ) -> list[Label]:
         return [
             Label(id=example.id, label=self.labels[int(row[0].argmax())])
-            for example, row in zip(examples, scores, strict=True)
+            for example, row in zip(examples, logits, strict=True)
         ]

@@ -75,26 +75,26 @@ def answer_tokens(spans: Sequence[Span], start: int, end: int) -> Span | None:
     return (first, last) if whole else None
 
 
-def _among_best(scores: Array, count: int) -> Array:
+def _among_best(logits: Array, count: int) -> Array:
     """Which of ``scores`` are the ``count`` highest, the first of equals; 0 for all."""
-    chosen = np.zeros(len(scores), dtype=bool)
-    chosen[np.argsort(-scores, kind="stable")[: count or None]] = True
+    chosen = np.zeros(len(logits), dtype=bool)
+    chosen[np.argsort(-logits, kind="stable")[: count or None]] = True
     return chosen
 
 
-def best_span(scores: Array, choice: Choice, fullest: Array) -> tuple[float, int, int]:
+def best_span(logits: Array, choice: Choice, fullest: Array) -> tuple[float, int, int]:
     """Highest start + end score over the spans that ``choice`` allows; minus infinity for none.
 
     ``scores`` is float ``[tokens, 2]``, ``fullest`` bool ``[tokens]``. Returns the score, the first
     and the last token.
     """
-    total = scores[:, :1] + scores[:, 1][None]
-    index = np.arange(len(scores))
+    total = logits[:, :1] + logits[:, 1][None]
+    index = np.arange(len(logits))
     length = index[None] - index[:, None] + 1
-    starts = _among_best(scores[:, 0], choice.n_best)
+    starts = _among_best(logits[:, 0], choice.n_best)
     if choice.max_context:
         starts &= fullest
-    ends = _among_best(scores[:, 1], choice.n_best)
+    ends = _among_best(logits[:, 1], choice.n_best)
     allowed = (length >= 1) & (length <= choice.longest) & starts[:, None] & ends[None]
     total = np.where(allowed, total, -np.inf)
     first, last = np.unravel_index(int(total.argmax()), total.shape)
@@ -154,16 +154,16 @@ class QuestionAnswering:
         )
 
     def decode(
-        self, examples: Sequence[Question], features: Features, scores: Sequence[Array]
+        self, examples: Sequence[Question], features: Features, logits: Sequence[Array]
     ) -> list[Answer]:
         """The best span of any window, as it is written in the context; "not here" never wins."""
         assert isinstance(features, SpanFeatures)
         best: list[tuple[float, int, int]] = [(-np.inf, 0, 0)] * len(examples)
         for document, number in enumerate(features.owner.tolist()):
-            if len(scores[document]) < 2:
+            if len(logits[document]) < 2:
                 continue
             value, first, last = best_span(
-                scores[document][1:], self.choice, features.fullest[document]
+                logits[document][1:], self.choice, features.fullest[document]
             )
             if value > best[number][0]:
                 spans = features.characters[document]

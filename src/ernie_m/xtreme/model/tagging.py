@@ -79,9 +79,9 @@ class Tagging:
         return [self.tags.index(tag) for tag in example.tags]
 
     def decode(
-        self, examples: Sequence[TaggedSentence], features: Features, scores: Sequence[Array]
+        self, examples: Sequence[TaggedSentence], features: Features, logits: Sequence[Array]
     ) -> list[Tags]:
         found: list[list[str]] = [[] for _ in examples]
-        for number, rows in zip(features.owner.tolist(), scores, strict=True):
+        for number, rows in zip(features.owner.tolist(), logits, strict=True):
             found[number] += [self.tags[i] for i in rows.argmax(axis=1).tolist()]
         return [Tags(id=e.id, tags=tags) for e, tags in zip(examples, found, strict=True)]

@@ -80,7 +80,7 @@ def benchmark(scores: Mapping[str, float]) -> dict[str, Any]:
     groups: dict[str, list[str]] = {}
     for name in XTREME:
         groups.setdefault(TASKS[name].category, []).append(name)
-    found: dict[str, Any] = {
+    means: dict[str, Any] = {
         "groups": {
             group: round(float(np.mean([scores[name] for name in names])), DIGITS)
             for group, names in groups.items()
@@ -88,5 +88,5 @@ def benchmark(scores: Mapping[str, float]) -> dict[str, Any]:
         }
     }
     if all(name in scores for name in XTREME):
-        found["overall"] = round(float(np.mean([scores[name] for name in XTREME])), DIGITS)
-    return found
+        means["overall"] = round(float(np.mean([scores[name] for name in XTREME])), DIGITS)
+    return means

@@ -20,8 +20,8 @@ examples:
   ernie-m score --predictions predictions --labels labels --json > scores.json"""
 
 
-def _tables(found: dict[str, Any]) -> Iterator[str]:
-    for name, task in found["tasks"].items():
+def _tables(scores: dict[str, Any]) -> Iterator[str]:
+    for name, task in scores["tasks"].items():
         metrics = list(task["average"])
         yield f"{name}  {task['score']:.4f}"
         yield f"  {'':10}" + "".join(f"{metric:>13}" for metric in metrics) + f"{'n':>9}"
@@ -30,13 +30,13 @@ def _tables(found: dict[str, Any]) -> Iterator[str]:
             cells = "".join(f"{row[metric]:13.4f}" for metric in metrics)
             yield f"  {language:10}{cells}{row.get('n', ''):>9}"
         yield ""
-    for group, value in found["groups"].items():
+    for group, value in scores["groups"].items():
         members = [name for name in XTREME if TASKS[name].category == group]
         yield f"{group:16}{value:9.4f}  mean of {', '.join(members)}"
-    if "overall" in found:
-        yield f"{'XTREME':16}{found['overall']:9.4f}  mean of the nine tasks"
+    if "overall" in scores:
+        yield f"{'XTREME':16}{scores['overall']:9.4f}  mean of the nine tasks"
     else:
-        missing = [name for name in XTREME if name not in found["tasks"]]
+        missing = [name for name in XTREME if name not in scores["tasks"]]
         yield f"No mean of the nine tasks: there is no {', '.join(missing)}."
 
 
@@ -46,10 +46,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--predictions", type=Path, required=True, metavar="DIR")
     parser.add_argument("--labels", type=Path, required=True, metavar="DIR")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parser.parse_args(arguments)
-    found = score_folders(given.predictions, given.labels)
-    if given.json:
-        print(json.dumps(found, indent=1))
+    args = parser.parse_args(arguments)
+    scores = score_folders(args.predictions, args.labels)
+    if args.json:
+        print(json.dumps(scores, indent=1))
     else:
-        print("\n".join(_tables(found)))
+        print("\n".join(_tables(scores)))
     return 0

@@ -154,8 +154,8 @@ def score_file(task: Task, language: str, predictions: Path, labels: Path) -> tu
         right, found = _right_answers(labels), _answers(predictions)
         if unknown := found.keys() - right.keys():
             raise UserError(f"{predictions}: there is no question `{min(unknown)}`.", AGAIN)
-        own = [found.get(id) for id in right]
-        return answer_f1(list(right.values()), own, WORDS[task.answers], language), len(right)
+        in_order = [found.get(id) for id in right]
+        return answer_f1(list(right.values()), in_order, WORDS[task.answers], language), len(right)
     if task.kind == "tagging":
         expected = list(_sentences(labels, task))
         guessed = list(_sentences(predictions, task))
@@ -179,11 +179,11 @@ def score_task(task: Task, predictions: Path, labels: Path) -> dict[str, Any]:
         languages[language], sizes[language] = score_file(
             task, language, predictions / name, labels / name
         )
-    found = summary(languages, sizes, least=0)
-    for row in found["languages"].values():
+    scores = summary(languages, sizes, least=0)
+    for row in scores["languages"].values():
         del row["averaged"]
-    del found["transfer"]
-    return {**found, "score": task_score(task, found["average"])}
+    del scores["transfer"]
+    return {**scores, "score": task_score(task, scores["average"])}
 
 
 def score_folders(predictions: Path, labels: Path) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def _sorted_lines(examples: Sequence[Any], values: Mapping[str, str]) -> list[st
     return [values[examples[i].id] for i in order]
 
 
-def written(task: Task, examples: Sequence[Any], predictions: Sequence[Any]) -> str:
+def format_predictions(task: Task, examples: Sequence[Any], predictions: Sequence[Any]) -> str:
     """Our predictions of one language in the text of XTREME's file."""
     if task.kind == "qa":
         answers = {found.id: found.answer for found in predictions}
@@ -235,21 +235,21 @@ def written(task: Task, examples: Sequence[Any], predictions: Sequence[Any]) -> 
     elif task.kind == "pair":
         lines = [found.label for found in predictions]
     else:
-        place = {example.id: str(line) for line, example in enumerate(examples)}
-        found = {prediction.id: place[prediction.target] for prediction in predictions}
+        line_of = {example.id: str(line) for line, example in enumerate(examples)}
+        found = {prediction.id: line_of[prediction.target] for prediction in predictions}
         lines = _sorted_lines(examples, found)
     return "".join(line + "\n" for line in lines)
 
 
-def written_labels(task: Task, examples: Sequence[Any]) -> str:
+def format_labels(task: Task, examples: Sequence[Any]) -> str:
     """The labels of one language in the text of XTREME's file."""
     if task.kind == "qa":
         return json.dumps({"version": "1.1", "data": [_article(each) for each in examples]}) + "\n"
     if task.kind == "tagging":
         return "".join("\n".join(example.tags) + "\n\n" for example in examples)
     if task.kind == "mining":
-        own = [e for e in examples if e.language == ENGLISH and e.partner]
-        lines = sorted(f"{example.partner}\t{example.id}" for example in own)
+        paired = [e for e in examples if e.language == ENGLISH and e.partner]
+        lines = sorted(f"{example.partner}\t{example.id}" for example in paired)
     elif task.kind == "pair":
         lines = [example.label for example in examples]
     else:

@@ -23,19 +23,19 @@ Metrics = dict[str, float]
 Words = Callable[[str, str], list[str]]
 
 
-def accuracy(expected: Sequence[str], found: Sequence[str]) -> Metrics:
+def accuracy(expected: Sequence[str], predicted: Sequence[str]) -> Metrics:
     """Share of places where both say the same."""
-    same = [one == other for one, other in zip(expected, found, strict=True)]
+    same = [one == other for one, other in zip(expected, predicted, strict=True)]
     return {"accuracy": 100 * float(np.mean(same))}
 
 
-def pair_f1(expected: Set[tuple[str, str]], found: Set[tuple[str, str]]) -> Metrics:
+def pair_f1(expected: Set[tuple[str, str]], predicted: Set[tuple[str, str]]) -> Metrics:
     """Precision, recall and F1 of pairs as sets (BUCC)."""
-    correct = len(expected & found)
+    correct = len(expected & predicted)
     return {
-        "precision": 100 * correct / len(found) if found else 0.0,
+        "precision": 100 * correct / len(predicted) if predicted else 0.0,
         "recall": 100 * correct / len(expected) if expected else 0.0,
-        "f1": 200 * correct / (len(found) + len(expected)) if found or expected else 0.0,
+        "f1": 200 * correct / (len(predicted) + len(expected)) if predicted or expected else 0.0,
     }
 
 
@@ -49,7 +49,7 @@ def _as_span_tag(tag: str) -> str:
     return tag if tag == "O" or "-" in tag else f"{tag[0]}-{tag}"
 
 
-def span_f1(expected: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> Metrics:
+def span_f1(expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Metrics:
     """Precision, recall and F1 of whole spans (seqeval), one sequence of tags a sentence."""
     # It loads scikit-learn, which takes longer than most scoring does.
     from seqeval.metrics import f1_score, precision_score, recall_score
@@ -57,7 +57,7 @@ def span_f1(expected: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -
     # seqeval warns of every tag that is not written in a scheme of its own.
     warnings.filterwarnings("ignore", "(?s).*seems not to be NE tag", UserWarning)
     ours, theirs = (
-        [[_as_span_tag(tag) for tag in tags] for tags in side] for side in (expected, found)
+        [[_as_span_tag(tag) for tag in tags] for tags in side] for side in (expected, predicted)
     )
     return {
         "precision": 100 * float(precision_score(ours, theirs, zero_division=0)),
@@ -131,9 +131,9 @@ def answer_f1(
     """Exact match and word F1, each the best over a question's right answers, averaged over
     questions; one without an answer (None) counts 0."""
     best = np.zeros((len(expected), 2))
-    for row, (answers, own) in enumerate(zip(expected, found, strict=True)):
-        if own is not None:
-            ours = words(own, language)
+    for row, (answers, predicted) in enumerate(zip(expected, found, strict=True)):
+        if predicted is not None:
+            ours = words(predicted, language)
             best[row] = np.max([_answer(ours, words(each, language)) for each in answers], axis=0)
     exact, f1 = 100 * best.mean(axis=0)
     return {"exact_match": float(exact), "f1": float(f1)}
@@ -152,5 +152,5 @@ def measure(
         return accuracy([e.label for e in examples], [p.label for p in predictions])
     if task.kind == "tagging":
         return span_f1([e.tags for e in examples], [p.tags for p in predictions])
-    expected, found = [e.answers for e in examples], [p.answer for p in predictions]
-    return answer_f1(expected, found, WORDS[task.answers], language)
+    expected, predicted = [e.answers for e in examples], [p.answer for p in predictions]
+    return answer_f1(expected, predicted, WORDS[task.answers], language)

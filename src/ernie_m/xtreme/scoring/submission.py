@@ -16,7 +16,7 @@ from ernie_m.catalogue.tasks import TASKS, XTREME, Task
 from ernie_m.config.xtreme import Stage
 from ernie_m.errors import UserError
 from ernie_m.xtreme.files import EXAMPLE, PREDICTION, read_lines
-from ernie_m.xtreme.scoring.leaderboard import file_name, written, written_labels
+from ernie_m.xtreme.scoring.leaderboard import file_name, format_labels, format_predictions
 
 EXAMPLES = """\
 examples:
@@ -25,7 +25,7 @@ examples:
   ernie-m score --predictions submission/predictions --labels submission/labels"""
 
 
-def _model(run: Path, task: Task, arm: str, stage: str, seed: int) -> Path | None:
+def _predictions_of(run: Path, task: Task, arm: str, stage: str, seed: int) -> Path | None:
     """Folder of a task's predictions; a pre-trained encoder makes them with one seed only."""
     folder = run / "xtreme_predict" / task.name / arm / stage
     others = [] if task.trained else sorted(folder.glob("seed*"))
@@ -48,7 +48,7 @@ def write(run: Path, arm: str, stage: str, seed: int, output: Path) -> list[str]
         raise UserError(f"There is no folder {run}.", "Name that of a run, as results/default.")
     done = []
     for task in (TASKS[name] for name in XTREME):
-        folder = _model(run, task, arm, stage, seed)
+        folder = _predictions_of(run, task, arm, stage, seed)
         if folder is None:
             continue
         for language in task.languages:
@@ -59,11 +59,13 @@ def write(run: Path, arm: str, stage: str, seed: int, output: Path) -> list[str]
                     raise UserError(f"{path} is missing.", "Run the pipeline to its end first.")
             examples = read_lines(test, EXAMPLE[task.kind])
             predictions = read_lines(predicted, PREDICTION[task.kind])
-            _put(
+            _write_text(
                 output / "predictions" / file_name(task, language),
-                written(task, examples, predictions),
+                format_predictions(task, examples, predictions),
             )
-            _put(output / "labels" / file_name(task, language), written_labels(task, examples))
+            _write_text(
+                output / "labels" / file_name(task, language), format_labels(task, examples)
+            )
         done.append(task.name)
     if not done:
         raise UserError(
@@ -73,21 +75,21 @@ def write(run: Path, arm: str, stage: str, seed: int, output: Path) -> list[str]
     return done
 
 
-def _put(path: Path, text: str) -> None:
+def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
-def pack(output: Path, tasks: Sequence[str]) -> Path:
+def zip_predictions(output: Path, tasks: Sequence[str]) -> Path:
     """Put the predictions of ``tasks`` into one archive, whose bytes follow from them alone."""
     archive = output / "predictions.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
         for task in (TASKS[name] for name in tasks):
             for language in task.languages:
                 name = file_name(task, language)
                 entry = zipfile.ZipInfo(name)  # of a date that is always the same
                 entry.compress_type = zipfile.ZIP_DEFLATED
-                packed.writestr(entry, (output / "predictions" / name).read_bytes())
+                zipped.writestr(entry, (output / "predictions" / name).read_bytes())
     return archive
 
 
@@ -99,9 +101,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--stage", help="stage of pre-training [the last with predictions]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the fine-tuning [1]")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
-    given = parser.parse_args(arguments)
-    stage = given.stage or _last_stage(given.run, given.arm)
-    done = write(given.run, given.arm, stage, given.seed, given.output)
-    archive = pack(given.output, done)
+    args = parser.parse_args(arguments)
+    stage = args.stage or _last_stage(args.run, args.arm)
+    done = write(args.run, args.arm, stage, args.seed, args.output)
+    archive = zip_predictions(args.output, done)
     print(f"{archive}: {', '.join(done)} ({len(done)} of {len(XTREME)} tasks)")
     return 0

@@ -66,7 +66,7 @@ def _sizes(sets: csr_matrix) -> np.ndarray:
     return np.asarray(sets.sum(axis=1)).ravel()
 
 
-def likest(
+def most_similar(
     ours: csr_matrix, theirs: csr_matrix, cells: int = BLOCK_CELLS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row of ``theirs`` with the highest Jaccard index, shared trigrams over all of both, with each
@@ -76,20 +76,20 @@ def likest(
     """
     our_sizes, their_sizes, columns = _sizes(ours), _sizes(theirs), theirs.T.tocsr()
     rows = max(1, cells // theirs.shape[0])
-    places, values = [], []
+    nearest, values = [], []
     for first in range(0, ours.shape[0], rows):
-        index = ours[first : first + rows] @ columns
-        sizes = np.repeat(our_sizes[first : first + rows], np.diff(index.indptr))
-        index.data /= sizes + their_sizes[index.indices] - index.data
-        places.append(np.asarray(index.argmax(axis=1)).ravel())
-        values.append(index.max(axis=1).toarray().ravel())
-    return np.concatenate(places), np.concatenate(values)
+        jaccard = ours[first : first + rows] @ columns
+        sizes = np.repeat(our_sizes[first : first + rows], np.diff(jaccard.indptr))
+        jaccard.data /= sizes + their_sizes[jaccard.indices] - jaccard.data
+        nearest.append(np.asarray(jaccard.argmax(axis=1)).ravel())
+        values.append(jaccard.max(axis=1).toarray().ravel())
+    return np.concatenate(nearest), np.concatenate(values)
 
 
 def nearest_string(examples: Sequence[SentencePair]) -> list[Found]:
     """The foreign sentence that shares most trigrams with the English one."""
     ours, theirs = _trigrams([e.english for e in examples], [e.text for e in examples])
-    nearest, _ = likest(ours, theirs)
+    nearest, _ = most_similar(ours, theirs)
     return [
         Found(id=e.id, target=examples[i].id)
         for e, i in zip(examples, nearest.tolist(), strict=True)
@@ -102,8 +102,8 @@ def mined_strings(dev: Sequence[MiningSentence], test: Sequence[MiningSentence])
 
     def compare(texts: Sequence[str], others: Sequence[str]) -> Candidates:
         ours, theirs = _trigrams(texts, others, most)
-        columns, of_rows = likest(ours, theirs)
-        rows, of_columns = likest(theirs, ours)
+        columns, of_rows = most_similar(ours, theirs)
+        rows, of_columns = most_similar(theirs, ours)
         pairs = [*enumerate(columns.tolist()), *zip(rows.tolist(), range(len(rows)), strict=True)]
         return dict(zip(pairs, [*of_rows.tolist(), *of_columns.tolist()], strict=True))
 
@@ -268,14 +268,14 @@ def first_sentence(examples: Sequence[Question]) -> list[Answer]:
     return [Answer(id=e.id, answer=sentences(e.context)[0]) for e in examples]
 
 
-def likest_sentence(examples: Sequence[Question]) -> list[Answer]:
+def most_similar_sentence(examples: Sequence[Question]) -> list[Answer]:
     """The sentence that has most of the question's trigrams."""
     answers = []
     for example in examples:
-        told = sentences(example.context)
-        ours, theirs = _trigrams([example.question], told)
+        candidates = sentences(example.context)
+        ours, theirs = _trigrams([example.question], candidates)
         shared = (ours @ theirs.T).toarray()[0]
-        answers.append(Answer(id=example.id, answer=told[int(shared.argmax())]))
+        answers.append(Answer(id=example.id, answer=candidates[int(shared.argmax())]))
     return answers
 
 
@@ -283,7 +283,9 @@ def sentence_chance(task: Task, language: str, examples: Sequence[Question]) -> 
     """Expected scores of a sentence of the context drawn at random."""
     rows: list[Metrics] = []
     for example in examples:
-        guesses = [Answer(id=example.id, answer=told) for told in sentences(example.context)]
+        guesses = [
+            Answer(id=example.id, answer=sentence) for sentence in sentences(example.context)
+        ]
         each = measure(task, language, [example] * len(guesses), guesses)
         rows.append(each)
     return mean(rows, list(rows[0]))

@@ -25,14 +25,14 @@ def _chosen(sources: Sources, split: str) -> dict[str, list[str]]:
     classes: dict[str, set[str]] = defaultdict(set)
     rows: dict[str, str] = {}
     for row in sources.english(split):
-        if (found := purpose(row.key)) and len(row.text.split()) >= SENTENCE_WORDS:
-            said = row.text.casefold()
-            classes[said].add(found)
-            rows.setdefault(said, row.id)
-    certain = {rows[said]: found.pop() for said, found in classes.items() if len(found) == 1}
+        if (kind := purpose(row.key)) and len(row.text.split()) >= SENTENCE_WORDS:
+            text = row.text.casefold()
+            classes[text].add(kind)
+            rows.setdefault(text, row.id)
+    certain = {rows[text]: kind.pop() for text, kind in classes.items() if len(kind) == 1}
     by_class: dict[str, list[str]] = {name: [] for name in CLASSES}
     shuffled = sources.shuffled(certain, "classification")
-    for id in sources.widest_first(split, shuffled, lambda id: [id]):
+    for id in sources.most_translated_first(split, shuffled, lambda id: [id]):
         by_class[certain[id]].append(id)
     return _balanced(by_class, sources.limit(split) // len(CLASSES))
 
@@ -48,12 +48,12 @@ def make(sources: Sources) -> Examples:
     for split in ("train", "dev", "test"):
         chosen = _chosen(sources, split)
         most = len(chosen[CLASSES[0]])
-        for language in sources.told_in(split):
+        for language in sources.languages_of(split):
             texts = sources.texts(split, language)
-            told = {name: [id for id in ids if id in texts] for name, ids in chosen.items()}
+            translated = {name: [id for id in ids if id in texts] for name, ids in chosen.items()}
             examples[f"{split}-{language}"] = [
                 TextPair(id=id, first=texts[id], first_language=language, label=name)
-                for name, ids in _balanced(told, most).items()
+                for name, ids in _balanced(translated, most).items()
                 for id in ids
             ]
     return examples

@@ -65,7 +65,7 @@ def forms(rows: Iterable[Row]) -> list[list[Field]]:
     """The fields of each form, sorted: ``data.x`` with ``data_description.x``, and ``name`` or
     ``title`` beside ``description``."""
     by_key = {(row.group, row.key): row for row in rows}
-    found: dict[tuple[str, str], list[Field]] = defaultdict(list)
+    fields: dict[tuple[str, str], list[Field]] = defaultdict(list)
     for (group, key), row in by_key.items():
         parts = _field_parts(key)
         if parts is None:
@@ -73,5 +73,5 @@ def forms(rows: Iterable[Row]) -> list[list[Field]]:
         form, names = parts
         name = next((by_key[group, n] for n in names if (group, n) in by_key), None)
         if name and name.text != row.text:
-            found[group, ".".join(form)].append(Field(name.id, row.id))
-    return [sorted(found[form]) for form in sorted(found)]
+            fields[group, ".".join(form)].append(Field(name.id, row.id))
+    return [sorted(fields[form]) for form in sorted(fields)]

@@ -28,8 +28,8 @@ def _sentences(sources: Sources, ids: list[str], split: str, language: str) -> l
     lots = {id: _lot(sources, id) for id in ids}
     names: dict[str, dict[str, str]] = {}
     for side, lot in ((ENGLISH, ENGLISH), (language, "foreign")):
-        own = sources.shuffled((id for id in ids if lots[id] in ("both", lot)), f"mining {lot}")
-        names[side] = {id: f"{side}-{number:06d}" for number, id in enumerate(own, start=1)}
+        kept = sources.shuffled((id for id in ids if lots[id] in ("both", lot)), f"mining {lot}")
+        names[side] = {id: f"{side}-{number:06d}" for number, id in enumerate(kept, start=1)}
     lines: list[Line] = []
     for side, other in ((ENGLISH, language), (language, ENGLISH)):
         texts = sources.texts(split, side)
@@ -47,6 +47,6 @@ def make(sources: Sources) -> Examples:
         ids = ids[: sources.settings.mining_sentences]
         english = sources.texts(split, ENGLISH)
         for language in sources.foreign:
-            own = translated(ids, english, sources.texts(split, language))
-            examples[f"{split}-{language}"] = _sentences(sources, own, split, language)
+            kept = translated(ids, english, sources.texts(split, language))
+            examples[f"{split}-{language}"] = _sentences(sources, kept, split, language)
     return examples

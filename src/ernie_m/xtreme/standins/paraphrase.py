@@ -102,7 +102,7 @@ def _units(sources: Sources, split: str) -> list[tuple[str, str, str]]:
     """Rows of (first text, same, different); rows with an English paraphrase come first."""
     pool = _Pool(sources, split)
     partners = pool.partners()
-    order = sources.widest_first(split, pool.ids, lambda id: [id, partners.get(id, id)])
+    order = sources.most_translated_first(split, pool.ids, lambda id: [id, partners.get(id, id)])
     order = sorted(order, key=lambda id: id not in partners)[: sources.limit(split) // 2]
     units = ((id, same := partners.get(id, id), pool.another(id, same)) for id in order)
     return [(id, same, other) for id, same, other in units if other]
@@ -114,7 +114,7 @@ def make(sources: Sources) -> Examples:
     for split in ("train", "dev", "test"):
         units = _units(sources, split)
         english = sources.texts(split, ENGLISH)
-        for language in sources.told_in(split):
+        for language in sources.languages_of(split):
             texts = sources.texts(split, language)
             examples[f"{split}-{language}"] = [
                 TextPair(

@@ -44,11 +44,13 @@ class _Context:
 def _once(form: Sequence[Field], texts: dict[str, str]) -> list[Field]:
     """Fields whose name and description no other field of the form has."""
     names = Counter(texts[field.name].casefold() for field in form)
-    told = Counter(texts[field.description].casefold() for field in form)
+    descriptions = Counter(texts[field.description].casefold() for field in form)
     return [
         field
         for field in form
-        if names[texts[field.name].casefold()] == told[texts[field.description].casefold()] == 1
+        if names[texts[field.name].casefold()]
+        == descriptions[texts[field.description].casefold()]
+        == 1
     ]
 
 
@@ -64,7 +66,7 @@ def _lots(sources: Sources, split: str, interface: frozenset[str]) -> Iterator[l
         sentences = _once([Field(row.id, row.id) for row in lot], texts)
         order = sources.shuffled(sentences, "qa field")
         # A context takes all its sentences, so those with as many translations go together.
-        yield sources.widest_first(split, order, lambda field: [field.name])
+        yield sources.most_translated_first(split, order, lambda field: [field.name])
 
 
 def _contexts(sources: Sources, split: str, interface: frozenset[str]) -> Iterator[_Context]:
@@ -74,9 +76,9 @@ def _contexts(sources: Sources, split: str, interface: frozenset[str]) -> Iterat
     for lot in _lots(sources, split, interface):
         for first in range(0, len(lot), settings.qa_max_fields):
             part = tuple(lot[first : first + settings.qa_max_fields])
-            told = frozenset(texts[field.description] for field in part)
-            if len(part) >= settings.qa_min_fields and told not in seen:
-                seen.add(told)
+            descriptions = frozenset(texts[field.description] for field in part)
+            if len(part) >= settings.qa_min_fields and descriptions not in seen:
+                seen.add(descriptions)
                 yield _Context(part)
 
 
@@ -87,7 +89,7 @@ def _questions(
     complete = all(row in texts for row in context.rows)
     if not complete or len(_once(context.fields, texts)) < len(context.fields):
         return
-    told = " ".join(texts[field.description] for field in context.fields)
+    text = " ".join(texts[field.description] for field in context.fields)
     start = 0
     for field in context.fields:
         answer = texts[field.description]
@@ -95,9 +97,9 @@ def _questions(
         question = (english if asks_for_itself else texts)[field.name]
         # What was left untranslated would give itself away.
         untranslated = asks_for_itself and texts is not english and question == answer
-        if told.count(answer) == 1 and not untranslated:
+        if text.count(answer) == 1 and not untranslated:
             yield Question(
-                id=field.name, question=question, context=told, answers=[answer], starts=[start]
+                id=field.name, question=question, context=text, answers=[answer], starts=[start]
             )
         start += len(answer) + 1
 
@@ -107,15 +109,17 @@ def make(sources: Sources) -> Examples:
     examples: Examples = {}
     interface = interface_datasets(sources)
     for split in ("train", "dev", "test"):
-        contexts = sources.widest_first(
+        contexts = sources.most_translated_first(
             split,
             sources.shuffled(_contexts(sources, split, interface), "qa context"),
             lambda context: context.rows,
         )
         english = sources.texts(split, ENGLISH)
-        told = [line.id for context in contexts for line in _questions(context, english, english)]
-        chosen = set(told[: sources.limit(split)])
-        for language in sources.told_in(split):
+        answerable = [
+            line.id for context in contexts for line in _questions(context, english, english)
+        ]
+        chosen = set(answerable[: sources.limit(split)])
+        for language in sources.languages_of(split):
             texts = sources.texts(split, language)
             lines = (line for context in contexts for line in _questions(context, texts, english))
             examples[f"{split}-{language}"] = [line for line in lines if line.id in chosen]

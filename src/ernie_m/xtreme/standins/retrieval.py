@@ -18,7 +18,7 @@ def distinct_rows(sources: Sources, split: str, min_words: int) -> list[str]:
     chosen = []
     long_enough = {r.id: r.text for r in sources.english(split) if len(r.text.split()) >= min_words}
     order = sources.shuffled(long_enough, "retrieval")
-    for id in sources.widest_first(split, order, lambda id: [id]):
+    for id in sources.most_translated_first(split, order, lambda id: [id]):
         text = long_enough[id].casefold()
         if text not in seen:
             seen.add(text)

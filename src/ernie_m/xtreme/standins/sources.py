@@ -110,7 +110,7 @@ class Sources:
         """All languages but English."""
         return [language for language in self.languages if language != ENGLISH]
 
-    def told_in(self, split: str) -> Sequence[str]:
+    def languages_of(self, split: str) -> Sequence[str]:
         """Languages in which a split's examples are made; which files are kept is the graph's
         choice."""
         return [ENGLISH] if split == "dev" else self.languages
@@ -128,20 +128,20 @@ class Sources:
         alone in their groups, as in a table without that column; at most ``LARGEST_LOT``."""
         rows = list(rows)
         size = Counter(row.group for row in rows)
-        alone = Counter(row.dataset for row in rows if size[row.group] == 1)
-        every = Counter(row.dataset for row in rows)
-        found: dict[str, list[Row]] = defaultdict(list)
+        singletons = Counter(row.dataset for row in rows if size[row.group] == 1)
+        rows_of = Counter(row.dataset for row in rows)
+        lots: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
-            scattered = 2 * alone[row.dataset] > every[row.dataset]
-            found[row.dataset if scattered else row.group].append(row)
-        orders = [self.shuffled(lot, "lot") for lot in found.values()]
+            scattered = 2 * singletons[row.dataset] > rows_of[row.dataset]
+            lots[row.dataset if scattered else row.group].append(row)
+        orders = [self.shuffled(lot, "lot") for lot in lots.values()]
         return [
             order[first : first + LARGEST_LOT]
             for order in orders
             for first in range(0, len(order), LARGEST_LOT)
         ]
 
-    def widest_first(
+    def most_translated_first(
         self, split: str, items: Iterable[T], rows: Callable[[T], Iterable[str]]
     ) -> list[T]:
         """``items`` in their order, but those whose ``rows`` more languages have come first.

@@ -46,14 +46,14 @@ def _unmark(text: str) -> tuple[str, list[Span]]:
 
 def _named(text: str, name: str) -> Iterator[tuple[int, int]]:
     """Where ``name`` (letters and digits only, lower case) stands in ``text``, however spaced."""
-    found = [(m.start(), m.end(), m[0].casefold()) for m in _LATIN_WORD.finditer(text)]
+    words_of = [(m.start(), m.end(), m[0].casefold()) for m in _LATIN_WORD.finditer(text)]
     first = 0
-    while first < len(found):
+    while first < len(words_of):
         spelt = ""
-        for last in range(first, min(first + _MOST_NAME_WORDS, len(found))):
-            spelt += found[last][2]
+        for last in range(first, min(first + _MOST_NAME_WORDS, len(words_of))):
+            spelt += words_of[last][2]
             if spelt == name:
-                yield found[first][0], found[last][1]
+                yield words_of[first][0], words_of[last][1]
                 first = last
                 break
             if not name.startswith(spelt):
@@ -128,7 +128,7 @@ def _english(
     lots: dict[str, list[TaggedSentence]] = {}
     seen: set[tuple[str, ...]] = set()
     order = sources.shuffled(rows, "tagging")
-    for id in sources.widest_first(split, order, lambda id: [id]):
+    for id in sources.most_translated_first(split, order, lambda id: [id]):
         sentence = _tagged(id, rows[id].text, names.of(rows[id]))
         # A sentence that is nothing but the name would teach that everything is one.
         if sentence is None or "O" not in sentence.tags or tuple(sentence.words) in seen:
@@ -153,13 +153,13 @@ def make(sources: Sources) -> Examples:
         rows = {row.id: row for row in sources.english(split)}
         names = _Names([row for row in rows.values() if row.dataset in named])
         english = _english(sources, rows, split, names)
-        for language in sources.told_in(split):
+        for language in sources.languages_of(split):
             texts = sources.texts(split, language)
             lines: list[Line] = []
-            for model in english:
-                id = model.id
-                own = _tagged(id, texts[id], names.of(rows[id])) if id in texts else None
-                if own and _kinds(own) == _kinds(model):
-                    lines.append(own)
+            for source in english:
+                id = source.id
+                sentence = _tagged(id, texts[id], names.of(rows[id])) if id in texts else None
+                if sentence and _kinds(sentence) == _kinds(source):
+                    lines.append(sentence)
             examples[f"{split}-{language}"] = lines
     return examples

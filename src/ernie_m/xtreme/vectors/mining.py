@@ -19,13 +19,13 @@ DIGITS = 6
 def candidates(blocks: Iterable[np.ndarray]) -> Candidates:
     """Scores of each row's best column and each column's best row, the first of equals, from
     scores float ``[n, m]`` that come by blocks of rows."""
-    found: dict[tuple[int, int], float] = {}
+    pairs: dict[tuple[int, int], float] = {}
     rows, best, done = np.zeros(0, dtype=np.int64), np.zeros(0), 0
     for block in blocks:
         here, columns = np.arange(len(block)), np.arange(block.shape[1])
         column = block.argmax(axis=1)
         scores = block[here, column].tolist()
-        found |= dict(zip(_places(done + here, column), scores, strict=True))
+        pairs |= dict(zip(_cells(done + here, column), scores, strict=True))
         row = block.argmax(axis=0)
         highest = block[row, columns]
         if done:
@@ -34,10 +34,10 @@ def candidates(blocks: Iterable[np.ndarray]) -> Candidates:
         else:
             rows, best = row, highest
         done += len(block)
-    return found | dict(zip(_places(rows, np.arange(len(rows))), best.tolist(), strict=True))
+    return pairs | dict(zip(_cells(rows, np.arange(len(rows))), best.tolist(), strict=True))
 
 
-def _places(rows: np.ndarray, columns: np.ndarray) -> Iterable[tuple[int, int]]:
+def _cells(rows: np.ndarray, columns: np.ndarray) -> Iterable[tuple[int, int]]:
     return zip(rows.tolist(), columns.tolist(), strict=True)
 
 
@@ -111,9 +111,9 @@ def mine(
 
     ``source`` is the foreign sentence and ``target`` the English one, as in BUCC's gold files.
     """
-    known = [(score, a.partner == b.id) for a, b, score in _pairs(dev, compare)]
+    dev_pairs = [(score, a.partner == b.id) for a, b, score in _pairs(dev, compare)]
     gold = sum(sentence.partner is not None for sentence in sides(dev)[0])
-    threshold = best_threshold(known, gold)
+    threshold = best_threshold(dev_pairs, gold)
     return [
         Mined(source=foreign.id, target=english.id, score=score, threshold=threshold)
         for english, foreign, score in _pairs(test, compare)

@@ -96,16 +96,16 @@ def embed_layers(
     """Unit vectors of ``texts``, float32 ``[n, D]``, of each hidden state; with ``centre``, less
     their mean."""
     size = (len(texts), encoder.shape.width)
-    found = [np.zeros(size, dtype=np.float32) for _ in layers]
+    vectors_by_layer = [np.zeros(size, dtype=np.float32) for _ in layers]
     for first in range(0, len(texts), BLOCK_TEXTS):
         pieces = reader.tokenizer.encode(texts[first : first + BLOCK_TEXTS])
         features = sentence_features(reader, pieces, [language] * len(pieces), settings)
         for order in features.by_length(BATCH_DOCUMENTS):
             batch = features.batch(order)
             states = encoder.hidden_states(batch.packed)
-            for vectors, layer in zip(found, layers, strict=True):
+            for vectors, layer in zip(vectors_by_layer, layers, strict=True):
                 vectors[first + order] = pooled(states[layer], batch).cpu().numpy()
-    return [_unit(vectors, settings.centre) for vectors in found]
+    return [_unit(vectors, settings.centre) for vectors in vectors_by_layer]
 
 
 def _unit(vectors: Array, centre: bool) -> Array:

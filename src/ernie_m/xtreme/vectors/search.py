@@ -39,18 +39,18 @@ def margins(
     Similarities are computed twice, once for the neighbourhoods: at BUCC's size they cannot be
     kept.
     """
-    of_rows: list[Array] = []
-    of_columns: Array | None = None
+    row_means: list[Array] = []
+    column_highest: Array | None = None
     for block in similarities(ours, theirs, cells):
-        of_rows.append(_highest(block, neighbours).mean(axis=1, keepdims=True))
-        found = _highest(block.T, neighbours)
-        if of_columns is not None:
-            found = _highest(np.concatenate([of_columns, found], axis=1), neighbours)
-        of_columns = found
-    if of_columns is None:
+        row_means.append(_highest(block, neighbours).mean(axis=1, keepdims=True))
+        highest = _highest(block.T, neighbours)
+        if column_highest is not None:
+            highest = _highest(np.concatenate([column_highest, highest], axis=1), neighbours)
+        column_highest = highest
+    if column_highest is None:
         return
-    column = of_columns.mean(axis=1, keepdims=True).T
-    for row, block in zip(of_rows, similarities(ours, theirs, cells), strict=True):
+    column = column_highest.mean(axis=1, keepdims=True).T
+    for row, block in zip(row_means, similarities(ours, theirs, cells), strict=True):
         yield block / np.maximum((row + column) / 2, 1e-6)
 
 
