@@ -1,4 +1,4 @@
-"""Errors meant for the person at the keyboard, and how they are told."""
+"""Errors for the user, and how a command reports them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class UserError(Exception):
-    """Something the user can put right; printed without a traceback.
+    """An error the user can fix; printed without a traceback.
 
     ``what`` is one sentence that names the file, line or key at fault; ``fix`` is one sentence
     that says what to do about it.
@@ -25,23 +25,23 @@ class UserError(Exception):
 
 
 def exit_status_of(call: Callable[[], int]) -> int:
-    """The exit status of ``call``, or of what it ended with, told without a traceback.
+    """Run ``call`` and return its exit status; report errors without a traceback.
 
-    A :class:`UserError` and a failing file or disk are two lines and status 1; Ctrl-C is status
-    130, as shells have it; a reader that has seen enough, as `head` has, is status 1 in silence.
+    A :class:`UserError` or an ``OSError`` of the system prints two lines and gives status 1.
+    Ctrl-C gives status 130, as in shells. A closed pipe, as behind `head`, gives status 1 silently.
     """
     try:
         try:
             return call()
         finally:
-            print(end="", flush=True)  # here, or it fails when the interpreter ends
+            print(end="", flush=True)  # now: at interpreter exit it would print a traceback
     except UserError as error:
         problem = error
     except BrokenPipeError:
         _discard_output()
         return 1
     except OSError as error:
-        if error.errno is None:  # from a library, and not the system's
+        if error.errno is None:  # raised by a library, not by the system
             raise
         if error.filename is None:
             _discard_output()
@@ -59,7 +59,7 @@ def exit_status_of(call: Callable[[], int]) -> int:
 
 
 def parsed(path: Path, text: str) -> Any:
-    """The JSON value that a result at ``path`` holds; raises :class:`UserError` for none."""
+    """Parse ``text``, the content of a result at ``path``, as JSON; raises :class:`UserError`."""
     try:
         return json.loads(text)
     except ValueError as error:
@@ -70,8 +70,8 @@ def parsed(path: Path, text: str) -> Any:
 
 
 def from_os_error(error: OSError) -> UserError:
-    """What the system says of a file or of the disk, with what to do about it."""
-    path = error.filename2 or error.filename  # of a rename, what it was to become
+    """An ``OSError`` of the system as a :class:`UserError` that says what to do."""
+    path = error.filename2 or error.filename  # of a rename, the target
     what = f"{path or 'Reading or writing failed'}: {error.strerror}."
     if isinstance(
         error, FileNotFoundError | FileExistsError | NotADirectoryError | IsADirectoryError
@@ -87,6 +87,7 @@ def from_os_error(error: OSError) -> UserError:
 
 
 def _discard_output() -> None:
-    """Nobody reads standard output, or it cannot be written: what is left of it goes nowhere."""
+    """Send unwritten standard output to the null device: its reader is gone, or it cannot be
+    written."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,1 +1,1 @@
-"""From downloaded archives to split, clean text."""
+"""From downloaded archives to filtered, deduplicated and split text."""

@@ -1,4 +1,4 @@
-"""Rows that say the same, and which of them becomes parallel or monolingual training text."""
+"""Clusters of duplicate n-way rows, and their use as parallel or monolingual training text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
 
 
 class Keys:
-    """Comparable keys of texts, made once each, because most texts are asked for several times."""
+    """Comparison keys of texts, cached: most texts are looked up several times."""
 
     def __init__(self) -> None:
         self._cache: dict[str, str] = {}
@@ -23,7 +23,7 @@ class Keys:
     def __call__(self, text: str) -> str:
         key = self._cache.get(text)
         if key is None:
-            # A text of signs only is compared as it is.
+            # A text without letters or digits is its own key.
             key = self._cache[text] = comparable(text) or text
         return key
 
@@ -31,9 +31,9 @@ class Keys:
 def contaminated(
     train: Texts, held_out: Iterable[Texts], keys: Keys, settings: DealSettings
 ) -> dict[str, tuple[str, str]]:
-    """Training ids to drop -> (reason, the held-out key that they repeat).
+    """Training ids to drop -> (reason, the matching held-out key).
 
-    Texts are compared across languages too, because names and numbers look alike in all.
+    Texts are compared across languages too: names and numbers are the same in all of them.
     """
     texts = (text for part in held_out for rows in part.values() for text in rows.values())
     held_out_keys = sorted({keys(text) for text in texts})
@@ -58,9 +58,9 @@ def contaminated(
 
 @dataclass(frozen=True)
 class Cluster:
-    """Ids that say the same, those with most languages first; ``ids[0]`` names the meaning.
+    """Ids with duplicate text, those in most languages first; ``ids[0]`` names the cluster.
 
-    From the id numbered ``near`` on, they say it only nearly.
+    ``ids[:near]`` are exact duplicates of one another, ``ids[near:]`` near-duplicates of them.
     """
 
     ids: tuple[str, ...]
@@ -74,7 +74,7 @@ class Cluster:
         return None
 
     def duplicates(self, texts: Texts, language: str) -> list[tuple[str, str]]:
-        """(id, reason) of those whose text in ``language`` is not needed beside the first's."""
+        """(id, reason) of all ids with text in ``language`` but the first."""
         present = [
             (name, "repeated" if number < self.near else "nearly repeated")
             for number, name in enumerate(self.ids)
@@ -86,7 +86,7 @@ class Cluster:
 def cluster_duplicates(
     texts: Texts, keys: Keys, settings: DealSettings, seed: int
 ) -> list[Cluster]:
-    """All ids of ``texts``, those that say the same in the first language they have together."""
+    """All ids of ``texts``, clustered by their text in the first language that has them."""
     languages: dict[str, int] = {}
     reference: dict[str, str] = {}
     for code in settings.languages:
@@ -107,7 +107,7 @@ def cluster_duplicates(
 def _join_near_duplicates(
     sets: Sequence[list[str]], reference: Mapping[str, str], threshold: float
 ) -> list[Cluster]:
-    """Each set of ids joins the first earlier one whose text it nearly repeats."""
+    """Merge each set of ids into the first earlier one of which it is a near-duplicate."""
     index = MinHashIndex([reference[ids[0]] for ids in sets], threshold)
     near: dict[int, list[str]] = {}
     for number, ids in enumerate(sets):
@@ -123,11 +123,11 @@ def _join_near_duplicates(
 def assign_use(
     clusters: Sequence[Cluster], texts: Texts, settings: DealSettings, seed: int
 ) -> tuple[list[Cluster], dict[str, list[Cluster]]]:
-    """Parallel meanings, and the monolingual ones of each language.
+    """Clusters used as parallel text, and those used as monolingual text of each language.
 
-    A monolingual meaning goes to one of the languages that have it, by weighted rendezvous
-    hashing: the weights favour languages with little text, so that it spreads over all, and taking
-    a language out moves only that language's meanings.
+    A monolingual cluster is assigned to one of its languages by weighted rendezvous hashing. The
+    weights favour languages with little text, so that every language gets some; removing a
+    language moves only the clusters assigned to it.
     """
     pairs = [pair.split("-") for pair in settings.pairs]
     weight = {code: 1.0 / max(len(texts[code]), 1) for code in settings.languages}

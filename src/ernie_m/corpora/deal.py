@@ -1,21 +1,21 @@
-"""Deal n-way parallel rows out: held-out groups to the evaluation tasks, the rest to the corpora of
+"""Split n-way parallel rows: held-out groups go to the evaluation tasks, the rest to the corpora of
 each language and pair.
 
-Order of decisions, none of which depends on the order in which languages are read:
+The steps, none of which depends on the order in which languages are read:
 
-1. The hash of a row's group puts it into train, valid or test.
-2. A training row whose text equals, or nearly equals, held-out text of any language is dropped
-   under its id, that is in all languages.
-3. A text that only repeats its own first-language side is not translated, and is dropped there.
-4. Ids that say the same, or nearly the same, in the first language that has them make one
-   *meaning*. Each meaning is used once in each corpus.
-5. The hash of a meaning makes it parallel or monolingual text; as monolingual text it is used in
-   one language only. So no sentence that BTMLM back-translates has its translation among the
-   parallel text: monolingual corpora are what is new in that stage.
+1. The hash of a row's group assigns it to train, valid or test.
+2. Decontamination: a training row whose text is a duplicate or near-duplicate of held-out text in
+   any language is dropped by id, that is in all languages.
+3. A text identical to its first-language side is untranslated, and is dropped in that language.
+4. Ids whose texts are duplicates or near-duplicates in the first language that has them form one
+   *cluster* (a "meaning" in stats.json). Each corpus uses a cluster once.
+5. The hash of a cluster makes it parallel or monolingual text; as monolingual text it is used in
+   one language only. So no sentence that BTMLM back-translates has its translation in the
+   parallel text: monolingual corpora are new text in that stage.
 
-What a corpus gets has the form that corpora.filter leaves, and goes on with the documents or pairs
-that it has besides. Rows of test groups go to no corpus; which of the others are held out for
-validation losses, corpora.select tells by the same hash. N-way rows fit into memory.
+The output has the same form as that of corpora.filter, and joins the corpus's other documents or
+pairs there. Rows of test groups go to no corpus. Of the others, corpora.select holds out some for
+validation losses, by the same hash. N-way rows fit into memory.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from ernie_m.job import Job, main
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
-# Positions of dealt rows begin here: behind all documents and pairs of their corpus.
+# First position of these rows: behind all other documents and pairs of their corpus.
 FIRST_POSITION = 1 << 62
 _BLOCK = 10_000
 
@@ -60,7 +60,7 @@ def part_of(group: str, settings: DealSettings, seed: int) -> str:
 
 
 class SplitState:
-    """Rows of all languages by part, and the account of what training leaves out."""
+    """Rows of all languages by part, and counts of the training rows dropped."""
 
     def __init__(self, job: Job[DealSettings]) -> None:
         self.settings, self.seed, self.keys = job.settings, job.seed, Keys()
@@ -89,7 +89,7 @@ class SplitState:
         }
 
     def drop_held_out(self) -> None:
-        """Take out of the training texts whatever valid or test rows say in any language."""
+        """Drop training texts that occur in valid or test rows of any language."""
         held_out = [self.texts["valid"], self.texts["test"]]
         leaks = contaminated(self.texts["train"], held_out, self.keys, self.settings)
         for code, texts in self.texts["train"].items():
@@ -99,7 +99,7 @@ class SplitState:
         logger.info("%d training ids say what held-out rows say", len(leaks))
 
     def drop_untranslated(self, part: str) -> None:
-        """Take out texts that are the same in the first language."""
+        """Drop texts that are identical to their first-language side."""
         first, *others = self.settings.languages
         source = self.texts[part][first]
         for code in others:
@@ -111,15 +111,15 @@ class SplitState:
                         self.drops[code].add("not translated", id=name, text=text)
 
     def counts(self, code: str) -> dict[str, int]:
-        """Rows of a language by part, as they came."""
+        """Rows of a language by part, before anything is dropped."""
         return {part: len(self.rows[part][code]) for part in PARTS}
 
 
-Row = tuple[str, ...]  # id, group and one text a language
+Row = tuple[str, ...]  # id, group and one text per language
 
 
 class CorpusWriters:
-    """The growing files of every corpus, and where they go."""
+    """Writes the rows of each corpus to its output files."""
 
     def __init__(self, job: Job[DealSettings], state: SplitState) -> None:
         self._state = state
@@ -138,7 +138,7 @@ class CorpusWriters:
                 writer.add({"position": list(positions), **columns})
 
     def rows(self, clusters: Iterable[Cluster], part: str, codes: Sequence[str]) -> list[Row]:
-        """The first row of each meaning that has text in all of ``codes``."""
+        """One row of each cluster: its first id that has text in all of ``codes``."""
         texts = self._state.texts[part]
         names = (cluster.first_complete(texts, codes) for cluster in clusters)
         return [
@@ -155,7 +155,7 @@ def _by_corpus(job: Job[DealSettings], name: str) -> dict[str, Path]:
 
 
 def _write_rows(job: Job[DealSettings], state: SplitState) -> None:
-    """What the evaluation tasks are made of."""
+    """Write the rows by part and language, from which the evaluation tasks are made."""
     final = job.output_paths["rows"]
     targets = {path.stem: part for path, part in zip(final, job.outputs("rows"), strict=True)}
     for part in PARTS:
@@ -204,8 +204,8 @@ def _write_pairs(
 def _count_uses(
     state: SplitState, parallel: Sequence[Cluster], mono: Mapping[str, Sequence[Cluster]]
 ) -> dict[str, dict[str, int]]:
-    """Training meanings of each language that are used as parallel text, or as monolingual text of
-    another language; their repetitions go to the account of drops."""
+    """Count each language's training clusters that are used as parallel text, or as monolingual
+    text of another language; duplicates within clusters are added to the drop counts."""
     texts = state.texts["train"]
     uses: dict[str, dict[str, int]] = {}
     for code, drops in state.drops.items():
@@ -222,11 +222,11 @@ def _count_uses(
 
 
 def run(job: Job[DealSettings]) -> None:
-    """Write the rows of every part and language, what each corpus gets (``kept`` and ``lines``,
+    """Write the rows of every part and language, each corpus's rows (``kept`` and ``lines``,
     ``{corpus}-rows.arrow`` and ``{corpus}-lines.arrow``), and stats.json.
 
-    Of the valid groups every corpus gets every meaning, in all languages and pairs: nothing is
-    learnt from them, so nothing has to be kept apart.
+    Every corpus gets every cluster of the valid groups, in all languages and pairs: nothing is
+    trained on them, so they need not be divided.
     """
     state = SplitState(job)
     _write_rows(job, state)

@@ -1,8 +1,8 @@
-"""Find what repeats across all shards of a corpus: rows exactly, documents nearly.
+"""Deduplicate a corpus across all its shards: exact duplicates of rows, near-duplicate documents.
 
-Of rows that are the same, the one of lowest position stays. Documents that share a band of MinHash
-are compared with the first that has it, exactly, by the Jaccard similarity of their shingles; the
-later one is dropped. Neither depends on how the corpus is divided into shards.
+Of identical rows, the one with the lowest position is kept. A document that shares a MinHash band
+with an earlier one is compared with the first in that band by exact Jaccard similarity of their
+shingles, and dropped if it is similar. Neither depends on how the corpus is divided into shards.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ logger = logging.getLogger(__name__)
 
 Array = np.ndarray
 SCHEMA = pa.schema([("position", pa.uint64())])
-# Pairs of documents that are compared at once: shingles of twice as many documents are in memory,
-# some kilobytes each; but megabytes where a file does not say where documents end.
+# Pairs of documents compared at once. Shingles of twice as many documents are in memory: some
+# kilobytes each, but megabytes where a file does not mark where documents end.
 PAIRS = 50
 
 
 class Documents:
-    """The shingles of any documents of a corpus, by the position of their first row."""
+    """Random access to the shingles of documents, by the position of their first row."""
 
     def __init__(self, paths: Sequence[Path], language: str) -> None:
         self._language = language
-        blocks: list[tuple[int, Path, int]] = []  # first position of each block that has rows
+        blocks: list[tuple[int, Path, int]] = []  # first position of each block with rows
         for path in paths:
             with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
                 for index in range(file.num_record_batches):
@@ -48,7 +48,7 @@ class Documents:
 
     def shingles(self, positions: Array) -> dict[int, Array]:
         """64-bit hashes of each document's shingles, sorted; ``positions`` are sorted. The hashes
-        are this process's own."""
+        are comparable within this process only."""
         shingles: dict[int, Array] = {}
         block_of = np.searchsorted(self._firsts, positions, side="right") - 1
         for number in np.unique(block_of).tolist():
@@ -57,7 +57,7 @@ class Documents:
 
     def _of_block(self, number: int, wanted: Array) -> dict[int, Array]:
         _, path, index = self._blocks[number]
-        # Mapped, because of a block of thousands of rows a few documents are asked for.
+        # Mapped: only a few documents of a block of thousands of rows are read.
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
             batch = file.get_batch(index)
             starts = np.searchsorted(batch.column("position").to_numpy(), wanted).tolist()
@@ -76,13 +76,13 @@ class Documents:
 
 
 def similarity(one: Array, other: Array) -> float:
-    """Jaccard similarity of two sets, given as sorted arrays without repetitions."""
+    """Jaccard similarity of two sets, given as sorted arrays of distinct values."""
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / max(len(one) + len(other) - shared, 1)
 
 
 def exact_duplicates(paths: Sequence[Path], target: Path) -> int:
-    """Write the positions of rows that stand earlier in the corpus too; returns their number."""
+    """Write the positions of rows that occur earlier in the corpus too; returns their number."""
     count = 0
     with ArrowWriter(target, SCHEMA) as writer:
         for pairs in duplicate_pairs(paths):
@@ -94,8 +94,10 @@ def exact_duplicates(paths: Sequence[Path], target: Path) -> int:
 def near_duplicates(
     paths: Sequence[Path], documents: Documents, threshold: float, target: Path
 ) -> int:
-    """Write the positions of documents that nearly repeat an earlier one; returns their number."""
-    dropped = np.zeros(0, dtype=np.uint64)  # so far: nearly all share bands in several parts
+    """Write the positions of near-duplicates of an earlier document; returns their number."""
+    dropped = np.zeros(
+        0, dtype=np.uint64
+    )  # so far: most near-duplicates share bands in several parts
     with ArrowWriter(target, SCHEMA) as writer:
         for candidates in duplicate_pairs(paths):
             pairs = np.unique(candidates, axis=0)
@@ -106,7 +108,7 @@ def near_duplicates(
 
 
 def _later_of_similar(pairs: Array, documents: Documents, threshold: float) -> Array:
-    """Of ``pairs`` of positions ``[n, 2]`` the later ones that repeat the earlier, sorted."""
+    """The second positions of those ``pairs`` ``[n, 2]`` whose documents are similar, sorted."""
     later: set[int] = set()
     for start in range(0, len(pairs), PAIRS):
         some = pairs[start : start + PAIRS]

@@ -1,4 +1,4 @@
-"""Documents as sets of shingles, by which near-duplicates are told."""
+"""Documents as sets of shingles, for near-duplicate detection."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 from ernie_m.catalogue.languages import LANGUAGES
 
 SHINGLE = 5
-# Documents of fewer words (characters) have too few shingles for a likeness to mean much.
+# With fewer words (or characters) there are too few shingles for a similarity to mean much.
 MIN_UNITS = 20
 
 
 def document_shingles(language: str, keys: Iterable[str]) -> set[str]:
-    """Shingles of five words, or characters where words are not spaced, of a document given by the
-    comparable keys of its paragraphs; empty for documents too short to compare."""
+    """Shingles of five words, or of five characters where words are not spaced.
+
+    ``keys`` are the comparison keys of the document's paragraphs. Empty for a document too short
+    to compare.
+    """
     text = " ".join(keys)
     if LANGUAGES[language].spaced:
         units: Sequence[str] = text.split()

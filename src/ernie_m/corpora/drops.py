@@ -1,4 +1,4 @@
-"""An account of what was dropped, and why, with a few examples to look at."""
+"""Drop counts by reason, with a few examples of each."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 from ernie_m.corpora.hashing import hash64
 
 EXAMPLES = 5
-# Of a text that is shown; those that were dropped as too long may have megabytes.
+# Characters shown of a text: one dropped as too long may have megabytes.
 EXAMPLE_CHARACTERS = 2_000
 
 
 class DropCounts:
-    """Counts by reason, and the same few examples whatever the order rows came in."""
+    """Counts by reason, and a few examples that do not depend on the order of the rows."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._examples: defaultdict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
 
     def add(self, reason: str, **example: str) -> None:
-        """Count one drop; ``example`` (id and texts) may be kept to be shown."""
+        """Count one drop; ``example`` (id and texts) may be kept as one of the examples."""
         self.counts[reason] += 1
         kept = self._examples[reason]
         key = hash64(*example.values())

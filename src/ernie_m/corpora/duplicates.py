@@ -8,16 +8,16 @@ import numpy as np
 from rensa import RMinHash
 
 NGRAM = 3
-# 16 bands of 4: texts of similarity 0.8 share a band with probability 0.9998, of 0.6 with 0.89;
-# the exact check decides.
+# 16 bands of 4 hashes: texts of similarity 0.8 share a band with probability 0.9998, those of 0.6
+# with 0.89; the exact check decides.
 BANDS, BAND_ROWS = 16, 4
 MINHASH_SEED = 1
-# Texts whose digests are in memory as Python numbers at once.
+# Texts whose signatures are in memory as Python numbers at once.
 BLOCK = 20_000
 
 
 def shingles(text: str) -> set[str]:
-    """Character trigrams; a shorter text is its own only one."""
+    """Character trigrams; a text of three characters or fewer is its only shingle."""
     if len(text) <= NGRAM:
         return {text}
     return set(map("".join, zip(*(text[start:] for start in range(NGRAM)), strict=False)))
@@ -34,7 +34,7 @@ def band_hashes(sets: Sequence[set[str]]) -> np.ndarray:
     matrix = RMinHash.digest_matrix_from_token_sets(list(sets), BANDS * BAND_ROWS, MINHASH_SEED)
     rows = np.array(matrix.to_rows(), dtype=np.uint64).reshape(len(sets), BANDS, BAND_ROWS)
     mixed = np.zeros((len(sets), BANDS), dtype=np.uint64)
-    for column in range(BAND_ROWS):  # FNV-1a; a clash costs one exact check more
+    for column in range(BAND_ROWS):  # FNV-1a; a collision costs one more exact check
         mixed = (mixed ^ rows[:, :, column]) * np.uint64(0x100000001B3)
     return mixed
 
@@ -49,7 +49,7 @@ def _bands(texts: Sequence[str]) -> np.ndarray:
 
 
 def _without_candidates(bands: np.ndarray) -> np.ndarray:
-    """Texts that share no band with another, bool ``[n]``: most of them, and quickly told."""
+    """Texts that share no band with another, bool ``[n]``: most of them, found quickly."""
     alone = np.ones(len(bands), dtype=bool)
     for band in bands.T:
         _, inverse, counts = np.unique(band, return_inverse=True, return_counts=True)
@@ -58,10 +58,10 @@ def _without_candidates(bands: np.ndarray) -> np.ndarray:
 
 
 class MinHashIndex:
-    """Texts that can be asked for a near-duplicate of another.
+    """An index that finds near-duplicates of a text.
 
-    ``texts`` are comparable keys; :meth:`insert` puts one in, :meth:`find` asks. Digests of all of
-    them are made at once, because one by one costs five times as much.
+    ``texts`` are comparison keys; :meth:`insert` adds one of them, :meth:`find` looks one up. The
+    signatures of all are made at once: one by one takes five times as long.
     """
 
     def __init__(self, texts: Sequence[str], threshold: float) -> None:
@@ -79,7 +79,7 @@ class MinHashIndex:
             bucket.setdefault(key, []).append(index)
 
     def find(self, index: int) -> int | None:
-        """The inserted text of lowest index that is at least ``threshold`` similar, or None."""
+        """Index of the first inserted text with a similarity of ``threshold`` or more, or None."""
         if self._alone[index]:
             return None
         candidates = sorted(self._candidates(index))
@@ -99,7 +99,7 @@ class MinHashIndex:
 def near_duplicates(
     texts: Sequence[str], against: Sequence[str], threshold: float
 ) -> Iterator[tuple[int, int]]:
-    """(index in ``texts``, index in ``against``) of each text that is nearly one of ``against``."""
+    """(index in ``texts``, index in ``against``) of each near-duplicate of one of ``against``."""
     index = MinHashIndex([*against, *texts], threshold)
     for number in range(len(against)):
         index.insert(number)

@@ -1,9 +1,9 @@
-"""Texts of the evaluation tasks, which training text must not hold.
+"""Hashes of the evaluation texts, for the decontamination of training text.
 
-Gathered once, as the hashes of all strings in the examples of published tasks, and of the held-out
-rows that other tasks are made of, whichever they choose; a row is taken for an evaluation
-text when it is one, or one of its sentences is. Case, punctuation and spaces do not count: tagged
-sentences are lists of words, which do not say what stood between them.
+They cover all strings in the examples of published tasks, and all held-out rows from which the
+other tasks are made, whichever of them a task picks. A training row is contaminated when it, or one
+of its sentences, is an evaluation text. Case, punctuation and spaces are ignored: tagged sentences
+are lists of words, without what stood between them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
 
-# Full stops of the world; the wide exclamation and question marks by number.
+# Sentence-final punctuation; full-width marks by code point.
 _ENDS = re.compile("(?<=[.!?\u3002\uff01\uff1f\u061f\u0964])\\s*")
 _SCHEMA = pa.schema([("hash", pa.uint64())])
-# What a wide character says (Chinese, Japanese, Korean), in letters of an alphabet.
+# A wide character (Chinese, Japanese, Korean) counts as so many letters of an alphabet.
 _WIDE = 3
 
 
 def keys(text: str, least: int) -> Iterator[str]:
-    """Keys of the text and, where it has several, of its sentences: those of ``least`` characters
-    or more, of which wide ones count three times."""
+    """Keys of the text and, where it has several, of its sentences, if they have ``least``
+    characters or more; wide characters count three times."""
     pieces = [piece for piece in _ENDS.split(text) if piece]
     for piece in (text, *pieces) if len(pieces) > 1 else (text,):
         key = comparable(piece).replace(" ", "")
@@ -52,14 +52,14 @@ def _weighted_length(key: str) -> int:
 
 
 class EvalTexts:
-    """Tells whether a text says what an evaluation text says."""
+    """Whether a text matches an evaluation text."""
 
     def __init__(self, hashes: np.ndarray, least: int) -> None:
         self._hashes, self._least = frozenset(hashes.tolist()), least
 
     @classmethod
     def read(cls, paths: Sequence[Path]) -> EvalTexts:
-        """What the stage has written; no file, and no text is one."""
+        """Read the stage's output; with no file, nothing matches."""
         batches = [batch for path in paths for batch in read_batches(path)]
         if not batches:
             return cls(np.zeros(0, dtype=np.uint64), 0)
@@ -85,8 +85,8 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def run(job: Job[EvalHashesSettings]) -> None:
-    """Write hashes.arrow, sorted, of every string that is long enough in the examples of published
-    tasks and in held-out rows."""
+    """Write hashes.arrow: the sorted hashes of all strings that are long enough, in the examples of
+    published tasks and in held-out rows."""
     least = job.settings.decontaminate_min_chars
     hashes: set[int] = set()
     for path in job.inputs("examples"):

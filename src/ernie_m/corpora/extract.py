@@ -1,8 +1,8 @@
-"""Read one language, or one pair of them, out of one downloaded file: rows of id, group and text.
+"""Extract one language, or one language pair, from a downloaded file: rows of id, group and text.
 
-The same id means the same meaning in every language; rows of one group come from one source
-document and are never divided between training and evaluation. Rows are written as they are read,
-in blocks.
+Rows with the same id are translations of one another. Rows of one group come from one source
+document and are never split between training and evaluation. Rows are written as they are read, in
+blocks.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
 
-# Reads some languages of a file: (document, one text a language). An empty document means that the
-# row stands alone.
+# Reads some languages of a file: (document, one text per language). With an empty document the row
+# stands alone.
 Reader = Callable[[Path, Sequence[str]], Iterator[tuple[str, tuple[str, ...]]]]
 # Reads one language of n-way parallel rows: (group, key, text).
 RowsReader = Callable[[Path, str], Iterator[tuple[str, str, str]]]
@@ -61,8 +61,8 @@ def rows_reader_of(settings: ExtractSettings) -> RowsReader:
 
 
 def rows_of(path: Path, dataset: str, languages: Sequence[str], settings: ExtractSettings) -> Rows:
-    """Rows of id, group and one text a language. Rows of n-way parallel text are known by their key
-    in every language, others by their number."""
+    """Rows of id, group and one text per language. The id of an n-way parallel row holds its key,
+    the same in every language; other rows are numbered."""
     if read := reader_of(settings):
         for number, (document, texts) in enumerate(read(path, languages)):
             name = f"{dataset}:{number}"
@@ -73,7 +73,7 @@ def rows_of(path: Path, dataset: str, languages: Sequence[str], settings: Extrac
 
 
 def _encodable(text: str) -> str:
-    """``text`` without lone surrogates, which are valid in JSON and in no encoding."""
+    """``text`` without lone surrogates: JSON may hold them, UTF-8 cannot."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 

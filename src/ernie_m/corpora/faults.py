@@ -1,8 +1,8 @@
-"""Why a row is no good training text: a text by itself, or two as a pair.
+"""Filter rules: why a text, or two texts as a pair, are not used for training.
 
-The rules are CCNet's that make sense on single lines (language identification, broken or foreign
-lines), as CC-100 was made, and the usual ones of parallel text. Mark-up and ``{placeholders}``
-stay: the evaluation tasks read labels off them.
+They are those rules of CCNet, with which CC-100 was made, that apply to single lines (language
+identification, broken or foreign lines), and the usual ones for parallel text. Mark-up and
+``{placeholders}`` are kept: the evaluation tasks take labels from them.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ from ernie_m.config.corpora import PairRules, RowRules
 from ernie_m.corpora.language_id import identifier
 from ernie_m.corpora.text import Letters, comparable, numbers_agree, prose
 
-# Words (or characters) from which repetition can be told from style.
+# With fewer words (or characters) repetition says nothing.
 MIN_UNITS = 10
-# What a character says, in characters of an alphabet; added to short sides, which vary more.
+# A character counts as so many letters of an alphabet. The slack is added to both lengths: short
+# texts vary more.
 _WEIGHT = {"zh": 3, "zh_hant": 3, "ja": 3, "ko": 2}
 _SLACK = 10
 
 
 @dataclass(frozen=True)
 class Line:
-    """A text in normal form, and what filters ask of it."""
+    """A normalised text with the properties that the filters use."""
 
     text: str
     language: Language
 
     @cached_property
     def words(self) -> str:
-        """The text without what belongs to no language."""
+        """The text without placeholders, code and addresses."""
         return prose(self.text)
 
     @cached_property
     def letters(self) -> Letters:
-        """What the words are written in."""
+        """Counts of its letters by script."""
         return Letters.of(self.words, self.language.scripts)
 
 
 def line_fault(line: Line, settings: RowRules) -> str | None:
-    """Why a text is dropped, or None when it stays; the first reason counts."""
+    """The first reason to drop a text, or None to keep it."""
     if len(line.text) < settings.min_chars:
         return "too short"
     if len(line.text) > settings.max_chars:
@@ -64,7 +65,7 @@ def line_fault(line: Line, settings: RowRules) -> str | None:
 
 
 def _another_language(line: Line, settings: RowRules) -> bool:
-    # An identifier that does not know the language takes it for another.
+    # An identifier that lacks the language would take the text for another.
     if settings.language_identifier not in line.language.identified:
         return False
     if len(line.words) < settings.language_id_min_chars:
@@ -74,21 +75,21 @@ def _another_language(line: Line, settings: RowRules) -> bool:
 
 
 def repetition(line: Line) -> float:
-    """Share of words (characters where words are not spaced) that stood in the text before; 0 for
-    texts too short to tell."""
+    """Share of words that occurred earlier in the text (of character trigrams where words are not
+    spaced); 0 for texts too short to tell."""
     if line.language.spaced:
         words = line.words.split()
         return 1 - len(set(words)) / len(words) if len(words) >= MIN_UNITS else 0.0
     letters = list(filter(str.isalpha, line.words))
     if len(letters) < MIN_UNITS:
         return 0.0
-    # Characters repeat in any text, three in a row do not.
+    # Single characters repeat in any text, trigrams do not.
     triples = set(zip(letters, letters[1:], letters[2:], strict=False))
     return 1 - len(triples) / (len(letters) - 2)
 
 
 def pair_fault(source: str, target: str, pair: Sequence[str], settings: PairRules) -> str | None:
-    """Why two sides that are good by themselves are no pair, or None."""
+    """The first reason to drop a pair whose sides are good by themselves, or None."""
     if comparable(source) == comparable(target):
         return "identical sides"
     one, other = (

@@ -1,7 +1,7 @@
-"""Filter one shard of a corpus row by row: normal form, then the rules of corpora.faults.
+"""Filter one shard of a corpus row by row: normalise, then apply the rules of corpora.faults.
 
-A row's fate depends on the row alone, so it is the same for any number of shards; each that is
-dropped is counted. What stays leaves fingerprints, by which it is compared across shards. One block
+Each decision depends on the row alone, so it is the same for any number of shards. Every dropped
+row is counted. The fingerprints of kept rows are written for deduplication across shards. One block
 of rows is in memory at a time.
 """
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 def _judge(
     languages: Sequence[str], settings: FilterSettings
 ) -> Callable[[Sequence[str]], str | None]:
-    """Why a row is dropped, or None; the first reason counts."""
+    """A function that gives the first reason to drop a row, or None to keep it."""
 
     def judge(texts: Sequence[str]) -> str | None:
         for text, language in zip(texts, languages, strict=True):
@@ -41,7 +41,7 @@ def _judge(
 def _sift(
     block: Block, columns: Sequence[str], judge: Callable, drops: DropCounts
 ) -> tuple[int, dict[str, list]]:
-    """How many rows a block has, and those that stay, in normal form."""
+    """How many rows a block has, and the kept ones, normalised."""
     content = block.columns
     kept: dict[str, list] = {"position": [], **{name: [] for name in columns}}
     rows = zip(*(content[name] for name in columns), strict=True)

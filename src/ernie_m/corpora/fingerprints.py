@@ -1,8 +1,8 @@
-"""Which rows of a corpus have the same fingerprint, in memory that does not grow with the corpus.
+"""Duplicate fingerprints of a corpus, found in memory that does not grow with the corpus.
 
-Every shard leaves (fingerprint, position) in batches that are sorted by fingerprint. Here the range
-of fingerprints is cut into parts; of each batch the entries of one part are a slice that is found
-by bisection, so that a part is gathered from all shards without reading the rest.
+Every shard writes entries (fingerprint, position) in batches sorted by fingerprint. Here the range
+of fingerprints is cut into parts. In each batch the entries of one part are a slice, found by
+bisection, so a part is gathered from all shards without reading the rest.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ernie_m.corpora.streams import ArrowWriter
 
 Array = np.ndarray
 
-# Entries of a part, of 16 bytes each; sorting takes twice as much again.
+# Entries of a part, 16 bytes each; sorting takes twice as much again.
 PART_ENTRIES = 4_000_000
-# Entries of a batch. Each is looked into once a part: batches of single blocks would be many.
+# Entries of a batch. Each part opens every batch, so a batch should be larger than a block.
 BATCH_ENTRIES = 1_000_000
 _SPAN = 1 << 64
 SCHEMA = pa.schema([("fingerprint", pa.uint64()), ("position", pa.uint64())])
 
 
 class FingerprintWriter(ArrowWriter):
-    """A file of entries, gathered to batches of ``BATCH_ENTRIES`` or somewhat more."""
+    """A file of entries, buffered into batches of ``BATCH_ENTRIES`` or somewhat more."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, SCHEMA)
@@ -41,7 +41,7 @@ class FingerprintWriter(ArrowWriter):
         super().__exit__(*error)
 
     def add(self, fingerprints: Array, positions: Array) -> None:
-        """Take in some entries, uint64 ``[n]`` each."""
+        """Add entries, uint64 ``[n]`` each."""
         self._waiting.append((fingerprints, positions))
         if sum(len(one) for one, _ in self._waiting) >= BATCH_ENTRIES:
             self._flush()
@@ -53,15 +53,15 @@ class FingerprintWriter(ArrowWriter):
 
 
 def write_fingerprints(writer: ArrowWriter, fingerprints: Array, positions: Array) -> None:
-    """Leave one batch of entries, sorted as :func:`repeats` needs it."""
+    """Write one batch of entries, sorted as :func:`duplicate_pairs` needs it."""
     order = np.lexsort((positions, fingerprints))
     writer.write({"fingerprint": fingerprints[order], "position": positions[order]})
 
 
 def duplicate_pairs(paths: Sequence[Path], entries: int = PART_ENTRIES) -> Iterator[Array]:
-    """Pairs of positions, uint64 ``[n, 2]``, of one part after the other: the lowest with a
-    fingerprint, and a higher one with the same. Of ``paths`` each holds higher positions than the
-    one before.
+    """Pairs of positions, uint64 ``[n, 2]``, part by part: the lowest position of a fingerprint,
+    and a higher one with the same fingerprint. Each of ``paths`` has higher positions than the one
+    before.
     """
     total = 0
     for path in paths:
@@ -74,7 +74,7 @@ def duplicate_pairs(paths: Sequence[Path], entries: int = PART_ENTRIES) -> Itera
         for piece in (piece for path in paths for piece in _slices(path, low, high - 1)):
             waiting.append(piece)
             waiting_entries += len(piece[0])
-            # More than a part should have: one line a million times. Only its first is kept.
+            # More than a part should have: some line occurs millions of times. Keep its first only.
             if waiting_entries > 2 * entries:
                 pairs, first = _pairs_within(waiting)
                 yield pairs
@@ -84,7 +84,7 @@ def duplicate_pairs(paths: Sequence[Path], entries: int = PART_ENTRIES) -> Itera
 
 
 def _pairs_within(pieces: Sequence[tuple[Array, Array]]) -> tuple[Array, tuple[Array, Array]]:
-    """The pairs within some entries, and the entries without those that repeat an earlier one."""
+    """The duplicate pairs among some entries, and the entries without the later duplicates."""
     fingerprints, positions = map(np.concatenate, zip(*pieces, strict=True))
     order = np.lexsort((positions, fingerprints))
     fingerprints, positions = fingerprints[order], positions[order]
@@ -96,7 +96,7 @@ def _pairs_within(pieces: Sequence[tuple[Array, Array]]) -> tuple[Array, tuple[A
 
 
 def _slices(path: Path, low: int, last: int) -> Iterator[tuple[Array, Array]]:
-    # Mapped anew for each part, or the pages of all parts would stay in memory.
+    # Mapped anew for each part, or the pages of all parts would stay resident.
     with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as file:
         for index in range(file.num_record_batches):
             batch = file.get_batch(index)

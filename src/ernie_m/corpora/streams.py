@@ -1,9 +1,8 @@
-"""Files between the stages of text: written and read in blocks, never whole.
+"""Files between the text stages: written and read in blocks, never whole.
 
 A *row* is a paragraph of a document, a pair, or one language of an n-way parallel row. Its
-*position* is its number in its corpus: in the file of its dataset, and before that all rows of the
-datasets that come before. It does not depend on the number of shards, and everything that has to
-choose between rows goes by it.
+*position* is its number in its corpus, counted through the files of its datasets in their order. It
+does not depend on the number of shards; of duplicates, the one with the lowest position is kept.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ import pyarrow.parquet as pq
 
 from ernie_m.errors import UserError
 
-# Rows of a block, two to five megabytes of text, or its characters where rows are long. A block
-# ends with the document in which it comes to one of these, or at twice as much: a file that does
-# not say where documents end is a single one.
+# Rows of a block (two to five megabytes of text), or its characters where rows are long. A block
+# ends with the document in which it reaches one of these, or at twice as much: a file that does not
+# mark where documents end is a single document.
 BLOCK_ROWS, BLOCK_CHARACTERS = 10_000, 4_000_000
-# Blocks of a row group, by which shards are divided. Of each group Parquet holds seven kilobytes of
-# facts in memory: a gigabyte for the largest languages of CC-100, if each block were a group.
+# Blocks of a row group; shards are made of whole row groups. Parquet keeps seven kilobytes of
+# metadata per group in memory: a gigabyte for CC-100's largest languages, were each block a group.
 GROUP_BLOCKS = 4
 _READ_ROWS = 1_000
 
@@ -39,7 +38,7 @@ def columns_of(corpus: str) -> tuple[str, ...]:
 
 
 class PartsWriter:
-    """Parquet files of equal columns, written block by block, a row group each."""
+    """Parquet files with the same columns, one per part, written row group by row group."""
 
     def __init__(
         self, targets: Mapping[str, Path], columns: Sequence[str], languages: Sequence[str]
@@ -59,12 +58,12 @@ class PartsWriter:
             writer.close()
 
     def table(self, rows: Sequence[Sequence[str]]) -> pa.Table:
-        """Rows, values by column, in the form that is written."""
+        """A table of ``rows`` with the files' schema."""
         arrays = [pa.array(values, pa.large_string()) for values in zip(*rows, strict=True)]
         return pa.table(arrays, schema=self._schema)
 
     def write(self, part: str, tables: Sequence[pa.Table]) -> None:
-        """One row group; no tables leave none."""
+        """Write ``tables`` as one row group; nothing if there are none."""
         if tables:
             table = pa.concat_tables(tables)
             self._writers[part].write_table(table, row_group_size=len(table))
@@ -73,8 +72,8 @@ class PartsWriter:
 def write_blocks(
     path: Path, rows: Iterable[Sequence[str]], columns: Sequence[str], languages: Sequence[str]
 ) -> int:
-    """Write ``rows`` (values by column, the second of them the document) as Parquet, in blocks of
-    which ``GROUP_BLOCKS`` make a row group; returns their number."""
+    """Write ``rows`` (values by column, the second of them the document) as Parquet, in row groups
+    of ``GROUP_BLOCKS`` blocks; returns the number of rows."""
     count = 0
     with PartsWriter({"": path}, columns, languages) as writer:
         blocks = (writer.table(block) for block in _blocks(rows))
@@ -100,7 +99,7 @@ def _blocks(rows: Iterable[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that are in memory together: values by column name, and the position of the first."""
+    """Rows held in memory together: values by column name, and the position of the first."""
 
     position: int
     columns: dict[str, list[str]]
@@ -120,8 +119,8 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def shard_blocks(paths: Sequence[Path], shard: int, shards: int) -> Iterator[Block]:
-    """The blocks of one of ``shards`` equal parts of a corpus, in order: some of its row groups,
-    each divided as it was when it was written."""
+    """The blocks of shard ``shard`` of a corpus in order. A shard is a run of row groups, each
+    divided into the blocks it was written in."""
     groups, position = [], 0
     for path in paths:
         with _open_parquet(path) as file:
@@ -130,7 +129,7 @@ def shard_blocks(paths: Sequence[Path], shard: int, shards: int) -> Iterator[Blo
                 position += file.metadata.row_group(index).num_rows
     first, last = (len(groups) * edge // shards for edge in (shard, shard + 1))
     for path, row_groups in groupby(groups[first:last], key=itemgetter(0)):
-        with _open_parquet(path) as file:  # once: it tells of all its row groups, which takes time
+        with _open_parquet(path) as file:  # once: reading its metadata takes time
             for _, index, start in row_groups:
                 for columns in _group_blocks(file, index):
                     block = Block(start, columns)
@@ -150,7 +149,7 @@ def _group_blocks(file: pq.ParquetFile, index: int) -> Iterator[dict[str, list[s
 
 
 class ArrowWriter:
-    """An Arrow file of record batches, uncompressed: it can be read at any place through a map."""
+    """An uncompressed Arrow file of record batches, for random access through a memory map."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
@@ -165,7 +164,7 @@ class ArrowWriter:
         self._sink.close()
 
     def write(self, columns: Mapping[str, Any]) -> None:
-        """One batch."""
+        """Write one batch."""
         arrays = [pa.array(columns[field.name], field.type) for field in self._schema]
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
 
@@ -178,6 +177,6 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def languages_in(path: Path) -> list[str]:
-    """Languages of the rows that corpora.kept has written, in the order of their columns."""
+    """Languages of a file written by corpora.kept, in the order of their columns."""
     with pa.OSFile(str(path), "rb") as source, pa.ipc.open_file(source) as file:
         return file.schema.metadata[b"languages"].decode().split(",")

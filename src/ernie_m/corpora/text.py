@@ -1,4 +1,4 @@
-"""Normal form of text, its mark-up, and the key under which two texts count as the same."""
+"""Text normalisation, mark-up removal, and the key by which texts are compared."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 
-# Invisible, yet part of the spelling: Persian and Indic scripts join and split letters with these.
+# Invisible, but part of the spelling: Persian and Indic scripts join and split letters with them.
 _JOINERS = {0x200C, 0x200D}
 
 # {name}, and printf's %s, %(name)s, %1$.2f in messages of applications; no space flag, or "5 % des"
-# would be one. A sign of a script without spaces may follow. What can match in no other way is not
-# tried again (`*+`), or a line of zeros would take minutes.
+# would match. A character of a script without spaces may follow. Possessive quantifiers (`*+`) do
+# not backtrack: a line of zeros would take minutes.
 _PLACEHOLDER = re.compile(
     r"\{[^{}\s]*\}|%(?:\(\w+\)|\d+\$)?[-#0+]*+\d*+(?:\.\d+)?l{0,2}[sdifruxX](?![A-Za-z0-9_])"
 )
@@ -21,18 +21,18 @@ _LINK = re.compile(r"\[([^\[\]]+)\]\([^()\s]*\)")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 _CODE = re.compile(r"(?<!`)`++([^`]+)`+")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
-# Python reads no number of more than 4,300 digits; here a longer one counts as several.
+# Python parses at most 4,300 digits; here a longer number counts as several.
 _DIGITS = re.compile(r"\d{1,1000}")
-# One of these stands in whatever the patterns of placeholders, mark-up and addresses find.
+# Every match of the placeholder, mark-up and address patterns contains one of these.
 _SIGNS = ("{", "%", "`", "](", "**", "://", "www.")
 
-# From here on numbers are written in digits in all languages.
+# From ten on, numbers are written in digits in all languages.
 _AS_A_WORD = 10
 
 
 class _Visible(dict[int, str | int | None]):
-    """Code point -> what is kept: controls that break lines become spaces, other invisible ones,
-    surrogates and those of private use go (Cc, Cf, Cs, Co)."""
+    """Code point -> its replacement: white space becomes a space; other control, format, surrogate
+    and private-use characters (Cc, Cf, Cs, Co) are removed."""
 
     def __missing__(self, point: int) -> str | int | None:
         character = chr(point)
@@ -57,7 +57,7 @@ class _Comparable(dict[int, str | int]):
 _VISIBLE = _Visible()
 _COMPARABLE = _Comparable()
 _WORD = re.compile(r"[^\W_]+")
-# What `_WORD` does not tell from punctuation: combining marks; looked for on the first plane only.
+# Combining marks, which `_WORD` takes for punctuation; listed for the first plane only.
 _MARKS = "".join(
     mark for mark in map(chr, range(0x10000)) if unicodedata.category(mark).startswith("M")
 )
@@ -65,27 +65,27 @@ _INTRICATE = re.compile(f"[{_MARKS}\U00010000-\U0010ffff]")
 
 
 def normalise(text: str) -> str:
-    """NFC, no control or zero-width characters, single spaces; applying it twice changes nothing.
+    """NFC, no control or zero-width characters, single spaces; idempotent.
 
-    NFC and not NFKC: compatibility folding is the tokenizer's own business (nmt_nfkc), and
-    evaluation has to find answers in the text as it was written.
+    NFC and not NFKC: compatibility folding is left to the tokenizer (nmt_nfkc), and evaluation has
+    to find answers in the text as it was written.
     """
-    if not text.isprintable():  # many times as fast as translating, and nearly always true
+    if not text.isprintable():  # much faster than translating, and nearly always true
         text = text.translate(_VISIBLE)
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def strip_markup(text: str) -> str:
-    """Text as a reader sees it: ``**bold**``, `` `code` `` and ``[links](address)`` lose their
-    marks and keep their words; ``{placeholders}`` stay."""
+    """Text without mark-up: ``**bold**``, `` `code` `` and ``[links](address)`` keep only their
+    words; ``{placeholders}`` are kept."""
     for pattern in (_LINK, _BOLD, _CODE):
         text = pattern.sub(r"\1", text)
     return " ".join(text.split())
 
 
 def prose(text: str) -> str:
-    """Text without what belongs to no language: placeholders, code spans, web addresses."""
-    if not any(sign in text for sign in _SIGNS):  # as nearly all of the web
+    """Text without placeholders, code spans and web addresses, which belong to no language."""
+    if not any(sign in text for sign in _SIGNS):  # as in nearly all web text
         return " ".join(text.split())
     for pattern in (_PLACEHOLDER, _CODE, _ADDRESS):
         text = pattern.sub(" ", text)
@@ -93,23 +93,23 @@ def prose(text: str) -> str:
 
 
 def comparable(text: str) -> str:
-    """Key under which texts are the same: compatibility form, no case, no punctuation."""
+    """Comparison key: NFKC, case-folded, without punctuation."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     if _INTRICATE.search(folded):
         return " ".join(folded.translate(_COMPARABLE).split())
-    return " ".join(_WORD.findall(folded))  # the same, sooner
+    return " ".join(_WORD.findall(folded))  # the same result, faster
 
 
 def _numbers(text: str) -> Counter[int]:
-    """Numbers in digits of any script or position (CO₂); those in placeholders are left out."""
+    """Numbers in digits of any script, sub- and superscripts too (CO₂), outside placeholders."""
     folded = unicodedata.normalize("NFKC", _PLACEHOLDER.sub(" ", text))
     return Counter(int(found) for found in _DIGITS.findall(folded))
 
 
 def numbers_agree(one: str, other: str) -> bool:
-    """Whether two texts may be translations as far as their numbers go.
+    """Whether the numbers in two texts allow them to be translations.
 
-    A number below ten that stands on one side only may be a word on the other ("one", "twice").
+    A number below ten on one side only may be spelt out on the other ("one", "twice").
     """
     left, right = _numbers(one), _numbers(other)
     only_left, only_right = left - right, right - left
@@ -127,8 +127,8 @@ def script(character: str) -> str:
 
 
 class _Kinds(dict[int, str | None]):
-    """Code point -> its kind, in one letter: `o` letter of one of the scripts, `l` other letter,
-    `m` combining mark, `.` anything else; spaces go."""
+    """Code point -> its kind in one character: `o` letter of one of the scripts, `l` other letter,
+    `m` combining mark, `.` anything else; spaces are removed."""
 
     def __init__(self, scripts: frozenset[str]) -> None:
         super().__init__()
@@ -152,8 +152,8 @@ _kinds = cache(_Kinds)
 
 @dataclass(frozen=True, slots=True)
 class Letters:
-    """What a text is written in: letters of some ``scripts``, ``other`` letters, combining
-    ``marks``, and all ``written`` characters, which are those that are no spaces."""
+    """Character counts of a text: letters ``in_scripts``, ``other`` letters, combining ``marks``,
+    and all characters ``written``, that is but spaces."""
 
     in_scripts: int
     other: int
@@ -162,18 +162,18 @@ class Letters:
 
     @classmethod
     def of(cls, text: str, scripts: frozenset[str]) -> Letters:
-        """Count them."""
+        """Count the characters of ``text``."""
         kinds = text.translate(_kinds(scripts))
         return cls(kinds.count("o"), kinds.count("l"), kinds.count("m"), len(kinds))
 
     @property
     def script_share(self) -> float | None:
-        """Share of the letters that are of the scripts; None when there are no letters."""
+        """Share of the letters that belong to the scripts; None when there are no letters."""
         letters = self.in_scripts + self.other
         return self.in_scripts / letters if letters else None
 
     @property
     def letter_share(self) -> float:
-        """Share of letters and marks, which vowel signs of Indic scripts are, in what is
-        written."""
+        """Share of letters and marks (vowel signs of Indic scripts are marks) in all characters but
+        spaces."""
         return (self.in_scripts + self.other + self.marks) / max(self.written, 1)

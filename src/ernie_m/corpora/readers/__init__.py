@@ -1,1 +1,1 @@
-"""One file per upstream format."""
+"""Readers, one file per upstream format."""

@@ -1,4 +1,4 @@
-"""Members of zip and tar archives, read with the care that a downloaded file needs."""
+"""Safe reading of members of downloaded zip and tar archives."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import IO
 from ernie_m.corpora.readers.streams import bounded, unpacked
 from ernie_m.errors import UserError
 
-# The largest member of the default wheel's translations has 0.2 MB.
+# The largest translation file in the default wheel has 0.2 MB.
 MAX_MEMBER_BYTES = 16 << 20
-# What `zipfile` raises, beside its own error, over headers that make no sense.
+# What `zipfile` raises, besides its own error, for malformed headers.
 _GARBLED = (RuntimeError, ValueError, struct.error)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive at ``path``; raises :class:`UserError` when it is not a whole zip file, or when
-    any member's name would lead out of a folder it were unpacked in."""
+    """Open the archive at ``path``; raises :class:`UserError` when it is not a whole zip file, or
+    when a member's name would lead out of the folder it is unpacked in."""
     with _list_read(path) as archive:
         for name in archive.namelist():
             _check_name(path, name)
@@ -48,15 +48,15 @@ def _not_whole(path: Path, error: Exception) -> UserError:
 
 @contextmanager
 def member_stream(path: Path, ending: str) -> Iterator[IO[bytes]]:
-    """The one member of a zip or (packed) tar archive whose name has the ``ending``, as a stream
-    that never gives much more than its packed size explains.
+    """The one member of a zip or (compressed) tar archive whose name has the ``ending``, as a
+    stream bounded by its compressed size.
 
-    Raises :class:`UserError` when no member or more than one has it.
+    Raises :class:`UserError` when no member has it, or more than one.
     """
     if zipfile.is_zipfile(path):
         with opened(path) as archive:
             name = _only(path, ending, archive.namelist())
-            # What the archive says of its member may be a lie.
+            # The sizes in an archive's headers cannot be trusted.
             packed = min(archive.getinfo(name).compress_size, path.stat().st_size)
             with _member(archive, name) as member:
                 yield bounded(member, packed, f"{path}, member {name}")
@@ -64,14 +64,14 @@ def member_stream(path: Path, ending: str) -> Iterator[IO[bytes]]:
         try:
             with unpacked(path) as stream:
                 yield _tar_member(path, stream, ending)
-        except tarfile.TarError as error:  # at its head, or where the member is cut off
+        except tarfile.TarError as error:  # in its header, or where the member is cut off
             raise _not_whole(path, error) from None
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     try:
         return archive.open(name)
-    # Encrypted, packed by a method that is not known, or not where the archive says it is.
+    # Encrypted, compressed by an unknown method, or not where the header says.
     except (OSError, *_GARBLED) as error:
         raise UserError(
             f"{archive.filename}: member {name} cannot be unpacked ({error}).",
@@ -80,8 +80,8 @@ def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
 
 
 def _tar_member(path: Path, stream: IO[bytes], ending: str) -> IO[bytes]:
-    """A tar archive has no list of members, so the first that fits is taken; a second one would be
-    seen only at the end of the archive."""
+    """A tar archive has no index, so the first match is taken; a second one would be seen only
+    after reading the whole archive."""
     names = []
     archive = tarfile.open(fileobj=stream, mode="r|")  # noqa: SIM115 - read by the caller
     for member in archive:
@@ -110,7 +110,7 @@ def _missing(path: Path, ending: str, names: list[str]) -> UserError:
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """One member's bytes, never more than ``MAX_MEMBER_BYTES`` whatever its header says."""
+    """One member's bytes, at most ``MAX_MEMBER_BYTES`` whatever its header says."""
     where = f"{archive.filename}, member {name}"
     with _member(archive, name) as member:
         content = bounded(member, archive.getinfo(name).compress_size, where).read(

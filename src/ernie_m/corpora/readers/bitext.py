@@ -1,10 +1,11 @@
 """Pairs in tab-separated lines: plain bitext, and WikiMatrix.
 
-- ``bitext``: one column a language, in the order of the registry row's ``languages``.
+- ``bitext``: one column per language, in the order of the registry row's ``languages``.
 - ``wikimatrix``: margin score, then the sentences of both languages in alphabetical order of their
-  codes; lines are sorted by falling score, so that reading ends at the first below the threshold.
+  codes. Lines are sorted by descending score, so reading stops at the first one below the
+  threshold.
 
-Each may be the first ``head`` bytes of its file.
+With ``head``, only the first ``head`` bytes of the file were downloaded.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def _columns(path: Path, count: int, head: int | None) -> Iterator[tuple[int, li
 def read(
     path: Path, languages: Sequence[str], order: Sequence[str], head: int | None = None
 ) -> Rows:
-    """("", one text a language) of every line; ``order`` names the languages of the columns."""
+    """("", one text per language) of every line; ``order`` names the languages of the columns."""
     wanted = [order.index(code) for code in languages]
     for _, columns in _columns(path, len(order), head):
         yield "", tuple(columns[place] for place in wanted)
@@ -45,7 +46,7 @@ def read_wikimatrix(
     least: float,
     head: int | None = None,
 ) -> Rows:
-    """("", one text a language) of every line whose score is ``least`` or more."""
+    """("", one text per language) of every line with a score of ``least`` or more."""
     alphabetical = sorted(order)
     wanted = [1 + alphabetical.index(code) for code in languages]
     for number, columns in _columns(path, 1 + len(order), head):

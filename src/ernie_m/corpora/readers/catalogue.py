@@ -1,9 +1,9 @@
 """Gettext catalogues, source (``.po``) and compiled (``.mo``): English messages and translations.
 
 A catalogue holds one application's messages and is read whole by `polib`. Fuzzy, obsolete and
-untranslated entries are left out; so are plural forms, whose number differs between languages. Of a
-zip archive, such as a Python wheel, every ``.../<language>/LC_MESSAGES/*.mo`` is read: the layout
-in which applications install theirs.
+untranslated entries are left out, and so are plural forms, whose number differs between languages.
+In a zip archive, such as a Python wheel, every ``.../<language>/LC_MESSAGES/*.mo`` is read, where
+applications install their catalogues.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ernie_m.errors import UserError
 MAX_BYTES = 64 << 20
 _COMPILED = (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
 _SOURCE = "en"
-# Where applications call a language otherwise than by its code.
+# Languages that applications name by another code than ours.
 _LOCALES = {"no": "nb|no", "zh": "zh|zh_Hans|zh_CN", "zh_hant": "zh_Hant|zh_TW"}
 
 
 def read(path: Path, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """("", one text a language) of every translated message; `en` is the message itself."""
+    """("", one text per language) of every translated message; `en` is the message itself."""
     for name, source in _catalogues(path, languages):
         for entry in _entries(name, source):
             if entry.msgid and entry.msgstr:
@@ -37,7 +37,7 @@ def read(path: Path, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str,
 
 
 def _catalogues(path: Path, languages: Sequence[str]) -> Iterator[tuple[str, Path | bytes]]:
-    """Name and place, or content, of every catalogue of the languages."""
+    """Name and path, or content, of every catalogue of the languages."""
     if not zipfile.is_zipfile(path):
         yield str(path), path
         return

@@ -1,11 +1,13 @@
 """CC-100 and the outputs of cc_net: monolingual documents.
 
-- ``cc100``: ``xx.txt.xz``, a paragraph a line, an empty line between documents.
-- ``ccnet_text``: cc_net's regrouped ``snap_..._batch_n.gz``, a paragraph a line and no sign of
-  where documents end, so that every paragraph is taken as one.
-- ``ccnet``: cc_net's JSON lines (``.json.gz``), a document a line, paragraphs in ``raw_content``.
+- ``cc100``: ``xx.txt.xz``, one paragraph per line, an empty line between documents.
+- ``ccnet_text``: cc_net's regrouped ``snap_..._batch_n.gz``, one paragraph per line without
+  document boundaries, so that every paragraph is taken as a document.
+- ``ccnet``: cc_net's JSON lines (``.json.gz``), one document per line, paragraphs in
+  ``raw_content``.
 
-Each may be the first ``head`` bytes of its file, read to the last whole document.
+With ``head``, only the first ``head`` bytes of the file were downloaded; they are read to the last
+whole document.
 """
 
 from __future__ import annotations
@@ -22,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 Rows = Iterator[tuple[str, tuple[str, ...]]]
 
-# Of the document that a cut may divide so much is held back at most: a file that does not say where
-# documents end is a single one.
+# Rows held back of the document that the cut may have divided, at most: a file that does not mark
+# where documents end is a single document.
 HELD_ROWS, HELD_CHARACTERS = 10_000, 4_000_000
 
 
 def read(path: Path, languages: Sequence[str], head: int | None = None) -> Rows:
-    """(document number, (paragraph,)); the file's only language is the registry row's."""
+    """(document number, (paragraph,)); the file has one language, that of the registry row."""
     rows = _paragraphs(path, head)
     return _but_last(rows, path) if is_cut(path, head) else rows
 
@@ -64,8 +66,8 @@ def read_text(path: Path, languages: Sequence[str], head: int | None = None) -> 
 
 
 def read_json(path: Path, languages: Sequence[str], head: int | None = None) -> Rows:
-    """(document number, (paragraph,)); raises :class:`UserError` for a line that is no document of
-    cc_net's."""
+    """(document number, (paragraph,)); raises :class:`UserError` for a line that is not a document
+    of cc_net."""
     for number, line in enumerate(file_lines(path, head)):
         try:
             content = json.loads(line)["raw_content"]

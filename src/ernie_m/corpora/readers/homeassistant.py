@@ -1,6 +1,7 @@
 """Home Assistant's wheel: ``homeassistant/components/<integration>/translations/<language>.json``.
 
-The files are nested objects with the same keys in every language, so a key path names one meaning.
+The files are nested objects with the same keys in every language, so texts under the same key path
+are translations of one another.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ernie_m.errors import UserError
 
 _MEMBER = re.compile(r"homeassistant/components/([^/]+)/translations/([^/]+)\.json")
 
-# Where upstream's file name is not our language code.
+# Languages whose file is not named by our code.
 _UPSTREAM = {"no": "nb", "zh": "zh-Hans", "zh_hant": "zh-Hant"}
 
 

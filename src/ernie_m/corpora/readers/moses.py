@@ -1,7 +1,7 @@
 """Aligned plain files in an archive: OPUS's ``moses`` zip (``Corpus.en-xx.en`` and ``.xx``) and IIT
 Bombay's ``parallel.tgz`` (``parallel/IITB.en-hi.en`` and ``.hi``).
 
-Each language has one member, whose name ends in its code; line n of all of them says the same.
+Each language has one member, whose name ends in its code; line n is the same sentence in each.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ernie_m.errors import UserError
 
 
 def read(path: Path, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """("", one text a language) of every line; raises :class:`UserError` for files of unequal
-    length, which would be misaligned from some line on."""
+    """("", one text per language) of every line; raises :class:`UserError` for files with different
+    numbers of lines, which are misaligned somewhere."""
     with ExitStack() as stack:
         sides = [
             lines(stack.enter_context(member_stream(path, f".{code}")), f"{path}, .{code}")

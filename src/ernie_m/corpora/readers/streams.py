@@ -1,8 +1,8 @@
 """Compressed text of any size, read as a stream with bounded memory.
 
-A line without end or a small file that unpacks to a huge one could fill memory or disk, and a file
-that is cut off could pass for a whole one. Each ends in a :class:`UserError`, but for a cut that
-was asked for: of the head of a file the last line, which is not whole, is left out.
+An endless line, or a small file that unpacks to a huge one, could fill memory or disk; a truncated
+file could pass for a whole one. Each raises :class:`UserError`. Where only the head of a file was
+downloaded, its last line is incomplete and is left out.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ernie_m.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# No paragraph of CC-100 is near this; the memory of a reader is a few times as much.
+# No paragraph of CC-100 comes near this; a reader needs a few times as much memory.
 MAX_LINE_BYTES = 16 << 20
-# Text packs to a quarter or a tenth, template-made pages to a fiftieth; zeros to a thousandth.
+# Text compresses to a quarter or a tenth, template-made pages to a fiftieth, zeros to a thousandth.
 MAX_EXPANSION = 200
 FREE_BYTES = 64 << 20
 _BUFFER = 1 << 20
 
 
 class _Gzip:
-    """zlib's decompressor of one gzip stream, to be asked as those of xz and bzip2 are."""
+    """zlib's decompressor of one gzip stream, with the interface of those of lzma and bz2."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(wbits=31)  # with header and checksum
@@ -43,31 +43,31 @@ class _Gzip:
 
     @property
     def unused_data(self) -> bytes:
-        """What was given beyond its end."""
+        """Input beyond the end of the stream."""
         return self._stream.unused_data
 
     @property
     def needs_input(self) -> bool:
-        """Whether all that was given is unpacked."""
+        """Whether all input has been decompressed."""
         return not self._stream.unconsumed_tail
 
     def decompress(self, packed: bytes, size: int) -> bytes:
-        """At most ``size`` bytes."""
+        """Decompress to at most ``size`` bytes."""
         return self._stream.decompress(self._stream.unconsumed_tail + packed, size)
 
 
 class Members:
     """All gzip, xz or bzip2 streams of a file, one after another, with zeros between them.
 
-    Python's own file objects take a damaged stream behind a whole one for the end of the file.
+    Python's own file objects take a damaged stream after a whole one for the end of the file.
     """
 
     def __init__(self, source: IO[bytes], decompressor: Callable[[], Any]) -> None:
         self._source, self._new, self._member = source, decompressor, decompressor()
 
     def read(self, size: int) -> bytes:
-        """At most ``size`` bytes, none at the end; raises ``EOFError`` when that comes too soon,
-        and what the decompressor raises for damaged bytes."""
+        """At most ``size`` bytes, none at the end; raises ``EOFError`` for a truncated stream, and
+        the decompressor's error for a damaged one."""
         while True:
             packed = b""
             if self._member.eof:
@@ -85,7 +85,7 @@ class Members:
                 return unpacked
 
 
-# First bytes -> what opens it. The name tells nothing: a download is called `original`.
+# First bytes -> decompressor. The name says nothing: a download is called `original`.
 _PACKED: dict[bytes, Callable[[Any], Any]] = {
     b"\x1f\x8b": partial(Members, decompressor=_Gzip),
     b"\xfd7zXZ\x00": partial(Members, decompressor=lzma.LZMADecompressor),
@@ -94,18 +94,18 @@ _PACKED: dict[bytes, Callable[[Any], Any]] = {
 
 
 class Bounded(io.RawIOBase):
-    """A stream that raises :class:`UserError` when more than ``limit`` bytes come out of it, or
-    when what it unpacks is damaged; also when it is cut off, unless that is ``allowed``."""
+    """A stream that raises :class:`UserError` after ``limit`` bytes, for damaged input, and for
+    truncated input unless that is ``allowed``."""
 
     def __init__(self, source: IO[bytes], limit: int, where: str, allowed: bool) -> None:
         self._source, self._left, self._where, self._allowed = source, limit, where, allowed
 
     def readable(self) -> bool:
-        """True, as the buffer around it asks."""
+        """True, for ``BufferedReader``."""
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Next bytes into ``buffer``; 0 at the end."""
+        """Read the next bytes into ``buffer``; returns their number, 0 at the end."""
         try:
             block = self._source.read(len(buffer))
         except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
@@ -130,13 +130,14 @@ class Bounded(io.RawIOBase):
 def bounded(
     source: IO[bytes], packed_bytes: int, where: str, cut: bool = False
 ) -> io.BufferedReader:
-    """``source`` limited to what ``packed_bytes`` of text may unpack to; a ``cut`` is its end."""
+    """``source``, bounded by what ``packed_bytes`` of text may unpack to; with ``cut`` it may be
+    truncated."""
     limit = FREE_BYTES + MAX_EXPANSION * packed_bytes
     return io.BufferedReader(Bounded(source, limit, where, cut), _BUFFER)
 
 
 def is_cut(path: Path, head_bytes: int | None) -> bool:
-    """Whether a file was cut at ``head_bytes``; one that upstream has no more of is shorter.
+    """Whether a file was cut at ``head_bytes``; a shorter one is whole.
 
     Raises :class:`UserError` for a longer one.
     """
@@ -151,8 +152,8 @@ def is_cut(path: Path, head_bytes: int | None) -> bool:
 
 @contextmanager
 def unpacked(path: Path, cut: bool = False) -> Iterator[io.BufferedReader]:
-    """The bytes of a gzip, xz, bzip2 or plain file, told apart by how it begins; of a ``cut`` one
-    as many as it has."""
+    """The decompressed bytes of a gzip, xz, bzip2 or plain file, recognised by its first bytes;
+    with ``cut`` it may be truncated."""
     with path.open("rb") as handle:
         head = handle.read(6)
         handle.seek(0)
@@ -162,11 +163,11 @@ def unpacked(path: Path, cut: bool = False) -> Iterator[io.BufferedReader]:
 
 
 def lines(stream: IO[bytes], where: str, cut: bool = False) -> Iterator[str]:
-    """Lines without their ends, of a ``cut`` stream those that have one; bytes that are no UTF-8
-    become U+FFFD, which cleaning counts.
+    """Lines without their line ends; with ``cut``, an incomplete last line is left out. Bytes that
+    are not UTF-8 become U+FFFD, for which corpora.filter drops the row.
 
-    Only a line feed ends a line: Unicode's other separators stand inside sentences, and aligned
-    files would come apart at them.
+    Only a line feed ends a line: Unicode's other separators occur inside sentences, and splitting
+    at them would misalign parallel files.
     """
     number = 0
     while line := stream.readline(MAX_LINE_BYTES + 1):

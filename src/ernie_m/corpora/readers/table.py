@@ -1,16 +1,17 @@
 """Text in a table: CSV, TSV, Parquet, plain lines or JSON lines, read by `datasets`.
 
-- ``document_table``: a row is a document, a line of its column ``text`` a paragraph.
-- ``pair_table``: a row is a pair, with a column for each language code; or with the two in a column
-  ``translation``, as the hub has them.
+- ``document_table``: a row is a document, each line of its column ``text`` a paragraph.
+- ``pair_table``: a row is a pair, with a column for each language code, or with both texts in a
+  column ``translation``, as on the Hugging Face hub.
 
-These two are read as streams, Parquet by its row groups, and lines of JSON each by itself: of these
+These two are streamed, Parquet by row groups. JSON lines are parsed one by one here, because
 `datasets` demands that all have the fields and types of the first megabytes. A ``table`` of n-way
-parallel rows fits into memory, and has one of two layouts, told apart by the column ``text``:
+parallel rows fits into memory and has one of two layouts; the column ``text`` tells which:
 
-- ``text`` and ``language``: a row is one text in one language. Rows with the same ``id`` mean the
-  same.
-- a column for each language code: a row is one meaning, and an empty cell a missing translation.
+- ``text`` and ``language``: a row is one text in one language. Rows with the same ``id`` are
+  translations of one another.
+- a column for each language code: a row holds all translations of a text; an empty cell is a
+  missing one.
 
 Both may have ``id`` (else the row's number) and ``group`` (else the id). Plain lines are in the one
 language that the registry row names.
@@ -43,9 +44,9 @@ _NAMES = {
     "parquet": "Parquet",
     "txt": "plain text",
 }
-# What makes every cell of a delimited file the text that stands there: `NA` is a word. In TSV a
-# quotation mark is one too, as parallel corpora are published, and a lone carriage return ends no
-# line, or the sides of a pair would come apart.
+# Options that read every cell as the text it is: `NA` is a word. In TSV, as parallel corpora are
+# published, quotation marks are text too, and a lone carriage return does not end a line, or pairs
+# would be torn apart.
 _DELIMITED: dict[str, dict[str, Any]] = {
     "csv": {"sep": ",", "quoting": csv.QUOTE_MINIMAL},
     "tsv": {"sep": "\t", "quoting": csv.QUOTE_NONE, "lineterminator": "\n", "header": 0},
@@ -85,7 +86,7 @@ def read_documents(
 def read_pairs(
     path: Path, languages: Sequence[str], kind: TableKind
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """("", one text a language) of every row; raises :class:`UserError` as :func:`read` does."""
+    """("", one text per language) of every row; raises :class:`UserError` as :func:`read` does."""
     for number, row in enumerate(_stream(path, kind), start=1):
         both = row.get("translation")
         sides = both if isinstance(both, dict) else row
@@ -113,7 +114,7 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _whole(path: Path, number: int, row: dict[str, Any], column: str) -> str:
-    """Text of a cell, empty where there is none."""
+    """Text of a cell; empty for an empty one."""
     if column not in row:
         raise UserError(
             f"{path}, row {number} has no column `{column}`; it has "
@@ -130,7 +131,7 @@ def _text(where: str, row: dict[str, Any], column: str) -> str | None:
             f"{where}: column `{column}` holds {text!r}, which is not text.",
             "Write it as a string.",
         )
-    return text and text.removesuffix("\r")  # of a line's end in a file from Windows
+    return text and text.removesuffix("\r")  # of a Windows line end
 
 
 def _demand(path: Path, has: list[str], wanted: list[str]) -> None:
@@ -172,7 +173,7 @@ def _texts(
 
 
 def _cell(where: str, row: dict[str, Any], column: str) -> str:
-    """A cell that names something; empty when the row or the table does not have it."""
+    """The value of an ``id``, ``group`` or ``language`` cell; empty when it is missing."""
     value = row.get(column)
     if not isinstance(value, str | int | date | None):  # JSON's `"2026-11-22"` arrives as a date
         raise UserError(
@@ -189,14 +190,14 @@ def _rows(table: Dataset) -> Iterator[dict[str, Any]]:
 
 
 def _load(path: Path, kind: TableKind, folder: Path, streaming: bool = False) -> Any:
-    """The file as a table, kept in ``folder`` or read row by row; nothing is asked of the
-    network."""
-    import datasets  # takes more than a second, and other formats have no use for it
+    """The file as a table, cached in ``folder`` or streamed; makes no network access."""
+    import datasets  # takes more than a second, and other formats do not need it
 
     datasets.config.HF_HUB_OFFLINE = True
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    # Named by its kind, because `datasets` unpacks what it does not know, and a path is a pattern.
+    # Linked under a plain name: `datasets` tries to unpack unknown suffixes, and takes a path for a
+    # glob pattern.
     link = folder / f"table.{kind}"
     link.symlink_to(path.resolve())
     if kind != "parquet":
@@ -214,17 +215,17 @@ def _load(path: Path, kind: TableKind, folder: Path, streaming: bool = False) ->
 
 @contextmanager
 def _faults(path: Path, kind: TableKind) -> Iterator[None]:
-    """Tell what `datasets` finds wrong with the file as a :class:`UserError`."""
+    """Turn the errors of `datasets` about the file into a :class:`UserError`."""
     from datasets.exceptions import DatasetsError
 
     try:
         with warnings.catch_warnings():
-            # pandas only warns where every row has a field too many.
+            # pandas only warns when every row has one field too many.
             warnings.filterwarnings("error", message="Length of header")
             yield
     except (DatasetsError, ValueError, csv.Error, OSError) as error:
         cause = error.__cause__ or error
-        if isinstance(cause, OSError) and cause.errno is not None:  # no room, no permission
+        if isinstance(cause, OSError) and cause.errno is not None:  # disk full, no permission
             raise cause from None
         raise _not_throughout(path, kind, _reason(path, kind, cause)) from None
 
@@ -247,9 +248,9 @@ def _builder(path: Path, kind: TableKind) -> tuple[str, dict[str, Any]]:
             names = next(reader, [])
         if len(set(names)) < len(names):
             raise ValueError("two columns have the same name")
-        # With types left open, ids such as 007 would become numbers.
+        # With inferred types, ids such as 007 would become numbers.
         features = Features({name: Value("string") for name in names})
-        # `index_col` keeps rows with a field too many from shifting all others.
+        # With `index_col=False`, a row with one field too many does not shift the columns.
         options = {**layout, "features": features, "na_filter": False, "index_col": False}
         return "csv", options | ({"names": names} if kind == "tsv" else {})
     if kind == "txt":
@@ -277,7 +278,7 @@ def _check_text(path: Path, longest: int | None) -> None:
 
 
 def _reason(path: Path, kind: TableKind, error: BaseException) -> str:
-    """What is wrong, in one line; for JSON with the line, which Arrow counts from its own block."""
+    """The error in one line; for JSON with the line number, which Arrow counts within a block."""
     if kind == "jsonl":
         with path.open(encoding="utf-8-sig", errors="replace") as handle:
             for number, line in enumerate(handle, start=1):

@@ -1,7 +1,7 @@
 """TMX, the exchange format of translation memories: ``<tu><tuv xml:lang="en"><seg>...``.
 
-Read event by event, so that the size of the file does not matter. Text of inline codes (``<bpt>``,
-``<ph>`` ...) is mark-up of the original document and is left out; ``<hi>`` holds words.
+Parsed event by event, so files may be of any size. Text in inline codes (``<bpt>``, ``<ph>`` ...)
+is mark-up of the original document and is left out; ``<hi>`` holds words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CODES = {"bpt", "ept", "it", "ph", "ut"}
 
 
 class _Units:
-    """Collects the translation units that the parser has finished."""
+    """Parser handlers that collect finished translation units."""
 
     def __init__(self) -> None:
         self.finished: list[dict[str, str]] = []
@@ -64,16 +64,16 @@ def _parser(units: _Units) -> Any:
     parser.StartElementHandler = units.start
     parser.EndElementHandler = units.end
     parser.CharacterDataHandler = units.characters
-    parser.EntityDeclHandler = _refuse  # they can be made to grow without end, or name other files
+    parser.EntityDeclHandler = _refuse  # they can expand without bound, or read other files
     return parser
 
 
 def read(path: Path, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """("", one text a language) of every unit that has all ``languages``; raises
-    :class:`UserError` for what is no TMX."""
+    """("", one text per language) of every unit that has all ``languages``; raises
+    :class:`UserError` for a file that is not TMX."""
     units = _Units()
     parser = _parser(units)
-    since = 0  # bytes since a unit ended: the parser holds what is between
+    since = 0  # bytes since the last unit ended, which the parser buffers
     with streams.unpacked(path) as stream:
         while True:
             block = stream.read(_BLOCK)
