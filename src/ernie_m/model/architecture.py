@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 
 from ernie_m.errors import UserError
 
-# XLM-R and ERNIE-M keep two unused position rows in front: the first token uses row 2.
+# XLM-R and ERNIE-M have two unused position rows at the start: the first token uses row 2.
 POSITION_OFFSET = 2
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything needed to build an encoder before its weights are read.
+    """Everything needed to build an encoder, except its weights.
 
     ``languages`` fixes the row of each language in the language embedding; ``tokenizer`` is the
     SHA-256 of the SentencePiece model whose ids the word embedding is indexed by.

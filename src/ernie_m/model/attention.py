@@ -1,12 +1,13 @@
-"""Who may read whom: the attention rule of every objective as one small table.
+"""Attention masks: which token may attend to which, as one small table per objective.
 
 Each token belongs to a *document* (one training example; several are packed into a row) and to
-one of four *streams*. A token reads another when both are of the same document and the table of
-the document's objective allows the reader's stream to read the other's. That is the whole rule.
+one of four *streams*. A token attends to another when both belong to the same document and the
+table of the document's objective allows its stream to attend to the other's. That is the whole
+rule.
 
-Sources: Figure 1 of the paper for the rows of slots, and the leak-free reading of the rows that it
-does not draw (a token that read the other sentence would hand a slot of its own sentence's tokens,
-from the second layer on).
+Sources: Figure 1 of the paper for the rows of slots, and for the rows it does not draw the only
+choice without leaks (if a token attended to the other sentence, it would pass tokens of the slot's
+own sentence to the slot, from the second layer on).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 
 class Stream(IntEnum):
-    """What a token is to its document: a token of the source or target, or a slot that restores
-    one, in its place (MMLM, TLM, BTMLM) or beside it (CAMLM, generation)."""
+    """A token's role in its document: a token of the source or target, or a slot that predicts one,
+    either in its place (MMLM, TLM, BTMLM) or as an extra token (CAMLM, generation)."""
 
     SOURCE = 0
     TARGET = 1
@@ -32,8 +33,8 @@ class Table(IntEnum):
     """Index of an objective's table in :data:`TABLES`."""
 
     ONE_SENTENCE = 0  # MMLM
-    EVERYTHING = 1  # TLM, and the learning step of BTMLM
-    CROSS = 2  # CAMLM, and the generating step of BTMLM
+    EVERYTHING = 1  # TLM, and the training step of BTMLM
+    CROSS = 2  # CAMLM, and the generation step of BTMLM
 
 
 #          reads:  S  T  s  t
@@ -49,12 +50,12 @@ TABLES = torch.tensor(
 
 
 def allowed(documents: Tensor, streams: Tensor, tables: Tensor) -> Tensor:
-    """Attention mask of packed rows.
+    """Attention mask of packed rows, block-diagonal by document.
 
     ``documents``, ``streams`` and ``tables`` are int64 ``[R, L]``: document number within the row
     (-1 where the row is padding), :class:`Stream` and :class:`Table` of each token. Returns bool
-    ``[R, L, L]``, True where the query (second axis) may read the key (third axis). Padding reads
-    padding only, so that no row is empty.
+    ``[R, L, L]``, True where the query (second axis) may attend to the key (third axis). Padding
+    attends to padding only, so that no row of the mask is empty.
     """
     reads = TABLES.to(streams.device)[tables, streams]
     cells = reads.gather(2, streams.unsqueeze(1).expand(-1, streams.shape[1], -1))
@@ -63,7 +64,7 @@ def allowed(documents: Tensor, streams: Tensor, tables: Tensor) -> Tensor:
 
 
 def block_mask(documents: Tensor, streams: Tensor, tables: Tensor) -> BlockMask:
-    """:func:`allowed` for FlexAttention, which skips blocks in which nobody reads anybody."""
+    """:func:`allowed` for FlexAttention, which skips fully masked blocks."""
     reads = TABLES.to(streams.device)
 
     def rule(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:

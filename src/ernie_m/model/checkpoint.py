@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file that holds its architecture beside its weights."""
+"""Checkpoints: one safetensors file with weights and architecture."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def save_weights(
     """:func:`save` for weights by name."""
     weights = {name: tensor.detach().contiguous() for name, tensor in named.items()}
     metadata = {**extra, "format": FORMAT, "architecture": shape.to_json()}
-    # One entry: safetensors writes several metadata keys in an order that changes from run to run.
+    # One entry: safetensors writes several metadata keys in an order that varies from run to run.
     save_file(weights, path, metadata={"ernie_m": _join(metadata)})
 
 
@@ -55,7 +55,8 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Architecture, dict[str, s
 
 
 def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Copy ``weights`` into ``model``; raises :class:`UserError` naming what does not fit."""
+    """Load ``weights`` into ``model``; raises :class:`UserError` naming a tensor that does not
+    fit."""
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     actual = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     wrong = [name for name in sorted(expected | actual) if expected.get(name) != actual.get(name)]

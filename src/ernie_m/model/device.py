@@ -1,6 +1,6 @@
-"""Where a model computes, and in which type: on the GPU when there is one, else on the CPU.
+"""Device and precision of a model: the GPU when there is one, else the CPU.
 
-Batches are made on the CPU; the encoder takes them to the device of its weights.
+Batches are made on the CPU; the encoder moves them to the device of its weights.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
-# Side of the matrices whose product is timed: large enough to be limited by arithmetic.
+# Size of the matrix product that is timed: large enough to be compute-bound.
 MATRIX = {"cpu": 1024, "cuda": 8192}
 
 
 def best_device() -> torch.device:
     """The current GPU, or the CPU where there is none (``CUDA_VISIBLE_DEVICES=`` hides GPUs).
 
-    On a GPU it also chooses repeatable algorithms; sums by atomics would differ from run to run.
+    On a GPU it also turns on deterministic algorithms: atomic sums would differ from run to run.
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
@@ -29,14 +29,15 @@ def best_device() -> torch.device:
 
 
 def matrix_type(device: torch.device, precision: str) -> torch.dtype:
-    """Type of matrix products for ``hardware.precision``; ``auto`` asks the device."""
+    """Type of matrix products for ``hardware.precision``; ``auto`` is bfloat16 where the device
+    supports it."""
     native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     wanted = precision == "bfloat16" or (precision == "auto" and native)
     return torch.bfloat16 if wanted else torch.float32
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """Context in which matrix products are of :func:`matrix_type`, and sums of float32."""
+    """Autocast to :func:`matrix_type`: matrix products in that type, sums in float32."""
     dtype = matrix_type(device, precision)
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
@@ -47,7 +48,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def matrix_peak(device: torch.device, dtype: torch.dtype, seconds: float = 0.3) -> float:
-    """Operations per second of a large matrix product, the best of as many as fit ``seconds``."""
+    """FLOP/s of a large matrix product, the best of as many as fit into ``seconds``."""
     size = MATRIX[device.type]
     left = torch.randn(size, size, device=device).to(dtype)
     out = torch.empty_like(left)

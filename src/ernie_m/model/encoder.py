@@ -1,6 +1,6 @@
-"""The encoder: XLM-R's shape, reading through the stream table.
+"""The encoder: XLM-R's architecture, with attention masks from the stream tables.
 
-Tensor axes: R rows, L tokens in a row, Q of them that are asked for, D width, N scored tokens,
+Tensor axes: R rows, L tokens of a row, Q queried ones among them, D width, N tokens with a label,
 V vocabulary.
 """
 
@@ -20,7 +20,7 @@ from ernie_m.model.device import device_of
 from ernie_m.model.packing import Packed
 
 LAYER_NORM_EPS = 1e-5
-# Bool [R, 1, L, L], or the same in blocks.
+# Bool [R, 1, L, L], or FlexAttention's block mask.
 Mask = Tensor | BlockMask
 
 
@@ -40,7 +40,7 @@ class Embeddings(nn.Module):
     def forward(self, batch: Packed) -> Tensor:
         x_RLD = self.word(batch.ids) + self.position(batch.positions + POSITION_OFFSET)
         if self.language is not None:
-            # A negative row means "no language": released models have no such table.
+            # A negative row means "no language": released models have no language embedding.
             known = (batch.languages >= 0).unsqueeze(-1)
             x_RLD = x_RLD + self.language(batch.languages.clamp(min=0)) * known
         return self.dropout(self.norm(x_RLD))
@@ -59,7 +59,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(shape.width, shape.width)
 
     def forward(self, x_RQD: Tensor, x_RLD: Tensor, mask: Mask) -> Tensor:
-        """What the Q tokens read of the L tokens."""
+        """Attention output of the Q tokens over the L tokens."""
 
         def heads(y_RLD: Tensor) -> Tensor:
             return y_RLD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -86,7 +86,8 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, x_RLD: Tensor, mask: Mask, where_RQ: Tensor | None = None) -> Tensor:
-        """Output at every token, or at places ``where_RQ`` of each row, whose masks are given."""
+        """Output at every token, or at positions ``where_RQ`` of each row; ``mask`` has their
+        rows."""
         x_RQD = x_RLD if where_RQ is None else x_RLD.take_along_dim(where_RQ.unsqueeze(2), 1)
         x_RQD = self.attention_norm(x_RQD + self.dropout(self.attention(x_RQD, x_RLD, mask)))
         return self.ffn_norm(x_RQD + self.dropout(self.ffn_out(F.gelu(self.ffn_in(x_RQD)))))
@@ -95,8 +96,8 @@ class Layer(nn.Module):
 class Encoder(nn.Module):
     """Stack of layers over packed rows.
 
-    ``recompute`` keeps no activations inside layers in training; ``flex`` reads through
-    FlexAttention. Neither changes what is computed, but for the last digits.
+    ``recompute`` turns on activation checkpointing per layer in training; ``flex`` uses
+    FlexAttention. Both give the same result up to rounding.
     """
 
     def __init__(self, shape: Architecture) -> None:
@@ -124,9 +125,10 @@ class Encoder(nn.Module):
         return self.hidden_states(batch)[-1]
 
     def at(self, batch: Packed, where_RQ: Tensor) -> Tensor:
-        """Output ``[R, Q, D]`` of the last layer at places ``where_RQ`` of each row, for inference.
+        """Output ``[R, Q, D]`` of the last layer at positions ``where_RQ`` of each row, for
+        inference.
 
-        In the last layer the other tokens are only read: they get keys and values, nothing else.
+        In the last layer the other tokens need keys and values only.
         """
         batch, where_RQ = batch.to(device_of(self)), where_RQ.to(device_of(self))
         mask_RLL = allowed(batch.documents, batch.streams, batch.tables)
@@ -138,7 +140,7 @@ class Encoder(nn.Module):
 
 
 class MaskedLMHead(nn.Module):
-    """XLM-R's head: dense, GELU, LayerNorm, then the word embedding as decoder plus a bias."""
+    """XLM-R's LM head: dense, GELU, LayerNorm, then a decoder tied to the word embedding."""
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
@@ -160,9 +162,10 @@ class LanguageModel(nn.Module):
         self.head = MaskedLMHead(shape)
 
     def forward(self, batch: Packed, where_N: Tensor) -> Tensor:
-        """Scores ``[N, V]`` at positions ``where_N`` of the rows laid end to end.
+        """Logits ``[N, V]`` at positions ``where_N`` of the rows laid end to end.
 
-        Only these pass the head, the dearest part of a small model: about one token in six.
+        The LM head runs at these positions only, about one token in six: it is most of a small
+        model's cost.
         """
         x_RLD = self.encoder(batch)
         x_ND = x_RLD.flatten(0, 1)[where_N.to(x_RLD.device)]

@@ -1,7 +1,6 @@
-"""Arithmetic of a model.
+"""FLOPs of a model.
 
-A multiplication with its addition counts as two operations. Only useful work counts: no padding, no
-recomputation.
+A multiply-add counts as two. Only useful work is counted: no padding, no recomputation.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from ernie_m.model.architecture import Architecture
 def forward_flops(
     shape: Architecture | ModelSettings, vocabulary: int, lengths: ArrayLike, scored: float
 ) -> float:
-    """Operations of one pass over documents of ``lengths`` tokens, of which ``scored`` go through
-    the head over the ``vocabulary``."""
+    """FLOPs of a forward pass over documents of ``lengths`` tokens, ``scored`` of which go through
+    the LM head over the ``vocabulary``."""
     lengths = np.asarray(lengths, dtype=np.float64)
     weights = shape.layers * (4 * shape.width**2 + 2 * shape.width * shape.ffn)
     attention = 4 * shape.layers * shape.width * float(np.square(lengths).sum())
@@ -28,5 +27,5 @@ def forward_flops(
 def training_flops(
     shape: Architecture | ModelSettings, vocabulary: int, lengths: ArrayLike, scored: float
 ) -> float:
-    """Operations of one training step; the way back costs twice the way there."""
+    """FLOPs of a training step; the backward pass costs twice the forward pass."""
     return 3 * forward_flops(shape, vocabulary, lengths, scored)

@@ -1,7 +1,7 @@
 """Documents of unequal length, and their packing into rows.
 
-Padding every example to the longest wastes most of a step on short text; packing several examples
-into one row, kept apart by the attention mask, does not.
+With short text, padding every example to the longest wastes most of a step. Packing several
+examples into one row, separated by the attention mask, does not.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Array = np.ndarray
 class Documents:
     """``n`` documents laid end to end; all arrays but ``lengths`` and ``table`` are int64 ``[N]``.
 
-    ``labels`` holds the token to restore, or ``NOT_SCORED``. ``lengths`` and ``table`` (see
-    :class:`Table`) are int64 ``[n]``; ``group`` is int64 ``[n]``, free for the caller (which
-    objective, which language) and carried to the packed rows.
+    ``labels`` holds the token to predict, or ``IGNORE_INDEX``. ``lengths`` and ``table`` (see
+    :class:`Table`) are int64 ``[n]``; ``group`` is int64 ``[n]``, a tag of the caller's (objective
+    and language) that is passed on to the packed rows.
     """
 
     ids: Array
@@ -64,9 +64,9 @@ class Documents:
 
 
 def sentences(sequences: Sequence[Sequence[int]], languages: Sequence[int]) -> Documents:
-    """Documents of token ids as they are (special tokens included), each read by itself only.
+    """Documents of token ids as they are (special tokens included), one per sequence.
 
-    ``languages`` gives one language row a sequence. For inference: nothing is scored.
+    ``languages`` gives the language row of each sequence. For inference: there are no labels.
     """
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
     total = int(lengths.sum())
@@ -85,7 +85,7 @@ def sentences(sequences: Sequence[Sequence[int]], languages: Sequence[int]) -> D
 
 @dataclass(frozen=True)
 class Scored:
-    """The tokens to restore: flat positions in the rows, labels and groups, int64 ``[N]`` each."""
+    """The tokens to predict: flat positions in the rows, labels and groups, int64 ``[N]`` each."""
 
     where: Tensor
     labels: Tensor
@@ -123,13 +123,13 @@ class Packed:
         return Packed(**(vars(self) | moved))
 
     def pinned(self) -> Packed:
-        """The same rows in memory that a GPU copies from without waiting."""
+        """The same rows in pinned memory, from which copies to a GPU are asynchronous."""
         pinned = {n: v.pin_memory() for n, v in vars(self).items() if isinstance(v, Tensor)}
         return Packed(**(vars(self) | pinned))
 
     def part(self, first: int, last: int) -> Packed:
-        """Rows ``first`` to ``last``, the last one excluded. Where that is none, a row that counts
-        for nothing, because every process has to take part in every step."""
+        """Rows ``first`` to ``last``, the last one excluded. If empty, one dummy row without
+        labels, so that all ranks run the same collectives."""
         rows = slice(first, last) if first < last else slice(0, 1)
         tensors = {n: v[rows] for n, v in vars(self).items() if isinstance(v, Tensor)}
         if first >= last:
@@ -143,18 +143,18 @@ class Packed:
         )
 
     def scored(self) -> Scored:
-        """The tokens to restore, in the order of the rows."""
+        """The tokens to predict, in the order of the rows."""
         labels = self.labels.flatten()
         where = (labels != IGNORE_INDEX).nonzero().squeeze(1)
         return Scored(where, labels[where], self.groups.flatten()[where])
 
     def flat_index(self) -> Array:
-        """Index of every token of every document, in order, into the rows laid end to end."""
+        """Index into the rows laid end to end of every token, document by document."""
         return spans(self.rows * self.ids.shape[1] + self.starts, self.lengths)
 
 
 def _assign_rows(lengths: Array, row_length: int) -> tuple[Array, Array]:
-    """Row and start of each document, filling a row until the next does not fit."""
+    """Row and start of each document: next-fit packing in order."""
     rows, starts = np.empty_like(lengths), np.empty_like(lengths)
     row, used = 0, 0
     for index, length in enumerate(lengths.tolist()):
@@ -168,9 +168,9 @@ def _assign_rows(lengths: Array, row_length: int) -> tuple[Array, Array]:
 def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Packed:
     """Pack documents, in order, into rows of ``row_length`` tokens.
 
-    ``one_per_row`` pads each to a row of its own, for arithmetic that must not depend on
-    neighbours to the last bit. Raises ``ValueError`` when a document is longer than a row or
-    there are none.
+    ``one_per_row`` pads each document to a row of its own, so that results do not depend on its
+    neighbours, bit for bit. Raises ``ValueError`` when a document is longer than a row, or there
+    are none.
     """
     if not len(documents) or documents.lengths.max() > row_length:
         raise ValueError(f"documents must be 1 to {row_length} tokens long")

@@ -1,4 +1,4 @@
-"""How weights start when no checkpoint is given."""
+"""Weight initialisation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from ernie_m.model.encoder import LanguageModel
 
 @torch.no_grad()
 def initialise(model: LanguageModel, settings: ModelSettings, piece_scores: Tensor) -> None:
-    """Fill all weights from torch's random state, as the settings say.
+    """Initialise all weights from torch's random state, as the settings say.
 
     Linear weights are normal with standard deviation ``linear_gain / sqrt(inputs)``, embeddings
-    normal with ``embedding_std``; biases and the language embedding are zero, so a model with one
-    starts equal to a model without. ``piece_scores`` ``[V]`` are log-probabilities of the pieces.
+    normal with ``embedding_std``. Biases and the language embedding are zero, so a model with a
+    language embedding starts equal to one without. ``piece_scores`` ``[V]`` are log-probabilities
+    of the pieces.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):

@@ -1,1 +1,1 @@
-"""MMLM, TLM, CAMLM and BTMLM: text to streams, table and labels."""
+"""MMLM, TLM, CAMLM and BTMLM: from text to streams, attention table and labels."""

@@ -1,4 +1,4 @@
-"""How text is laid out: ``<s> x </s>`` and ``<s> x </s></s> y </s>``.
+"""Input layout: ``<s> x </s>`` and ``<s> x </s></s> y </s>``.
 
 The first separator belongs to the source, the second to the target; the paper does not say.
 """
@@ -35,12 +35,12 @@ class Layout:
 
     @property
     def sentence(self) -> Array:
-        """Number of each token's sentence: two a document, source then target."""
+        """Number of each token's sentence: two per document, source then target."""
         return 2 * self.document + self.target
 
 
 def _interleave(parts: list[Ragged]) -> tuple[Array, Array, Array]:
-    """Put sequence ``i`` of every part one after another: tokens, part numbers, lengths ``[n]``."""
+    """Concatenate sequence ``i`` of every part: tokens, part numbers, lengths ``[n]``."""
     count = len(parts[0])
     joined = Ragged.join(parts)
     order = np.arange(count * len(parts)).reshape(len(parts), count).T.ravel()
@@ -75,8 +75,8 @@ def pair(
 ) -> Layout:
     """``<s> x </s></s> y </s>``; languages are int64 ``[n]``.
 
-    ``positions`` is ``continuous`` (as the paper's figure numbers them) or ``reset`` (the target
-    starts again at 0, as XLM does, which puts translations at like positions).
+    ``positions`` is ``continuous`` (as in the paper's figure) or ``reset`` (the target starts again
+    at 0, as in XLM, so that translations have similar positions).
     """
     count = len(source)
     eos = _constant(EOS_ID, count)

@@ -1,4 +1,4 @@
-"""How many tokens a text may have: one rule for encoding, training and generation."""
+"""Length limits of texts: one rule for encoding, training and generation."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ SINGLE_SPECIALS, PAIR_SPECIALS = 2, 4
 
 
 def slots(lengths: Array, ratio: float) -> Array:
-    """How many of its tokens a text of each of ``lengths`` gets slots for, int64: the share
-    ``ratio``, at least one. Counts CAMLM's mask slots and step A's placeholders alike."""
+    """Number of slots of a text of each of ``lengths`` tokens, int64: the share ``ratio`` of them,
+    at least one. The same for CAMLM's mask slots and for the placeholders of generation."""
     return np.minimum(lengths, 1).astype(np.int64) * np.maximum(
         1, np.round(ratio * lengths).astype(np.int64)
     )
 
 
 def max_text_tokens(objective: str, row_length: int, ratio: float = 0.0) -> int:
-    """Most tokens of a text of ``objective`` (of either side of a pair) whose example fits into a
-    row, special tokens and slots included.
+    """Most tokens of a text (of either side of a pair) for which an example of ``objective`` fits
+    into a row, special tokens and slots included.
 
-    ``ratio`` is CAMLM's share of slots, or BTMLM's of placeholders; the others add none.
+    ``ratio`` is CAMLM's share of slots, or BTMLM's of placeholders; the other objectives have none.
     """
     text = np.arange(1, row_length + 1)
     extra = slots(text, ratio)
@@ -37,6 +37,6 @@ def max_text_tokens(objective: str, row_length: int, ratio: float = 0.0) -> int:
 
 
 def max_stored_tokens(sides: int, row_lengths: Iterable[int]) -> int:
-    """Most tokens of an encoded text, one or both ``sides`` of which make an example: what the
-    longest of the rows has room for beside no slots."""
+    """Most tokens of a stored text, of which one or two (``sides``) make an example: as many as the
+    longest row holds without slots."""
     return max_text_tokens("mmlm" if sides == 1 else "tlm", max(row_lengths))

@@ -1,4 +1,4 @@
-"""Choosing the tokens to predict, and what the model sees in their place."""
+"""Masking: which tokens to predict, and what replaces them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ Array = np.ndarray
 
 
 def replacement_counts(sizes: Array, ratio: float, rng: np.random.Generator) -> Array:
-    """How many tokens of sentences of ``sizes`` int64 ``[n]`` are replaced: ``floor(ratio * size +
-    u)``, u uniform in [0, 1), which is fairseq's count; at least one and at most all but one where
-    there are two or more, because a sentence with no visible token gives nothing to read."""
+    """Number of tokens to replace in sentences of ``sizes`` tokens, int64 ``[n]``.
+
+    ``floor(ratio * size + u)`` with u uniform in [0, 1), as in fairseq. With two tokens or more, at
+    least one and at most all but one: without a visible token there is no context.
+    """
     wanted = np.floor(ratio * sizes + rng.random(len(sizes))).astype(np.int64)
     return np.where(sizes > 1, np.clip(wanted, 1, sizes - 1), np.minimum(wanted, sizes))
 
@@ -25,7 +27,7 @@ def select(
     count: Callable[[Array], Array],
     rng: np.random.Generator,
 ) -> Array:
-    """Choose ``count(n)`` of each sentence's ``n`` candidates, evenly.
+    """Choose ``count(n)`` of each sentence's ``n`` candidates uniformly at random.
 
     ``sentence`` is int64 ``[N]`` (non-decreasing number of each token's sentence), ``candidate``
     bool ``[N]``; ``count`` turns int64 ``[n]`` into int64 ``[n]``. Returns bool ``[N]``.
@@ -49,10 +51,11 @@ def corrupt(
     keep_share: float,
     rng: np.random.Generator,
 ) -> Array:
-    """Replace chosen ids: by a random piece, by themselves, else by ``<mask>``.
+    """Replace chosen ids by a random piece (``random_share``), by themselves (``keep_share``), or
+    by ``<mask>``.
 
     ``ids`` int64 ``[N]``, ``chosen`` bool ``[N]``; returns new ids. ``<mask>`` is the last id, so
-    random pieces are drawn from ``FIRST_PIECE`` up to it, special tokens never among them.
+    random pieces are drawn from ``FIRST_PIECE`` up to it, never special tokens.
     """
     out = np.where(chosen, mask_id, ids)
     draw = rng.random(len(ids))

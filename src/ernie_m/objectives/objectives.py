@@ -1,4 +1,4 @@
-"""MMLM, TLM, CAMLM and BTMLM: each a layout, a table, and the positions that are scored.
+"""MMLM, TLM, CAMLM and BTMLM: each a layout, an attention table, and the positions to predict.
 
 See docs/method.md; the four share one encoder and one loss.
 """
@@ -22,8 +22,8 @@ OBJECTIVES = ("mmlm", "tlm", "camlm", "btmlm")
 
 @dataclass(frozen=True)
 class Masking:
-    """How much is predicted and how it is hidden; ``random_share`` and ``keep_share`` are of the
-    tokens that are replaced, of which CAMLM has none."""
+    """Masking settings. ``ratio`` is the share of tokens to predict, by objective; ``random_share``
+    and ``keep_share`` are shares of the replaced tokens, of which CAMLM has none."""
 
     mask_id: int
     ratio: dict[str, float]
@@ -33,7 +33,7 @@ class Masking:
 
 
 def _streams(target: Array, slot: Array) -> Array:
-    """Stream of each token, from which side it is on and whether it is a slot."""
+    """Stream of each token, given its side and whether it is a slot."""
     return np.int64(Stream.SOURCE_SLOT) * slot + np.int64(Stream.TARGET) * target
 
 
@@ -46,7 +46,7 @@ def _mask_tokens(
     masking: Masking,
     rng: np.random.Generator,
 ) -> Documents:
-    """Select among ``candidate`` (bool ``[N]``) and replace what was selected."""
+    """Select tokens among ``candidate`` (bool ``[N]``) and mask them in place."""
     ratio = masking.ratio[objective]
     chosen = select(
         layout.sentence, candidate, lambda sizes: replacement_counts(sizes, ratio, rng), rng
@@ -67,8 +67,8 @@ def _mask_tokens(
 def _with_slots(
     layout: Layout, present: Array, restored: Array, group: Array, mask_id: int
 ) -> Documents:
-    """The tokens ``present`` (bool ``[N]``), each document's followed by a slot for each of its
-    tokens ``restored`` (bool ``[N]``), which has that token's position and language."""
+    """Documents of the tokens ``present`` (bool ``[N]``), each followed by slots for its tokens
+    ``restored`` (bool ``[N]``). A slot has the position and language of the token it predicts."""
     tokens, slots_for = np.flatnonzero(present), np.flatnonzero(restored)
     index = np.concatenate([tokens, slots_for])
     order = np.argsort(layout.document[index], kind="stable")
@@ -88,7 +88,7 @@ def _with_slots(
 def mmlm(
     source: Ragged, language: Array, group: Array, masking: Masking, rng: np.random.Generator
 ) -> Documents:
-    """Masked language modelling of one sentence; the masked tokens read all of it."""
+    """Masked language modelling of one sentence with full self-attention."""
     layout = single(source, language)
     return _mask_tokens("mmlm", layout, ~layout.special, Table.ONE_SENTENCE, group, masking, rng)
 
@@ -101,7 +101,7 @@ def tlm(
     masking: Masking,
     rng: np.random.Generator,
 ) -> Documents:
-    """Translation language modelling: masks on both sides, everything reads everything."""
+    """Translation language modelling: masks on both sides, full self-attention over both."""
     layout = pair(source, target, *languages, masking.pair_positions)
     return _mask_tokens("tlm", layout, ~layout.special, Table.EVERYTHING, group, masking, rng)
 
@@ -116,9 +116,9 @@ def camlm(
 ) -> Documents:
     """Cross-attention masked language modelling, as in Figure 1(c) of the paper.
 
-    Both sentences are there whole. Each selected token of either has a slot beside them, which
-    reads all of the other sentence and the slots of its own, so that it can only be restored from
-    the translation.
+    Both sentences are unmasked. Each selected token of either gets an extra slot, which attends to
+    the whole other sentence and to the slots of its own one, so that it can be predicted from the
+    translation only.
     """
     layout = pair(source, target, *languages, masking.pair_positions)
     ratio = masking.ratio["camlm"]
@@ -134,8 +134,8 @@ def btmlm(
     masking: Masking,
     rng: np.random.Generator,
 ) -> Documents:
-    """The learning step of BTMLM: restore the real sentence's masked tokens from it and from the
-    pseudo tokens, which are neither masked nor scored."""
+    """The training step of BTMLM: predict the masked tokens of the real sentence from the rest of
+    it and from the pseudo tokens, which are neither masked nor predicted."""
     layout = pair(source, pseudo, *languages, masking.pair_positions)
     candidate = ~layout.special & ~layout.target
     return _mask_tokens("btmlm", layout, candidate, Table.EVERYTHING, group, masking, rng)
@@ -144,10 +144,10 @@ def btmlm(
 def placeholders(
     source: Ragged, counts: Array, languages: tuple[Array, Array], mask_id: int, positions: str
 ) -> Documents:
-    """The generating step of BTMLM: the whole sentence, then ``counts[i]`` placeholders.
+    """The generation step of BTMLM: the whole sentence, then ``counts[i]`` placeholders.
 
-    They are CAMLM's slots for all tokens of a target of which nothing is known, hence not there
-    itself: each has the position and the language in which to generate, and the label ``mask_id``.
+    They are CAMLM's slots for every token of an unknown target, whose tokens are absent: each has a
+    position, the target language, and the label ``mask_id``.
     """
     offsets = np.concatenate([[0], np.cumsum(counts)])
     unknown = Ragged(np.full(offsets[-1], mask_id, dtype=np.int64), offsets)

@@ -1,4 +1,4 @@
-"""Which languages BTMLM generates in."""
+"""Target languages of BTMLM's generation step."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from ernie_m.errors import UserError
 
 
 def targets_of(languages: Sequence[str], settings: BacktranslateJob) -> dict[str, list[str]]:
-    """The languages that a sentence of each of ``languages`` may be translated into; those without
-    any are left out.
+    """Target languages of each of ``languages``; languages without any are left out.
 
     Raises :class:`UserError` for a target language that is not among them, and when none is left.
     """

@@ -1,8 +1,8 @@
-"""Lines drawn at random from text that no memory holds.
+"""Bottom-k samples: random lines from text larger than memory.
 
-A line's place in the order of drawing is a hash of its bytes. Of each language the distinct lines
-of smallest place are taken, as many as it is given, so what is drawn does not depend on how the
-text is divided or ordered: the smallest of all are among the smallest of each part.
+A line's sample key is a seeded hash of its bytes; the sample of a language is its k distinct lines
+with the smallest keys. It does not depend on how the text is sharded or ordered, and samples of
+shards can be merged: the k smallest of all are among the k smallest of each shard.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from ernie_m.corpora.hashing import hash64
 
 _LAST = 2**64 - 1
-# Lines kept beyond those wanted before the largest are sorted out; a quarter where that is more.
+# Lines kept beyond the k smallest before pruning; a quarter of k where that is more.
 _SLACK = 10_000
-# Rows of a block, of some megabytes.
+# Rows of a row group, some megabytes.
 _ROWS = 20_000
 _SAMPLE = pa.schema(
     [pa.field(name, pa.large_string(), nullable=False) for name in ("language", "text")]
@@ -30,12 +30,12 @@ _SAMPLE = pa.schema(
 
 
 def sample_key(seed: int, line: str) -> int:
-    """Where a line stands in the order in which lines are drawn."""
+    """Sample key of a line: a seeded 64-bit hash."""
     return hash64(seed, "sample", line)
 
 
 def _raw(lines: pa.Array) -> Iterator[memoryview]:
-    """UTF-8 of each line; without strings in between, which would cost more than the hashes."""
+    """UTF-8 of each line; made without Python strings, which would cost more than the hashes."""
     array = lines.cast(pa.large_binary())
     _, offsets, data = array.buffers()
     edges = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1].tolist()
@@ -44,7 +44,7 @@ def _raw(lines: pa.Array) -> Iterator[memoryview]:
 
 
 def sample_keys(seed: int, lines: pa.Array) -> np.ndarray:
-    """:func:`place` of each of ``lines``, uint64 ``[n]``."""
+    """:func:`sample_key` of each of ``lines``, uint64 ``[n]``."""
     seeded = blake2b(f"{seed}\0sample\0".encode(), digest_size=8)
     digests = []
     for line in _raw(lines):
@@ -55,17 +55,17 @@ def sample_keys(seed: int, lines: pa.Array) -> np.ndarray:
 
 
 class BottomKSample:
-    """The ``count`` distinct lines that stand first, of all that were added; about so many are in
-    memory."""
+    """The ``count`` distinct lines with the smallest sample keys among all lines added; few more
+    are in memory."""
 
     def __init__(self, count: int, seed: int) -> None:
         self._count, self._seed = count, seed
-        self._limit = _LAST  # the place of the last line that may still be wanted
+        self._limit = _LAST  # largest key that may still enter the sample
         self._capacity = count + max(count // 4, _SLACK)
         self._lines: dict[int, str] = {}
 
     def add(self, lines: pa.Array) -> None:
-        """Keep those of ``lines`` (strings) that stand before the last that is kept."""
+        """Add ``lines`` (strings); only those whose key is below the limit are kept."""
         if not self._count or not len(lines):
             return
         keys = sample_keys(self._seed, lines)
@@ -83,7 +83,7 @@ class BottomKSample:
             del self._lines[key]
 
     def lines(self) -> list[str]:
-        """Those kept, in order."""
+        """The sample, ordered by key."""
         return [self._lines[key] for key in sorted(self._lines)[: self._count]]
 
 
@@ -95,8 +95,8 @@ def _columns(schema: pa.Schema) -> dict[str, str]:
 
 
 def row_counts(paths: Sequence[Path]) -> dict[str, int]:
-    """Lines of each language in files of corpora.select, repeated ones too; languages sorted.
-    Reads no text."""
+    """Number of lines of each language in files of corpora.select, duplicates included; languages
+    sorted. Reads metadata only."""
     counts: Counter[str] = Counter()
     for path in paths:
         rows = pq.read_metadata(path).num_rows
@@ -105,7 +105,7 @@ def row_counts(paths: Sequence[Path]) -> dict[str, int]:
 
 
 def _row_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """One by one; ``iter_batches`` would hold on to what it has read."""
+    """Row groups one by one; ``iter_batches`` would not free what it has read."""
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group, columns=columns)
@@ -121,7 +121,7 @@ def shard_lines(paths: Sequence[Path]) -> Iterator[tuple[str, pa.Array]]:
 
 
 def write_sample(path: Path, lines: Mapping[str, Sequence[str]]) -> None:
-    """Write the lines of each language as Parquet; a row group has those of one language."""
+    """Write the lines of each language as Parquet; each row group has lines of one language."""
     with pq.ParquetWriter(path, _SAMPLE, compression="zstd") as writer:
         for language, texts in lines.items():
             if texts:
@@ -139,8 +139,8 @@ def sample_lines(paths: Sequence[Path]) -> Iterator[tuple[str, pa.Array]]:
 def draw(
     lines: Iterator[tuple[str, pa.Array]], counts: Mapping[str, int], seed: int
 ) -> dict[str, list[str]]:
-    """As many distinct lines of each language as ``counts`` says, or all if there are fewer;
-    languages as in ``counts``."""
+    """Sample ``counts`` distinct lines of each language, or all if there are fewer; languages in
+    the order of ``counts``."""
     samples = {language: BottomKSample(count, seed) for language, count in counts.items()}
     for language, block in lines:
         samples[language].add(block)

@@ -1,9 +1,9 @@
 """Encode one shard of a corpus block by block.
 
-Paragraphs of a document are joined to sequences of up to a row's tokens that begin and end with a
-paragraph, as fairseq's ``--sample-break-mode complete`` does in the sibling code; a sequence never
-reaches into the next document. A longer paragraph is divided, so that no text is lost. Sides of a
-pair, and rows that are no documents, stand alone and are cut.
+Paragraphs of a document are concatenated to sequences that fit a row and consist of whole
+paragraphs, as with fairseq's ``--sample-break-mode complete`` in InfoXLM's code; a sequence never
+crosses a document boundary. A longer paragraph is split, so no text is lost. The sides of a pair,
+and rows that are not documents, are encoded one by one and truncated.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 
 def join(paragraphs: Iterable[int], longest: int) -> Iterator[tuple[int, int]]:
-    """Sequences of one document whose ``paragraphs`` have so many tokens: (number of its first
-    paragraph, tokens)."""
+    """Sequences made of a document with ``paragraphs`` of these lengths in tokens: (number of the
+    first paragraph, length)."""
     first = held = 0
     for number, length in enumerate(paragraphs):
         if held and held + length > longest:
@@ -49,7 +49,7 @@ def join(paragraphs: Iterable[int], longest: int) -> Iterator[tuple[int, int]]:
 def _documents(
     content: dict[str, list[str]], encoded: Ragged, longest: int
 ) -> tuple[list[str], Ragged]:
-    """Names (the first paragraph's id, and for further pieces of it their number) and sequences."""
+    """Names and sequences; a name is the first paragraph's id, numbered where that is split."""
     names: list[str] = []
     lengths = encoded.lengths.tolist()
     ends = [0]
@@ -61,21 +61,21 @@ def _documents(
             last = first
             names.append(content["id"][numbers[first]] + (f"#{piece}" if piece else ""))
             ends.append(ends[-1] + tokens)
-    # Paragraphs lie end to end already: only where a sequence ends is new.
+    # The tokens are laid end to end already; only the offsets change.
     return names, Ragged(encoded.tokens, np.array(ends, dtype=np.int64))
 
 
 def _encode_file(
     job: Job[PackSettings], rows: Path, target: Path, tokenizer: Tokenizer, stats: EncodingStats
 ) -> dict[str, int]:
-    """Encode one Parquet file; returns what the shard holds."""
+    """Encode one Parquet file; returns the shard's numbers of sentences and tokens."""
     corpus = job.instance.rsplit("/", 1)[0]
     languages, settings = corpus.split("-")[1:], job.settings
     longest = max_stored_tokens(
         len(languages), (settings.camlm.row_length, settings.btmlm.row_length)
     )
     with ShardWriter(target, languages, tokenizer.sha256) as writer:
-        # An empty file has its arrays too.
+        # So that an empty file has its arrays too.
         writer.add(sentence_keys([]), [Ragged.of([], tokenizer.size) for _ in languages])
         for block in shard_blocks([rows], 0, 1):
             content = block.columns

@@ -1,4 +1,5 @@
-"""Vocabularies read: SentencePiece models, ``tokenizer.json`` and ``vocab.txt``; their trimming."""
+"""Reading of vocabularies (SentencePiece models, ``tokenizer.json``, ``vocab.txt``), and
+trimming."""
 
 from __future__ import annotations
 
@@ -17,15 +18,15 @@ from ernie_m.errors import UserError
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
 MASK = "<mask>"
-# ERNIE-M's names of the same, in its vocab.txt.
+# ERNIE-M's names for the same, in its vocab.txt.
 ERNIE_NAMES = {"[CLS]": "<s>", "[PAD]": "<pad>", "[SEP]": "</s>", "[UNK]": "<unk>", "[MASK]": MASK}
-_SENTENCEPIECE_SPECIALS = ["<unk>", "<s>", "</s>"]  # SentencePiece's first three
+_SENTENCEPIECE_SPECIALS = ["<unk>", "<s>", "</s>"]  # SentencePiece's first three pieces
 _PIECE = ModelProto.SentencePiece
 
 
 def parse(model: bytes, path: Path) -> ModelProto:
-    """A SentencePiece model; raises :class:`UserError` for what is none, or is not laid out as
-    XLM-R's (``<unk>``, ``<s>``, ``</s>`` first, a unigram model)."""
+    """Parse a SentencePiece model; raises :class:`UserError` for anything else, and for a model not
+    laid out as XLM-R's (``<unk>``, ``<s>``, ``</s>`` first, a unigram model)."""
     proto = ModelProto()
     try:
         proto.ParseFromString(model)
@@ -41,12 +42,12 @@ def parse(model: bytes, path: Path) -> ModelProto:
 
 
 def piece_names(proto: ModelProto) -> list[str]:
-    """The piece of each id, special ones as XLM-R names them."""
+    """The piece of each id, special tokens under XLM-R's names."""
     return [*SPECIALS, *(entry.piece for entry in proto.pieces[3:]), MASK]
 
 
 def read_proto(path: Path) -> ModelProto:
-    """The vocabulary in a SentencePiece model or a ``tokenizer.json``; raises UserError."""
+    """Read a vocabulary from a SentencePiece model or a ``tokenizer.json``; raises UserError."""
     return _from_json(path) if path.suffix == ".json" else parse(path.read_bytes(), path)
 
 
@@ -92,12 +93,11 @@ def _from_json(path: Path) -> ModelProto:
 
 
 def trim(proto: ModelProto, used: Iterable[int]) -> ModelProto:
-    """The vocabulary with only the pieces numbered by ``used`` (SentencePiece's numbers) and the
-    ones that must stay.
+    """The vocabulary with only the pieces ``used`` (SentencePiece's numbers) and those it needs.
 
-    Text that is cut into kept pieces is cut as before: the best of all ways to cut it is still
-    there. The piece of the lowest score stays, because SentencePiece takes the price of an
-    unknown character from it.
+    Text whose pieces are all kept is segmented as before: its best segmentation is still available.
+    The piece with the lowest score is kept, because SentencePiece derives the score of an unknown
+    character from it.
     """
     wanted = set(used)
     normal = [i for i, entry in enumerate(proto.pieces) if entry.type == _PIECE.NORMAL]
@@ -116,7 +116,8 @@ def trim(proto: ModelProto, used: Iterable[int]) -> ModelProto:
 
 
 def row_indices(pieces: Sequence[str], theirs: Sequence[str], path: Path) -> list[int]:
-    """Their id of each of our ``pieces``; raises :class:`UserError` naming one that they lack."""
+    """The index in ``theirs`` of each of our ``pieces``; raises :class:`UserError` for a missing
+    one."""
     index = {piece: row for row, piece in enumerate(theirs)}
     missing = next((piece for piece in pieces if piece not in index), None)
     if missing is not None or len(index) != len(theirs):
@@ -129,8 +130,8 @@ def row_indices(pieces: Sequence[str], theirs: Sequence[str], path: Path) -> lis
 
 
 def used_pieces(proto: ModelProto, text: Iterable[Sequence[str]], threads: int) -> set[int]:
-    """Numbers of the pieces that the lines of ``text`` use, block by block: only the numbers and
-    one block are in memory."""
+    """Numbers of the pieces that occur in ``text``, blocks of lines; one block is in memory at a
+    time."""
     processor = SentencePieceProcessor(model_proto=proto.SerializeToString(deterministic=True))
     found: set[int] = set()
     for lines in text:
@@ -139,8 +140,8 @@ def used_pieces(proto: ModelProto, text: Iterable[Sequence[str]], threads: int) 
 
 
 def vocabulary_of(folder: Path, text: Iterable[Sequence[str]] | None, threads: int) -> bytes:
-    """The SentencePiece model of the checkpoint in ``folder``; given ``text``, blocks of lines,
-    only the pieces that it uses. Raises :class:`UserError`."""
+    """The SentencePiece model of the checkpoint in ``folder``, trimmed to the pieces that occur in
+    ``text`` (blocks of lines) where that is given. Raises :class:`UserError`."""
     path = vocabulary_in(folder)
     if text is None and path.suffix != ".json":
         return path.read_bytes()

@@ -1,7 +1,7 @@
 """How many lines of each language a vocabulary is trained on.
 
-Counted from the statistics of corpora.select. It is a stage of its own so that the many jobs that
-draw the lines read one small file, and not the statistics of all shards each.
+Computed from the statistics of corpora.select. It is a stage of its own so that each of the many
+sampling jobs reads one small file, and not the statistics of all shards.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 def quotas(sizes: Mapping[str, int], settings: QuotaSettings) -> dict[str, int]:
-    """Lines of each language, in proportion to ``n ** alpha``, and as many together as are wanted
-    or there; rounding leftovers go to the largest remainders.
+    """Lines of each language, in proportion to ``n ** alpha``. They sum to ``sample_lines``, or to
+    all lines if there are fewer; rounding leftovers go to the largest remainders.
 
-    Raises :class:`UserError` where there are no lines.
+    Raises :class:`UserError` if there are no lines.
     """
     total = min(settings.sample_lines, sum(sizes.values()))
     if not total:
@@ -43,8 +43,8 @@ def quotas(sizes: Mapping[str, int], settings: QuotaSettings) -> dict[str, int]:
 
 
 def run(job: Job[QuotaSettings]) -> None:
-    """Write quotas.json: ``lines`` there are of each language, repeated ones too, and
-    ``lines_sampled``. Raises :class:`UserError` for a corpus that has none."""
+    """Write quotas.json: the ``lines`` of each language, duplicates included, and
+    ``lines_sampled``. Raises :class:`UserError` for a corpus without lines."""
     corpora: Counter[tuple[str, ...]] = Counter()
     for path in job.inputs("stats"):
         facts = json.loads(path.read_text(encoding="utf-8"))

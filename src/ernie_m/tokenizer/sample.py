@@ -1,7 +1,7 @@
-"""Draw from one shard the lines that a vocabulary may be trained on.
+"""Sample the lines of one shard from which the vocabulary's training lines are drawn.
 
-Of each language as many as its quota over all shards: more can be in no sample, and fewer might
-leave out one that is.
+Each shard samples the whole quota of each language: with bottom-k sampling, more is never needed,
+and fewer might miss a line of the overall sample.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def run(job: Job[SampleSettings]) -> None:
     """Write lines.parquet; instance ``{corpus}/{shard}``."""
     quotas = json.loads(job.input("quotas").read_text(encoding="utf-8"))["lines_sampled"]
     corpus, _ = job.instance.rsplit("/", 1)
-    # A language of which no line was selected has no quota.
+    # A language without any selected line has no quota.
     counts = {language: quotas.get(language, 0) for language in corpus.split("-")[1:]}
     lines = draw(shard_lines(job.inputs("text")), counts, job.seed)
     write_sample(job.output("lines"), lines)

@@ -1,6 +1,7 @@
-"""How often each language or pair is drawn: p ~ (n / sum n) ** alpha (XLM, section 3.1).
+"""Sampling probability of each language or pair: p ~ (n / sum n) ** alpha (XLM, section 3.1).
 
-``n`` counts stored sequences, as XLM and fairseq do; the manifests of the encoded corpora have it.
+``n`` is the number of encoded sequences, as in XLM and fairseq; the manifests of tokenizer.pack
+have it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 
 def sampling_shares(sizes: Mapping[str, float], alpha: float) -> dict[str, float]:
-    """Probability of each name; names without text get none. Raises ``ValueError`` when all are
+    """Probability of each name; 0 for names without text. Raises ``ValueError`` when all are
     empty."""
     total = sum(sizes.values())
     if total <= 0:
@@ -22,8 +23,8 @@ def sampling_shares(sizes: Mapping[str, float], alpha: float) -> dict[str, float
 
 
 def sequence_counts(manifests: Iterable[Path], kind: str) -> dict[str, int]:
-    """Training sequences of every language (``mono``) or pair (``parallel``), summed over the
-    manifests of its shards."""
+    """Number of training sequences of every language (``mono``) or pair (``parallel``), summed over
+    the manifests of its shards."""
     counts: dict[str, int] = {}
     for path in manifests:
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -1,9 +1,9 @@
-"""Encoded sentences in safetensors files, read through memory maps.
+"""Encoded sentences in safetensors files, memory-mapped.
 
 A monolingual shard holds ``tokens`` (uint16, or uint32 for more than 65,535 ids) ``[N]``,
 ``offsets`` int64 ``[n + 1]`` and ``keys`` uint64 ``[n]``, the hash of each sentence's row id; a
 parallel shard holds ``source_tokens``, ``source_offsets``, ``target_tokens``, ``target_offsets``
-and ``keys``. There are no special ids inside.
+and ``keys``. They hold no special tokens.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIDES = {"mono": ("",), "parallel": ("source_", "target_")}
 
 @dataclass(frozen=True)
 class Shard:
-    """One shard: ``sides`` has one entry for a language, two for a pair, as ``languages``."""
+    """One shard; ``sides`` and ``languages`` have one entry for monolingual text, two for pairs."""
 
     languages: tuple[str, ...]
     tokenizer: str
@@ -39,15 +39,15 @@ class Shard:
 
 
 def sentence_keys(ids: Sequence[str]) -> np.ndarray:
-    """BLAKE2b-64 of row ids, uint64 ``[n]``: by these, sentences are recognised in any order."""
+    """BLAKE2b-64 of row ids, uint64 ``[n]``: they identify sentences whatever their order."""
     return np.array([hash64(name) for name in ids], dtype=np.uint64)
 
 
 def read_shard(path: Path, tokenizer: str | None = None) -> Shard:
     """A shard whose arrays are read-only memory maps.
 
-    Raises :class:`UserError` when the file is damaged, is no shard, or was encoded with another
-    tokenizer than the one whose SHA-256 is given.
+    Raises :class:`UserError` when the file is damaged or not a shard, or was encoded with another
+    tokenizer than ``tokenizer`` (its SHA-256).
     """
     facts, arrays = _read(path)
     if tokenizer is not None and facts["tokenizer"] != tokenizer:

@@ -1,4 +1,4 @@
-"""What encoding makes of each language, counted as it goes."""
+"""Encoding statistics by language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ernie_m.tokenizer.vocabulary import UNK
 
 
 class EncodingStats:
-    """Tokens, unknown and cut ones, sentences and words of each language, as they are encoded."""
+    """Running counts of tokens (all, unknown, truncated), sentences and words of each language."""
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, int]] = {}
@@ -21,8 +21,8 @@ class EncodingStats:
     def add(
         self, language: str, texts: Sequence[str], encoded: Ragged, max_tokens: int | None
     ) -> None:
-        """Count one encoded column, of which sentences of more than ``most`` tokens are cut; none
-        where that is None."""
+        """Count one encoded column; sentences of more than ``max_tokens`` tokens are truncated,
+        none where that is None."""
         excess = (
             np.maximum(encoded.lengths - max_tokens, 0) if max_tokens else np.zeros(0, np.int64)
         )
@@ -39,8 +39,8 @@ class EncodingStats:
             totals[name] += value
 
     def facts(self) -> dict[str, Any]:
-        """Per language: counts, unknown share, and tokens per word (character where words are
-        not spaced)."""
+        """By language: counts, share of unknown tokens, and tokens per word (per character where
+        words are not spaced)."""
         return {
             language: counts
             | {

@@ -1,9 +1,9 @@
-"""Train the SentencePiece model on a sample that gives small languages more than their share.
+"""Train the SentencePiece model on a sample that over-weights small languages.
 
-Each shard has left a sample (input ``samples``) of what all together are given (``quotas``). Where
-the model starts from a checkpoint of others (``source``), its vocabulary is taken instead, because
-its weights speak no other; given ``shards`` of text it is cut down to what they use, and no more
-than a block of them is in memory.
+The training lines are drawn from the samples of all shards (input ``samples``) by the ``quotas``.
+With ``source``, a third-party checkpoint, its vocabulary is taken instead, because its weights are
+indexed by it; given ``shards`` of text, it is trimmed to the pieces that occur in them, one block
+in memory at a time.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from ernie_m.tokenizer.vocabulary import UNK, Tokenizer
 
 logger = logging.getLogger(__name__)
 
-# Lines per language for the statistics.
+# Lines per language on which the statistics are measured.
 MEASURED_LINES = 5_000
-# SentencePiece counts characters in 32 bits unless it is told that there are more.
+# SentencePiece counts characters in 32 bits unless `train_extremely_large_corpus` is set.
 _INT32 = 2**31 - 1
 
 
 def sample(lines: Sequence[str], count: int, seed: int) -> Iterator[str]:
-    """``count`` lines in the order of their hashes, from the start again when there are fewer."""
+    """``count`` lines shuffled by sample key, repeated from the start when there are fewer."""
     shuffled = sorted(lines, key=lambda line: (sample_key(seed, line), line))
     return islice(cycle(shuffled), count)
 
@@ -87,7 +87,7 @@ def _statistics(tokenizer: Tokenizer, lines: Sequence[str], language: str) -> di
 
 
 def _copy_ready_model(job: Job[TrainSettings]) -> None:
-    """A ready model, such as XLM-R's, stays as it is; no setting of the training is used."""
+    """Copy a ready model, such as XLM-R's; the training settings are not used."""
     tokenizer = Tokenizer(job.input("ready"))
     job.output("model").write_bytes(tokenizer.path.read_bytes())
     job.write_json("stats", {"size": tokenizer.size, "languages": {}})
@@ -95,7 +95,7 @@ def _copy_ready_model(job: Job[TrainSettings]) -> None:
 
 
 def run(job: Job[TrainSettings]) -> None:
-    """Write spm.model and stats.json, of a ready model where one is given."""
+    """Write spm.model and stats.json; a ``ready`` model is copied where given."""
     if job.input_paths.get("ready"):
         _copy_ready_model(job)
     else:
@@ -103,7 +103,7 @@ def run(job: Job[TrainSettings]) -> None:
 
 
 class Text(NamedTuple):
-    """By language: lines to train or measure on, how many there are, how many are drawn."""
+    """By language: lines to train or measure on, the number of all lines, and of those drawn."""
 
     lines: dict[str, list[str]]
     sizes: dict[str, int]
@@ -111,7 +111,7 @@ class Text(NamedTuple):
 
 
 def _drawn(job: Job[TrainSettings]) -> Text:
-    """The lines that a vocabulary is trained on, drawn from the samples of all shards."""
+    """The training lines, drawn from the samples of all shards."""
     counts = json.loads(job.input("quotas").read_text(encoding="utf-8"))
     quotas = counts["lines_sampled"]
     return Text(
@@ -122,7 +122,7 @@ def _drawn(job: Job[TrainSettings]) -> Text:
 def _sampled_on_the_way(
     blocks: Iterable[tuple[str, pa.Array]], samples: Mapping[str, BottomKSample]
 ) -> Iterator[list[str]]:
-    """The lines of each block, of which some are kept."""
+    """The lines of each block, which also go into the samples."""
     for language, lines in blocks:
         samples[language].add(lines)
         yield lines.to_pylist()
@@ -133,11 +133,11 @@ def _adopt(job: Job[TrainSettings], folder: Path) -> Text:
     shards = job.input_paths.get("shards", [])
     sizes = row_counts(shards)
     samples = {code: BottomKSample(MEASURED_LINES, job.seed) for code in sizes}
-    # All lines count: a piece that no line uses is a row that nothing would train.
+    # All lines are read: an embedding row for a piece that occurs nowhere would never be trained.
     blocks = _sampled_on_the_way(shard_lines(shards), samples) if shards else None
     model = pieces.vocabulary_of(folder, blocks, job.settings.num_threads)
     job.output("model").write_bytes(model)
-    # What nobody read is not measured.
+    # Without shards there are no lines to measure on.
     return Text({code: sample.lines() for code, sample in samples.items()}, sizes, sizes)
 
 

@@ -1,7 +1,7 @@
 """Text to ids and back, with the id layout of XLM-R and ERNIE-M.
 
-``<s>`` 0, ``<pad>`` 1, ``</s>`` 2, ``<unk>`` 3, then SentencePiece's pieces from its fourth on
-(its own first three are ``<unk>``, ``<s>``, ``</s>``) at their number plus one, ``<mask>`` last.
+``<s>`` 0, ``<pad>`` 1, ``</s>`` 2, ``<unk>`` 3, then SentencePiece's pieces from the fourth on at
+their number plus one (its first three are ``<unk>``, ``<s>``, ``</s>``), ``<mask>`` last.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ernie_m.records.digest import file_sha256
 
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 SPECIALS = 4
-# SentencePiece's own special pieces: <unk>, <s>, </s>.
+# SentencePiece's special pieces: <unk>, <s>, </s>.
 _SENTENCEPIECE_SPECIALS = 3
-# Sentences handed to SentencePiece's threads at once.
+# Sentences passed to SentencePiece's threads at once.
 BLOCK = 20_000
 
 Span = tuple[int, int]
 
 
 class Tokenizer:
-    """A SentencePiece model behind XLM-R's ids.
+    """A SentencePiece model with XLM-R's ids.
 
     Raises :class:`UserError` when ``path`` is not a SentencePiece model.
     """
@@ -43,13 +43,13 @@ class Tokenizer:
             raise UserError(
                 f"{path} is not a SentencePiece model.", "Make it with tokenizer.train."
             ) from None
-        # Id of each of SentencePiece's pieces.
+        # SentencePiece's piece number -> id.
         ids = [UNK] * _SENTENCEPIECE_SPECIALS + list(range(SPECIALS, len(self._model) + 1))
         self._ids = np.array(ids, dtype=smallest_type(self.size))
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the model file, by which shards know their tokenizer."""
+        """Digest of the model file, which shards and checkpoints store."""
         return file_sha256(self.path)
 
     @property
@@ -59,11 +59,11 @@ class Tokenizer:
 
     @property
     def size(self) -> int:
-        """Number of ids, special ones included: rows of the embedding table."""
+        """Number of ids, special tokens included: rows of the embedding table."""
         return len(self._model) + 2
 
     def _pieces(self, texts: Sequence[str], threads: int) -> Iterator[np.ndarray]:
-        """Numbers of SentencePiece's pieces, int32, of each text."""
+        """SentencePiece's piece numbers, int32, of each text."""
         for start in range(0, len(texts), BLOCK):
             block = list(texts[start : start + BLOCK])
             yield from self._model.encode(block, return_type="numpy", num_threads=threads)
@@ -73,7 +73,7 @@ class Tokenizer:
         return [self._ids[pieces].tolist() for pieces in self._pieces(texts, threads)]
 
     def encode_ragged(self, texts: Sequence[str], threads: int = 1) -> Ragged:
-        """The same in arrays, in the smallest type that holds the ids."""
+        """The same as arrays, in the smallest type that holds the ids."""
         pieces = list(self._pieces(texts, threads))
         offsets = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
         return Ragged(self._ids[np.concatenate(pieces or [np.zeros(0, np.int32)])], offsets)
@@ -83,9 +83,9 @@ class Tokenizer:
     ) -> list[tuple[list[int], list[Span]]]:
         """Ids of each text, and for each id the (start, end) of its characters in the text.
 
-        Offsets count characters of the original string although SentencePiece normalises it:
-        ``text[start:end]`` is what the piece stands for. The space before a word belongs to no
-        piece, so that spans can be compared with words; a lone ``▁`` has an empty span.
+        Offsets refer to the original string although SentencePiece normalises it:
+        ``text[start:end]`` is the piece's surface. It excludes the space before a word, so that
+        spans can be compared with words; a lone ``▁`` has an empty span.
         """
         encoded: list[tuple[list[int], list[Span]]] = []
         for start in range(0, len(texts), BLOCK):
@@ -98,12 +98,12 @@ class Tokenizer:
         return encoded
 
     def encode_words(self, words: Sequence[str], threads: int = 1) -> list[list[int]]:
-        """Ids of each word of one sentence, each encoded by itself as XTREME's tagging does;
-        a word that normalises to nothing gets ``<unk>``, so that every word has a first piece."""
+        """Ids of each word of a sentence, encoded one by one as in XTREME's tagging. A word that
+        normalises to nothing gets ``<unk>``, so that every word has a first piece."""
         return [ids or [UNK] for ids in self.encode(words, threads)]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of ``ids``, special ones left out."""
+        """Text of ``ids`` without special tokens."""
         return str(self._model.decode([i - 1 for i in ids if SPECIALS <= i < self.mask_id]))
 
     def piece(self, index: int) -> str:
@@ -112,8 +112,8 @@ class Tokenizer:
         return names.get(index) or str(self._model.id_to_piece(index - 1))
 
     def log_probabilities(self) -> list[float]:
-        """Natural log-probability of each id under SentencePiece's unigram model; ids that no
-        text gives (special ones) get the smallest of the pieces'."""
+        """Natural log-probability of each id under SentencePiece's unigram model; special tokens
+        get the lowest of the pieces'."""
         scores = [
             self._model.get_score(piece)
             for piece in range(_SENTENCEPIECE_SPECIALS, len(self._model))

@@ -1,7 +1,7 @@
-"""Shards of encoded text, which may be larger than memory, written as they are made.
+"""Streaming writer of encoded shards, which may be larger than memory.
 
-The header of a safetensors file tells the sizes of what follows, so the arrays wait in files of
-their own until all is there.
+The header of a safetensors file gives the sizes of the arrays behind it, so each array is first
+written to a temporary file of its own.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.shards import SCHEMA, SIDES
 
 _NAMES = {"uint16": "U16", "uint32": "U32", "uint64": "U64", "int64": "I64"}
-# safetensors puts arrays in the order of their types, then of their names.
+# safetensors orders arrays by type, then by name.
 _RANK = {"U64": 0, "I64": 1, "U32": 2, "U16": 3}
 
 
 class ShardWriter:
-    """Appends sentences to a shard; :meth:`close` makes the file."""
+    """Appends sentences to a shard; :meth:`close` writes the file."""
 
     def __init__(self, path: Path, languages: Sequence[str], tokenizer: str) -> None:
         self._path, self._languages, self._tokenizer = path, list(languages), tokenizer
         self._kind = "mono" if len(languages) == 1 else "parallel"
         self._folder = path.with_name(f".arrays-{path.name}")
-        shutil.rmtree(self._folder, ignore_errors=True)  # of a job that was killed
+        shutil.rmtree(self._folder, ignore_errors=True)  # left by a killed job
         self._folder.mkdir()
         self._ends = [0] * len(languages)
         self._arrays: dict[str, tuple[np.dtype, Path]] = {}
@@ -43,7 +43,7 @@ class ShardWriter:
         try:
             if kind is None:
                 self.close()
-        finally:  # also when the disk is full: these are what fills it
+        finally:  # also when the disk is full: these files fill it
             shutil.rmtree(self._folder)
 
     @property
@@ -52,10 +52,10 @@ class ShardWriter:
         return sum(self._ends)
 
     def add(self, keys: np.ndarray, sides: Sequence[Ragged]) -> None:
-        """Sentences: ``keys`` uint64 ``[n]``, and ``n`` sequences of each side."""
+        """Append sentences: ``keys`` uint64 ``[n]``, and ``n`` sequences of each side."""
         self._append("keys", keys)
         for number, (prefix, side) in enumerate(zip(SIDES[self._kind], sides, strict=True)):
-            # A block's offsets begin where the last block's ended.
+            # Offsets continue those of the last block; their leading 0 is stored once.
             first = 1 if f"{prefix}offsets" in self._arrays else 0
             self._append(f"{prefix}offsets", side.offsets[first:] + self._ends[number])
             self._append(f"{prefix}tokens", side.tokens)
@@ -69,7 +69,7 @@ class ShardWriter:
             handle.write(np.ascontiguousarray(values).tobytes())
 
     def close(self) -> None:
-        """Join header and arrays."""
+        """Write header and arrays into one file."""
         facts = {
             "schema": SCHEMA,
             "kind": self._kind,
