@@ -1,4 +1,4 @@
-"""What watches a training: its display, its speed, its curves in MLflow."""
+"""Callbacks of a training: display, speed, curves in MLflow."""
 
 from __future__ import annotations
 

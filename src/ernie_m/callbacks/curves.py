@@ -1,4 +1,4 @@
-"""The curves of a training in MLflow, while it runs."""
+"""Live logging of a training's curves to MLflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ernie_m.training.loop import Trainer
 
 
 class Curves(Callback):
-    """Logs every validation, and the speed at that time, to a child run of the invocation's."""
+    """Logs every validation and the current speed to a child run of the workflow's run."""
 
     def __init__(self, stage: str, instance: str, speed: Speed) -> None:
         self.name = (stage, instance)
@@ -24,13 +24,13 @@ class Curves(Callback):
         self.live = live.attach(*self.name)
 
     def on_validation(self, trainer: Trainer, point: Mapping[str, float]) -> None:
-        """Note a point; returns at once."""
+        """Log a point without blocking."""
         assert self.live is not None
         metrics = {key: value for key, value in point.items() if key != "step"}
         self.live.log(metrics | self.speed.figures(), trainer.progress.step)
 
     def facts(self) -> dict[str, Any]:
-        """MLflow's id of the child run, once what is left is written."""
+        """MLflow's id of the child run, after all points are written."""
         if self.live is None:
             return {}
         self.live.close()

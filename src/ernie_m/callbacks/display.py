@@ -1,4 +1,4 @@
-"""What one sees of a training on a terminal or in a log: losses, speed, time left."""
+"""Progress display of a training: losses, speed, time left."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BAR_SECONDS, LOG_SECONDS = 0.5, 10.0
 
 
 class Display(Callback):
-    """A bar on a terminal, a line every ten seconds in a log."""
+    """A progress bar on a terminal, or a log line every ten seconds."""
 
     def __init__(self, speed: Speed) -> None:
         self.speed = speed
@@ -31,7 +31,7 @@ class Display(Callback):
         self.shown = time.monotonic()
 
     def on_start(self, trainer: Trainer) -> None:
-        """Open the bar where there is a terminal."""
+        """Open the bar if there is a terminal."""
         if sys.stderr.isatty():
             self.bar = tqdm(
                 total=trainer.settings.steps,
@@ -42,12 +42,12 @@ class Display(Callback):
             )
 
     def on_end(self) -> None:
-        """Leave the terminal's line."""
+        """Close the bar."""
         if self.bar is not None:
             self.bar.close()
 
     def wants_losses(self) -> bool:
-        """Whether it is time to show something."""
+        """Whether it is time to update the display."""
         return time.monotonic() - self.shown > (LOG_SECONDS if self.bar is None else BAR_SECONDS)
 
     def on_losses(self, trainer: Trainer, means: GroupMeans) -> None:
@@ -82,7 +82,7 @@ class Display(Callback):
 
 
 def by_objective(means: GroupMeans) -> dict[str, float]:
-    """Mean loss per scored token by objective, of means and counts by group."""
+    """Mean loss per predicted token by objective, from means and counts by group."""
     totals: dict[str, list[float]] = {}
     for group, (mean, count) in means.items():
         total = totals.setdefault(OBJECTIVES[group // CLASSES], [0.0, 0.0])

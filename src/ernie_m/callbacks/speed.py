@@ -1,4 +1,4 @@
-"""Tokens, padding and arithmetic by time."""
+"""Throughput: tokens, padding and FLOPs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ernie_m.training.loop import Trainer
 
 
 class Speed(Callback):
-    """What the first process does in a second, since it started."""
+    """Mean throughput since this process started."""
 
     shape: Architecture
     peak: float
@@ -25,11 +25,11 @@ class Speed(Callback):
         self.before = time.monotonic()
 
     def on_start(self, trainer: Trainer) -> None:
-        """Measure the device's peak, and start the clock."""
+        """Measure the device's peak FLOP/s, and start the clock."""
         engine = trainer.engine
         device = engine.processes.device
         self.shape = engine.model.shape
-        # All processes together; GPUs of a machine are taken to be alike.
+        # Of all processes together; GPUs are assumed to be alike.
         share = engine.processes.size if device.type == "cuda" else 1
         self.peak = share * matrix_peak(device, matrix_type(device, engine.hardware.precision))
         self.before = time.monotonic()
@@ -46,8 +46,8 @@ class Speed(Callback):
         self.flops += training_flops(self.shape, self.shape.vocabulary, batch.lengths, scored)
 
     def figures(self) -> dict[str, float]:
-        """Tokens per second, share of padding in the rows, the model's own operations per second,
-        and their share of the device's peak as measured at the start (low on a busy machine)."""
+        """Tokens per second, share of padding in the rows, the model's FLOP/s, and their share of
+        the device's peak measured at the start (which is too low on a busy machine)."""
         seconds = max(self.seconds, 1e-9)
         return {
             "tokens_per_second": self.tokens / seconds,
@@ -57,5 +57,5 @@ class Speed(Callback):
         }
 
     def facts(self) -> dict[str, Any]:
-        """The figures of the whole run of this process."""
+        """The figures over the whole run of this process."""
         return self.figures()

@@ -1,1 +1,1 @@
-"""Weights from elsewhere, in our names and our vocabulary's order."""
+"""Third-party checkpoints, under our tensor names and in our vocabulary's order."""

@@ -1,4 +1,4 @@
-"""Start from the weights of a checkpoint of others."""
+"""Initialise a model from a third-party checkpoint."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ernie_m.tokenizer.vocabulary import Tokenizer
 
 
 def adopt(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> dict[str, str]:
-    """Fill ``model`` with the weights in ``folder``, a row for each piece of ``tokenizer``.
+    """Load the weights in ``folder`` into ``model``, with a row for each piece of ``tokenizer``.
 
-    Language embeddings are taken over by name, those of other languages stay zero, so that the
-    model starts equal to its source. A head that the source lacks stays as it was made. Raises
-    :class:`UserError` for weights that do not fit; returns what is to be said of the checkpoint.
+    Language embeddings are copied by name; those of other languages stay zero, so that the model
+    starts equal to its source. If the source has no LM head, the model's stays as initialised.
+    Raises :class:`UserError` for weights that do not fit; returns metadata for the checkpoint.
     """
     source = read_foreign(folder)
     shape = model.shape
@@ -33,7 +33,7 @@ def adopt(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> dict[str,
     table = weights.pop(LANGUAGE, None)
     if table is not None:
         weights[LANGUAGE] = _languages(model, source.languages, table)
-    # Only these may stay as they were made: a layer that the source lacks must not.
+    # Only these may stay as initialised; a layer missing from the source is an error.
     headless = HEAD_BIAS not in weights
     kept = {
         name: tensor

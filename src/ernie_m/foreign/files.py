@@ -1,4 +1,4 @@
-"""Reading weight files of others: tensors come out, and nothing in the file is executed."""
+"""Load third-party weight files without executing them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ READERS: dict[str, Callable[[Path], Weights]] = {
 
 
 def read_weights(path: Path) -> Weights:
-    """The tensors in a weight file by the names they have there.
+    """The tensors in a weight file, under its names.
 
     Raises :class:`UserError` for a damaged file, and for one that holds anything but tensors.
     """
     try:
         return READERS[path.suffix](path)
     except (SafetensorError, pickle.UnpicklingError, ValueError, EOFError, RuntimeError) as error:
-        # The first line: torch goes on with advice to load without its safeguard.
+        # The first line only: torch goes on to advise loading without its safeguard.
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path} is not a whole file of tensors, and nothing else: {reason}",

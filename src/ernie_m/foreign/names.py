@@ -1,7 +1,7 @@
-"""What XLM-R, ERNIE-M and PaddleNLP call our tensors.
+"""Tensor names of XLM-R, ERNIE-M (transformers) and PaddleNLP for ours.
 
-The four have one network and four vocabularies for it. PaddleNLP also stores the weight of a
-linear layer transposed, ``[in, out]``.
+All have the same network under different names. PaddleNLP also stores the weights of linear layers
+transposed, ``[in, out]``.
 
 Sources: the modelling files of transformers (``xlm_roberta``; ``ernie_m`` up to 4.x) and of
 PaddleNLP 2.8.
@@ -13,7 +13,7 @@ from typing import Literal
 
 Layout = Literal["xlm-roberta", "ernie_m", "paddle"]
 
-# Module by module; a layer's are relative to it. Ours are the keys.
+# Our module names -> theirs, relative to a layer.
 _XLMR_LAYER = {
     "attention.query": "attention.self.query",
     "attention.key": "attention.self.key",
@@ -34,7 +34,7 @@ _PADDLE_LAYER = {
     "ffn_out": "linear2",
     "ffn_norm": "norm2",
 }
-# transformers' port wraps the attention once more, around the projections only.
+# transformers' port nests the projections in one more attention module.
 _ERNIE_LAYER = _PADDLE_LAYER | {
     f"attention.{ours}": f"self_attn.self_attn.{theirs}_proj"
     for ours, theirs in (("query", "q"), ("key", "k"), ("value", "v"))
@@ -44,7 +44,7 @@ _LAYERS: dict[Layout, tuple[str, dict[str, str]]] = {
     "ernie_m": ("encoder.layers", _ERNIE_LAYER),
     "paddle": ("encoder.layers", _PADDLE_LAYER),
 }
-# The name under which a model with a head keeps its body.
+# Prefix of the encoder's tensors in a model with a head.
 PREFIX: dict[Layout, str] = {
     "xlm-roberta": "roberta.",
     "ernie_m": "ernie_m.",
@@ -75,13 +75,13 @@ def body(layout: Layout, layers: int) -> dict[str, str]:
 
 
 def masked_lm_head() -> dict[str, str]:
-    """The same of XLM-R's masked-language-model head; the other layouts have none."""
+    """The same for XLM-R's LM head; the other layouts have none."""
     modules = {"head.dense": "lm_head.dense", "head.norm": "lm_head.layer_norm"}
     return {HEAD_BIAS: "lm_head.bias"} | _tensors(modules)
 
 
 def task_head(kind: str) -> dict[str, str]:
-    """The same of a fine-tuned head (kinds pair, tagging and qa) as transformers names it."""
+    """The same for a fine-tuned head (kinds pair, tagging and qa), as named in transformers."""
     modules = {
         "pair": {"head.pooler": "classifier.dense", "head.out": "classifier.out_proj"},
         "tagging": {"head.out": "classifier"},
@@ -91,7 +91,7 @@ def task_head(kind: str) -> dict[str, str]:
 
 
 def transposed(name: str) -> bool:
-    """Whether PaddleNLP stores the tensor that we call ``name`` transposed: linear weights."""
+    """Whether PaddleNLP stores our tensor ``name`` transposed: weights of linear layers."""
     return name.endswith(".weight") and not ("embeddings" in name or "norm." in name)
 
 

@@ -1,8 +1,8 @@
-"""PaddlePaddle's ``.pdparams``: a pickle of NumPy arrays, read without running what it names.
+"""PaddlePaddle's ``.pdparams``: a pickle of NumPy arrays, read without executing it.
 
-A pickle is a program: it names callables and has them called. Here every name but the few that
-arrays are stored with is refused, and those stand for functions of this module that take numbers
-and bytes. NumPy sees neither the pickle nor anything but bytes whose length was checked.
+A pickle is a program that calls the functions it names. Here every name is refused but the few that
+arrays need, and these are mapped to functions of this module that take numbers and bytes only.
+NumPy gets nothing but bytes whose length was checked.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Paddle's table from structured to internal names, beside the tensors.
+# Paddle's table from structured to internal names, stored with the tensors.
 _NAMES = "StructuredToParameterName@@"
 _TYPES = ("f2", "f4", "f8", "i4", "i8")
 
 
 class _Type:
-    """Stands for ``numpy.dtype``: a code such as ``f4``, little-endian."""
+    """Replaces ``numpy.dtype``: a code such as ``f4``, little-endian."""
 
     def __init__(self, code: object, *_: object) -> None:
         if code not in _TYPES:
@@ -35,7 +35,7 @@ class _Type:
 
 
 class _Array:
-    """Stands for ``numpy.ndarray`` and receives its state: version, shape, type, order, bytes."""
+    """Replaces ``numpy.ndarray``; its state is version, shape, type, order, bytes."""
 
     value: np.ndarray
 
@@ -55,7 +55,7 @@ def _reconstruct(*_: object) -> _Array:
 
 
 def _encode(text: object, code: object) -> bytes:
-    """Stands for ``_codecs.encode``, by which pickles of protocol 2 hold bytes."""
+    """Replaces ``_codecs.encode``, with which pickles of protocol 2 store bytes."""
     if not isinstance(text, str) or code != "latin1":
         raise pickle.UnpicklingError("it encodes something else than bytes")
     return text.encode("latin1")

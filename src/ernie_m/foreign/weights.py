@@ -1,9 +1,9 @@
-"""A checkpoint from elsewhere, in our names and our vocabulary's order.
+"""Read a third-party checkpoint, under our tensor names and in our vocabulary's order.
 
-XLM-R and ERNIE-M have our network. What differs: names; in PaddleNLP also the orientation of
-linear weights; XLM-R's token-type row, which is a constant in every position and goes into the
-position rows; and the order of the vocabulary, where a ``vocab.txt`` gives one. Poolers and task
-heads are left behind: fine-tuning starts its own.
+XLM-R and ERNIE-M have our network. The differences: tensor names; in PaddleNLP the orientation of
+linear weights; XLM-R's token-type row, a constant that is added to the position rows; and the order
+of the vocabulary, where a ``vocab.txt`` gives one. Poolers and task heads are left out: fine-tuning
+initialises its own.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from ernie_m.model import checkpoint
 from ernie_m.model.encoder import LAYER_NORM_EPS
 from ernie_m.tokenizer import pieces
 
-# Where an export of ours notes what XLM-R's configuration has no key for.
+# Key of our exports' config.json for what XLM-R's configuration has no key for.
 NOTE = "ernie_m"
-# Heads and buffers, which are no part of what is read.
+# Heads and buffers, which are not read.
 _LEFT_BEHIND = re.compile(r"(pooler|classifier|qa_outputs|linear_(start|end))\.|.*position_ids$")
-# What a configuration may say and we cannot be.
+# Configuration values that this encoder requires.
 _FIXED: dict[str, Any] = {
     "hidden_act": "gelu",
     "layer_norm_eps": LAYER_NORM_EPS,
@@ -42,10 +42,10 @@ _FIXED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class ForeignCheckpoint:
-    """Weights by our names, with the vocabulary that indexes the word embedding.
+    """Weights under our names, with the vocabulary of the word embedding.
 
     ``vocabulary`` is the piece of each row; ``languages`` the language of each row of the language
-    embedding, empty where there is none. The head is absent where the source has none.
+    embedding, empty if there is none. ``weights`` has the LM head only if the source has one.
     """
 
     path: Path
@@ -109,7 +109,7 @@ def _number(config: Mapping[str, Any], key: str, path: Path) -> int:
 
 
 def _check_names(weights: Weights, table: Mapping[str, str], path: Path) -> None:
-    """Every tensor that we need is there, and there is none that we cannot place."""
+    """Raise :class:`UserError` for a missing or an unknown tensor."""
     known = {*table.values(), names.TOKEN_TYPES, *names.DECODER}
     odd = (n for n in sorted(weights) if n not in known and not _LEFT_BEHIND.match(n))
     missing = (theirs for theirs in table.values() if theirs not in weights)
@@ -123,7 +123,7 @@ def _check_names(weights: Weights, table: Mapping[str, str], path: Path) -> None
 
 
 def _under_our_names(weights: Weights, layout: Layout, table: Mapping[str, str]) -> Weights:
-    """Tensors by our names, in single precision."""
+    """Tensors under our names, float32."""
 
     def ours(name: str, tensor: Tensor) -> Tensor:
         turn = layout == "paddle" and names.transposed(name)
@@ -133,7 +133,7 @@ def _under_our_names(weights: Weights, layout: Layout, table: Mapping[str, str])
 
 
 def _check_shapes(weights: Weights, config: Mapping[str, Any], path: Path) -> None:
-    """Every tensor has the shape that the configuration at ``path`` gives it."""
+    """Raise :class:`UserError` for a tensor whose shape is not that of the configuration."""
     width, inner = (_number(config, k, path) for k in ("hidden_size", "intermediate_size"))
     words, positions = weights[WORD].shape[0], weights[POSITION].shape[0]
     first = {WORD: words, POSITION: positions, HEAD_BIAS: words}
@@ -153,7 +153,7 @@ def _check_shapes(weights: Weights, config: Mapping[str, Any], path: Path) -> No
 def _add_token_types(
     weights: Weights, types: Tensor | None, config: Mapping[str, Any], path: Path
 ) -> tuple[Weights, tuple[str, ...]]:
-    """The first token type goes into every position; further ones are an export's languages."""
+    """Add the first token type to every position; our exports store language rows as the others."""
     if types is None:
         return weights, ()
     languages = tuple(config.get(NOTE, {}).get("languages", ()))
@@ -165,7 +165,7 @@ def _add_token_types(
             "Export the checkpoint again.",
         )
     if types[0].any():
-        # Left alone where it is zero: -0.0 + 0.0 would not be the same bytes.
+        # Skipped if zero: -0.0 + 0.0 would change the bytes.
         weights = weights | {POSITION: weights[POSITION] + types[0]}
     return (weights | {LANGUAGE: types[1:].clone()} if languages else weights), languages
 
@@ -227,7 +227,7 @@ def read_foreign(folder: Path) -> ForeignCheckpoint:
 
 
 def _read_own(path: Path) -> ForeignCheckpoint:
-    """A checkpoint of this project; the head of a fine-tuned one is left behind."""
+    """A checkpoint of this project; the head of a fine-tuned one is left out."""
     weights, shape, facts = checkpoint.read(path)
     if "task" in facts:
         weights = {name: tensor for name, tensor in weights.items() if "head." not in name}

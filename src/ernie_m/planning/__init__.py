@@ -1,1 +1,1 @@
-"""What a configuration would cost, before anything is run."""
+"""Cost estimate of a configuration."""

@@ -1,6 +1,6 @@
-"""Print what a configuration would cost, stage by stage, without running anything.
+"""Print an estimate of what a configuration costs, stage by stage, without running anything.
 
-Rates are those of src/ernie_m/planning/throughputs.yaml, which says how they were measured.
+Rates come from src/ernie_m/planning/throughputs.yaml, which says how they were measured.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COLUMNS = ("jobs", "read", "written", "tokens", "FLOPs", "core hours", "GPU hou
 
 
 def or_dash(number: float | None, words: Callable[[float], str]) -> str:
-    """A number in words, ``-`` where it is not known."""
+    """A formatted number, ``-`` where it is unknown."""
     return "-" if number is None else words(number)
 
 
@@ -53,7 +53,7 @@ def _total(costs: Sequence[Cost]) -> Cost:
 
 
 def table(estimate: Estimate, accelerator: str, utilisation: float) -> str:
-    """The costs for people."""
+    """The costs as a text table."""
     costs = estimate.costs()
     rows = [(cost.stage, _cells(cost)) for cost in (*costs, _total(costs))]
     lines = [f"{'stage':<24}" + "".join(f"{name:>12}" for name in _COLUMNS)]
@@ -71,7 +71,7 @@ def table(estimate: Estimate, accelerator: str, utilisation: float) -> str:
 
 
 def _generation(estimate: Estimate) -> list[str]:
-    """What generating only for what stage 2 reads leaves out."""
+    """The saving from generating only for sentences that stage 2 reads."""
     left, gpu_hours = estimate.not_generated()
     if not left:
         return []
@@ -82,7 +82,7 @@ def _generation(estimate: Estimate) -> list[str]:
 
 
 def _sampling(estimate: Estimate) -> list[str]:
-    """How stage 1 would draw languages and pairs, largest shares first."""
+    """Sampling shares of languages and pairs in stage 1, largest first."""
     settings, corpora = estimate.config.pretrain.camlm, estimate.config.corpora
     lines = []
     for kind, names in (("languages", "mono-"), ("pairs", "parallel-")):

@@ -1,7 +1,7 @@
 """Jobs, bytes, tokens, FLOPs and hours of each stage, from the configuration and measured rates.
 
-An estimate to the first digit: it takes registry sizes for the text, supposes that nothing is
-dropped, and that a step reads full rows.
+An estimate to the first digit: it takes text sizes from the registry, and assumes that nothing is
+dropped and that rows are full.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from ernie_m.pipeline.stages import jobs
 from ernie_m.tokenizer.sampling import sampling_shares
 
 TABLE = Path(__file__).with_name("throughputs.yaml")
-# Parameters in fp32 with Adam's two moments, as the saved training state holds them.
+# Parameters in float32 with Adam's two moments, as in the saved training state.
 _STATE_BYTES, _WEIGHT_BYTES = 12, 4
 _SPECIALS = 2
 _XLMR_PIECES = 250_000
 
 
 class Measured(Section):
-    """Where rates come from."""
+    """How the rates were measured."""
 
     command: str
     where: str
 
 
 class Throughputs(Section):
-    """The committed table of rates."""
+    """The table of measured rates."""
 
     bytes_per_second: dict[str, float]
     measured: Measured
@@ -55,8 +55,8 @@ class Throughputs(Section):
 
 @dataclass(frozen=True)
 class Cost:
-    """One stage: jobs; bytes read and written; tokens; FLOPs; hours of a CPU core and of the
-    accelerator. None where nothing is known."""
+    """Cost of a stage: jobs; bytes read and written; tokens; FLOPs; hours of a CPU core and of the
+    accelerator. None where unknown."""
 
     stage: str
     jobs: int
@@ -69,15 +69,15 @@ class Cost:
 
 
 def parameters(model: ModelSettings, vocabulary: int) -> tuple[int, int]:
-    """Parameters of the encoder's layers, and of its embeddings (which the head shares)."""
+    """Parameters of the encoder's layers, and of its embeddings (tied to the LM head)."""
     width, ffn = model.width, model.ffn
     layer = 4 * width * (width + 1) + width * ffn + ffn + ffn * width + width + 4 * width
     return model.layers * layer, (vocabulary + model.max_positions + 2) * width
 
 
 def pieces(config: Config) -> int:
-    """Ids of the tokenizer, of a checkpoint's before it is cut down; a folder's is taken for
-    XLM-R's."""
+    """Number of ids of the tokenizer; for a checkpoint before trimming. For a folder, XLM-R's is
+    assumed."""
     if config.checkpoint:
         return config.checkpoint.pieces
     size = _XLMR_PIECES if config.init else config.tokenizer.train.vocabulary_size
@@ -85,7 +85,7 @@ def pieces(config: Config) -> int:
 
 
 class Estimate:
-    """The costs of a configuration with its main arm's and all variants' training."""
+    """The costs of a configuration, training of the main arm and all variants included."""
 
     def __init__(
         self, config: Config, table: Throughputs, accelerator: str, utilisation: float
@@ -111,16 +111,16 @@ class Estimate:
         )
 
     def tokens(self, kind: str = "") -> float:
-        """Tokens of that text."""
+        """Tokens of the text of those corpora."""
         return self.text(kind) / self.table.bytes_per_token
 
     @property
     def vocabulary(self) -> int:
-        """Ids of the tokenizer."""
+        """Number of ids of the tokenizer."""
         return pieces(self.config)
 
     def costs(self) -> list[Cost]:
-        """Every stage that has jobs, in the order of the pipeline."""
+        """Costs of all stages with jobs, in pipeline order."""
         estimators: dict[str, Callable[[str, int], Cost]] = {
             "checkpoints_download": self._weights,
             "corpora_download": self._download,
@@ -173,7 +173,7 @@ class Estimate:
         )
 
     def _sample(self, stage: str, jobs: int) -> Cost:
-        """What is written is as small as the sample, a few lines in a thousand."""
+        """Output is left out: the sample is a few lines in a thousand."""
         text = self.text()
         return Cost(
             stage,
@@ -206,7 +206,7 @@ class Estimate:
         )
 
     def _backtranslation(self, stage: str, jobs: int) -> Cost:
-        """One pass over the sentences that stage 2 draws, with placeholders, which all are
+        """One forward pass over the sentences that stage 2 draws, with placeholders, which are all
         predicted."""
         flops = tokens = written = read = 0.0
         width = 4 if self.vocabulary > 65_535 else 2
@@ -223,19 +223,20 @@ class Estimate:
 
     @property
     def _generating(self) -> list[str]:
-        """Arms whose sentences are generated for."""
+        """Arms with back-translation."""
         jobs = self.jobs["pretrain_backtranslate"]
         return list(dict.fromkeys(job.split("/")[0] for job in jobs))
 
     def monolingual_tokens(self, arm: str) -> dict[str, float]:
-        """Tokens of monolingual text by language, of those that an arm can generate in another."""
+        """Tokens of monolingual text by language, for languages with a target in this arm."""
         codes = self.config.corpora.languages
         job = self.config.arm(arm).backtranslate_job(self.config.corpora.pairs)
         return {code: self.tokens(f"mono-{code}") for code in targets_of(codes, job)}
 
     def generated_tokens(self, arm: str) -> float:
-        """Tokens of the sentences that stage 2 of an arm draws, each once: of full rows, of which
-        a language with T tokens, D of which are drawn, gives T (1 - exp(-D / T))."""
+        """Tokens of the distinct sentences that stage 2 of an arm draws, rows being full: a
+        language with T tokens, from which D are drawn with replacement, gives T (1 - exp(-D /
+        T))."""
         pretrain = self.config.arm(arm).pretrain
         settings, available = pretrain.btmlm, self.monolingual_tokens(arm)
         weights = settings.objectives.model_dump()
@@ -250,8 +251,8 @@ class Estimate:
         )
 
     def not_generated(self) -> tuple[float, float]:
-        """Tokens of monolingual text that nothing is generated for because no step draws them, and
-        the accelerator's hours that this saves."""
+        """Tokens of monolingual text without generation because no step draws them, and the
+        accelerator hours that this saves."""
         generation = {cost.stage: cost for cost in self.costs()}.get("pretrain_backtranslate")
         made = sum(self.generated_tokens(arm) for arm in self._generating)
         left = sum(
@@ -265,8 +266,8 @@ class Estimate:
 
 
 def _predicted(settings: StageSettings) -> float:
-    """Share of a batch's tokens that go through the head, by the objectives' weights; CAMLM's slots
-    are tokens themselves."""
+    """Share of a batch's tokens that go through the LM head, averaged by the objectives' weights;
+    CAMLM's slots are tokens of the batch themselves."""
     weights = settings.objectives.model_dump()
     ratios = settings.masking.ratio.model_dump()
     ratios["camlm"] /= 1 + ratios["camlm"]

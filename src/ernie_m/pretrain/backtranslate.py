@@ -1,10 +1,10 @@
-"""Generate pseudo tokens of another language behind each monolingual sentence.
+"""Generate pseudo tokens in another language for monolingual sentences.
 
-The generating step of BTMLM: the unmasked sentence, then placeholders that carry
-position and target language, all filled by one pass. Only for sentences that stage 2 reads, which
-its seed and settings decide. A rule of its own, in independent chunks, so that a lost chunk costs
-one chunk. What a sentence gets depends on the sentence, the model and the seed alone: not on
-chunks, shards, or what else is in the batch.
+The generation step of BTMLM: the unmasked sentence, then placeholders with a position and the
+target language, all predicted in one pass. Only for sentences that stage 2 reads, which follow from
+its seed and settings. It is a rule of its own, in independent chunks, so that a failed chunk costs
+one chunk. The pseudo tokens of a sentence depend on the sentence, the model and the seed alone: not
+on chunks, shards, or the rest of the batch.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from ernie_m.training.pseudo import Pseudo, PseudoTokens, write_pseudo
 logger = logging.getLogger(__name__)
 Array = np.ndarray
 
-# Tokens of one pass, about. Every pass has the same shape for a given row length, and a sentence
-# has a row of its own, so that its arithmetic does not depend on its neighbours, to the last bit.
-# On a CPU more would only add empty rows at the end of each length.
+# Approximate tokens of a forward pass. For a given row length every pass has the same shape, and a
+# sentence has a row of its own, so that its result does not depend on its neighbours, bit for bit.
+# On a CPU, more would only add padding rows to the last pass of each length.
 PASS_TOKENS = {"cpu": 384, "cuda": 4096}
-# Fine steps where sentences are: on interface text they halve the padding of powers of two.
+# Fine steps at common lengths: on interface text they halve the padding of powers of two.
 ROW_LENGTHS = (*range(4, 24), *range(24, 64, 4), *range(64, 128, 16), *range(128, 2049, 64))
 
 
 def mix(keys: Array, salt: int) -> Array:
-    """Well-spread uint64 from sentence keys and a salt (the finaliser of splitmix64)."""
+    """Hash sentence keys with a salt to uniform uint64 (the finaliser of splitmix64)."""
     with np.errstate(over="ignore"):
         x = keys.astype(np.uint64) + np.uint64((salt * 0x9E3779B97F4A7C15) % 2**64)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -53,8 +53,8 @@ def mix(keys: Array, salt: int) -> Array:
 
 
 def choose_targets(keys: Array, source: Array, targets: list[list[int]], seed: int) -> Array:
-    """Row of the language to generate in for each sentence, int64 ``[n]``: one of ``targets`` of
-    its language's number in ``source``, by its key."""
+    """Row of each sentence's target language, int64 ``[n]``: one of the ``targets`` of its language
+    (number in ``source``), chosen by its key."""
     counts = np.array([len(options) for options in targets], dtype=np.uint64)
     draw = mix(keys, seed) % counts[source]
     table = np.zeros((len(targets), int(counts.max())), dtype=np.int64)
@@ -67,8 +67,8 @@ def choose_targets(keys: Array, source: Array, targets: list[list[int]], seed: i
 def generate(
     model: LanguageModel, source: Sequences, language: Array, target: Array, ratio: float
 ) -> Ragged:
-    """Pseudo tokens of each sentence: as many as it gets slots, the likeliest piece at each
-    placeholder, special tokens never. ``language`` and ``target`` are rows, int64 ``[n]``.
+    """Pseudo tokens of each sentence: the argmax over all pieces but special tokens at each of its
+    placeholders. ``language`` and ``target`` are language rows, int64 ``[n]``.
     """
     lengths = source.lengths_of(np.arange(len(source)))
     counts = slots(lengths, ratio)
@@ -101,13 +101,13 @@ def generate(
 
 
 def most_placeholders(row_length: int, ratio: float) -> int:
-    """The most that a row has room for: n tokens and round(ratio * n) placeholders fit into it."""
+    """Most placeholders of a row, into which n tokens and round(ratio * n) placeholders fit."""
     return max(1, int(ratio * (row_length - SINGLE_SPECIALS + 0.5) / (1 + ratio) + 0.5))
 
 
 @dataclass(frozen=True)
 class PassShape:
-    """Of a pass: rows, tokens of a row, and how many of these go through the head."""
+    """Shape of a pass: rows, tokens of a row, and how many of these go through the LM head."""
 
     rows: int
     tokens: int
@@ -122,7 +122,7 @@ def _fill(
     index: Array,
     shape: PassShape,
 ) -> Array:
-    """The likeliest pieces of the sentences ``index``, special tokens left out, laid end to end."""
+    """The argmax pieces of the sentences ``index``, laid end to end."""
     padded = np.concatenate([index, np.repeat(index[-1:], shape.rows - len(index))])
     documents = placeholders(
         source.take(padded),
@@ -133,7 +133,7 @@ def _fill(
     )
     batch = pack(documents, shape.tokens, one_per_row=True)
     asked = batch.labels != IGNORE_INDEX
-    # Placeholders first, then whatever fills the row's part of a product of fixed size.
+    # Placeholders first, then arbitrary positions: the LM head's product has a fixed size.
     where = asked.int().argsort(dim=1, descending=True, stable=True)[:, : shape.asked]
     hidden = model.encoder.at(batch, where).flatten(0, 1)
     logits = model.head(hidden, model.encoder.embeddings.word.weight)
@@ -148,8 +148,8 @@ def sentences_read(
     settings: BacktranslateJob,
     seed: int,
 ) -> Array:
-    """Numbers of the sentences that stage 2 reads, in their order, int64: those that its steps
-    draw of ``train``, and those of ``valid``, numbered on, of its validation losses."""
+    """Numbers of the sentences that stage 2 reads, sorted, int64: those of ``train`` that its steps
+    draw, and those of ``valid``, numbered on, for its validation losses."""
     stage2 = settings.btmlm
     texts = corpora.btmlm_texts(
         train, PseudoTokens(train.tokens, settings.placeholder_ratio), names, names
@@ -163,11 +163,11 @@ def sentences_read(
 
 def run(job: Job[BacktranslateJob]) -> None:
     """Generate for the sentences of this chunk, ``instance`` = ``<variant>/<chunk>``."""
-    torch.set_num_threads(1)  # chunks are what runs side by side
+    torch.set_num_threads(1)  # chunks run in parallel instead
     model = load(job.input("model")).to(best_device())
     settings, languages = job.settings, model.shape.languages
     names, options = zip(*targets_of(languages, settings).items(), strict=True)
-    # As much of a sentence as stage 2 reads beside what is generated for it.
+    # Truncated as in stage 2, where the pseudo tokens share the row.
     most = max_text_tokens("btmlm", settings.btmlm.row_length, settings.placeholder_ratio)
     train, valid = (
         corpora.monolingual(
@@ -201,14 +201,14 @@ def run(job: Job[BacktranslateJob]) -> None:
 
 
 def directions(languages: Sequence[str], language: Array, target: Array) -> dict[str, int]:
-    """How many sentences were generated for from each language into each other."""
+    """Number of sentences by direction, ``source-target``."""
     pairs, counts = np.unique(np.stack([language, target], axis=1), axis=0, return_counts=True)
     names = [f"{languages[a]}-{languages[b]}" for a, b in pairs]
     return dict(zip(names, counts.tolist(), strict=True))
 
 
 def chunk_of(job: Job[BacktranslateJob]) -> int:
-    """Number of the chunk that a job makes."""
+    """Number of a job's chunk."""
     return int(job.instance.rsplit("/", 1)[-1])
 
 

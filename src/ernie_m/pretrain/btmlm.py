@@ -1,6 +1,6 @@
-"""Stage 2: learn from monolingual text beside its generated pseudo tokens (BTMLM).
+"""Stage 2: train on monolingual text with its generated pseudo tokens (BTMLM).
 
-Stage 1's objectives go on in the same batches, as in the paper's ablation.
+Stage 1's objectives stay in the same batches, as in the paper's ablation.
 """
 
 from ernie_m.callbacks import callbacks

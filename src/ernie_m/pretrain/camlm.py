@@ -1,7 +1,7 @@
-"""Stage 1: learn to restore words of one language from another (CAMLM), with MMLM beside it.
+"""Stage 1: learn to predict tokens of one language from another (CAMLM), together with MMLM.
 
-What this stage learns is what back-translation uses: a masked token that can only be restored from
-the other sentence is the situation of a placeholder behind a monolingual sentence.
+Back-translation uses what this stage learns: a placeholder after a monolingual sentence is a masked
+token that can be predicted from the other sentence only.
 """
 
 from ernie_m.callbacks import callbacks

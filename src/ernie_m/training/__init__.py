@@ -1,1 +1,1 @@
-"""Batches, sampling, optimiser, schedule, loop and state."""
+"""Dataloader, optimiser, schedule, training loop and resume state."""

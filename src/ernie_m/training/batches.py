@@ -1,7 +1,7 @@
-"""Which examples a step trains on.
+"""Data order, collation and the dataloader of pre-training.
 
-A batch is a function of (seed, step) alone: the sampler's whole state is the step counter, so
-nothing changes with shards, workers or a resume.
+A batch is a function of (seed, step) alone: the dataloader's whole state is the step counter, so
+batches do not change with shards, workers or a resume.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from ernie_m.ragged import Ragged, Sequences
 
 Array = np.ndarray
 
-# Room for the spread of example lengths when drawing enough of them to fill a token budget.
+# Examples drawn to fill a token budget: a factor and a constant beyond the expected number.
 DRAW_MARGIN, DRAW_EXTRA = 1.3, 16
 # A group is `objective index * CLASSES + class`.
 CLASSES = 1000
-# Sentences that are looked at together where all of a corpus are: some 100 MiB of tokens at most.
+# Sentences per block in a pass over a whole corpus: some 100 MiB of tokens at most.
 BLOCK = 2**14
 
 
 def class_of(sizes: Array, index: Array) -> Array:
-    """Class of each sentence numbered by ``index``, classes of ``sizes`` laid one after another."""
+    """Class of each sentence numbered by ``index``; classes of ``sizes`` are numbered through."""
     return np.searchsorted(np.cumsum(sizes), index, side="right")
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Sentences of one objective, classes (a language or a pair) laid one after another.
+    """The dataset of one objective: sentences, numbered through its classes (a language or a pair).
 
     ``target`` is None for monolingual text. ``languages`` int64 ``[c, 2]`` gives the language row
-    of each side of a class, ``sizes`` int64 ``[c]`` its sentences, ``names`` its name. Where the
-    targets of a class are not of one language, ``spoken`` gives the rows of those numbered.
-    ``slot_ratio`` is the share of either side's tokens beside which CAMLM puts a slot.
+    of each side of a class, ``sizes`` int64 ``[c]`` its number of sentences, ``names`` its name.
+    Where the targets of a class are in several languages, ``target_rows`` maps sentence numbers to
+    language rows. ``slot_ratio`` is the share of either side's tokens for which CAMLM adds slots.
     """
 
     source: Sequences
@@ -52,7 +52,7 @@ class Texts:
     slot_ratio: float = 0.0
 
     def lengths_of(self, index: Array) -> Array:
-        """Tokens of each document numbered by ``index`` once laid out, slots included, int64."""
+        """Document lengths of the sentences ``index``, special tokens and slots included, int64."""
         source = self.source.lengths_of(index)
         if self.target is None:
             return source + SINGLE_SPECIALS
@@ -63,12 +63,12 @@ class Texts:
         return whole
 
     def languages_of(self, index: Array) -> tuple[Array, Array]:
-        """Language rows of either side of the sentences numbered by ``index``, int64 each."""
+        """Language rows of source and target of the sentences ``index``, int64 each."""
         source, target = self.languages[class_of(self.sizes, index)].T
         return source, target if self.target_rows is None else self.target_rows(index)
 
     def blocks(self, number: int, every: int = 1) -> Iterator[Array]:
-        """Numbers of every ``every``-th sentence of class ``number``, as many at a time as fit any
+        """Numbers of every ``every``-th sentence of class ``number``, in blocks that bound
         memory."""
         last = int(self.sizes[: number + 1].sum())
         for first in range(last - int(self.sizes[number]), last, BLOCK * every):
@@ -76,7 +76,7 @@ class Texts:
 
     @cached_property
     def mean_lengths(self) -> Array:
-        """Mean tokens of a document by class, float64 ``[c]``; 0 for an empty class."""
+        """Mean document length by class, float64 ``[c]``; 0 for an empty class."""
         totals = [
             sum(int(self.lengths_of(block).sum()) for block in self.blocks(number))
             for number in range(len(self.sizes))
@@ -85,13 +85,13 @@ class Texts:
 
 
 def smoothed_probabilities(sizes: Array, alpha: float) -> Array:
-    """Sampling probabilities ``p ~ (n / sum n) ** alpha``; empty classes get none."""
+    """Sampling probabilities ``p ~ (n / sum n) ** alpha``; 0 for empty classes."""
     share = np.where(sizes > 0, (sizes / max(sizes.sum(), 1)) ** alpha, 0.0)
     return share / share.sum()
 
 
 def evenly_spaced(sizes: Array, most: int) -> Array:
-    """Numbers of up to ``most`` sentences of each class, evenly spread over it, int64."""
+    """Numbers of up to ``most`` evenly spaced sentences of each class, int64."""
     starts = np.cumsum(sizes) - sizes
     return np.concatenate(
         [
@@ -103,10 +103,10 @@ def evenly_spaced(sizes: Array, most: int) -> Array:
 
 @dataclass(frozen=True)
 class DataOrder:
-    """Which sentences of an objective each step reads, up to a budget of tokens.
+    """Data order of an objective: the sentences of each step, up to a budget of tokens.
 
-    They follow from the numbers and lengths of the sentences alone, so that generation knows them
-    before there is anything to train on.
+    It depends on the number and lengths of the sentences alone, so back-translation knows it before
+    there are pseudo tokens to train on.
     """
 
     objective: str
@@ -132,17 +132,17 @@ class DataOrder:
         return first + np.floor(rng.random(self._count) * sizes[chosen]).astype(np.int64), rng
 
     def _fit(self, lengths: Array) -> Array:
-        """Whether candidates of such lengths, ``[..., count]``, fit into the budget; the first
-        does in any case."""
+        """Whether candidates of these lengths, ``[..., count]``, fit into the budget; the first
+        always does."""
         return np.cumsum(lengths, axis=-1) <= np.maximum(self.budget, lengths[..., :1])
 
     def at(self, step: int) -> tuple[Array, np.random.Generator]:
-        """Numbers of the sentences of a step, and the generator that masks them."""
+        """Numbers of the sentences of a step, and the random generator for their masking."""
         index, rng = self._candidates(step)
         return index[self._fit(self.texts.lengths_of(index))], rng
 
     def read_by(self, steps: int) -> Array:
-        """Numbers of the sentences that any of the first ``steps`` reads, in their order, int64."""
+        """Numbers of all sentences that the first ``steps`` steps read, sorted, int64."""
         numbers = []
         block_steps = max(1, BLOCK // self._count)
         for first in range(0, steps, block_steps):
@@ -154,13 +154,13 @@ class DataOrder:
 
 
 def budget_of(objective: str, shares: dict[str, float], batch_tokens: int) -> int:
-    """Tokens of a batch that are an objective's."""
+    """Token budget of an objective in a batch."""
     return round(batch_tokens * shares[objective] / sum(shares.values()))
 
 
 @dataclass(frozen=True)
 class DataLoader:
-    """Makes the batch of any step."""
+    """Stateless dataloader: makes the batch of any step."""
 
     texts: dict[str, Texts]
     shares: dict[str, float]
@@ -183,7 +183,7 @@ class DataLoader:
         return pack(self.documents(step), self.row_length)
 
     def documents(self, step: int) -> Documents:
-        """The examples of step ``step``."""
+        """The examples of step ``step``, not packed."""
         parts = []
         for order in self._orders:
             index, rng = order.at(step)
@@ -194,9 +194,9 @@ class DataLoader:
 def collate(
     objective: str, texts: Texts, index: Array, masking: Masking, rng: np.random.Generator
 ) -> Documents:
-    """Documents of ``objective`` for the sentences numbered by ``index``.
+    """Collate the sentences ``index`` into documents of ``objective``.
 
-    Pairs are laid out in either order, drawn by coin, as the sibling code stores both.
+    The two sides of a pair are swapped with probability 0.5; InfoXLM's code stores both orders.
     """
     owner = class_of(texts.sizes, index)
     group = OBJECTIVES.index(objective) * CLASSES + owner

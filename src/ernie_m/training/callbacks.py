@@ -1,8 +1,8 @@
-"""What may watch a training; what does the watching is in :mod:`ernie_m.callbacks`.
+"""The callback interface of the trainer; implementations are in :mod:`ernie_m.callbacks`.
 
-A callback is handed in from above, is called by the first process only, and decides nothing. So
-no callback is part of the code that a trained model depends on: to change one retrains nothing,
-and a run under way goes on from its state.
+Callbacks are passed in by the stage, are called on rank 0 only, and do not influence the training.
+So they are no part of the code that a trained model depends on: editing one retrains nothing, and a
+run under way resumes from its state.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Does nothing; override what is of interest."""
+    """Does nothing; override the methods of interest."""
 
     def on_start(self, trainer: Trainer) -> None:
-        """The state is restored, no step of this process is taken yet."""
+        """The state is restored; no step has been taken yet."""
 
     def on_step(self, trainer: Trainer, batch: Packed) -> None:
-        """A step was taken (or left out) on ``batch``."""
+        """A step was taken, or skipped, on ``batch``."""
 
     def wants_losses(self) -> bool:
         """Whether :meth:`on_losses` should be called now; it costs an all-reduce."""
         return False
 
     def on_losses(self, trainer: Trainer, means: GroupMeans) -> None:
-        """Mean training loss, in nats per scored token, since the last validation."""
+        """Mean training loss since the last validation, in nats per predicted token."""
 
     def on_validation(self, trainer: Trainer, point: Mapping[str, float]) -> None:
-        """``point`` was added to the curve."""
+        """``point`` was added to the training curve."""
 
     def on_end(self) -> None:
-        """The loop was left: done, stopped or failed. Must not wait."""
+        """The loop has ended: finished, stopped or failed. Must not block."""
 
     def facts(self) -> dict[str, Any]:
-        """What the record of a finished training says of it; may wait for a store."""
+        """Facts for the record of a finished training; may block on a store."""
         return {}

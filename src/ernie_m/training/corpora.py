@@ -1,4 +1,4 @@
-"""Encoded shards as the texts of each objective."""
+"""The dataset of each objective, from encoded shards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ernie_m.training.batches import Texts
 from ernie_m.training.pseudo import AGAIN, Pseudo, PseudoTokens, read_pseudo
 
 Array = np.ndarray
-# Sentences of a class that word frequencies are counted in: more change none of their digits shown.
+# Sentences of a class in which token frequencies are counted; more would not change any shown
+# digit.
 COUNTED = 1_000_000
 
 
@@ -24,8 +25,8 @@ COUNTED = 1_000_000
 class Sentences:
     """Monolingual text of all languages in the order of the model's language rows.
 
-    ``keys`` has uint64 ``[m]`` for each shard, the names of its sentences; ``sizes`` int64 ``[c]``
-    the sentences of each language.
+    ``keys`` has the sentence keys of each shard, uint64 ``[m]``; ``sizes`` int64 ``[c]`` the number
+    of sentences of each language.
     """
 
     tokens: Chained
@@ -33,7 +34,7 @@ class Sentences:
     sizes: Array
 
     def followed_by(self, other: Sentences) -> Sentences:
-        """Both, numbered on; the classes of ``other`` come after these."""
+        """Both, numbered through; the classes of ``other`` come after these."""
         return Sentences(
             tokens=Chained((*self.tokens.parts, *other.tokens.parts), self.tokens.longest),
             keys=(*self.keys, *other.keys),
@@ -41,7 +42,7 @@ class Sentences:
         )
 
     def keys_of(self, numbers: Array) -> Array:
-        """Names of the sentences ``numbers``, which rise, uint64."""
+        """Keys of the sentences ``numbers`` (ascending), uint64."""
         edges = np.searchsorted(numbers, self.tokens.starts)
         parts = zip(self.keys, self.tokens.starts, edges[:-1], edges[1:], strict=False)
         keys_by_shard = [keys[numbers[low:high] - start] for keys, start, low, high in parts]
@@ -49,9 +50,9 @@ class Sentences:
 
 
 def read_shards(paths: Sequence[Path], sides: int, tokenizer: str) -> list[Shard]:
-    """Shards of monolingual (one side) or parallel text (two) among ``paths``, in their order.
+    """The monolingual (``sides`` 1) or parallel (2) shards among ``paths``, in their order.
 
-    Raises :class:`UserError` for a corrupt shard or one of another tokenizer (its SHA-256).
+    Raises :class:`UserError` for a damaged shard, or one of another ``tokenizer`` (a SHA-256).
     """
     shards = [read_shard(path, tokenizer) for path in paths]
     return [shard for shard in shards if len(shard.sides) == sides]
@@ -62,14 +63,14 @@ def _side(shards: Sequence[Shard], side: int, max_tokens: int) -> Chained:
 
 
 def _by_name(shards: Sequence[Shard], names: Sequence[str]) -> tuple[list[Shard], Array]:
-    """The shards in the order of ``names``, and how many sentences each name has, ``[c]``."""
+    """The shards in the order of ``names``, and the number of sentences of each name, ``[c]``."""
     ordered = [shard for name in names for shard in shards if "-".join(shard.languages) == name]
     sizes = [sum(len(s) for s in ordered if "-".join(s.languages) == name) for name in names]
     return ordered, np.array(sizes, dtype=np.int64)
 
 
 def monolingual(shards: Sequence[Shard], languages: Sequence[str], max_tokens: int) -> Sentences:
-    """All monolingual sentences, cut to ``most`` tokens; raises :class:`UserError` if none."""
+    """All monolingual sentences, truncated to ``max_tokens``; raises :class:`UserError` if none."""
     ordered, sizes = _by_name(shards, languages)
     if not sizes.sum():
         raise UserError("There is no monolingual text.", "Check `corpora.deal.mono_share`.")
@@ -81,7 +82,7 @@ def monolingual(shards: Sequence[Shard], languages: Sequence[str], max_tokens: i
 
 
 def mono_texts(sentences: Sentences, languages: Sequence[str]) -> Texts:
-    """What MMLM draws from."""
+    """The dataset of MMLM."""
     return Texts(
         sentences.tokens, None, _same_language_rows(languages), sentences.sizes, tuple(languages)
     )
@@ -95,7 +96,7 @@ def _same_language_rows(languages: Sequence[str]) -> Array:
 def parallel_texts(
     shards: Sequence[Shard], languages: Sequence[str], max_tokens: int, slot_ratio: float = 0.0
 ) -> Texts:
-    """What TLM and CAMLM draw from, each side cut to ``most`` tokens; one class a pair.
+    """The dataset of TLM or CAMLM, each side truncated to ``max_tokens``; one class per pair.
     ``slot_ratio`` is CAMLM's."""
     names = sorted({"-".join(shard.languages) for shard in shards})
     ordered, sizes = _by_name(shards, names)
@@ -118,7 +119,7 @@ def btmlm_texts(
     names: Sequence[str],
     languages: Sequence[str],
 ) -> Texts:
-    """What BTMLM draws from: sentences of the languages ``names`` beside their pseudo tokens."""
+    """The dataset of BTMLM: sentences in the languages ``names`` with their pseudo tokens."""
     rows = np.array([list(languages).index(name) for name in names])
     return Texts(
         source=sentences.tokens,
@@ -137,10 +138,10 @@ def pseudo_texts(
     languages: Sequence[str],
     row_length: int,
 ) -> Texts:
-    """What BTMLM draws from the shards of a ``part``, train or valid, cut to what the pseudo tokens
-    leave of a row.
+    """The dataset of BTMLM of a ``part``, train or valid. Sentences are truncated to what the
+    pseudo tokens leave of a row.
 
-    Raises :class:`UserError` where the files of pseudo tokens were made for other text.
+    Raises :class:`UserError` when the pseudo tokens were made for other text.
     """
     files = tuple(read_pseudo(path) for path in pseudo)
     chunk = files[0]
@@ -155,8 +156,8 @@ def pseudo_texts(
 
 
 def _keys_match(sentences: Sentences, files: Sequence[Pseudo], first: int) -> bool:
-    """Whether the files give those of ``sentences`` that they hold the names that they have here,
-    the first being number ``first``."""
+    """Whether the keys in the files are those of ``sentences``, the first of which has number
+    ``first`` in the files."""
     for file in files:
         low, high = np.searchsorted(file.numbers, [first, first + len(sentences.tokens)])
         keys = sentences.keys_of(file.numbers[low:high] - first)
@@ -166,10 +167,10 @@ def _keys_match(sentences: Sentences, files: Sequence[Pseudo], first: int) -> bo
 
 
 def unigram_counts(texts: Sequence[Texts], languages: int, vocabulary: int) -> Array:
-    """Training tokens by language and piece, ``[languages, vocabulary]``, of at most
-    ``COUNTED`` sentences of each class, evenly spread.
+    """Training tokens by language and piece, ``[languages, vocabulary]``, in at most ``COUNTED``
+    evenly spaced sentences of each class.
 
-    Pseudo tokens are a model's, not text; only texts whose sides are real should be given.
+    Give only texts whose sides are real: pseudo tokens are a model's output.
     """
     counts = np.zeros((languages, vocabulary), dtype=np.int64)
     for text in texts:

@@ -1,4 +1,4 @@
-"""One update of a model: a batch in parts, over processes, in the type the hardware is fast in."""
+"""One optimiser step: gradient accumulation over micro-batches, data parallelism, precision."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from ernie_m.training.losses import LossSums, TokenLosses, objective_counts, ste
 from ernie_m.training.processes import Processes
 from ernie_m.training.schedule import adamw, update
 
-# Everything in one piece, as one process without sharding would have it.
+# The unsharded state, as a single process would have it.
 FULL_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class Engine:
-    """A model with its optimiser, spread over ``processes`` as ``hardware`` says.
+    """A model with its optimiser, in parallel over ``processes`` as ``hardware`` says.
 
-    ``losses`` maps rows to token losses, in training and validation alike.
+    ``losses`` maps rows to token losses, in training and in validation.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Engine:
         self._wrapped: nn.Module = self._wrap_parallel()
         self.optimiser = adamw(model, optimiser)
         self.sums = LossSums(processes.device)
-        # Losses of the step under way, which count once its update is made.
+        # Losses of the current step, added to the sums once its update is made.
         self._pending: list[tuple[Tensor, Scored]] = []
 
     def _wrap_parallel(self) -> nn.Module:
@@ -73,9 +73,9 @@ class Engine:
         return self.losses
 
     def micro_batches(self, batch: Packed) -> list[Packed]:
-        """This process's rows of the batch, in as many parts as have to be computed apart.
+        """This rank's rows of the batch, in micro-batches of at most ``forward_tokens`` tokens; one if that is 0.
 
-        Every process gets as many parts, since it has to meet the others in each.
+        Every rank gets the same number of them, so that all run the same collectives.
         """
         rows, size = len(batch.ids), self.processes.size
         pass_rows = max(1, self.hardware.forward_tokens // batch.ids.shape[1]) * size
@@ -85,8 +85,8 @@ class Engine:
         return [batch.part(*span) for span in all_bounds[self.processes.rank :: size]]
 
     def backward(self, batch: Packed) -> Tensor:
-        """Gradients of the step's loss on the whole ``batch``; returns this process's share of the
-        loss."""
+        """Compute the gradients of the step's loss on the whole ``batch``; returns this rank's
+        share of the loss."""
         if self.processes.size == 1 and not self.hardware.forward_tokens:
             micro_batches = [batch]
         else:
@@ -98,20 +98,21 @@ class Engine:
             with self._no_sync(number < len(micro_batches) - 1):
                 losses = self._wrapped(micro_batch, scored)
                 share = step_loss(losses, scored, counts)
-                # Gradients are averaged over processes; the parts have to be added.
+                # DDP and FSDP average gradients over ranks; here they must be summed.
                 (share * self.processes.size).backward()
             self._pending.append((losses.detach(), scored))
             shares.append(share.detach())
         return torch.stack(shares).sum()
 
     def _no_sync(self, more_follow: bool) -> Any:
-        """Keep gradients to this process while ``more`` parts follow."""
+        """Skip the gradient all-reduce while more micro-batches follow."""
         if more_follow and isinstance(self._wrapped, DistributedDataParallel):
             return self._wrapped.no_sync()
         return nullcontext()
 
     def update(self, rate: float) -> Tensor:
-        """Clip, step at learning rate ``rate``, forget the gradients; the norm before clipping."""
+        """Clip, step at learning rate ``rate``, zero the gradients; returns the norm before
+        clipping."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         norm = update(self.model, self.optimiser, self.clip_norm)
@@ -121,17 +122,17 @@ class Engine:
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def weights(self) -> dict[str, Tensor]:
-        """The model's weights, whole, on the CPU, in the first process; the others take part."""
+        """The unsharded weights on the CPU, on rank 0; a collective, so every rank must call it."""
         return cast(dict[str, Tensor], get_model_state_dict(self.model, options=FULL_STATE))
 
     def discard_gradients(self) -> None:
-        """Drop the gradients and losses of the step under way."""
+        """Discard the gradients and losses of the current step."""
         self.optimiser.zero_grad()
         self._pending.clear()
 
     def state(self) -> dict[str, Any]:
-        """Weights and optimiser state by parameter name, whole, on the CPU, in the first process;
-        the others take part and get nothing."""
+        """Unsharded weights and optimiser state by parameter name, on the CPU, on rank 0; a
+        collective, so every rank must call it."""
         return {
             "sums": self.processes.all_reduce(self.sums.values.clone()).cpu(),
             "model": self.weights(),
@@ -139,7 +140,8 @@ class Engine:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Inverse of :meth:`state`, for any number of processes, each with the whole state."""
+        """Inverse of :meth:`state`, for any number of processes; each is given the unsharded
+        state."""
         whole = StateDictOptions(full_state_dict=True)
         set_model_state_dict(self.model, state["model"], options=whole)
         set_optimizer_state_dict(self.model, self.optimiser, state["optimiser"], options=whole)

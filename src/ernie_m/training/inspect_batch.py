@@ -1,7 +1,7 @@
-"""Show what a step of pre-training trains on: pieces, masks, streams, and who reads whom.
+"""Show the batch of a pre-training step: pieces, masks, streams, and the attention mask.
 
 RECORD is the record of a training, `results/<run>/pretrain_<stage>/<arm>/record.json`, or its
-folder: the batch of any step is made anew from its inputs, settings and seed.
+folder: the batch of any step is recomputed from its inputs, settings and seed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ernie_m.training.stage import dataloader_of, texts_of
 
 STREAMS = "STst"  # as docs/method.md writes them: tokens and slots, source and target
 LEGEND = "S, T: tokens of source and target; s, t: slots that restore one; ■: may read."
-# Escape codes by stream; what is predicted stands out.
+# Escape codes by stream; slots stand out.
 COLOURS = ("36", "34", "1;33", "1;35")
 RULE = ("documents", "streams", "tables")
 
@@ -48,7 +48,7 @@ class Drawing:
     colour: bool
 
     def documents(self) -> list[tuple[int, slice]]:
-        """Row and places of every document, in order."""
+        """Row and token range of every document, in order."""
         spans = []
         for row, numbers in enumerate(self.tensors["documents"]):
             for number in numbers.unique().tolist():
@@ -58,7 +58,7 @@ class Drawing:
         return spans
 
     def draw(self, row: int, span: slice) -> Iterator[str]:
-        """Lines of one document: a token each, with what it reads at its right."""
+        """Lines of one document: one token each, with its row of the attention mask."""
         part = {name: tensor[row, span] for name, tensor in self.tensors.items()}
         reads = allowed(*(part[name].unsqueeze(0) for name in RULE))[0]
         scored = part["labels"] != IGNORE_INDEX
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print some documents of a batch; raises :class:`UserError` for a record that is none."""
+    """Print some documents of a batch; raises :class:`UserError` for an invalid record."""
     parser = _parser()
     args = parser.parse_args(arguments)
     if args.step < 1 or args.documents < 1:

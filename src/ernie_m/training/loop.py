@@ -26,16 +26,16 @@ from ernie_m.training.state import Progress, State
 from ernie_m.training.validation import Losses, Validation, overall
 
 logger = logging.getLogger(__name__)
-# Signals of a scheduler that wants the machine back.
+# Signals by which a scheduler preempts a job.
 REQUEUE = (signal.SIGTERM, signal.SIGUSR1)
-# Several processes have to agree on what one of them decided, which needs an all-reduce.
+# Steps between all-reduces of the ranks' decisions to stop or save.
 SYNC_EVERY = 10
-# Weight of the newest loss in the moving mean that an explosion is measured against.
+# Weight of the newest loss in the moving average to which a loss explosion is compared.
 TREND = 0.05
 
 
 class Trainer:
-    """Runs a stage from its newest state to its last step."""
+    """Runs a pre-training stage from its newest saved state to its last step."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Trainer:
         self.final: Losses = {}
 
     def run(self) -> int:
-        """Train to the end; returns the step that was resumed from, 0 for a fresh start."""
+        """Train to the last step; returns the step it resumed from, 0 for a fresh start."""
         self.progress = self.state.restore()
         resumed, total = self.progress.step, self.settings.steps
         self.engine.losses.train()
@@ -102,7 +102,7 @@ class Trainer:
     def _step(self, batch: Packed) -> torch.Tensor:
         step, optimiser = self.progress.step, self.settings.optimiser
         rank = self.engine.processes.rank
-        # Dropout is the only use of torch's random state; seeding each step makes it a counter too.
+        # Only dropout uses torch's random state; seeding it per step makes resumption exact.
         torch.manual_seed(self.dataloader.seed * 1_000_003 + step + (rank << 40))
         schedule = linear_schedule(step, self.settings.steps, optimiser.warmup_steps)
         loss = self.engine.backward(batch)
@@ -119,8 +119,8 @@ class Trainer:
         return norm
 
     def _loss_ok(self, share: torch.Tensor, batch: Packed) -> bool:
-        """Whether the step may be taken. A GPU is waited for under `skip` only; else what went
-        wrong is found when losses are next read."""
+        """Whether the loss allows the step. On a GPU only `skip` synchronises here; otherwise
+        divergence is found when the losses are next read."""
         skip = self.settings.on_divergence == "skip"
         if share.device.type == "cuda" and not skip:
             return True
@@ -155,7 +155,7 @@ class Trainer:
         return minutes > 0 and time.monotonic() - self.saved > 60 * minutes
 
     def _save(self) -> None:
-        self._means()  # a state with broken weights must not take the place of a good one
+        self._means()  # checks the losses: diverged weights must not replace a good state
         self.state.save(self.progress)
         self.saved = time.monotonic()
 
@@ -184,7 +184,7 @@ class Trainer:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Note a scheduler's signals instead of dying of them, until the step is over."""
+        """Catch a scheduler's signals, so that the current step is finished first."""
         before = {which: signal.getsignal(which) for which in REQUEUE}
         for which in REQUEUE:
             signal.signal(which, lambda number, _: self.signals_caught.append(number))
@@ -200,6 +200,6 @@ class Trainer:
 
 
 def flat(part: str, losses: Losses) -> dict[str, float]:
-    """``<part>/<objective>/<class>`` to loss, and ``<part>/<objective>`` to the mean of these."""
+    """Losses by ``<part>/<objective>/<class>``, and their means by ``<part>/<objective>``."""
     by_class = {f"{part}/{o}/{c}": loss for o, by in losses.items() for c, loss in by.items()}
     return by_class | {f"{part}/{o}": mean for o, mean in overall(losses).items()}

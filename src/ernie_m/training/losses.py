@@ -1,6 +1,6 @@
-"""From packed rows to the loss of a step, in parts that fit memory and processes.
+"""The loss of a step from packed rows, computed per micro-batch and rank.
 
-Axes: N scored tokens, D width, V vocabulary.
+Axes: N tokens with a label, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from ernie_m.model.packing import Packed, Scored
 from ernie_m.objectives.objectives import OBJECTIVES
 from ernie_m.training.batches import CLASSES
 
-# Scores that may exist at once: 256 MiB in float32. With 250,000 pieces that is 268 tokens.
+# Logits in memory at once: 256 MiB in float32. With 250,000 pieces that is 268 tokens.
 HEAD_LOGITS = 2**26
 GROUPS = len(OBJECTIVES) * CLASSES
-# Mean loss and number of tokens by group.
+# Group -> mean loss, number of tokens.
 GroupMeans = dict[int, tuple[float, float]]
 
 
 class TokenLosses(nn.Module):
-    """A language model as the thing that is trained: rows in, losses out.
+    """A language model as a training module: rows in, token losses out.
 
-    One ``forward`` for all objectives, because wrappers for several processes hook into it.
+    One ``forward`` for all objectives, because DDP and FSDP hook into it.
     ``precision`` is the type of matrix products (:func:`ernie_m.model.device.matrix_type`).
     """
 
@@ -36,7 +36,8 @@ class TokenLosses(nn.Module):
         self.precision = precision
 
     def forward(self, batch: Packed, scored: Scored) -> Tensor:
-        """Cross-entropy in nats of each scored token, float32 ``[N]``, on the model's device."""
+        """Cross-entropy of each token with a label, in nats, float32 ``[N]``, on the model's
+        device."""
         with autocast(device_of(self.model), self.precision):
             return self._losses(batch, scored)
 
@@ -47,7 +48,7 @@ class TokenLosses(nn.Module):
         size = max(1, HEAD_LOGITS // self.model.shape.vocabulary)
         if len(x_ND) <= size:
             return self._head(x_ND, labels_N)
-        # Scores are the largest tensor of all; they are made again on the way back, chunk by chunk.
+        # Logits are the largest tensor; chunks of them are recomputed in the backward pass.
         chunks = zip(x_ND.split(size), labels_N.split(size), strict=True)
         return torch.cat([checkpoint(self._head, *chunk, use_reentrant=False) for chunk in chunks])
 
@@ -57,26 +58,26 @@ class TokenLosses(nn.Module):
 
 
 def objective_counts(scored: Scored) -> dict[int, int]:
-    """Scored tokens by objective (its index), those of the whole batch."""
+    """Predicted tokens of the whole batch, by objective index."""
     owners, counts = (scored.groups // CLASSES).unique(return_counts=True)
     return dict(zip(owners.tolist(), counts.tolist(), strict=True))
 
 
 def step_loss(losses: Tensor, scored: Scored, counts: dict[int, int]) -> Tensor:
-    """What a part of a batch adds to the loss of the step, the sum over objectives of the mean
-    over the objective's ``counts`` scored tokens in the whole batch.
+    """A micro-batch's contribution to the loss of the step.
 
-    Normalised within each objective and added with weight 1, the paper being silent.
+    That loss is the sum over objectives of the mean over the objective's ``counts`` predicted
+    tokens in the whole batch. The objectives have weight 1 each; the paper gives no weights.
     """
     objective = scored.groups // CLASSES
-    # Looked up on the CPU, where the batch was made, so that nothing waits for a GPU.
+    # Computed on the CPU, where the batch was made, to avoid a GPU synchronisation.
     positions = ((objective == i).nonzero().squeeze(1) for i in counts)
     tokens = {i: where.to(losses.device) for i, where in zip(counts, positions, strict=True)}
     return torch.stack([losses[tokens[i]].sum() / count for i, count in counts.items()]).sum()
 
 
 class LossSums:
-    """Token losses by group since the last clearing, kept where the model computes.
+    """Sums of token losses by group since the last :meth:`clear`, on the model's device.
 
     ``values`` is float64 ``[2, GROUPS]``: sums in nats, and numbers of tokens.
     """
@@ -85,13 +86,13 @@ class LossSums:
         self.values = torch.zeros(2, GROUPS, dtype=torch.float64, device=device)
 
     def add(self, losses: Tensor, scored: Scored) -> None:
-        """Count a part of a batch."""
+        """Add the losses of a micro-batch."""
         sums = losses.double()
         both = torch.stack([sums, torch.ones_like(sums)])
         self.values.index_add_(1, scored.groups.to(both.device), both)
 
     def clear(self) -> None:
-        """Start anew."""
+        """Set all sums to zero."""
         self.values.zero_()
 
 

@@ -1,4 +1,4 @@
-"""The next batch is made while the model works on the present one."""
+"""Prefetching: the next batch is made in a thread while the model computes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def prefetched(make: Callable[[int], T], first: int, last: int) -> Iterator[T]:
-    """``make(first)``, ..., ``make(last - 1)``, each begun when the one before is handed out."""
+    """``make(first)``, ..., ``make(last - 1)``, each started when the one before is returned."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as worker:
         pending = worker.submit(make, first) if first < last else None
         for step in range(first, last):

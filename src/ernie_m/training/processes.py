@@ -1,8 +1,8 @@
-"""The processes that share a training, as ``torchrun`` starts them.
+"""Distributed training under ``torchrun``.
 
-``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` of the environment say which one this is; without them
-there is one process. Each makes the whole batch of a step and computes its part, so that the
-examples do not depend on the number of processes. The first alone writes.
+The environment variables ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` identify the process; without
+them there is a single one. Each rank makes the whole batch of a step and computes its share, so
+that the data order does not depend on the number of processes. Only rank 0 writes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ernie_m.model.device import best_device
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among ``size``; ``device`` is where it computes."""
+    """This process: its ``rank`` among ``size``, and the ``device`` it computes on."""
 
     rank: int
     size: int
@@ -30,17 +30,17 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is rank 0, which writes and logs."""
         return self.rank == 0
 
     def all_reduce(self, values: Tensor) -> Tensor:
-        """Sum of ``values`` over all processes, in place."""
+        """Sum ``values`` over all ranks, in place."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether ``flag`` is set in any process, so that all decide alike."""
+        """Whether ``flag`` is set on any rank, so that all ranks decide alike."""
         return (
             flag
             if self.size == 1
@@ -49,20 +49,20 @@ class Processes:
 
 
 def respawn(module: str, processes: int) -> None:
-    """Replace this process by ``processes`` of itself under ``torchrun``; returns if that is done
-    already, or one is enough."""
+    """Re-execute this process under ``torchrun`` with ``processes`` ranks; returns if it already
+    runs under it, or if ``processes`` is 1."""
     if processes == 1 or "RANK" in os.environ:
         return
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # or torchrun sets it, with a warning
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # otherwise torchrun sets it, with a warning
     os.execv(sys.executable, [sys.executable, *torchrun, "-m", module, *sys.argv[1:]])
 
 
 @contextmanager
 def process_group(expected: int) -> Iterator[Processes]:
-    """Join the other processes, if any, until the end of the block.
+    """The process group, initialised for the length of the block if there are several processes.
 
-    Raises :class:`UserError` when there are others than the ``expected`` number.
+    Raises :class:`UserError` when their number is not ``expected``.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size != expected:

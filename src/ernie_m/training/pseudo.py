@@ -1,8 +1,8 @@
-"""Pseudo tokens of the sentences that stage 2 reads: files, one per chunk of the back-translation.
+"""Files of pseudo tokens of the sentences that stage 2 reads, one per back-translation chunk.
 
-Sentences are numbered through: those for training of all languages that have a target language,
-in the order of the encoded text, then those for validation. The files hold some of them, in the
-order of their numbers, from file to file.
+Sentences are numbered through: training sentences of all languages that have a target language, in
+the order of the encoded text, then validation sentences. The files hold a subset of them, sorted by
+number within and across files.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ AGAIN = "Run pretrain_backtranslate again for the present text and settings."
 
 @dataclass(frozen=True)
 class Pseudo:
-    """A chunk: ``n`` sentences.
+    """A chunk of ``n`` sentences.
 
-    ``numbers`` int64 ``[n]`` rises, ``keys`` uint64 ``[n]`` names the same sentences; ``target``
-    ``[n]`` is the row of the language that was asked for; ``ratio`` is the number of placeholders
-    by tokens. ``languages`` are those whose sentences are numbered, ``train`` and ``valid`` how
-    many sentences they have.
+    ``numbers`` int64 ``[n]`` ascend, ``keys`` uint64 ``[n]`` are the sentences' keys; ``target``
+    ``[n]`` is the row of the target language; ``ratio`` is the number of placeholders per token.
+    ``languages`` are those whose sentences are numbered, ``train`` and ``valid`` the numbers of
+    their sentences.
     """
 
     numbers: Array
@@ -87,7 +87,8 @@ def read_pseudo(path: Path) -> Pseudo:
 class PseudoTokens:
     """The pseudo tokens of ``sentences``, the first of which has number ``first`` in ``files``.
 
-    How many each sentence has follows from its length; only what is taken has to be in a file.
+    Their number follows from the sentence's length; only sentences that are taken have to be in a
+    file.
     """
 
     sentences: Sequences
@@ -107,13 +108,13 @@ class PseudoTokens:
 
     @cached_property
     def _ends(self) -> Array:
-        """One more than the last number in each file."""
+        """Exclusive end of the numbers in each file."""
         last = [int(file.numbers[-1]) + 1 if len(file.numbers) else 0 for file in self.files]
         return np.maximum.accumulate(np.array([*last, 0], dtype=np.int64)[:-1])
 
     def _look_up(self, order: Array) -> list[tuple[Pseudo, Array, Array]]:
-        """Each file that is asked, the places in ``order`` that ask, and rows within it; raises
-        :class:`UserError` for a sentence that is in none."""
+        """For each file needed: the file, indices into ``order``, and rows within the file; raises
+        :class:`UserError` for a sentence that is in no file."""
         numbers = order + self.first
         file_of = np.searchsorted(self._ends, numbers, side="right")
         lookups, missing = [], bool((file_of == len(self.files)).any())
@@ -139,7 +140,7 @@ class PseudoTokens:
         return Ragged(tokens, offsets)
 
     def targets_of(self, order: Array) -> Array:
-        """Rows of the languages that were asked for, int64."""
+        """Language rows of the targets of the sentences numbered by ``order``, int64."""
         rows = np.empty(len(order), dtype=np.int64)
         for file, where, row in self._look_up(order):
             rows[where] = file.target[row]

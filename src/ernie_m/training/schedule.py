@@ -1,4 +1,4 @@
-"""Optimiser, learning-rate schedule and update, of pre-training and fine-tuning alike."""
+"""Optimiser, learning-rate schedule and update, for pre-training and fine-tuning."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ernie_m.config.pretrain import OptimiserSettings
 
 
 def linear_schedule(step: int, steps: int, warmup: int) -> float:
-    """Share of the peak rate at ``step`` (0-based): linear up over ``warmup``, linear to 0."""
+    """Share of the peak rate at ``step`` (0-based): linear warm-up, then linear decay to 0."""
     if step < warmup:
         return (step + 1) / warmup
     return max(0.0, (steps - step) / max(1, steps - warmup))
 
 
 def adamw(model: nn.Module, settings: OptimiserSettings) -> AdamW:
-    """AdamW whose decay leaves biases and LayerNorms alone."""
+    """AdamW without weight decay for biases and LayerNorms."""
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     return AdamW(
@@ -32,7 +32,7 @@ def adamw(model: nn.Module, settings: OptimiserSettings) -> AdamW:
 
 
 def update(model: nn.Module, adam: AdamW, clip_norm: float) -> Tensor:
-    """Clip the gradients to ``clip_norm``, take the step and forget them; their norm before
+    """Clip the gradients to ``clip_norm``, step, and zero them; returns their norm before
     clipping."""
     norm = nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     adam.step()

@@ -1,4 +1,4 @@
-"""What the two pre-training stages have in common: inputs, training, outputs."""
+"""The part shared by both pre-training stages: inputs, training, outputs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def masking_for(shape: Architecture, settings: MaskingSettings) -> Masking:
-    """The settings with what the checkpoint fixes: ids and positions."""
+    """The masking settings, completed by ids and positions from the checkpoint."""
     return Masking(
         mask_id=shape.vocabulary - 1,
         ratio=settings.ratio.model_dump(),
@@ -42,8 +42,8 @@ def masking_for(shape: Architecture, settings: MaskingSettings) -> Masking:
 
 
 def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Texts]:
-    """Texts of the objectives that are on, from the shards given as input ``name``, each cut to
-    what a row has room for."""
+    """The dataset of each objective with a weight, from the shards of input ``name``, truncated to
+    the length that fits a row."""
     settings, languages = job.settings, shape.languages
     mono, pairs = (corpora.read_shards(job.inputs(name), n, shape.tokenizer) for n in (1, 2))
     row, slot_ratio = settings.row_length, settings.masking.ratio.camlm
@@ -62,7 +62,7 @@ def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Te
 
 
 def dataloader_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Texts]) -> DataLoader:
-    """What draws the batches of a training."""
+    """The dataloader of a training."""
     settings = job.settings
     return DataLoader(
         texts=texts,
@@ -90,7 +90,7 @@ def _trainer(
 
 
 def _unigram(validation: Validation, train: dict[str, Texts], shape: Architecture) -> dict:
-    # TLM and CAMLM draw from the same pairs, which count once.
+    # TLM and CAMLM share their pairs, which are counted once.
     pairs = train.get("camlm") or train.get("tlm")
     real = [text for text in (train.get("mmlm"), pairs) if text is not None]
     counts = corpora.unigram_counts(real, len(shape.languages), shape.vocabulary)
@@ -115,8 +115,8 @@ def _model(job: Job[StageJob]) -> LanguageModel:
 
 def train_stage(job: Job[StageJob], callbacks: Sequence[Callback] = ()) -> None:
     """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
-    ``valid``, write ``model``, ``curves`` and ``metrics``; resumes from its newest state. The first
-    process calls ``callbacks``."""
+    ``valid``, and write ``model``, ``curves`` and ``metrics``; resumes from the newest state. Rank
+    0 calls ``callbacks``."""
     hardware = job.settings.hardware
     respawn(job.module, hardware.processes)
     torch.set_num_threads(hardware.num_threads)
@@ -145,7 +145,7 @@ def _train_and_write(job: Job[StageJob], engine: Engine, callbacks: Sequence[Cal
     weights = engine.weights()
     save_weights(job.output("model"), weights, shape, {"stage": stage, "steps": str(done.step)})
     _write_curve(job.output("curves"), done.curve)
-    # Counting words takes a while where text is large: other processes must not wait for it.
+    # After all collectives: counting tokens of large text takes long, and other ranks would wait.
     unigram = _unigram(trainer.validation, train, shape)
     metrics = {
         "steps": done.step,
@@ -161,7 +161,7 @@ def _train_and_write(job: Job[StageJob], engine: Engine, callbacks: Sequence[Cal
 
 
 def count_cut(texts: Texts) -> dict[str, int]:
-    """How much of an objective's text no row has room for."""
+    """Counts of an objective's text that is truncated because it does not fit a row."""
     sides = [side.cut() for side in (texts.source, texts.target) if isinstance(side, Chained)]
     return {name: sum(side[name] for side in sides) for name in sides[0]}
 

@@ -1,7 +1,8 @@
-"""Training state that survives kill -9.
+"""Resumable training state that survives kill -9.
 
-It lives outside the declared outputs, which a workflow engine deletes when a job fails, in a folder
-named after everything that decides the run: state of another run can never be picked up.
+It is saved outside the declared outputs, which a workflow engine deletes when a job fails, in a
+folder named by a digest of everything that decides the result: a run can never resume from the
+state of another.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from ernie_m.records.digest import code_digest, file_sha256
 from ernie_m.training.engine import Engine
 
 logger = logging.getLogger(__name__)
-# Settings that decide how a run goes on, and not where it leads.
+# Settings that do not decide the result, and may change between saving and resuming.
 NOT_IN_RESUME_KEY = ("hardware", "checkpoint_every", "checkpoint_minutes", "checkpoints_kept")
 
 
 def state_folder(job: Job[Any]) -> Path:
     """``work/state/<stage>/<digest>``, the digest over input bytes, settings, seed and code.
 
-    Where an input lies does not count. How often state is saved and on what hardware one trains
-    does not either, so that both may be changed for a run under way.
+    Paths of inputs do not count, nor do hardware and how often state is saved, so both may be
+    changed for a run under way.
     """
     settings = job.settings.model_dump(mode="json")
     facts = {
@@ -47,9 +48,9 @@ def state_folder(job: Job[Any]) -> Path:
 
 @dataclass
 class Progress:
-    """What has been done; the curve has one entry per validation.
+    """Progress of a training; the curve has one entry per validation.
 
-    ``trend`` is a moving mean of the loss, ``skipped`` the steps whose update was left out.
+    ``trend`` is a moving average of the loss, ``skipped`` the number of skipped updates.
     """
 
     step: int = 0
@@ -61,7 +62,7 @@ class Progress:
 
 
 class State:
-    """Saves and restores an engine and its progress; the newest ``kept`` states stay."""
+    """Saves and restores an engine and its progress; keeps the newest ``kept`` states."""
 
     def __init__(self, folder: Path, engine: Engine, kept: int) -> None:
         self.folder = folder
@@ -69,9 +70,9 @@ class State:
         self.kept = kept
 
     def save(self, progress: Progress) -> None:
-        """Write the state after ``progress.step`` steps, beside and renamed, by the first process.
+        """Save the state after ``progress.step`` steps; rank 0 writes it and renames it into place.
 
-        The name ends in the digest of the bytes, so that what is torn later is found out.
+        The name ends in a digest of the bytes, by which later damage is detected.
         """
         state = self.engine.state()
         if not self.engine.processes.first:
@@ -93,9 +94,9 @@ class State:
         return sorted(self.folder.glob("step-*.pt"), reverse=True)
 
     def restore(self) -> Progress:
-        """Load the newest whole state; a fresh start when there is none.
+        """Load the newest undamaged state; a fresh start when there is none.
 
-        A state that is not whole is named in the log and the one before it is used.
+        A damaged state is named in the log, and the one before it is tried.
         """
         for path in self._saved():
             if not path.stem.endswith(file_sha256(path)[:16]):
@@ -111,7 +112,7 @@ class State:
         return Progress()
 
     def keep_batch(self, step: int, batch: Packed) -> Path:
-        """Write the tensors of a step's batch, for a look at what went wrong; returns the file."""
+        """Save the batch of a diverging step for inspection; returns the file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"batch-{step:08d}.safetensors"
         arrays = {k: v.numpy() for k, v in vars(batch).items() if isinstance(v, torch.Tensor)}
@@ -119,5 +120,5 @@ class State:
         return path
 
     def clear(self) -> None:
-        """Remove the folder, once the outputs are in place of it."""
+        """Remove the folder, once the outputs are in place."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Validation losses by objective and language, and the unigram level they have to beat."""
+"""Validation losses by objective and class, and the unigram baseline they have to beat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 200
 
 
 class Validation:
-    """Fixed held-out batches; the same tokens are masked at every call."""
+    """Fixed held-out batches, with the same tokens masked at every call."""
 
     def __init__(
         self,
@@ -35,8 +35,8 @@ class Validation:
 
     @torch.no_grad()
     def losses(self, model: TokenLosses) -> Losses:
-        """Mean cross-entropy in nats per scored token, by objective and class. Leaves the model in
-        training mode."""
+        """Mean cross-entropy in nats per predicted token, by objective and class. Leaves the model
+        in training mode."""
         model.eval()
         targets = [batch.scored() for batch in self.batches]
         losses = [
@@ -47,7 +47,7 @@ class Validation:
         return self._by_class([torch.cat(parts) for parts in zip(*losses, strict=True)])
 
     def unigram(self, counts: Array) -> Losses:
-        """Cross-entropy of the same tokens under their language's training frequencies.
+        """Cross-entropy of the same tokens under a unigram model of their language's training text.
 
         ``counts`` is ``[languages, V]``; add-one smoothed.
         """
@@ -60,7 +60,7 @@ class Validation:
         return self._by_class([torch.cat(parts) for parts in zip(*losses, strict=True)])
 
     def named(self, means: dict[int, tuple[float, float]]) -> Losses:
-        """Means by group (:func:`ernie_m.training.losses.group_means`), named."""
+        """Means by group (:func:`ernie_m.training.losses.group_means`) by objective and class."""
         losses: Losses = {}
         for group, (mean, _) in means.items():
             objective = OBJECTIVES[group // CLASSES]
@@ -78,7 +78,7 @@ def _batches(
     objective: str, held_out: Texts, sentences: int, masking: Masking, row_length: int, seed: int
 ) -> list[Packed]:
     index = evenly_spaced(held_out.sizes, sentences)
-    # A stream of its own, away from every training step's.
+    # A random stream different from that of every training step.
     rng = np.random.default_rng([seed, OBJECTIVES.index(objective), 2**62])
     return [
         pack(collate(objective, held_out, index[start : start + CHUNK], masking, rng), row_length)

@@ -1,1 +1,1 @@
-"""Looking at what a model has learned, from the command line."""
+"""Command-line tools to look at a trained model."""

@@ -1,10 +1,10 @@
-"""Draw how alike the tokens of two sentences are to a model.
+"""Draw the similarity of two sentences' tokens.
 
   ernie-m align "en:The device is offline" "de:Das Gerät ist offline" --out align.svg
 
-Each sentence is read by itself. A cell is the cosine of two tokens' states in one layer, less the
-mean of its sentence, so that what all tokens of a language share does not hide the rest; the
-framed cells are those that are likest in both directions.
+Each sentence is encoded by itself. A cell is the cosine of two tokens' hidden states in one layer,
+after subtracting each sentence's mean, so that what all tokens of a language share does not hide
+the rest. Framed cells are mutual nearest neighbours.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CELL, LEFT, TOP = 26, 130, 110
 def similarity(
     model: Model, texts: tuple[Text, Text], layer: int
 ) -> tuple[list[list[str]], Tensor]:
-    """The pieces of both texts, and the cosine of each two, float ``[n, m]`` (-1 to 1)."""
+    """The pieces of both texts, and their cosines, float ``[n, m]`` (-1 to 1)."""
     index = layer_index(layer, len(model.model.encoder.layers))
     pieces, states = [], []
     for text in texts:
@@ -43,7 +43,7 @@ def similarity(
 
 
 def picture(rows: Sequence[str], columns: Sequence[str], values: Tensor) -> Drawing:
-    """The darker, the more alike."""
+    """A grid of cells; the darker, the more similar."""
     drawing = Drawing(
         LEFT + CELL * len(columns) + 60, TOP + CELL * len(rows), "Tokens of two sentences"
     )
@@ -58,7 +58,7 @@ def picture(rows: Sequence[str], columns: Sequence[str], values: Tensor) -> Draw
             drawing.cell(corner, CELL, value, f"{rows[i]} {columns[j]} {value:.2f}")
             if value == max(row) == float(values[:, j].max()):
                 best.append(corner)
-    for corner in best:  # above the cells beside them
+    for corner in best:  # drawn last, over neighbouring cells
         drawing.box(corner, CELL, CELL, "best")
     return drawing
 

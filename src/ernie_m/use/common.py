@@ -1,4 +1,4 @@
-"""What the commands share: their checkpoint, and texts that say their language."""
+"""Shared by the commands: opening a checkpoint, and parsing texts with their language."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ernie_m.model.encoder import LanguageModel
 from ernie_m.tokenizer.vocabulary import Tokenizer
 
 LATEST = Path("results/default/pretrain_btmlm/ernie_m")
-CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]+)?")  # what looks like the code of a language
+CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z]+)?")  # looks like a language code
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text and its language, "" when none was said."""
+    """A text and its language, "" if not given."""
 
     language: str
     text: str
@@ -58,11 +58,11 @@ class Model:
         return cls(*open_checkpoint(path))
 
     def parse(self, argument: str) -> Text:
-        """``de:Ein Text`` as German; what begins with no code, as a text of no language.
+        """Parse ``de:Ein Text`` as German, and a text without a code as one of no language.
 
-        Raises :class:`UserError` for no text, and for a code that the model does not know.
+        Raises :class:`UserError` for an empty text, and for a code that the model does not know.
         """
-        argument.encode()  # what a terminal in another encoding gives is refused here
+        argument.encode()  # raises for text from a terminal in another encoding
         code, colon, rest = argument.partition(":")
         spoken = bool(colon) and code in self.model.shape.languages
         if colon and not spoken and CODE.fullmatch(code):

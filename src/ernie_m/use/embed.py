@@ -1,10 +1,10 @@
-"""Show how alike texts are to a model, or write their vectors.
+"""Show the similarity of texts, or write their vectors.
 
   ernie-m embed "en:The device is offline" "de:Das Gerät ist offline" "de:Guten Morgen"
   ernie-m embed --vectors "en:The device is offline" > vectors.jsonl
 
-Vectors are made as the retrieval tasks make them: layer and pooling are options. A language's mean
-is not subtracted, because a few texts have none.
+Vectors are computed as in the retrieval tasks; layer and pooling are options. No language mean is
+subtracted, because a few texts do not give one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Show what a model expects at each `<mask>` of a text.
+"""Show a model's predictions for each `<mask>` of a text.
 
 ernie-m fill-mask "en:The device is <mask>."
 ernie-m fill-mask --model exported/ --top 3 "de:Das Gerät ist <mask>."
@@ -19,7 +19,7 @@ MASK = "<mask>"
 
 @torch.no_grad()
 def fill(model: Model, text: Text, top: int) -> list[list[tuple[float, str]]]:
-    """For each mask of ``text``, the ``top`` likeliest pieces with their probabilities."""
+    """For each mask of ``text``, the ``top`` most probable pieces with their probabilities."""
     parts = model.tokenizer.encode(text.text.split(MASK))
     ids = [model.tokenizer.bos_id, *parts[0]]
     for part in parts[1:]:

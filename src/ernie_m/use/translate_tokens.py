@@ -1,10 +1,10 @@
-"""Show what back-translation generates for a sentence, in each language.
+"""Show the pseudo tokens that back-translation generates for a sentence, in each language.
 
   ernie-m translate-tokens "en:The device is offline"
   ernie-m translate-tokens --ratio 1 --to de --to ru "en:The device is offline"
 
-This is the generating step of BTMLM: placeholders behind the sentence, all filled at once, so what
-comes out are likely words of a translation, not a translation.
+This is the generation step of BTMLM: placeholders after the sentence, all predicted at once, so the
+output is a list of likely words of a translation, not a translation.
 """
 
 from __future__ import annotations
