@@ -73,7 +73,8 @@ class Engine:
         return self.losses
 
     def micro_batches(self, batch: Packed) -> list[Packed]:
-        """This rank's rows of the batch, in micro-batches of at most ``forward_tokens`` tokens; one if that is 0.
+        """This rank's rows of the batch, in micro-batches of at most ``forward_tokens`` tokens; one
+        if that is 0.
 
         Every rank gets the same number of them, so that all run the same collectives.
         """

@@ -4,10 +4,10 @@ Inputs: ``model`` (a pre-trained checkpoint), ``tokenizer``, ``train`` and ``val
 which the parallel ones are read). Outputs: ``model`` (the best step), ``curves``, ``metrics``.
 
 The paper's second Tatoeba result is said to come from a binary cross-entropy with hardest
-negatives; how it is built is not known. Here: of a batch of pairs in one language pair, is this
-the translation of that, asked of each true pair and of each sentence with the likest sentence
-that is not its translation. The answer is a logistic function of the cosine, with a slope and a
-threshold that are learnt too.
+negatives; the details are not known. Here, in a batch of pairs of one language pair, the positives
+are the true pairs, and the hard negative of each sentence is the most similar one that is not its
+translation. The probability of a translation is a logistic function of the cosine, with a learnt
+slope and threshold.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from ernie_m.xtreme.vectors.retrieval import layer_index, pooled, sentence_featu
 
 logger = logging.getLogger(__name__)
 Array = np.ndarray
-# Of the logistic function at the start: sure at cosines of 1 and 0, undecided at a half.
+# Initial logistic function: near certain at cosines of 1 and 0, undecided at a half.
 SLOPE, THRESHOLD = 20.0, 0.5
 RULE = "highest accuracy of nearest neighbours on validation pairs, mean over language pairs"
 
 
 class Matcher(nn.Module):
-    """An encoder that says how sure it is that two sentences are translations."""
+    """An encoder that classifies whether two sentences are translations of each other."""
 
     def __init__(self, encoder: Encoder, reader: Reader, settings: AlignJob) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class Matcher(nn.Module):
     def loss(self, cosines: Tensor, same: Tensor) -> Tensor:
         """Binary cross-entropy of ``cosines [n, n]``, translations on the diagonal.
 
-        ``same`` is true where two sentences are translations after all, as they are of doubles.
+        ``same`` marks off-diagonal pairs that are translations too, because a sentence is repeated.
         """
         hard = cosines.masked_fill(same, -torch.inf)
         true, rows, columns = (
@@ -86,7 +86,7 @@ class Pairs:
         return len(self.sides[0])
 
     def vectors(self, model: Matcher, order: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Vectors ``[n, D]`` of either side of pairs ``order``."""
+        """Vectors ``[n, D]`` of both sides of pairs ``order``."""
         ours, theirs = (
             model.vectors([side[i].tolist() for i in order], [language] * len(order))
             for side, language in zip(self.sides, self.languages, strict=True)
@@ -94,7 +94,7 @@ class Pairs:
         return ours, theirs
 
     def same(self, order: Sequence[int]) -> Tensor:
-        """Which of pairs ``order`` share a sentence, bool ``[n, n]``; each with itself."""
+        """Which of pairs ``order`` share a sentence, bool ``[n, n]``; true on the diagonal."""
         shared = torch.zeros(len(order), len(order), dtype=torch.bool)
         for side in self.sides:
             number: dict[bytes, int] = {}
@@ -119,7 +119,7 @@ def _pairs(paths: Sequence[Path], model: LanguageModel, longest: int) -> list[Pa
 
 
 def batches(pairs: Sequence[Pairs], settings: AlignJob, seed: int) -> Iterator[tuple[Pairs, Array]]:
-    """A language pair, as often as it has sentences, and some of its pairs, for every step."""
+    """For every step a language pair, sampled by its size, and a random batch of its pairs."""
     sizes = np.array([len(language_pair) for language_pair in pairs])
     for step in range(settings.steps):
         generator = np.random.default_rng([seed, step])
@@ -129,8 +129,8 @@ def batches(pairs: Sequence[Pairs], settings: AlignJob, seed: int) -> Iterator[t
 
 @torch.inference_mode()
 def accuracy(model: Matcher, pairs: Sequence[Pairs], most: int) -> float:
-    """Share of first sentences whose nearest second one is their translation, from 0 to 1; mean
-    over language pairs, of the first ``most`` pairs of each."""
+    """Retrieval accuracy from source to target, 0 to 1: mean over language pairs, on the first
+    ``most`` pairs of each."""
     model.eval()
     shares = []
     for language_pair in pairs:
@@ -150,7 +150,7 @@ def _finetune_settings(settings: AlignJob) -> FinetuneSettings:
 def train(
     model: Matcher, pairs: Sequence[Pairs], valid: Sequence[Pairs], settings: AlignJob, seed: int
 ) -> list[dict[str, float]]:
-    """Run all updates, leave the weights of the best step, and return the curve."""
+    """Run all updates, load the weights of the best step, and return the curve."""
     common = _finetune_settings(settings)
     adam = optimiser(model, len(model.encoder.layers), common)
     evaluation_points = {
@@ -192,7 +192,7 @@ def train(
 
 
 def run(job: Job[AlignJob]) -> None:
-    """Fine-tune and write the best step; raises :class:`UserError` on unfit inputs."""
+    """Fine-tune and write the best step; raises :class:`UserError` for inputs that do not fit."""
     torch.set_num_threads(1)
     torch.manual_seed(job.seed)
     settings = job.settings

@@ -1,7 +1,7 @@
-"""Score what needs no model on one task: chance, majority, shared strings.
+"""Score baselines without a model on one task: chance, majority class, string overlap.
 
-Inputs: ``test`` (a file a language); for trained tasks ``train`` (English); for mining ``dev`` (a
-file a language). Output: ``scores``, as in scoring but by baseline.
+Inputs: ``test`` (one file per language); for trained tasks ``train`` (English); for mining ``dev``
+(one file per language). Output: ``scores``, as in scoring but by baseline.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _baselines(
     dev: Mapping[str, Sequence[Any]],
     test: Mapping[str, Sequence[Any]],
 ) -> dict[str, Measured]:
-    """By name, what scores the test examples of one language."""
+    """By name, a function that scores the test examples of one language."""
 
     def of(predict: Callable[[Sequence[Any]], Sequence[Any]]) -> Measured:
         return lambda language, examples: measure(task, language, examples, predict(examples))

@@ -1,4 +1,4 @@
-"""What makes the examples of each task, by name."""
+"""The example makers and readers of all tasks, by name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ernie_m.xtreme.tasks import (
 )
 from ernie_m.xtreme.tasks.upstream import Upstream
 
-# Made of held-out rows, all files at once: ``make(sources)``, and ``NEEDS``, which says of what.
+# Made from held-out rows, all files at once: ``make(sources)``, and ``NEEDS``, the rows required.
 MAKERS: dict[str, ModuleType] = {
     "standin_retrieval": retrieval,
     "standin_mining": mining,
@@ -45,7 +45,7 @@ MAKERS: dict[str, ModuleType] = {
     "standin_qa": qa,
 }
 # Read from published files, one example file at a time: ``read(upstream, split, language)``, and
-# ``WANTED``, which says what to unpack of archives.
+# ``WANTED``, the pattern of archive members to unpack.
 READERS: dict[str, ModuleType] = {
     "xnli": xnli,
     "pawsx": pawsx,
@@ -63,7 +63,7 @@ READERS: dict[str, ModuleType] = {
 
 
 def made(task: str, sources: Sources) -> Examples:
-    """A task's examples by stem; raises :class:`UserError` where the rows give none at all."""
+    """A task's examples by file stem; raises :class:`UserError` if the rows give none at all."""
     maker = MAKERS[task]
     examples: Examples = maker.make(sources)
     if not any(examples.values()):
@@ -78,7 +78,7 @@ def made(task: str, sources: Sources) -> Examples:
 def published(
     task: str, files: Sequence[Path], stems: Iterable[str]
 ) -> Iterator[tuple[str, Iterable[Line]]]:
-    """Each stem (``test-de``) with its examples, which are read as they are asked for."""
+    """Each stem (``test-de``) with its examples, which are read lazily."""
     reader = READERS[task]
     with TemporaryDirectory() as folder:
         upstream = Upstream(files, Path(folder), re.compile(reader.WANTED))

@@ -1,4 +1,4 @@
-"""Examples and predictions on disk: one JSON object a line."""
+"""Files of examples and predictions: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ernie_m.errors import UserError
 
 
 class Line(BaseModel):
-    """One line of a file; unknown keys and values of another type are refused."""
+    """One line of a file; unknown keys and values of the wrong type are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -26,7 +26,7 @@ class SentencePair(Line):
 
 
 class MiningSentence(Line):
-    """Mining: a sentence of either side; ``partner`` is the id of its translation, if any."""
+    """Mining: a sentence of either language; ``partner`` is the id of its translation, if any."""
 
     id: str
     language: str
@@ -35,7 +35,7 @@ class MiningSentence(Line):
 
 
 class TextPair(Line):
-    """Classification of two texts, or of the first alone; each with its language."""
+    """Classification of two texts, or of one; each with its language."""
 
     id: str
     first: str
@@ -52,7 +52,7 @@ class TextPair(Line):
 
 
 class TaggedSentence(Line):
-    """Tagging: one BIO tag a word."""
+    """Tagging: one BIO tag per word."""
 
     id: str
     words: list[str]
@@ -119,14 +119,14 @@ class Label(Line):
 
 
 class Tags(Line):
-    """Tagging: one tag a word."""
+    """Tagging: one tag per word."""
 
     id: str
     tags: list[str]
 
 
 class Answer(Line):
-    """Question answering: the chosen piece of the context."""
+    """Question answering: the chosen span of the context."""
 
     id: str
     answer: str
@@ -156,7 +156,7 @@ def by_language(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def write_lines(path: Path, lines: Iterable[Line]) -> None:
-    """Write one JSON object a line."""
+    """Write one JSON object per line."""
     with path.open("w", encoding="utf-8") as handle:
         for line in lines:
             handle.write(line.model_dump_json() + "\n")

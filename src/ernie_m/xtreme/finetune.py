@@ -1,9 +1,9 @@
 """Fine-tune a pre-trained encoder on one task's examples, in English or in all its languages.
 
-Inputs: ``model`` (a pre-trained checkpoint), ``tokenizer``, ``train`` (a file of examples a
-language) and ``dev`` (one in English). Outputs: ``model`` (encoder and head at the chosen step),
-``curves``, ``metrics``.
-A fine-tuning takes seconds to minutes, so it starts again rather than resumes.
+Inputs: ``model`` (a pre-trained checkpoint), ``tokenizer``, ``train`` (one file of examples per
+language) and ``dev`` (one in English). Outputs: ``model`` (encoder and head at the selected step),
+``curves``, ``metrics``. A run takes seconds to minutes, so after a failure it restarts and does not
+resume.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from ernie_m.xtreme.model.questions import Choice
 from ernie_m.xtreme.scoring.selection import criterion, rule
 
 logger = logging.getLogger(__name__)
-# How answers are chosen while looking for the best step; prediction has its own settings.
+# How answers are decoded on dev; prediction has its own settings.
 DEV_CHOICE = Choice(longest=100)
-# Training examples that are texts and lists of pieces at a time; the others are arrays already.
+# Training examples held as Python objects at a time; features are stored as arrays.
 BLOCK_EXAMPLES = 1 << 15
 
 
 def _model(path: Path, task: Task, settings: FinetuneSettings) -> TaskModel:
-    """The pre-trained encoder under a fresh head."""
+    """The pre-trained encoder with a newly initialised head."""
     weights, shape, _ = checkpoint.read(path)
     model = TaskModel(replace(shape, dropout=settings.dropout), task, settings.dropout)
     checkpoint.fill(model.encoder, encoder_weights(weights), path)
@@ -54,7 +54,7 @@ def _model(path: Path, task: Task, settings: FinetuneSettings) -> TaskModel:
 
 
 def _examples(path: Path, task: Task) -> Iterator[list[Line]]:
-    """The examples of a file, some at a time; raises :class:`UserError` where there is none."""
+    """The examples of a file in blocks; raises :class:`UserError` if there are none."""
     lines = each_line(path, EXAMPLE[task.kind])
     if not (block := list(islice(lines, BLOCK_EXAMPLES))):
         raise UserError(f"{path} has no examples.", "Prepare the task's examples again.")
@@ -80,22 +80,22 @@ class Dev:
 
 
 def batches(count: int, size: int, epochs: int, seed: int) -> list[np.ndarray]:
-    """Documents of every update: each epoch all of them once, in a fresh order."""
+    """Batches of document numbers for all updates; documents are reshuffled every epoch."""
     generator = np.random.default_rng(seed)
     orders = [generator.permutation(count) for _ in range(epochs)]
     return [order[first : first + size] for order in orders for first in range(0, count, size)]
 
 
 def evaluation_steps(steps: int, times: int, every: int = 0) -> set[int]:
-    """Steps after which dev is looked at: so many evenly spaced, or each ``every``; the last
-    always."""
+    """Steps after which dev is evaluated: ``times`` evenly spaced ones, or every ``every`` steps;
+    always the last."""
     if every:
         return {*range(every, steps + 1, every), steps}
     return {max(1, round(steps * k / times)) for k in range(1, times + 1)}
 
 
 class Finetuning:
-    """One fine-tuning, keeping the weights of the chosen step."""
+    """A fine-tuning run that keeps the weights of the selected step."""
 
     def __init__(
         self, task: Task, model: TaskModel, dev: Dev, settings: FinetuneSettings, seed: int
@@ -110,9 +110,9 @@ class Finetuning:
         self.kept_weights: dict[str, Tensor] = {}
 
     def train(self, features: Features) -> None:
-        """Run all updates, or those until patience is at its end.
+        """Run all updates, or stop early when patience runs out.
 
-        The rate falls over all of them either way: when patience ends is not known before.
+        The learning rate is scheduled over all updates in either case.
         """
         settings = self.settings
         plan = batches(len(features), settings.batch_size, settings.epochs, self.seed)
@@ -161,7 +161,7 @@ class Finetuning:
             self.kept_weights = {k: v.clone() for k, v in self.model.state_dict().items()}
 
     def metrics(self) -> dict[str, Any]:
-        """How many updates were run and planned, what was chosen, and by which rule."""
+        """Updates run and planned, the selected step, and the selection rule."""
         return {
             "task": self.task.name,
             "standin": self.task.standin,
@@ -175,8 +175,8 @@ class Finetuning:
 
 
 def _training(paths: Sequence[Path], task: Task, kind: Kind) -> Features:
-    """Features of all languages, the files one after another, made and kept so that the six million
-    examples of XNLI in 15 languages take a few GB."""
+    """Features of all training files, narrowed so that XNLI's six million examples in 15 languages
+    take a few GB."""
     return Features.join(
         [
             kind.featurise(examples, language_of(path)).narrowed()
@@ -187,8 +187,8 @@ def _training(paths: Sequence[Path], task: Task, kind: Kind) -> Features:
 
 
 def run(job: Job[FinetuneSettings]) -> None:
-    """Fine-tune and write the best step; raises :class:`UserError` on unfit inputs."""
-    # One thread: fine-tunings run side by side, and more would change the last bits.
+    """Fine-tune and write the best step; raises :class:`UserError` for inputs that do not fit."""
+    # One thread: runs are parallel jobs, and the number of threads changes the last bits.
     torch.set_num_threads(1)
     torch.manual_seed(job.seed)
     task, settings = task_of(job.instance), job.settings

@@ -1,8 +1,8 @@
 """Predict one task's test examples in every language.
 
-Inputs: ``model`` (fine-tuned; for retrieval and mining any),
-``tokenizer``, ``test`` (a file a language), for mining ``dev`` (a file a language, to tune the
-threshold). Output: ``predictions`` (a file a language, named alike).
+Inputs: ``model`` (fine-tuned; for retrieval and mining any), ``tokenizer``, ``test`` (one file per
+language), for mining ``dev`` (one file per language, to tune the threshold). Output:
+``predictions`` (one file per language).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Predictor = Callable[[str], Sequence[Line]]
 
 
 def _retrieval(job: Job[PredictSettings]) -> Predictor:
-    """The nearest foreign sentence of each English one, as XTREME asks of Tatoeba."""
+    """The nearest foreign sentence of each English one, as in XTREME's Tatoeba."""
     encoder, reader = load(job.input("model"), job.input("tokenizer"), job.settings)
     settings, test = job.settings, by_language(job.inputs("test"))
 
@@ -62,7 +62,7 @@ def _retrieval(job: Job[PredictSettings]) -> Predictor:
 
 
 def _mining(job: Job[PredictSettings]) -> Predictor:
-    """Pairs whose ratio margin reaches the threshold that is best on the language's dev."""
+    """Pairs whose ratio margin reaches the threshold tuned on the language's dev file."""
     encoder, reader = load(job.input("model"), job.input("tokenizer"), job.settings)
     settings = job.settings
     test, dev = by_language(job.inputs("test")), by_language(job.inputs("dev"))
@@ -90,7 +90,7 @@ def _mining(job: Job[PredictSettings]) -> Predictor:
 
 
 def _trained(job: Job[PredictSettings], task: Task) -> Predictor:
-    """What a fine-tuned model says, with the lengths and languages it was fine-tuned with."""
+    """Predictions of a fine-tuned model, with the lengths and languages of its fine-tuning."""
     path = job.input("model")
     weights, shape, facts = checkpoint.read(path)
     if facts.get("task") != task.name:
@@ -135,7 +135,7 @@ def _languages(paths: Sequence[Path], task: Task) -> list[str]:
 
 
 def run(job: Job[PredictSettings]) -> None:
-    """Write the predictions of every language that an output is named for."""
+    """Write the predictions of every language that has an output."""
     torch.set_num_threads(1)
     task = task_of(job.instance)
     outputs = by_language(job.outputs("predictions"))

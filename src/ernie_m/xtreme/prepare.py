@@ -1,6 +1,6 @@
 """Make the examples of one evaluation task.
 
-Inputs: ``rows`` (for tasks made of held-out rows, every
+Inputs: ``rows`` (for tasks made from held-out rows, every
 ``rows-{train,valid,test}-{language}.parquet``) or ``files`` (the sources of a published task).
 Outputs: ``examples`` (the files that :meth:`ernie_m.catalogue.tasks.Task.files` names), ``stats``.
 """
@@ -43,13 +43,13 @@ def _labels(line: Line) -> list[str]:
 
 
 def _counted(label: str) -> bool:
-    """Whether a label is counted: classes and parts of speech all, of BIO tags those of spans."""
+    """Whether a label is counted: all classes and parts of speech, and B- tags, one per span."""
     return label.startswith("B-") or (label != "O" and not label.startswith("I-"))
 
 
 @dataclass
 class CheckedLines:
-    """Lines on their way into a file, counted and checked against the task's labels."""
+    """Counts lines and checks their labels while they are written."""
 
     task: Task
     stem: str
@@ -57,8 +57,8 @@ class CheckedLines:
     labels: Counter[str] = field(default_factory=Counter)
 
     def through(self, lines: Iterable[Line]) -> Iterator[Line]:
-        """The same lines; raises :class:`UserError` for a label that the task does not have, and
-        when there is no line."""
+        """Yield the lines; raises :class:`UserError` for a label that the task does not have, and
+        if there are no lines."""
         for line in lines:
             self.count += 1
             labels = _labels(line)
@@ -87,7 +87,7 @@ class CheckedLines:
         )
 
     def statistics(self) -> dict[str, Any]:
-        """How many, of what."""
+        """Number of examples, and of each label."""
         return {"examples": self.count, "labels": dict(sorted(self.labels.items()))}
 
 
@@ -105,7 +105,7 @@ def _examples(
 
 
 def run(job: Job[PrepareSettings]) -> None:
-    """Write every example file asked for; raises :class:`UserError` for one that would be empty."""
+    """Write all example files; raises :class:`UserError` for one that would be empty."""
     task = task_of(job.instance)
     stems = [path.stem for path in job.output_paths["examples"]]
     partial = dict(zip(stems, job.outputs("examples"), strict=True))

@@ -1,6 +1,6 @@
 """Score one task's predictions.
 
-Inputs: ``test`` and ``predictions`` (a file a language each). Output: ``scores``.
+Inputs: ``test`` and ``predictions`` (one file per language each). Output: ``scores``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _check_pairs(path: Path, examples: Sequence[Any], predictions: Sequence[Mine
 
 
 def run(job: Job[ScoreSettings]) -> None:
-    """Score every language; raises :class:`UserError` when files do not belong together."""
+    """Score every language; raises :class:`UserError` when files do not match."""
     task = task_of(job.instance)
     test, predictions = by_language(job.inputs("test")), by_language(job.inputs("predictions"))
     if unpaired := sorted(test.keys() ^ predictions.keys()):

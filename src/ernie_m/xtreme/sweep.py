@@ -1,6 +1,6 @@
-"""Retrieval from every layer of an encoder, to see where sentences of one meaning lie together.
+"""Retrieval accuracy of every layer of an encoder.
 
-Inputs: ``model`` (as for prediction), ``tokenizer``, ``test`` (a file a language). Output:
+Inputs: ``model`` (as for prediction), ``tokenizer``, ``test`` (one file per language). Output:
 ``layers``: accuracy in percent of each hidden state, by language.
 """
 

@@ -1,1 +1,1 @@
-"""How an encoder is fine-tuned for a task and asked: features, heads, layouts by kind of task."""
+"""Fine-tuning and inference by kind of task: layouts, features, heads, decoding."""

@@ -1,4 +1,4 @@
-"""Examples as an encoder and a task's head take them."""
+"""Features: examples as inputs of the encoder and of a task's head."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ernie_m.ragged import Ragged
 
 Array = np.ndarray
 
-# Rows at least this long hold several short documents; longer ones only cost attention.
+# Shortest row: it packs several short documents; longer rows would only cost attention.
 ROW_TOKENS = 128
-# Arrays of documents with a number for each token, which take nearly all of the memory.
+# Arrays with a value per token, which take nearly all of the memory.
 PER_TOKEN = ("ids", "labels", "streams", "positions", "languages")
 PER_DOCUMENT = ("lengths", "table", "group")
 
 
 def _narrow(values: Array) -> Array:
-    """The same integers in the smallest signed type that has room for all of them."""
+    """The same integers in the smallest signed type that holds all of them."""
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     return values.astype(np.min_scalar_type(min(low, -1 - high)))
 
@@ -36,10 +36,11 @@ def _taken(ragged: Ragged, order: Array) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed documents, and what the head reads of them.
+    """Packed documents, and the positions that the head reads.
 
-    ``where`` int64 ``[N]`` indexes the rows laid end to end; ``counts`` int64 ``[n]`` says how many
-    of them are of each document; ``targets`` int64 ``[M]`` are the documents' targets end to end.
+    ``where`` int64 ``[N]`` indexes the rows laid end to end; ``counts`` int64 ``[n]`` is the number
+    of these positions per document; ``targets`` int64 ``[M]`` are the documents' targets end to
+    end.
     """
 
     packed: Packed
@@ -50,11 +51,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Features:
-    """``n`` documents made of examples, an example giving one or, when too long, several.
+    """``n`` documents made from examples; an example that is too long gives several.
 
-    ``where``: positions of document ``i`` that the head reads. ``targets``: what it should say
-    there (one class a position), or for questions the two places in ``where[i]`` where the answer
-    starts and ends. ``owner`` int64 ``[n]`` is the number of the example a document is of.
+    ``where``: positions of document ``i`` that the head reads. ``targets``: the labels there (one
+    class per position), or for questions the two indices into ``where[i]`` at which the answer
+    starts and ends. ``owner`` int64 ``[n]`` is the number of a document's example.
     """
 
     documents: Documents
@@ -66,8 +67,8 @@ class Features:
         return len(self.documents)
 
     def narrowed(self) -> Features:
-        """The same with its tokens in the smallest types that hold them, a fifth of the memory;
-        batches widen them again. To be trained on, as by :meth:`join`."""
+        """The same with integers in the smallest types that hold them, a fifth of the memory;
+        batches widen them again. For training only, as :meth:`join`."""
         documents = {name: _narrow(getattr(self.documents, name)) for name in PER_TOKEN}
         return Features(
             documents=replace(self.documents, **documents),
@@ -78,7 +79,7 @@ class Features:
 
     @staticmethod
     def join(parts: Sequence[Features]) -> Features:
-        """Documents of all ``parts``, in order, owners numbered on; to be trained on."""
+        """Documents of all ``parts``, in order, owners numbered through; for training only."""
         owners = [part.owner.max(initial=-1) + 1 for part in parts]
         firsts = np.cumsum([0, *owners[:-1]])
         return Features(
@@ -107,8 +108,8 @@ class Features:
         return np.cumsum(self.documents.lengths) - self.documents.lengths
 
     def _taken(self, order: Array) -> Documents:
-        """``documents.take(order)`` at a cost that does not grow with all documents: a step on XNLI
-        takes 32 of six million."""
+        """``documents.take(order)`` at a cost independent of the number of documents: a step on
+        XNLI takes 32 of six million."""
         ends = self._starts[order] + self.documents.lengths[order]
         spans = zip(self._starts[order].tolist(), ends.tolist(), strict=True)
         index = np.concatenate([np.arange(first, last) for first, last in spans])
@@ -119,7 +120,7 @@ class Features:
         )
 
     def by_length(self, size: int) -> Iterator[Array]:
-        """All documents, ``size`` at a time, alike in length."""
+        """Batches of ``size`` documents of similar length, covering all."""
         order = np.argsort(self.documents.lengths, kind="stable")
         for first in range(0, len(order), size):
             yield order[first : first + size]

@@ -45,7 +45,7 @@ class TaggingHead(nn.Module):
 
 
 class SpanHead(nn.Module):
-    """Dropout -> two scores a token: the answer starts here, ends here."""
+    """Dropout -> two logits per token: the answer starts here, ends here."""
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
@@ -77,19 +77,19 @@ class TaskModel(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Scores ``[N, outputs]`` at ``batch.where``."""
+        """Logits ``[N, outputs]`` at ``batch.where``."""
         x_RLD = self.encoder(batch.packed)
         return self.head(x_RLD.flatten(0, 1)[batch.where.to(x_RLD.device)])
 
 
 def encoder_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of the encoder, of a pre-trained or a fine-tuned model, under the encoder's names."""
+    """The encoder's weights of a pre-trained or fine-tuned model, under the encoder's names."""
     prefix = "encoder."
     return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 def loss(task: Task, logits: Tensor, batch: Batch) -> Tensor:
-    """Mean cross-entropy; of an answer's start and end, their mean."""
+    """Mean cross-entropy; for questions the mean of those of start and end."""
     targets = batch.targets.to(logits.device)
     if task.kind != "qa":
         return F.cross_entropy(logits, targets)

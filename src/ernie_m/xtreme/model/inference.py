@@ -1,4 +1,4 @@
-"""A fine-tuned model's scores for all of a task's documents."""
+"""Inference: a fine-tuned model's logits for all of a task's documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH_DOCUMENTS = 128
 
 @torch.inference_mode()
 def predict_logits(task: Task, model: TaskModel, features: Features) -> tuple[list[Array], float]:
-    """Scores float32 ``[positions, outputs]`` of each document, and the mean loss over batches.
+    """Logits float32 ``[positions, outputs]`` of each document, and the mean loss over batches.
 
     Leaves the model in the mode it was in.
     """

@@ -1,4 +1,4 @@
-"""What each kind of trained task does with examples and scores, behind one interface."""
+"""One interface for all kinds of trained tasks: examples to features, logits to predictions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = np.ndarray
 
 
 class Kind(Protocol):
-    """A kind of task: text in, features; scores in, predictions."""
+    """A kind of task: turns examples into features, and logits into predictions."""
 
     def featurise(self, examples: Sequence[Any], language: str) -> Features:
         """Documents of ``examples``, with targets."""
@@ -28,11 +28,12 @@ class Kind(Protocol):
     def decode(
         self, examples: Sequence[Any], features: Features, logits: Sequence[Array]
     ) -> Sequence[Line]:
-        """One prediction an example; ``scores[i]`` float ``[positions, outputs]`` of document i."""
+        """One prediction per example; ``logits[i]`` float ``[positions, outputs]`` of document
+        i."""
 
 
 def kind_of(task: Task, reader: Reader, settings: FinetuneSettings, choice: Choice) -> Kind:
-    """The kind of ``task``; ``choice`` is how answers to questions are chosen."""
+    """The kind of ``task``; ``choice`` says how answers to questions are decoded."""
     if task.kind == "pair":
         return PairClassification(task.labels, reader)
     if task.kind == "tagging":

@@ -1,4 +1,4 @@
-"""Texts of a task as documents that the encoder reads."""
+"""Texts of a task as documents for the encoder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ragged(sequences: Sequence[Sequence[int]] | Sequence[Array]) -> Ragged:
 
 
 def _documents(layout: Layout) -> Documents:
-    """All of a document's tokens read one another: ``SOURCE`` stream, one-sentence table."""
+    """Documents with full self-attention: ``SOURCE`` stream, one-sentence table."""
     count, total = len(layout.lengths), len(layout.ids)
     return Documents(
         ids=layout.ids,
@@ -44,10 +44,10 @@ def _documents(layout: Layout) -> Documents:
 
 @dataclass(frozen=True)
 class Reader:
-    """Tokenizer and layout of one encoder.
+    """Tokenizer and input layout of an encoder.
 
-    ``max_tokens`` is the longest document, special tokens included; ``language_embedding`` says
-    whether texts carry their language (``own``) or none.
+    ``max_tokens`` is the longest document, special tokens included; with ``language_embedding``
+    ``own`` texts get the embedding of their language, with ``none`` they get none.
     """
 
     tokenizer: Tokenizer
@@ -71,20 +71,20 @@ class Reader:
     def _rows(self, languages: Sequence[str]) -> Array:
         """Row of each text's language in the language embedding; -1 for none.
 
-        A language that pre-training did not have gets none: benchmarks ask for many, and the row
-        of another language would say what is not so.
+        A language without pre-training gets none: benchmarks have many, and the row of another
+        language would be wrong.
         """
         known = self.shape.languages if self.language_embedding == "own" else ()
         row = {language: number for number, language in enumerate(known)}
         return np.array([row.get(language, -1) for language in languages], dtype=np.int64)
 
     def singles(self, texts: Ids, languages: Sequence[str]) -> Documents:
-        """``<s> x </s>``; the caller sees to the length."""
+        """``<s> x </s>``; the caller truncates."""
         return _documents(single(ragged(texts), self._rows(languages)))
 
     def pairs(
         self, first: Ids, second: Ids, firsts: Sequence[str], seconds: Sequence[str]
     ) -> Documents:
-        """``<s> x </s></s> y </s>``, positions as in pre-training; cut by the caller."""
+        """``<s> x </s></s> y </s>``, positions as in pre-training; the caller truncates."""
         rows = self._rows(firsts), self._rows(seconds)
         return _documents(pair(ragged(first), ragged(second), *rows, self.shape.pair_positions))

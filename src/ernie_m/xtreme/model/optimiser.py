@@ -1,4 +1,4 @@
-"""AdamW and the learning rate of fine-tuning, as ERNIE-M's code has them (optimization.py)."""
+"""AdamW and learning-rate schedule of fine-tuning, as in ERNIE-M's code (optimization.py)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.training.schedule import linear_schedule
 
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
-# The LayerNorm of the embeddings is not among them: ERNIE-M decays tables only.
+# Without the LayerNorm of the embeddings: ERNIE-M's layer decay covers tables only.
 _TABLES = re.compile(r"encoder\.embeddings\.(word|position|language)\.")
 
 
 def update_scale(name: str, layers: int, decay: float) -> float:
-    """Factor of the update of parameter ``name``: ``decay`` to the number of layers above, and one
-    more for the tables of embeddings; 1 for heads."""
+    """Layer-wise decay of the update of parameter ``name``: ``decay`` to the power of the number of
+    layers above it, one more for embedding tables; 1 for heads."""
     if layer := _LAYER.match(name):
         return decay ** (layers - int(layer[1]))
     return decay ** (layers + 1) if _TABLES.match(name) else 1.0
@@ -27,9 +27,9 @@ def update_scale(name: str, layers: int, decay: float) -> float:
 def optimiser(model: nn.Module, layers: int, settings: FinetuneSettings) -> AdamW:
     """AdamW over ``model``, whose encoder has ``layers`` layers.
 
-    Each group has its ``scale``, by which :func:`set_rate` multiplies the rate. The scale reaches
-    the update, not the weight decay, which is per unit of the common rate; biases and LayerNorms
-    have none.
+    Each group has a ``scale`` by which :func:`set_rate` multiplies the rate. The scale applies to
+    the update, not to the weight decay, which follows the common rate; biases and LayerNorms have
+    no weight decay.
     """
     groups = defaultdict(list)
     for name, parameter in model.named_parameters():
@@ -56,6 +56,6 @@ def rate(step: int, steps: int, settings: FinetuneSettings) -> float:
 
 
 def set_rate(adam: AdamW, value: float) -> None:
-    """Give every group its share of the rate."""
+    """Set every group's learning rate to ``value`` times its scale."""
     for group in adam.param_groups:
         group["lr"] = value * group["scale"]

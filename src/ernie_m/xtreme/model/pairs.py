@@ -17,7 +17,7 @@ Array = np.ndarray
 
 
 def cut_longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """Tokens kept of either text: the longer one gives way until both fit (ERNIE-M's reader)."""
+    """Tokens kept of each text: the longer one is truncated first (ERNIE-M's reader)."""
     if first + second <= room:
         return first, second
     half = room // 2
@@ -44,7 +44,7 @@ class PairClassification:
         )
 
     def _documents(self, examples: Sequence[TextPair]) -> Documents:
-        """A document an example, cut to the reader's length; all have a second text, or none."""
+        """One truncated document per example; either all have a second text, or none."""
         firsts = self.reader.tokenizer.encode([e.first for e in examples])
         first_languages = [e.first_language for e in examples]
         others = [(e.second, e.second_language or "") for e in examples if e.second is not None]

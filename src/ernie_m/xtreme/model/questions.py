@@ -1,4 +1,4 @@
-"""Question answering: the piece of a context that answers a question."""
+"""Extractive question answering: the span of a context that answers a question."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Choice:
-    """How an answer is chosen: ``longest`` in tokens; ``n_best`` starts and ends of a window are
-    considered, 0 for all; with ``max_context`` an answer begins in the window that has most text
-    around its first token."""
+    """How an answer is decoded: at most ``longest`` tokens; from the ``n_best`` starts and ends of
+    a window, 0 for all; with ``max_context`` only in the window with most context around its first
+    token."""
 
     longest: int
     n_best: int = 0
@@ -30,17 +30,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class SpanFeatures(Features):
-    """``characters[i]`` holds where in the context each readable token of document ``i`` stands;
-    the first, ``<s>``, stands for "not in this window" and nowhere. ``fullest[i]`` says of each
-    but the first whether no other window has more of its context."""
+    """``characters[i]`` holds the character span in the context of each token in ``where[i]``; the
+    first, ``<s>``, means "not in this window" and has none. ``fullest[i]`` says for each token but
+    the first whether this is the window with most context around it."""
 
     characters: list[list[Span]]
     fullest: list[Array]
 
 
 def windows(tokens: int, room: int, step: int) -> Iterator[Span]:
-    """Runs of at most ``room`` tokens that cover all, each starting ``step`` (or ``room``, if that
-    is less) after the one before."""
+    """Windows of at most ``room`` tokens that cover all, each starting ``step`` (or ``room``, if
+    that is less) after the one before."""
     first = 0
     while True:
         last = min(first + room, tokens)
@@ -53,8 +53,8 @@ def windows(tokens: int, room: int, step: int) -> Iterator[Span]:
 def fullest_window(spans: Sequence[Span]) -> Array:
     """Number of the window in which each token has most context, int64 ``[tokens]``.
 
-    Context is the smaller number of tokens to either side, then the window's length; the first of
-    equals (SQuAD's scripts of BERT).
+    Context is the smaller number of tokens to either side, with the window's length as tie-breaker,
+    then the first window (as in BERT's SQuAD script).
     """
     tokens = np.arange(spans[-1][1])
     context = np.full((len(spans), len(tokens)), -1.0)
@@ -66,7 +66,7 @@ def fullest_window(spans: Sequence[Span]) -> Array:
 
 
 def answer_tokens(spans: Sequence[Span], start: int, end: int) -> Span | None:
-    """First and last token with a character of ``[start, end)``; None when one end is cut off."""
+    """First and last token that overlap ``[start, end)``; None when the answer is cut off."""
     inside = [i for i, (a, b) in enumerate(spans) if a < end and b > start and a < b]
     if not inside:
         return None
@@ -76,16 +76,17 @@ def answer_tokens(spans: Sequence[Span], start: int, end: int) -> Span | None:
 
 
 def _among_best(logits: Array, count: int) -> Array:
-    """Which of ``scores`` are the ``count`` highest, the first of equals; 0 for all."""
+    """Which of ``logits`` are the ``count`` highest, the first among equals; 0 for all."""
     chosen = np.zeros(len(logits), dtype=bool)
     chosen[np.argsort(-logits, kind="stable")[: count or None]] = True
     return chosen
 
 
 def best_span(logits: Array, choice: Choice, fullest: Array) -> tuple[float, int, int]:
-    """Highest start + end score over the spans that ``choice`` allows; minus infinity for none.
+    """Highest sum of start and end logits over the spans that ``choice`` allows; minus infinity if
+    there are none.
 
-    ``scores`` is float ``[tokens, 2]``, ``fullest`` bool ``[tokens]``. Returns the score, the first
+    ``logits`` is float ``[tokens, 2]``, ``fullest`` bool ``[tokens]``. Returns the sum, the first
     and the last token.
     """
     total = logits[:, :1] + logits[:, 1][None]
@@ -156,7 +157,7 @@ class QuestionAnswering:
     def decode(
         self, examples: Sequence[Question], features: Features, logits: Sequence[Array]
     ) -> list[Answer]:
-        """The best span of any window, as it is written in the context; "not here" never wins."""
+        """The text of the best span over all windows; ``<s>`` ("not here") is never chosen."""
         assert isinstance(features, SpanFeatures)
         best: list[tuple[float, int, int]] = [(-np.inf, 0, 0)] * len(examples)
         for document, number in enumerate(features.owner.tolist()):

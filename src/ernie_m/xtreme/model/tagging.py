@@ -1,4 +1,4 @@
-"""Tagging: one tag a word, read at the word's first piece."""
+"""Tagging: one tag per word, predicted at the word's first piece."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ernie_m.xtreme.model.layout import Reader, ragged
 
 Array = np.ndarray
 WORD_START = "▁"  # what SentencePiece writes for the space before a word
-# Han and kana: no space comes before these in running text.
+# Han and kana, which have no space before them in running text.
 _UNSPACED = re.compile("[\u2e80-\u2fdf\u3005-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
 
@@ -40,7 +40,7 @@ class Tagging:
         return encoded
 
     def _parts(self, pieces: list[list[int]]) -> list[tuple[int, int]]:
-        """Runs of words that fit into a document."""
+        """Spans of words that fit into a document."""
         room = self.reader.max_tokens - SINGLE_SPECIALS
         parts, first, used = [], 0, 0
         for word, ids in enumerate(pieces):

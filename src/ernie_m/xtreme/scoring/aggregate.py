@@ -10,12 +10,12 @@ import numpy as np
 from ernie_m.catalogue.tasks import ENGLISH, TASKS, XTREME, Task
 from ernie_m.xtreme.scoring.metrics import Metrics
 
-# Of metrics in percent; finer digits mean nothing with hundreds of examples.
+# Digits of metrics in percent; more mean nothing with hundreds of examples.
 DIGITS = 4
 
 
 def mean(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Metrics:
-    """Plain mean over languages, each as heavy as another (XTREME); empty for no language."""
+    """Unweighted mean over languages (XTREME); empty for no language."""
     return {
         name: round(float(np.mean([row[name] for row in rows])), DIGITS) for name in names if rows
     }
@@ -27,7 +27,7 @@ def summary(
     """Scores by language with their averages.
 
     ``average`` is over all languages, English included (XTREME's rule), ``transfer`` over all but
-    English. Languages of fewer than ``least`` examples are shown and not averaged.
+    English. Languages of fewer than ``least`` examples are listed but not averaged.
     """
     rows = {
         language: {
@@ -47,14 +47,14 @@ def summary(
 
 
 def size(task: Task, examples: Sequence[Any]) -> int:
-    """What a language's score is out of: examples, or for mining true pairs."""
+    """Number of examples behind a language's score; for mining, of true pairs."""
     if task.kind != "mining":
         return len(examples)
     return sum(example.language == ENGLISH and example.partner is not None for example in examples)
 
 
 def header(task: Task) -> dict[str, Any]:
-    """What every scores file says of its task."""
+    """Fields that describe the task in every scores file."""
     return {
         "task": task.name,
         "kind": task.kind,
@@ -65,17 +65,17 @@ def header(task: Task) -> dict[str, Any]:
 
 
 def task_score(task: Task, average: Mapping[str, float]) -> float:
-    """The one number that stands for a task in XTREME's means, of its averages over languages."""
+    """The task's score in XTREME's means, from its averages over languages."""
     if task.kind == "qa":
         return round((average["exact_match"] + average["f1"]) / 2, DIGITS)
     return average[task.metric]
 
 
 def benchmark(scores: Mapping[str, float]) -> dict[str, Any]:
-    """XTREME's means of task scores: of each group that is complete, and overall.
+    """XTREME's means of task scores: of each complete group, and overall.
 
-    ``overall`` is the plain mean of the nine tasks, not of the four groups, and is there only when
-    all nine are. Tasks that are not of the benchmark are left out.
+    ``overall`` is the mean of the nine tasks, not of the four groups; it is absent unless all nine
+    have scores. Tasks outside the benchmark are ignored.
     """
     groups: dict[str, list[str]] = {}
     for name in XTREME:

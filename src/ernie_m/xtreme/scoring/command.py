@@ -1,6 +1,6 @@
 """Score predictions in the layout of XTREME's leaderboard, <folder>/<task>/test-<language>.tsv (for
-questions .json), as the benchmark defines it: every task in all of its languages, averages with
-English among them, means of groups, and the mean of the nine tasks when all nine are there.
+questions .json), as the benchmark defines it: every task in all of its languages, averages that
+include English, means of groups, and the mean of the nine tasks when all nine are there.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 ``<folder>/<task>/test-<language>.tsv``, for questions ``.json``:
 
 =========  ===========================================================================
-pair       a class a line
-tagging    a tag a line, an empty line behind each sentence
-mining     foreign id, tabulator, English id
+pair       one class per line
+tagging    one tag per line, an empty line after each sentence
+mining     foreign id, tab, English id
 retrieval  line of the foreign file, from 0, for each line of the sorted English one
 qa         predictions: question id -> answer; labels: SQuAD JSON
 =========  ===========================================================================
@@ -48,7 +48,7 @@ def _text(path: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    """Lines without white space around; an empty one is an error."""
+    """Stripped lines; an empty one is an error."""
     lines = [line.strip() for line in _text(path).split("\n")]
     if lines[-1] == "":
         lines.pop()
@@ -78,7 +78,7 @@ def _pairs(path: Path) -> set[tuple[str, str]]:
 
 
 def _sentences(path: Path, task: Task) -> Iterator[tuple[int, list[str]]]:
-    """Tags of each sentence with the number of its first line."""
+    """Number of the first line, and tags, of each sentence."""
     tags: list[str] = []
     first, number = 1, 0
     for number, line in enumerate(_text(path).split("\n"), start=1):
@@ -118,7 +118,7 @@ def _answers(path: Path) -> dict[str, str]:
 
 
 def _right_answers(path: Path) -> dict[str, list[str]]:
-    """Answers by question of a SQuAD file, or of its ``data`` alone."""
+    """Reference answers by question id, from a SQuAD file or its ``data`` alone."""
     document = _json(path)
     try:
         return {
@@ -142,7 +142,7 @@ def _same_length(path: Path, found: Sequence[Any], expected: Sequence[Any], what
 
 
 def score_file(task: Task, language: str, predictions: Path, labels: Path) -> tuple[Metrics, int]:
-    """Metrics of one task in one language, and the number of labels behind them.
+    """Metrics of one task in one language, and the number of labels.
 
     Raises :class:`UserError` naming file and line. A question without an answer counts 0, as in
     SQuAD; everything else must be complete.
@@ -187,7 +187,7 @@ def score_task(task: Task, predictions: Path, labels: Path) -> dict[str, Any]:
 
 
 def score_folders(predictions: Path, labels: Path) -> dict[str, Any]:
-    """Scores of every task that has a folder of predictions, and the means that they allow.
+    """Scores of every task with a folder of predictions, and the means over complete groups.
 
     Raises :class:`UserError` when there is none, and for a folder that cannot be scored.
     """
@@ -218,13 +218,13 @@ def score_folders(predictions: Path, labels: Path) -> dict[str, Any]:
 
 
 def _sorted_lines(examples: Sequence[Any], values: Mapping[str, str]) -> list[str]:
-    """A value an example, in the order of XTREME's English files, which are sorted."""
+    """One value per example, in the order of XTREME's English files, which are sorted."""
     order = sorted(range(len(examples)), key=lambda i: examples[i].english)
     return [values[examples[i].id] for i in order]
 
 
 def format_predictions(task: Task, examples: Sequence[Any], predictions: Sequence[Any]) -> str:
-    """Our predictions of one language in the text of XTREME's file."""
+    """Our predictions of one language in the format of XTREME's file."""
     if task.kind == "qa":
         answers = {found.id: found.answer for found in predictions}
         return json.dumps(answers, indent=1, ensure_ascii=False) + "\n"
@@ -242,7 +242,7 @@ def format_predictions(task: Task, examples: Sequence[Any], predictions: Sequenc
 
 
 def format_labels(task: Task, examples: Sequence[Any]) -> str:
-    """The labels of one language in the text of XTREME's file."""
+    """The labels of one language in the format of XTREME's file."""
     if task.kind == "qa":
         return json.dumps({"version": "1.1", "data": [_article(each) for each in examples]}) + "\n"
     if task.kind == "tagging":

@@ -1,6 +1,6 @@
-"""The numbers that are reported, in percent. Only scoring and baselines import this.
+"""Reported metrics, in percent. Only scoring and baselines import this.
 
-Every metric is XTREME's own (its evaluate.py), whose numbers for its mock files are a test.
+Every metric is XTREME's (its evaluate.py); a test compares them on XTREME's mock files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Words = Callable[[str, str], list[str]]
 
 
 def accuracy(expected: Sequence[str], predicted: Sequence[str]) -> Metrics:
-    """Share of places where both say the same."""
+    """Share of equal labels."""
     same = [one == other for one, other in zip(expected, predicted, strict=True)]
     return {"accuracy": 100 * float(np.mean(same))}
 
@@ -40,21 +40,21 @@ def pair_f1(expected: Set[tuple[str, str]], predicted: Set[tuple[str, str]]) -> 
 
 
 def _as_span_tag(tag: str) -> str:
-    """A tag without a mark is its own name marked by its first letter.
+    """Prefix a tag that has no BIO prefix with its own first letter.
 
-    So seqeval 0.0.12, which XTREME scores with, reads `NOUN`: adjacent equal tags are one span,
-    except those that begin with S (`SCONJ`, `SYM`). Later versions take the first letter off the
-    name, for which `CCONJ` and `SCONJ` are the same; with the mark written out they agree.
+    seqeval 0.0.12, which XTREME uses, reads `NOUN` like that: adjacent equal tags are one span,
+    except those that begin with S (`SCONJ`, `SYM`). Later versions remove the first letter from the
+    name, so that `CCONJ` and `SCONJ` become the same; with an explicit prefix both versions agree.
     """
     return tag if tag == "O" or "-" in tag else f"{tag[0]}-{tag}"
 
 
 def span_f1(expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Metrics:
-    """Precision, recall and F1 of whole spans (seqeval), one sequence of tags a sentence."""
-    # It loads scikit-learn, which takes longer than most scoring does.
+    """Precision, recall and F1 of whole spans (seqeval), one sequence of tags per sentence."""
+    # Imported here: it loads scikit-learn, which takes longer than most scoring.
     from seqeval.metrics import f1_score, precision_score, recall_score
 
-    # seqeval warns of every tag that is not written in a scheme of its own.
+    # seqeval warns about every tag that is not in one of its schemes.
     warnings.filterwarnings("ignore", "(?s).*seems not to be NE tag", UserWarning)
     ours, theirs = (
         [[_as_span_tag(tag) for tag in tags] for tags in side] for side in (expected, predicted)
@@ -67,13 +67,13 @@ def span_f1(expected: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]
 
 
 def squad_words(text: str, language: str) -> list[str]:
-    """Words by which SQuAD 1.1 compares answers: English rules, whatever the language."""
+    """Words as SQuAD 1.1 compares them: English rules in every language."""
     kept = "".join(character for character in text.lower() if character not in string.punctuation)
     return re.sub(r"\b(a|an|the)\b", " ", kept).split()
 
 
-# MLQA's articles. In Arabic the prefix goes wherever it stands; its other alternative in the
-# official expression can match nothing.
+# MLQA's articles. In Arabic the prefix is removed anywhere; the other alternative of the official
+# expression cannot match.
 _ARTICLES = {
     "en": r"\b(a|an|the)\b",
     "es": r"\b(un|una|unos|unas|el|la|los|las)\b",
@@ -85,14 +85,14 @@ _ARTICLES = {
 
 @cache
 def _punctuation() -> frozenset[str]:
-    """Unicode's, and ASCII's symbols."""
+    """Unicode's punctuation, and ASCII's punctuation and symbols."""
     every = map(chr, range(sys.maxunicode))
     unicode = (character for character in every if unicodedata.category(character)[0] == "P")
     return frozenset(unicode) | frozenset(string.punctuation)
 
 
 def mlqa_words(text: str, language: str) -> list[str]:
-    """Words by which MLQA compares answers: articles of the language, Chinese by characters."""
+    """Words as MLQA compares them: without the language's articles, Chinese by characters."""
     kept = "".join(character for character in text.lower() if character not in _punctuation())
     if language in _ARTICLES:
         kept = re.sub(_ARTICLES[language], " ", kept)
@@ -102,9 +102,9 @@ def mlqa_words(text: str, language: str) -> list[str]:
 
 
 def own_words(text: str, language: str) -> list[str]:
-    """Words by which stand-ins compare answers: lower case, without punctuation, Han and kana one
-    by one in every language (as MLQA does in Chinese; XTREME's English splitting has whole
-    sentences as words there).
+    """Words as stand-ins compare them: lower case, without punctuation, Han and kana one by one in
+    every language (as MLQA does in Chinese; XTREME's English rules take whole sentences for words
+    there).
     """
     kept = []
     for character in text.lower():
@@ -120,7 +120,7 @@ WORDS: dict[str, Words] = {"squad": squad_words, "mlqa": mlqa_words, "own": own_
 
 
 def _answer(ours: list[str], theirs: list[str]) -> tuple[float, float]:
-    """Exact match and F1 of words; two answers without a word share none (SQuAD 1.1)."""
+    """Exact match and word F1; the F1 of two answers without words is 0 (SQuAD 1.1)."""
     common = sum((Counter(ours) & Counter(theirs)).values())
     return float(ours == theirs), 2 * common / (len(ours) + len(theirs)) if common else 0.0
 
@@ -128,8 +128,8 @@ def _answer(ours: list[str], theirs: list[str]) -> tuple[float, float]:
 def answer_f1(
     expected: Sequence[Sequence[str]], found: Sequence[str | None], words: Words, language: str
 ) -> Metrics:
-    """Exact match and word F1, each the best over a question's right answers, averaged over
-    questions; one without an answer (None) counts 0."""
+    """Exact match and word F1, each the maximum over a question's reference answers, averaged over
+    questions; a missing prediction (None) scores 0."""
     best = np.zeros((len(expected), 2))
     for row, (answers, predicted) in enumerate(zip(expected, found, strict=True)):
         if predicted is not None:
@@ -142,7 +142,7 @@ def answer_f1(
 def measure(
     task: Task, language: str, examples: Sequence[Any], predictions: Sequence[Any]
 ) -> Metrics:
-    """The metrics of a task in one language, main one included."""
+    """All metrics of a task in one language."""
     if task.kind == "retrieval":
         return accuracy([e.id for e in examples], [p.target for p in predictions])
     if task.kind == "mining":

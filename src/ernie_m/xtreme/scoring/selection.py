@@ -1,7 +1,7 @@
-"""By what the step of a fine-tuning is chosen: on English dev examples, or as the last.
+"""How the step of a fine-tuning is selected: on English dev examples, or the last one.
 
-Kept apart from the benchmark's metrics on purpose: a correction there must change scores, not
-models. Each is the main metric's plain form in English.
+Separate from the benchmark's metrics on purpose: a correction there must change scores, not models.
+Each criterion is a plain English form of the task's main metric.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CRITERION: dict[Kind, str] = {"pair": "accuracy", "tagging": "span F1", "qa": "w
 
 
 def rule(kind: Kind, selection: Literal["english_dev", "last"]) -> str:
-    """The rule in words."""
+    """The selection rule in words."""
     if selection == "last":
         return "last step"
     return (
@@ -33,12 +33,12 @@ def _word_f1(answer: str, expected: str) -> float:
 
 
 def criterion(kind: Kind, examples: Sequence[Any], predictions: Sequence[Any]) -> float:
-    """Between 0 and 1, more is better."""
+    """The selection criterion, 0 to 1, higher is better."""
     pairs = list(zip(examples, predictions, strict=True))
     if kind == "pair":
         return float(np.mean([example.label == found.label for example, found in pairs]))
     if kind == "tagging":
-        from seqeval.metrics import f1_score  # it loads scikit-learn, which takes seconds
+        from seqeval.metrics import f1_score  # loads scikit-learn, which takes seconds
 
         expected = [example.tags for example in examples]
         return float(f1_score(expected, [found.tags for found in predictions], zero_division=0))

@@ -1,7 +1,7 @@
 """Write the predictions of one model for XTREME's tasks in the layout of its leaderboard, to
 <output>/predictions/<task>/test-<language>.tsv (for questions .json), the same as an archive to
-<output>/predictions.zip, and the labels to <output>/labels/. Stand-ins are left out. Whatever is
-written can be scored by `ernie-m score`.
+<output>/predictions.zip, and the labels to <output>/labels/. Stand-ins are left out. `ernie-m
+score` scores what this command writes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ examples:
 
 
 def _predictions_of(run: Path, task: Task, arm: str, stage: str, seed: int) -> Path | None:
-    """Folder of a task's predictions; a pre-trained encoder makes them with one seed only."""
+    """Folder of a task's predictions; tasks without fine-tuning have one seed only."""
     folder = run / "xtreme_predict" / task.name / arm / stage
     others = [] if task.trained else sorted(folder.glob("seed*"))
     found = [folder / f"seed{seed}", *others]
@@ -34,13 +34,13 @@ def _predictions_of(run: Path, task: Task, arm: str, stage: str, seed: int) -> P
 
 
 def _last_stage(run: Path, arm: str) -> str:
-    """The last stage of pre-training after which anything was predicted."""
+    """The last stage of pre-training with predictions."""
     present = {path.name for path in run.glob(f"xtreme_predict/*/{arm}/*")}
     return max(present & {*get_args(Stage)}, key=get_args(Stage).index, default="btmlm")
 
 
 def write(run: Path, arm: str, stage: str, seed: int, output: Path) -> list[str]:
-    """Write every task of XTREME that the model has predictions of; their names.
+    """Write every task of XTREME for which the model has predictions; returns their names.
 
     Raises :class:`UserError` when there is none, or a language is missing.
     """
@@ -81,20 +81,20 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def zip_predictions(output: Path, tasks: Sequence[str]) -> Path:
-    """Put the predictions of ``tasks`` into one archive, whose bytes follow from them alone."""
+    """Zip the predictions of ``tasks``; the bytes are reproducible."""
     archive = output / "predictions.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
         for task in (TASKS[name] for name in tasks):
             for language in task.languages:
                 name = file_name(task, language)
-                entry = zipfile.ZipInfo(name)  # of a date that is always the same
+                entry = zipfile.ZipInfo(name)  # with a fixed date
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 zipped.writestr(entry, (output / "predictions" / name).read_bytes())
     return archive
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the files and say which tasks they are of; raises :class:`UserError`."""
+    """Write the files and print their tasks; raises :class:`UserError`."""
     parser = argument_parser("ernie-m submission", __doc__, epilog=EXAMPLES)
     parser.add_argument("run", type=Path, help="folder of a run, results/<run>")
     parser.add_argument("--arm", default="ernie_m", help="arm of the experiment [ernie_m]")

@@ -1,4 +1,4 @@
-"""Predictions that need no model, to set beside those of one."""
+"""Predictions of baselines that need no pre-trained model."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _SENTENCE = re.compile(r".+?(?:[.!?](?=\s|$)|[。！？]|$)\s*")  # noqa: RUF001
-# In heaps of more sentences than this, trigrams that more than so large a share of them has are not
-# counted: they say little and are most of the work, hours of it at BUCC's size.
+# With more sentences than this, trigrams in more than this share of them are ignored: they say
+# little and are most of the work, hours of it at BUCC's size.
 LARGE_HEAP = 10_000
 RARE_TRIGRAM = 0.01
-# Pairs of sentences that are compared at a time.
+# Pairs of sentences compared at a time.
 BLOCK_CELLS = 1 << 23
-# Pairs that a tree is fitted on; more would change nothing but the time.
+# Examples a classifier is fitted on; more only take longer.
 MOST_FITTED = 20_000
 _CLOSING = (".", "!", "?", "\u3002", "\uff01", "\uff1f")
 _MARKS = (r"\{", r"[`*]", r"[?\uff1f]", r"[(\uff08]", r"\d")
@@ -50,9 +50,9 @@ _SHAPES = (
 def _trigrams(
     texts: Sequence[str], others: Sequence[str], most: float = 1.0
 ) -> tuple[csr_matrix, csr_matrix]:
-    """Which character trigrams each text has (0 or 1), words padded with spaces; those that at most
-    the share ``most`` of the texts has."""
-    # Here, for it takes longer to load than most baselines take to make.
+    """Binary character trigrams of each text, words padded with spaces; only trigrams that occur in
+    at most the share ``most`` of the texts."""
+    # Imported here: it takes longer to load than most baselines take to run.
     from sklearn.feature_extraction.text import CountVectorizer
 
     counter = CountVectorizer(
@@ -69,10 +69,10 @@ def _sizes(sets: csr_matrix) -> np.ndarray:
 def most_similar(
     ours: csr_matrix, theirs: csr_matrix, cells: int = BLOCK_CELLS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Row of ``theirs`` with the highest Jaccard index, shared trigrams over all of both, with each
-    of ``ours``, int64 ``[n]``, the first of equals; and that index, float ``[n]``.
+    """For each row of ``ours`` the row of ``theirs`` with the highest Jaccard similarity of
+    trigrams, int64 ``[n]``, the first among equals; and that similarity, float ``[n]``.
 
-    By blocks of rows and only where something is shared, so that memory stays bounded.
+    Computed in blocks of rows, and only for pairs that share a trigram, to bound memory.
     """
     our_sizes, their_sizes, columns = _sizes(ours), _sizes(theirs), theirs.T.tocsr()
     rows = max(1, cells // theirs.shape[0])
@@ -87,7 +87,7 @@ def most_similar(
 
 
 def nearest_string(examples: Sequence[SentencePair]) -> list[Found]:
-    """The foreign sentence that shares most trigrams with the English one."""
+    """Retrieval by trigram overlap: the most similar foreign sentence."""
     ours, theirs = _trigrams([e.english for e in examples], [e.text for e in examples])
     nearest, _ = most_similar(ours, theirs)
     return [
@@ -111,7 +111,7 @@ def mined_strings(dev: Sequence[MiningSentence], test: Sequence[MiningSentence])
 
 
 def mining_chance(examples: Sequence[MiningSentence]) -> Metrics:
-    """Expected scores of matching the smaller side at random, one to one."""
+    """Expected scores of random one-to-one pairs that use all of the smaller side."""
     english, foreign = sides(examples)
     gold = sum(example.partner is not None for example in english)
     fewer, more = sorted((len(english), len(foreign)))
@@ -124,7 +124,7 @@ def mining_chance(examples: Sequence[MiningSentence]) -> Metrics:
 
 
 def most_frequent(counts: Counter[str]) -> str:
-    """Of equally frequent ones the first by name."""
+    """The most frequent name, the first in alphabetical order among equals."""
     return min(counts, key=lambda name: (-counts[name], name))
 
 
@@ -140,7 +140,7 @@ class Majority:
 
 
 class OverlapTree:
-    """A small decision tree over how much the strings of a pair share, fitted in English."""
+    """A small decision tree on the string overlap of a pair, fitted in English."""
 
     def __init__(self, train: Sequence[TextPair]) -> None:
         from sklearn.tree import DecisionTreeClassifier
@@ -151,7 +151,7 @@ class OverlapTree:
 
     @staticmethod
     def _features(examples: Sequence[TextPair]) -> np.ndarray:
-        """Jaccard, share of the first's trigrams in the second, ratio of lengths."""
+        """Jaccard similarity, share of the first's trigrams in the second, ratio of lengths."""
         firsts, seconds = [e.first for e in examples], [e.second or "" for e in examples]
         ours, theirs = _trigrams(firsts, seconds)
         shared = np.asarray(ours.multiply(theirs).sum(axis=1)).ravel()
@@ -172,8 +172,8 @@ class OverlapTree:
 
 
 class SurfaceTree:
-    """For texts that stand alone: a small decision tree over length and marks, which every language
-    has alike, fitted in English."""
+    """For single texts: a small decision tree on length and punctuation, which all languages share,
+    fitted in English."""
 
     def __init__(self, train: Sequence[TextPair]) -> None:
         from sklearn.tree import DecisionTreeClassifier
@@ -184,7 +184,8 @@ class SurfaceTree:
 
     @staticmethod
     def _features(examples: Sequence[TextPair]) -> np.ndarray:
-        """Characters, words, sentences, whether the last one is closed, and counts of marks."""
+        """Characters, words, sentences, whether the text ends in a full stop or the like, and
+        counts of marks."""
         texts = [example.first for example in examples]
         return np.array(
             [
@@ -201,8 +202,8 @@ class SurfaceTree:
 
 
 class TrigramModel:
-    """For texts that stand alone: logistic regression on character trigrams, fitted in English. It
-    knows the words of English, and of other languages what is spelt alike."""
+    """For single texts: logistic regression on character trigrams, fitted in English. It knows
+    English words, and words of other languages that are spelt alike."""
 
     def __init__(self, train: Sequence[TextPair]) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -222,7 +223,7 @@ class TrigramModel:
 
 
 class MajorityTag:
-    """The most frequent tag of the training words; of spans that is none."""
+    """The most frequent tag of the training words; for spans that is `O`."""
 
     def __init__(self, train: Sequence[TaggedSentence]) -> None:
         self.tag = most_frequent(Counter(tag for example in train for tag in example.tags))
@@ -239,7 +240,7 @@ def word_shape(word: str) -> str:
 
 
 class WordList:
-    """Each word's most frequent tag in English training; of an unknown word, its shape's."""
+    """Each word's most frequent tag in English training; for an unknown word, its shape's."""
 
     def __init__(self, train: Sequence[TaggedSentence]) -> None:
         seen: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -259,7 +260,7 @@ class WordList:
 
 
 def sentences(context: str) -> list[str]:
-    """A context cut at full stops, question and exclamation marks."""
+    """The sentences of a context, split at full stops, question and exclamation marks."""
     return [found.strip() for found in _SENTENCE.findall(context) if found.strip()]
 
 
@@ -269,7 +270,7 @@ def first_sentence(examples: Sequence[Question]) -> list[Answer]:
 
 
 def most_similar_sentence(examples: Sequence[Question]) -> list[Answer]:
-    """The sentence that has most of the question's trigrams."""
+    """The sentence of the context that shares most trigrams with the question."""
     answers = []
     for example in examples:
         candidates = sentences(example.context)
@@ -280,7 +281,7 @@ def most_similar_sentence(examples: Sequence[Question]) -> list[Answer]:
 
 
 def sentence_chance(task: Task, language: str, examples: Sequence[Question]) -> Metrics:
-    """Expected scores of a sentence of the context drawn at random."""
+    """Expected scores of a random sentence of the context."""
     rows: list[Metrics] = []
     for example in examples:
         guesses = [

@@ -1,1 +1,1 @@
-"""Tasks made of what the run has: held-out rows, and parts of published files."""
+"""Stand-in tasks, made from the run's held-out rows or parts of published files."""

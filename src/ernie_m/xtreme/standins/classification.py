@@ -1,8 +1,8 @@
 """Stand-in for XNLI: what is this sentence for?
 
-The place of a row in its source says it: what an action does, what to enter in a field, what a form
-is about, or a message that ends or interrupts something. A text that stands in places of two kinds
-is left out, so one class is right. Classes are balanced in every language.
+The key of a row in its source gives the label: what an action does, what to enter in a field, what
+a form is about, or a message that ends or interrupts something. A text with keys of two classes is
+left out, so the label is unambiguous. Classes are balanced in every language.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NEEDS = (
 
 
 def _chosen(sources: Sources, split: str) -> dict[str, list[str]]:
-    """Rows by class, as many of each, of distinct texts in a seeded order."""
+    """Row ids by class, the same number of each, with distinct texts, in a seeded order."""
     classes: dict[str, set[str]] = defaultdict(set)
     rows: dict[str, str] = {}
     for row in sources.english(split):

@@ -1,7 +1,7 @@
-"""Home Assistant's keys: what the place of a text in its translation files says of the text.
+"""Labels from Home Assistant's keys, that is from a text's path in its translation files.
 
-Some tasks take their labels from it. A data set of another source has ids that say nothing, and
-gives what can be made of sentences and their groups alone.
+Some tasks take their labels from the keys. Ids of other datasets carry no such information; only
+tasks made from sentences and their groups are possible there.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _FLOWS = ("config", "config_subentries", "options")
 
 
 def purpose(key: Sequence[str]) -> str | None:
-    """``action``, ``field``, ``form`` or ``message``: what the text under ``key`` is for; None for
-    names, states and all that is no sentence, and for keys of other sources."""
+    """Purpose of the text under ``key``: ``action``, ``field``, ``form`` or ``message``; None for
+    names, states and other texts that are not sentences, and for keys of other sources."""
     if len(key) < 3:
         return None
     if key[0] == "exceptions":
@@ -34,14 +34,14 @@ def purpose(key: Sequence[str]) -> str | None:
 
 
 def interface_datasets(sources: Sources) -> frozenset[str]:
-    """Data sets with such keys; in them a group is an integration."""
+    """Datasets with such keys; their groups are integrations."""
     rows = (row for split in SPLITS for row in sources.english(split))
     return frozenset(row.dataset for row in rows if purpose(row.key))
 
 
 @dataclass(frozen=True, order=True)
 class Field:
-    """Row ids of a name and a description: of a field of a form, an action, a repair notice."""
+    """Row ids of the name and the description of a form's field, an action, or a repair notice."""
 
     name: str
     description: str
@@ -53,7 +53,7 @@ class Field:
 def _field_parts(
     key: tuple[str, ...],
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]] | None:
-    """Of a description's key: key of the form, and where the name may be."""
+    """From a description's key: the key of its form, and possible keys of its name."""
     if len(key) > 2 and key[-2] == "data_description":
         return key[:-2], ((*key[:-2], "data", key[-1]),)
     if len(key) > 2 and key[-1] == "description":

@@ -1,8 +1,8 @@
 """Stand-in for BUCC: find the translated pairs among sentences most of which have no partner.
 
-Each held-out row is dealt by hash to one of three lots: kept on both sides, on the English side
-only, or on the foreign side only. The lots are the same for every language. Ids are numbered
-afresh on each side, so that nothing but the text can betray a pair.
+A hash assigns each held-out row to one of three lots: kept on both sides, on the English side only,
+or on the foreign side only. The lots are the same for every language. Ids are numbered anew on each
+side, so that only the text can reveal a pair.
 """
 
 from __future__ import annotations

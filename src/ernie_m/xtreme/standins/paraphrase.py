@@ -1,12 +1,11 @@
 """Stand-in for PAWS-X: do the two texts say the same?
 
-The first text is English, the second in the language tested. Same: the translation of the first
-row, or of a row that translators rendered alike in several languages (so that English, which is
-trained on, has pairs that are not letter for letter equal). Different: the translation of another
-row of the same group, as long as the right one, that no language renders alike. Each first
-text gives one example of each class. Telling a translation from another text is close to what TLM
-and CAMLM train: a model that has seen parallel text has an advantage here that it would not have
-on PAWS-X.
+The first text is English, the second in the tested language. Same: the translation of the first
+row, or of a row with the same translation in several languages (so that the English training
+examples have pairs that are not identical strings). Different: the translation of another row of
+the same group, of about the same length, whose translation differs in every language. Each first
+text gives one example of each class. Recognising a translation is close to the objectives TLM and
+CAMLM: a model pre-trained on parallel text has an advantage here that it would not have on PAWS-X.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from ernie_m.xtreme.files import TextPair
 from ernie_m.xtreme.standins.sources import Examples, Sources
 
 LEAST_WORDS = 3
-# Two languages rendering two English texts alike is seldom chance, unless the rendering is vague
-# enough to stand for many texts.
+# Two English texts with the same translation in two languages are seldom chance, unless the
+# translation is vague enough to fit many texts.
 LEAST_AGREEING = 2
 MOST_SHARING = 6
-# Other texts of a group among which the one nearest in length is taken.
+# Candidates among a group's other texts, of which the nearest in length is taken.
 OTHERS = 8
 NEEDS = (
     f"English sentences of {LEAST_WORDS} words or more with a translation, beside another one, of "
@@ -39,7 +38,7 @@ def _bare(text: str) -> str:
 
 
 class _Pool:
-    """Distinct English texts of a split, a row id each, with their translations."""
+    """Distinct English texts of a split, one row id each, with their translations."""
 
     def __init__(self, sources: Sources, split: str) -> None:
         self.sources = sources
@@ -64,7 +63,7 @@ class _Pool:
         self.alike = self._alike()
 
     def _alike(self) -> Counter[tuple[str, str]]:
-        """In how many languages two rows have the same translation."""
+        """Number of languages in which two rows have the same translation."""
         sharing: dict[tuple[str, str], list[str]] = defaultdict(list)
         for id in self.ids:
             for rendering in self.rendered[id].items():
@@ -77,7 +76,8 @@ class _Pool:
         )
 
     def partners(self) -> dict[str, str]:
-        """For rows that have one: another row that means the same, the most agreed on."""
+        """Paraphrases: for each row the one that shares its translation in most languages, if
+        any."""
         best: dict[str, str] = {}
         for (a, b), languages in sorted(self.alike.items(), key=lambda item: (-item[1], item[0])):
             if languages >= LEAST_AGREEING:
@@ -86,12 +86,12 @@ class _Pool:
         return best
 
     def surely_different(self, a: str, b: str) -> bool:
-        """Whether languages have both rows and none renders them alike."""
+        """Whether some language has both rows, and their translations differ in all that do."""
         both = self.rendered[a].keys() & self.rendered[b].keys()
         return bool(both) and all(self.rendered[a][x] != self.rendered[b][x] for x in both)
 
     def another(self, id: str, same: str) -> str | None:
-        """A row of the same lot that says something else, about as long as ``same``."""
+        """A row of the same lot with a different meaning, about as long as ``same``."""
         rows = self.sources.shuffled(self.lots[id], f"other than {id}")
         others = islice((row for row in rows if self.surely_different(id, row)), OTHERS)
         length = len(self.texts[same])

@@ -1,13 +1,13 @@
-"""Stand-in for XQuAD: which sentence of this text is about that?
+"""Stand-in for XQuAD: which sentence of the context answers the question?
 
 Context: several sentences in one language, in seeded order, joined by spaces. Answer: one of them.
-What is asked depends on where they are from:
+The question depends on the source:
 
 - Home Assistant's forms: the sentences are the descriptions of a form, and the question is the name
   of one of its fields, in the context's language.
-- Any other rows: the sentences are of one group, and the question is one of them in English.
+- Other rows: the sentences are of one group, and the question is one of them in English.
 
-What is not unique in its context is left out, so there is one right answer.
+Texts that are not unique in their context are left out, so there is one right answer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NEEDS = (
 
 @dataclass(frozen=True)
 class _Context:
-    """Fields whose descriptions make one context, in the order they are told."""
+    """Fields whose descriptions make one context, in their order there."""
 
     fields: tuple[Field, ...]
 
@@ -42,7 +42,7 @@ class _Context:
 
 
 def _once(form: Sequence[Field], texts: dict[str, str]) -> list[Field]:
-    """Fields whose name and description no other field of the form has."""
+    """Fields whose name and description are unique in the form."""
     names = Counter(texts[field.name].casefold() for field in form)
     descriptions = Counter(texts[field.description].casefold() for field in form)
     return [
@@ -55,8 +55,8 @@ def _once(form: Sequence[Field], texts: dict[str, str]) -> list[Field]:
 
 
 def _lots(sources: Sources, split: str, interface: frozenset[str]) -> Iterator[list[Field]]:
-    """What may stand in a context together, in the order of the contexts: the fields of a form, or
-    the sentences of a group, each of which asks for itself."""
+    """Fields that may share a context, in order: the fields of a form, or the sentences of a group,
+    each of which is its own question."""
     rows = list(sources.english(split))
     texts = sources.texts(split, ENGLISH)
     for form in forms(row for row in rows if row.dataset in interface):
@@ -65,7 +65,8 @@ def _lots(sources: Sources, split: str, interface: frozenset[str]) -> Iterator[l
     for lot in sources.lots(r for r in others if len(r.text.split()) >= SENTENCE_WORDS):
         sentences = _once([Field(row.id, row.id) for row in lot], texts)
         order = sources.shuffled(sentences, "qa field")
-        # A context takes all its sentences, so those with as many translations go together.
+        # A context needs all its sentences, so sentences with as many translations are put
+        # together.
         yield sources.most_translated_first(split, order, lambda field: [field.name])
 
 
@@ -85,7 +86,7 @@ def _contexts(sources: Sources, split: str, interface: frozenset[str]) -> Iterat
 def _questions(
     context: _Context, texts: dict[str, str], english: dict[str, str]
 ) -> Iterator[Question]:
-    """One question a field; none where a row is missing or an answer stands in two places."""
+    """One question per field; none if a row is missing. Answers that occur twice are left out."""
     complete = all(row in texts for row in context.rows)
     if not complete or len(_once(context.fields, texts)) < len(context.fields):
         return
@@ -95,7 +96,7 @@ def _questions(
         answer = texts[field.description]
         asks_for_itself = field.name == field.description
         question = (english if asks_for_itself else texts)[field.name]
-        # What was left untranslated would give itself away.
+        # An untranslated sentence would be its own question.
         untranslated = asks_for_itself and texts is not english and question == answer
         if text.count(answer) == 1 and not untranslated:
             yield Question(

@@ -1,7 +1,7 @@
 """Stand-in for Tatoeba: find the translation of an English sentence among held-out ones.
 
-A sentence and its translation share a row id, so the answer is certain. The same rows in every
-language that has them; one row of each English text, and none whose translation is another's too.
+A sentence and its translation share a row id, so the answer is certain. The same rows are used in
+every language that has them. English texts are distinct, and so are their translations.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ NEEDS = "translated English sentences of `xtreme.prepare.retrieval_min_words` wo
 
 
 def distinct_rows(sources: Sources, split: str, min_words: int) -> list[str]:
-    """Ids of English rows of at least ``min_words`` words, one a text, in seeded order."""
+    """Ids of English rows of at least ``min_words`` words, with distinct texts, in seeded order."""
     seen: set[str] = set()
     chosen = []
     long_enough = {r.id: r.text for r in sources.english(split) if len(r.text.split()) >= min_words}
@@ -27,7 +27,7 @@ def distinct_rows(sources: Sources, split: str, min_words: int) -> list[str]:
 
 
 def translated(ids: list[str], english: dict[str, str], foreign: dict[str, str]) -> list[str]:
-    """Those of ``ids`` with a translation that is not the English text nor an earlier one's."""
+    """Those of ``ids`` whose translation differs from the English text and is not repeated."""
     seen: set[str] = set()
     kept = []
     for id in ids:

@@ -1,4 +1,4 @@
-"""What a task makes its examples of, and what they share in choosing them."""
+"""Held-out rows from which stand-ins are made, and how examples are chosen."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ernie_m.xtreme.files import Line
 
 # Examples by the stem of their file: ``train-en``, ``dev-en``, ``test-de``.
 Examples = dict[str, list[Line]]
-# Which rows an example file is made of.
+# Split of examples -> part of the rows.
 SPLITS = {"train": "train", "dev": "valid", "test": "test"}
 
-# English words from which a text is a sentence that fine-tuning must not have seen; names of
-# fields, such as `Host`, recur in every integration.
+# Fewest English words of a sentence that must not be in both training and test; shorter texts, such
+# as the field name `Host`, recur in every integration.
 SENTENCE_WORDS = 4
-# Most rows of a lot: for each of them all others are looked at.
+# Most rows of a lot: each is compared with all others.
 LARGEST_LOT = 1000
 
 T = TypeVar("T")
@@ -44,18 +44,18 @@ class Row:
 
     @property
     def dataset(self) -> str:
-        """The data set that it is of, whose name has no colon; that of a group may have some."""
+        """Its dataset, whose name has no colon; the name of a group may have some."""
         return self.group.partition(":")[0]
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The parts of its name within the group."""
+        """The parts of its key within the group."""
         return tuple(self.id.removeprefix(f"{self.group}:").split("."))
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The files a task is made of, what is wanted of it, and the seed of every choice.
+    """The files a task is made from, its settings, and the seed of every choice.
 
     ``languages`` is in the order of the configuration.
     """
@@ -97,8 +97,8 @@ class Sources:
         return frozenset(text for text in texts if len(text.split()) >= SENTENCE_WORDS)
 
     def english(self, split: str) -> Iterator[Row]:
-        """English rows of a split, in the order of their ids; of train and dev without the
-        sentences that the test rows have too."""
+        """English rows of a split, in the order of their ids; train and dev without sentences that
+        also occur in test."""
         held_out = self._test_sentences if split != "test" else frozenset()
         texts, groups = self._table(split, ENGLISH)
         for id, text in sorted(texts.items()):
@@ -111,21 +111,20 @@ class Sources:
         return [language for language in self.languages if language != ENGLISH]
 
     def languages_of(self, split: str) -> Sequence[str]:
-        """Languages in which a split's examples are made; which files are kept is the graph's
-        choice."""
+        """Languages of a split's examples; the workflow decides which of the files are written."""
         return [ENGLISH] if split == "dev" else self.languages
 
     def shuffled(self, items: Iterable[T], salt: str) -> list[T]:
-        """``items`` in an order that depends on each one's name and the seed only.
+        """``items`` shuffled by a seeded hash of each one's name.
 
-        An item keeps its rank among the others when some of them come or go, so a capped choice
-        changes as little as the text does.
+        The relative order of two items does not depend on the others, so a capped choice changes as
+        little as the text does.
         """
         return sorted(items, key=lambda item: (hash64(self.seed, salt, item), str(item)))
 
     def lots(self, rows: Iterable[Row]) -> list[list[Row]]:
-        """``rows`` that belong together: those of a group, or all of a data set where most are
-        alone in their groups, as in a table without that column; at most ``LARGEST_LOT``."""
+        """Rows that belong together, at most ``LARGEST_LOT`` each: those of a group, or all of a
+        dataset if most groups have a single row, as in a table without that column."""
         rows = list(rows)
         size = Counter(row.group for row in rows)
         singletons = Counter(row.dataset for row in rows if size[row.group] == 1)
@@ -144,10 +143,10 @@ class Sources:
     def most_translated_first(
         self, split: str, items: Iterable[T], rows: Callable[[T], Iterable[str]]
     ) -> list[T]:
-        """``items`` in their order, but those whose ``rows`` more languages have come first.
+        """``items`` stably sorted by the number of languages that lack any of their ``rows``.
 
-        A capped choice of test examples is then as nearly the same in all languages as the text
-        allows. Train and dev examples are English only and keep their order.
+        So a capped choice of test examples is as nearly the same in all languages as the text
+        allows. Train and dev keep their order.
         """
         if split != "test":
             return list(items)
@@ -168,8 +167,8 @@ class Sources:
         }[split]
 
 
-# Scripts without spaces between words are taken character by character, as PAN-X does; a change
-# of script ends a word, since Korean sets its particles right after a Latin name.
+# Scripts without spaces between words are split into characters, as in PAN-X. A change of script
+# ends a word: Korean attaches particles to Latin names.
 _UNSPACED = "\u2e80-\u2fdf\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uff66-\uff9d"
 _LATIN = "0-9A-Za-z_\u00c0-\u024f\u1e00-\u1eff"
 _WORDS = re.compile(
@@ -181,5 +180,5 @@ _WORDS = re.compile(
 
 
 def words(text: str) -> list[tuple[int, int]]:
-    """Where the words of ``text`` begin and end, in characters."""
+    """Character spans of the words of ``text``."""
     return [match.span() for match in _WORDS.finditer(text)]

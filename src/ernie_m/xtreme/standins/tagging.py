@@ -1,11 +1,10 @@
 """Stand-in for PAN-X: find product names, interface labels and code in a sentence.
 
-LABEL and CODE are what the source marks as ``**label**`` and `` `code` ``; the marks are taken out
-of the text. PRODUCT is the integration's own name, known from Home Assistant's groups (of
-``devolo_home_network``, "devolo Home Network"), wherever it stands; what the groups of another
-source are called may be anything, so its sentences have marks only. A translation whose spans are
-not of the same kinds and number as the English ones has been rearranged by its translator and is
-left out.
+LABEL and CODE are marked in the source as ``**label**`` and `` `code` ``; the marks are removed
+from the text. PRODUCT is the name of the integration, known from Home Assistant's group names (from
+``devolo_home_network``, "devolo Home Network"). Groups of other sources may have any name, so their
+sentences have LABEL and CODE only. A translation whose spans differ from the English ones in kinds
+or number was rearranged by its translator and is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ernie_m.xtreme.standins.sources import Examples, Row, Sources, words
 _MARKED = re.compile(r"\*\*(?P<LABEL>[^*`]+?)\*\*|`(?P<CODE>[^`*]+)`")
 _LATIN_WORD = re.compile(r"[0-9A-Za-zÀ-ɏ]+")
 _MOST_NAME_WORDS = 5
-# Names of one or two letters stand for too much else.
+# Names of one or two letters are ambiguous.
 _LEAST_NAME_LETTERS = 3
 NEEDS = (
     "English sentences with `**label**` or `` `code` `` in them, or with the name of their "
@@ -32,7 +31,7 @@ Span = tuple[int, int, str]
 
 
 def _unmark(text: str) -> tuple[str, list[Span]]:
-    """``text`` without marks, and the spans that they marked."""
+    """``text`` without marks, and the marked spans."""
     plain, spans, end = "", [], 0
     for match in _MARKED.finditer(text):
         plain += text[end : match.start()]
@@ -45,7 +44,7 @@ def _unmark(text: str) -> tuple[str, list[Span]]:
 
 
 def _named(text: str, name: str) -> Iterator[tuple[int, int]]:
-    """Where ``name`` (letters and digits only, lower case) stands in ``text``, however spaced."""
+    """Spans of ``name`` (letters and digits only, lower case) in ``text``, however spaced."""
     words_of = [(m.start(), m.end(), m[0].casefold()) for m in _LATIN_WORD.finditer(text)]
     first = 0
     while first < len(words_of):
@@ -66,7 +65,7 @@ def _is_name(text: str) -> bool:
 
 
 class _Names:
-    """Names of the integrations that are names, not common words."""
+    """Names of integrations, without those that are common words."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.names: dict[str, str] = {}
@@ -79,7 +78,7 @@ class _Names:
             spans = (s for s in _named(plain, name) if not _overlaps(s, marked))
             if any(not _is_name(plain[start:end]) for start, end in spans):
                 common.add(row.group)
-        # "Automation", "Button": what is also written small in English is a word like others.
+        # "Automation", "Button": a name that also occurs in lower case is a common word.
         for group in common:
             del self.names[group]
 
@@ -93,7 +92,7 @@ def _overlaps(span: tuple[int, int], others: Sequence[Span]) -> bool:
 
 
 def _tagged(id: str, text: str, name: str | None) -> TaggedSentence | None:
-    """The sentence with its tags; None when it has no span or one that cuts a word."""
+    """The tagged sentence; None when it has no span, or one that splits a word."""
     plain, spans = _unmark(text)
     if name:
         spans += [
@@ -124,13 +123,13 @@ def _kinds(sentence: TaggedSentence) -> Counter[str]:
 def _english(
     sources: Sources, rows: dict[str, Row], split: str, names: _Names
 ) -> list[TaggedSentence]:
-    """Distinct English sentences with a span; kinds of span take turns, the rarest first."""
+    """Distinct English sentences with a span, taken in turn by kind of span."""
     lots: dict[str, list[TaggedSentence]] = {}
     seen: set[tuple[str, ...]] = set()
     order = sources.shuffled(rows, "tagging")
     for id in sources.most_translated_first(split, order, lambda id: [id]):
         sentence = _tagged(id, rows[id].text, names.of(rows[id]))
-        # A sentence that is nothing but the name would teach that everything is one.
+        # A sentence that is nothing but a span would teach that every word is in one.
         if sentence is None or "O" not in sentence.tags or tuple(sentence.words) in seen:
             continue
         seen.add(tuple(sentence.words))

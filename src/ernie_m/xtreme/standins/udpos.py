@@ -1,6 +1,6 @@
-"""Stand-in for UD-POS where the English training treebanks are not at hand: learnt from English
-development sentences, of which a tenth, by hash, is kept for choosing a step. Tested on what
-treebanks there are.
+"""Stand-in for UD-POS without the English training treebanks: trained on English development
+sentences, of which a tenth, by hash, is held out for selecting the step. Tested on the treebanks
+available.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Stand-in for XQuAD where SQuAD is not at hand: learnt from a part of XQuAD's own paragraphs.
+"""Stand-in for XQuAD without SQuAD: trained on a part of XQuAD's own paragraphs.
 
-By hash, paragraphs are for training, for development (both in English) or for testing (in all
-languages). The publisher's ids, which are the same in every language, say which is which, so no
-question of a test paragraph is learnt in any language.
+A hash of the English paragraph assigns it to train or dev (both English) or to test (all
+languages). The split of a question is looked up by the publisher's id, the same in every language,
+so no question of a test paragraph is trained on in any language.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ernie_m.xtreme.tasks import xquad
 from ernie_m.xtreme.tasks.upstream import Upstream
 
 WANTED = xquad.WANTED
-# Shares of the 240 paragraphs: enough to test on, the rest to learn from.
+# Shares of the 240 paragraphs: enough to test on, the rest for training.
 TEST, DEV = 0.3, 0.1
 
 

@@ -1,7 +1,7 @@
-"""BUCC 2018: find the translated pairs in two heaps of sentences.
+"""BUCC 2018: find the translated pairs among the sentences of two languages.
 
-XTREME tests on the shared task's training part, whose pairs are known, and tunes the threshold on
-its sample. The hub's tables have the pairs alone, not the sentences among which they are hidden.
+XTREME tests on the shared task's training part, whose gold pairs are public, and tunes the
+threshold on its sample. The hub's tables have the pairs alone, without the other sentences.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PARTS = {"dev": "sample", "test": "training"}
 
 
 def _partners(file: File) -> dict[str, tuple[str, int]]:
-    """Id of the partner of each sentence that has one, and the line that says so."""
+    """Sentence id -> id of its partner, and the line of that pair."""
     partners: dict[str, tuple[str, int]] = {}
     for number, cells in file.columns(least=2):
         for one, other in (cells[:2], cells[1::-1]):

@@ -1,7 +1,7 @@
-"""CoNLL-2002 and 2003: names in newspapers, in Dutch, Spanish, English and German.
+"""CoNLL-2002 and 2003: named entities in newspapers, in Dutch, Spanish, English and German.
 
-The files of 2003 mark the first word of a span as B only behind another span of the same kind;
-here every span begins with B.
+The 2003 files are in IOB1: B only marks a span right after another of the same kind. Here every
+span begins with B (IOB2).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SPLITS = {"train": "train", "dev": "testa", "test": "testb"}
 
 
 def begun(tags: list[str]) -> list[str]:
-    """Tags of which every span begins with B."""
+    """Tags in which every span begins with B."""
     before = ["O", *tags]
     return [
         f"B{tag[1:]}" if tag.startswith("I-") and previous[1:] != tag[1:] else tag
@@ -28,7 +28,7 @@ def begun(tags: list[str]) -> list[str]:
 
 
 def read(upstream: Upstream, split: str, language: str) -> Iterator[Line]:
-    """Sentences, numbered; lines have the word first and the tag last."""
+    """Numbered sentences; a line has the word first and the tag last."""
     file = upstream.only(rf"{NAMES[language]}\.{SPLITS[split]}")
     words: list[str] = []
     tags: list[str] = []

@@ -1,8 +1,8 @@
 """CoNLL-U treebanks as XTREME reads them: one word and one part of speech for each surface form.
 
-Where a form stands for several words (`du` for `de le`), the form is kept, with the tag of the
-word that is highest in the tree; of several equally high the one whose part of speech comes first
-in a list for the language. That is what the ud-conversion-tools do, which XTREME calls.
+For a multi-word token (`du` for `de le`) the surface form is kept, with the tag of the word that is
+highest in the tree; among equally high ones, of the one whose tag comes first in a list for the
+language. That is what the ud-conversion-tools do, which XTREME uses.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ernie_m.xtreme.files import TaggedSentence
 from ernie_m.xtreme.tasks.upstream import File
 
 COLUMNS = 10
-UNKNOWN = "_"  # the text of some treebanks may not be passed on
+UNKNOWN = "_"  # placeholder in treebanks whose text may not be redistributed
 _PRECEDENCE = {
     "es": "VERB AUX PRON ADP DET",
     "fr": "VERB AUX PRON NOUN ADJ ADV ADP DET PART SCONJ CONJ",
@@ -25,8 +25,8 @@ _OTHERS = "VERB NOUN PROPN PRON ADJ NUM ADV INTJ AUX ADP DET PART CCONJ SCONJ X 
 
 @dataclass
 class Tree:
-    """Words of a sentence by number: line, form, tag, and the words that govern them, enhanced
-    dependencies among them; ``fused`` are first and last word and form of multi-word tokens."""
+    """A sentence's words by number: line, form, tag, and heads, enhanced dependencies included;
+    ``fused`` are first word, last word and form of multi-word tokens."""
 
     lines: dict[int, int] = field(default_factory=dict)
     forms: dict[int, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Tree:
     fused: list[tuple[int, int, str]] = field(default_factory=list)
 
     def depth(self, word: int) -> int:
-        """How many others govern a word, directly or not."""
+        """Number of other words that govern a word, directly or indirectly."""
         found: set[int] = set()
         waiting = [word]
         while waiting:
@@ -45,7 +45,7 @@ class Tree:
         return len(found - {word})
 
     def head(self, first: int, last: int, precedence: list[str]) -> int:
-        """The word of a multi-word token whose tag stands for all."""
+        """The word of a multi-word token whose tag is used."""
         depths = {word: self.depth(word) for word in range(first, last + 1)}
         highest = [word for word in depths if depths[word] == min(depths.values())]
 
@@ -56,7 +56,7 @@ class Tree:
         return min(highest, key=lambda word: (rank(word), word))
 
     def sentence(self, language: str) -> tuple[list[str], list[str]]:
-        """Forms and tags, multi-word tokens taken together."""
+        """Forms and tags, with multi-word tokens merged."""
         precedence = _PRECEDENCE.get(language, _OTHERS).split()
         forms, dropped = dict(self.forms), set()
         for first, last, form in self.fused:
@@ -68,7 +68,7 @@ class Tree:
 
 
 def _heads(head: str, enhanced: str) -> set[int]:
-    """Governing words of the columns HEAD and DEPS; empty nodes (`8.1`) do not count."""
+    """Heads in the columns HEAD and DEPS; empty nodes (`8.1`) are ignored."""
     names = [head, *(pair.split(":")[0] for pair in enhanced.split("|"))]
     return {int(name) for name in names if name.isdigit()}
 
@@ -107,12 +107,12 @@ def _add(tree: Tree, file: File, number: int, cells: list[str]) -> None:
 
 
 def _cleaned(word: str) -> str:
-    """Without zero-width non-joiners and spaces, unless nothing else is there."""
+    """``word`` without zero-width non-joiners and spaces, unless nothing else is left."""
     return word.replace("\u200c", "").replace(" ", "") or word
 
 
 def sentences(file: File, language: str, tags: tuple[str, ...]) -> Iterator[TaggedSentence]:
-    """Sentences of a treebank under numbers; those (almost) without text are left out."""
+    """Numbered sentences of a treebank; those without text, or nearly so, are left out."""
     for number, (line, tree) in enumerate(trees(file), start=1):
         for first, last, _ in tree.fused:
             if not first <= last <= len(tree.forms):

@@ -1,4 +1,4 @@
-"""MLQA: questions and contexts of one language, learnt from SQuAD 1.1."""
+"""MLQA: questions and contexts in the same language; trained on SQuAD 1.1."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 
 
 def _rows(file: File) -> Iterator[dict[str, Any]]:
-    """Sentences of `de:word<TAB>tag` lines, an empty line behind each."""
+    """Sentences from `de:word<TAB>tag` lines, with an empty line after each."""
     words: list[str] = []
     tags: list[str] = []
     for number, line in file.lines():
@@ -36,7 +36,7 @@ def _rows(file: File) -> Iterator[dict[str, Any]]:
 
 
 def read(upstream: Upstream, split: str, language: str) -> Iterator[Line]:
-    """Examples of one file, numbered."""
+    """Numbered examples of one file."""
     rows = upstream.table(f"PAN-X.{language}", SPLITS[split])
     if rows is None:
         rows = list(_rows(upstream.only(rf"{language}\.tar\.gz/{split}")))

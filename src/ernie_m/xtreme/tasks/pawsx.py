@@ -1,4 +1,4 @@
-"""PAWS-X: do two sentences of the same words say the same? 1 if they do."""
+"""PAWS-X: are two sentences with the same words paraphrases? 1 if they are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ernie_m.xtreme.tasks.upstream import File, Upstream
 LABELS = TASKS["pawsx"].labels
 WANTED = r"\.tsv$"
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-# Training text of other languages is machine translation.
+# Training text in other languages is machine-translated.
 FILES = {"train": "translated_train", "dev": "dev_2k", "test": "test_2k"}
 
 
@@ -25,7 +25,7 @@ def _rows(file: File) -> Iterator[dict[str, Any]]:
 
 
 def read(upstream: Upstream, split: str, language: str) -> Iterator[Line]:
-    """Examples of one file, numbered."""
+    """Numbered examples of one file."""
     name = "train" if (split, language) == ("train", ENGLISH) else FILES[split]
     table = upstream.table(f"PAWS-X.{language}", SPLITS[split])
     rows = _rows(upstream.only(rf"{language}/{name}\.tsv")) if table is None else table

@@ -1,4 +1,4 @@
-"""Files of SQuAD's form, in which XQuAD, MLQA and TyDi QA come too."""
+"""Files in SQuAD's format, which XQuAD, MLQA and TyDi QA use too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 def rows(file: File) -> Iterator[Row]:
-    """Questions in the columns of the hub's tables; raises :class:`UserError`."""
+    """Questions with the columns of the hub's tables; raises :class:`UserError`."""
     try:
         document = json.loads("\n".join(line for _, line in file.lines()))
     except json.JSONDecodeError as error:
@@ -42,12 +42,12 @@ def rows(file: File) -> Iterator[Row]:
         ) from None
 
 
-# White space that the hub's tables lost in front of a context or of an answer, at most.
+# Most white space that the hub's tables have stripped before a context or an answer.
 MOST_STRIPPED = 16
 
 
 def _start(context: str, answer: str, start: int, lost: int) -> int | None:
-    """Where the answer stands in the context: at ``start``, or up to ``lost`` characters off."""
+    """Position of the answer in the context: ``start``, or up to ``lost`` characters off."""
     for distance in range(lost + 1):
         for place in (start - distance, start + distance):
             if place >= 0 and context[place : place + len(answer)] == answer:
@@ -56,10 +56,11 @@ def _start(context: str, answer: str, start: int, lost: int) -> int | None:
 
 
 def questions(table: Iterable[Row], name: str, lost: int = 0) -> Iterator[Line]:
-    """Examples of ``table``, texts without white space around.
+    """Examples of ``table`` with stripped texts.
 
-    The hub's tables have stripped texts and starts from before that, so that an answer may be
-    ``lost`` characters from its start. Raises :class:`UserError` naming the question at fault.
+    The hub's tables have stripped texts, but starts from before stripping, so that an answer may be
+    up to ``lost`` characters from its start. Raises :class:`UserError` naming the question at
+    fault.
     """
     for row in table:
         context = row["context"].strip()
@@ -89,7 +90,7 @@ def questions(table: Iterable[Row], name: str, lost: int = 0) -> Iterator[Line]:
 
 
 def read(upstream: Upstream, configuration: str, split: str, pattern: str) -> Iterator[Line]:
-    """Questions of the hub's table if it is here, else of the file whose name ``pattern`` says."""
+    """Questions from the hub's table if it is present, else from the file matching ``pattern``."""
     table = upstream.table(configuration, split)
     if table is not None:
         return questions(table, f"{configuration}.{split}.parquet", MOST_STRIPPED)
@@ -98,6 +99,6 @@ def read(upstream: Upstream, configuration: str, split: str, pattern: str) -> It
 
 
 def trained_on_squad(upstream: Upstream, split: str) -> Iterator[Line]:
-    """English questions to learn from: of SQuAD 1.1, as XQuAD and MLQA have none of their own."""
+    """English training or dev questions from SQuAD 1.1: XQuAD and MLQA have none of their own."""
     other = {"train": "train", "dev": "validation"}[split]
     return read(upstream, "SQuAD", other, rf"{split}-v1\.1\.json")

@@ -9,7 +9,7 @@ from ernie_m.xtreme.files import Line, SentencePair
 from ernie_m.xtreme.tasks.upstream import AGAIN, Upstream
 
 WANTED = r"tatoeba\.\w+-eng\.\w+$"
-# The files' codes of three letters.
+# The files' three-letter codes.
 CODES = {
     **{"af": "afr", "ar": "ara", "bg": "bul", "bn": "ben", "de": "deu", "el": "ell", "es": "spa"},
     **{"et": "est", "eu": "eus", "fa": "pes", "fi": "fin", "fr": "fra", "he": "heb", "hi": "hin"},
@@ -21,7 +21,7 @@ CODES = {
 
 
 def read(upstream: Upstream, split: str, language: str) -> Iterator[Line]:
-    """The pairs in the order of the files, numbered."""
+    """Numbered pairs in the order of the files."""
     code = CODES[language]
     rows = upstream.table(f"tatoeba.{code}", "validation")
     if rows is None:

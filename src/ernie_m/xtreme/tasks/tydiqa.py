@@ -1,7 +1,7 @@
-"""TyDi QA, gold passages: learnt from its English part, tested on the development set.
+"""TyDi QA, gold passages: trained on its English part, tested on the development set.
 
-The test set was never published, so XTREME tests on the development set. There is no other to
-choose a step by: a tenth of the English training questions, by hash, is held out for that.
+The test set was never published, so XTREME tests on the development set. To select a step, a tenth
+of the English training questions is held out by hash.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HELD_OUT = 0.1
 
 
 def _of(language: str, lines: Iterable[Line]) -> Iterable[Question]:
-    """Questions of a language, which their ids begin with."""
+    """Questions in a language; their ids begin with its name."""
     for line in lines:
         assert isinstance(line, Question)
         if line.id.startswith(f"{NAMES[language]}-"):

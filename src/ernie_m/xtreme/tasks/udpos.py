@@ -1,7 +1,7 @@
-"""UD-POS: universal parts of speech, in the treebanks of Universal Dependencies 2.5.
+"""UD-POS: universal part-of-speech tags, in the treebanks of Universal Dependencies 2.5.
 
-All treebanks of a language are taken together. The hub's tables have single words where XTREME
-has the form that stands for several (French `du`), so they differ where a language has such forms.
+All treebanks of a language are concatenated. For multi-word tokens (French `du`) the hub's tables
+have the single words and XTREME the surface form, so they differ in languages with such tokens.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ernie_m.xtreme.tasks.upstream import Upstream
 WANTED = r"\.conllu$"
 SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 TAGS = TASKS["udpos"].labels
-# The hub's tables are called by the English names of the languages.
+# The hub's tables are named by the English names of the languages.
 NAMES = dict(
     af="Afrikaans",
     ar="Arabic",

@@ -1,4 +1,4 @@
-"""Published files as their tasks' readers see them: plain, in archives, or as Parquet tables."""
+"""Access to published files: plain, in archives, or as Parquet tables."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ AGAIN = "Compare the file with what its publisher offers, and fetch it again."
 
 @dataclass(frozen=True)
 class File:
-    """A text file: where it lies, and its name for people, which tells the archive it is of."""
+    """A text file: its path, and its name for messages, which includes its archive."""
 
     path: Path
     name: str
 
     def refuse(self, line: int, what: str) -> UserError:
-        """The error that names this file and a line of it."""
+        """An error that names a line of this file."""
         return UserError(f"{self.name}, line {line}: {what}.", AGAIN)
 
     def lines(self, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
@@ -41,7 +41,7 @@ class File:
             raise self.refuse(number + 1, f"it is not text in {encoding}") from None
 
     def columns(self, least: int) -> Iterator[tuple[int, list[str]]]:
-        """Cells between tabulators, at least so many a line; quotes have no meaning."""
+        """Tab-separated cells, at least ``least`` per line; quotes are text."""
         for number, line in self.lines():
             cells = line.split("\t")
             if len(cells) < least:
@@ -51,10 +51,10 @@ class File:
 
 @dataclass
 class Upstream:
-    """The files of a task's sources by name; ``folder`` takes what is unpacked.
+    """The files of a task's sources by name; archives are unpacked into ``folder``.
 
-    Archives are seen through, also in archives: `AmazonPhotos.zip/panx_dataset/de.tar.gz/test`.
-    Only members that match ``wanted`` are unpacked.
+    So are archives in archives: `AmazonPhotos.zip/panx_dataset/de.tar.gz/test`. Only members that
+    match ``wanted`` are unpacked.
     """
 
     paths: Sequence[Path]
@@ -79,7 +79,7 @@ class Upstream:
         return found or {name: File(path, name)}
 
     def _members(self, path: Path, name: str) -> Iterator[tuple[str, Path]]:
-        """Members of an archive, each unpacked under a number; nothing for a plain file."""
+        """Members of an archive, each unpacked to a numbered file; none for a plain file."""
         try:
             for member, stream in _opened(path, name, self.wanted):
                 target = self.folder / f"{sum(1 for _ in self.folder.iterdir()):06d}"
@@ -89,12 +89,12 @@ class Upstream:
             raise UserError(f"{name} is not a whole archive ({error}).", AGAIN) from None
 
     def all(self, pattern: str) -> list[File]:
-        """Files whose names end as ``pattern`` says, sorted by name."""
+        """Files whose names end in a match of ``pattern``, sorted by name."""
         matching = re.compile(f"(^|/){pattern}$")
         return [self.files[name] for name in sorted(self.files) if matching.search(name)]
 
     def only(self, pattern: str) -> File:
-        """The one file whose name ends as ``pattern`` says; raises :class:`UserError`."""
+        """The one file whose name ends in a match of ``pattern``; raises :class:`UserError`."""
         found = self.all(pattern)
         if len(found) != 1:
             readable = pattern.replace("\\", "")
@@ -108,7 +108,7 @@ class Upstream:
         return found[0]
 
     def table(self, configuration: str, split: str) -> list[dict[str, Any]] | None:
-        """Rows of a Parquet file of the hub, labels as their names; None where it is not here."""
+        """Rows of a Parquet file of the hub, labels by name; None if it is not present."""
         name = f"{configuration}.{split}.parquet"
         path = next((path for path in self.paths if path.name == name), None)
         if path is not None and name not in self._tables:
@@ -117,7 +117,7 @@ class Upstream:
 
 
 def _opened(path: Path, name: str, wanted: re.Pattern[str]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and content of each wanted member of what is called an archive."""
+    """Name and content of each wanted member, if the file is named as an archive."""
     if name.endswith(".zip"):
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
@@ -158,7 +158,7 @@ def _copy(stream: IO[bytes], target: Path, name: str) -> None:
 
 
 def _rows(path: Path, cache: Path) -> list[dict[str, Any]]:
-    """Rows of a Parquet file that `datasets` wrote, whose classes are numbers with names."""
+    """Rows of a Parquet file written by `datasets`, class numbers replaced by names."""
     import datasets
 
     datasets.disable_progress_bars()
@@ -173,7 +173,7 @@ def _rows(path: Path, cache: Path) -> list[dict[str, Any]]:
 
 
 def _names(feature: Any) -> list[str] | None:
-    """Names of the classes that a column, or a list in it, holds."""
+    """Class names of a column, or of the lists in it."""
     return getattr(getattr(feature, "feature", feature), "names", None)
 
 

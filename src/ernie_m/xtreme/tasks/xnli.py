@@ -1,7 +1,7 @@
-"""XNLI: does the premise entail the hypothesis? Learnt from MultiNLI.
+"""XNLI: does the premise entail the hypothesis? Trained on MultiNLI.
 
-The training text comes with XNLI's machine translations, of which it is the English side; the
-hub's `google/xtreme` has development and test examples only.
+The training text comes with XNLI's machine translations, as their English side; the hub's
+`google/xtreme` has development and test examples only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _row(file: File, number: int, language: str, label: str, *texts: str) -> dic
 
 
 def _labelled(file: File) -> Iterator[dict[str, Any]]:
-    """Rows of all languages, their columns found by the names in the header."""
+    """Rows of all languages, with columns found by their names in the header."""
     places: list[int] = []
     for number, cells in file.columns(least=len(COLUMNS)):
         if number == 1:
@@ -49,7 +49,7 @@ def _translated(file: File, language: str) -> Iterator[dict[str, Any]]:
 
 
 def read(upstream: Upstream, split: str, language: str) -> Iterator[Line]:
-    """Examples of one file, numbered."""
+    """Numbered examples of one file."""
     if split == "train":
         file = upstream.only(rf"multinli\.train\.{language}\.tsv")
         rows: Iterable[dict[str, Any]] = _translated(file, language)

@@ -1,4 +1,4 @@
-"""XQuAD: SQuAD's paragraphs in eleven languages, learnt from SQuAD 1.1."""
+"""XQuAD: SQuAD's paragraphs in eleven languages; trained on SQuAD 1.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mining translated pairs with a threshold tuned on dev, whatever the similarity."""
+"""Bitext mining with a threshold tuned on dev, for any similarity."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from ernie_m.catalogue.tasks import ENGLISH
 from ernie_m.xtreme.files import Mined, MiningSentence
 
-# Scores of the pairs (English, foreign) that may be taken: each sentence with its best partner.
+# Scores of candidate pairs (English, foreign): each sentence with its best partner.
 Candidates = Mapping[tuple[int, int], float]
 Comparison = Callable[[Sequence[str], Sequence[str]], Candidates]
-# Scores are written with this many digits, and compared with the threshold as written.
+# Scores are rounded to this many digits before they are compared with the threshold.
 DIGITS = 6
 
 
 def candidates(blocks: Iterable[np.ndarray]) -> Candidates:
-    """Scores of each row's best column and each column's best row, the first of equals, from
-    scores float ``[n, m]`` that come by blocks of rows."""
+    """Scores of each row's best column and each column's best row, the first among equals, from
+    blocks of rows of a score matrix, float ``[n, m]``."""
     pairs: dict[tuple[int, int], float] = {}
     rows, best, done = np.zeros(0, dtype=np.int64), np.zeros(0), 0
     for block in blocks:
@@ -56,10 +56,10 @@ def greedy_pairs(candidates: Candidates) -> list[tuple[int, int, float]]:
 
 
 def best_threshold(scored: Sequence[tuple[float, bool]], gold: int) -> float:
-    """Score from which on pairs are kept, so that F1 is highest on dev.
+    """The score threshold with the highest F1 on dev.
 
-    ``scored`` are (score, is a true pair); ``gold`` is the number of true pairs. Half-way between
-    the last pair kept and the next. Infinite when no true pair was found.
+    ``scored`` are (score, is a true pair); ``gold`` is the number of true pairs. The threshold lies
+    half-way between the last pair kept and the next; it is infinite when no true pair was found.
     """
     ordered = sorted(scored, key=lambda pair: -pair[0])
     best, threshold, correct = 0.0, float("inf"), 0
@@ -67,7 +67,7 @@ def best_threshold(scored: Sequence[tuple[float, bool]], gold: int) -> float:
         correct += right
         following = ordered[kept][0] if kept < len(ordered) else value
         f1 = 2 * correct / (kept + gold)
-        # Pairs of one score are kept or dropped together.
+        # Pairs with equal scores are kept or dropped together.
         if f1 > best and (kept == len(ordered) or following < value):
             best, threshold = f1, (value + following) / 2
     return threshold
@@ -83,7 +83,7 @@ def sides(
 
 
 def _by_text(sentences: Sequence[MiningSentence]) -> dict[str, MiningSentence | None]:
-    """Each text once; None for one that stands twice, whose sentence nobody could name."""
+    """Sentence by text; None for a repeated text, which no single sentence stands for."""
     found: dict[str, MiningSentence | None] = {}
     for sentence in sentences:
         found[sentence.text] = None if sentence.text in found else sentence
@@ -93,8 +93,8 @@ def _by_text(sentences: Sequence[MiningSentence]) -> dict[str, MiningSentence | 
 def _pairs(
     sentences: Sequence[MiningSentence], compare: Comparison
 ) -> list[tuple[MiningSentence, MiningSentence, float]]:
-    """Pairs with their scores, best first; texts that stand twice on a side are compared, but in
-    no pair (XTREME)."""
+    """Pairs with their scores, best first; repeated texts of a side are compared, but are in no
+    pair (XTREME)."""
     english, foreign = (_by_text(side) for side in sides(sentences))
     ours, theirs = list(english.values()), list(foreign.values())
     return [
@@ -107,7 +107,7 @@ def _pairs(
 def mine(
     dev: Sequence[MiningSentence], test: Sequence[MiningSentence], compare: Comparison
 ) -> list[Mined]:
-    """Pairs of ``test`` that reach the threshold of highest F1 on ``dev``, best first.
+    """Pairs of ``test`` that reach the threshold tuned on ``dev``, best first.
 
     ``source`` is the foreign sentence and ``target`` the English one, as in BUCC's gold files.
     """

@@ -1,4 +1,4 @@
-"""Sentence vectors: a hidden state of the encoder, pooled over a sentence."""
+"""Sentence embeddings: a hidden state of the encoder, pooled over a sentence."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ernie_m.xtreme.model.layout import Reader, ragged
 
 Array = np.ndarray
 BATCH_DOCUMENTS = 256
-# Texts that are lists of pieces at a time: BUCC's heaps have half a million.
+# Texts tokenized at a time: a side of BUCC has half a million.
 BLOCK_TEXTS = 1 << 16
-# Longest sentence (XTREME's limit), where the encoder has the positions.
+# Longest sentence (XTREME's limit), if the encoder has as many positions.
 SENTENCE_TOKENS = 512
 
 
 def load(model: Path, tokenizer: Path, settings: PredictSettings) -> tuple[Encoder, Reader]:
-    """The encoder of a pre-trained or fine-tuned model, and what lays texts out for it; raises
+    """The encoder of a pre-trained or fine-tuned model, and its reader; raises
     :class:`UserError`."""
     weights, shape, _ = checkpoint.read(model)
     encoder = Encoder(shape).eval()
@@ -41,7 +41,10 @@ def load(model: Path, tokenizer: Path, settings: PredictSettings) -> tuple[Encod
 
 
 def layer_index(layer: int, layers: int) -> int:
-    """Number of the hidden state, counted from the embeddings; raises :class:`UserError`."""
+    """Index of a hidden state, 0 being the embeddings; negative ``layer`` counts from the last.
+
+    Raises :class:`UserError` for a layer that does not exist.
+    """
     index = layer if layer >= 0 else layers + 1 + layer
     if not 0 <= index <= layers:
         raise UserError(
@@ -57,13 +60,13 @@ def sentence_features(
     languages: Sequence[str],
     settings: PredictSettings | AlignJob,
 ) -> Features:
-    """Sentences, cut to the reader's length, and the positions that are averaged."""
+    """Features of sentences, truncated to the reader's length; ``where`` is averaged."""
     room = reader.max_tokens - SINGLE_SPECIALS
     pieces = [ids[:room] for ids in pieces]
     if settings.pooling == "cls":
         where = [[0]] * len(pieces)
     elif settings.skip_specials:
-        # A text without a piece of its own still needs something to be averaged.
+        # A text without pieces needs a position too.
         where = [list(range(1, 1 + len(ids))) or [0] for ids in pieces]
     else:
         where = [list(range(len(ids) + SINGLE_SPECIALS)) for ids in pieces]
@@ -93,8 +96,8 @@ def embed_layers(
     settings: PredictSettings,
     layers: Sequence[int],
 ) -> list[Array]:
-    """Unit vectors of ``texts``, float32 ``[n, D]``, of each hidden state; with ``centre``, less
-    their mean."""
+    """Unit vectors of ``texts``, float32 ``[n, D]``, from each of ``layers``; with ``centre``,
+    their mean is subtracted first."""
     size = (len(texts), encoder.shape.width)
     vectors_by_layer = [np.zeros(size, dtype=np.float32) for _ in layers]
     for first in range(0, len(texts), BLOCK_TEXTS):

@@ -13,7 +13,7 @@ import numpy as np
 from ernie_m.config.xtreme import PredictSettings
 
 Array = np.ndarray
-# Similarities of a block; some copies of it are in memory at a time.
+# Similarities per block, of which a few copies are in memory.
 BLOCK_CELLS = 1 << 26
 
 
@@ -33,11 +33,11 @@ def _highest(similarity: Array, count: int) -> Array:
 def margins(
     ours: Array, theirs: Array, neighbours: int, cells: int = BLOCK_CELLS
 ) -> Iterator[Array]:
-    """Cosines over the mean cosine of both sentences' neighbourhoods (ratio margin), by blocks of
-    rows.
+    """Ratio margin, by blocks of rows: cosine over the mean cosine of both sentences' nearest
+    neighbours.
 
-    Similarities are computed twice, once for the neighbourhoods: at BUCC's size they cannot be
-    kept.
+    Similarities are computed twice, first for the neighbours: at BUCC's size they do not fit into
+    memory.
     """
     row_means: list[Array] = []
     column_highest: Array | None = None
@@ -55,7 +55,8 @@ def margins(
 
 
 def nearest(ours: Array, theirs: Array, settings: PredictSettings) -> Array:
-    """Row of the nearest of ``theirs`` to each of ``ours``, int64 ``[n]``; the first of equals."""
+    """Row of the nearest of ``theirs`` to each of ``ours``, int64 ``[n]``; the first among
+    equals."""
     if settings.scoring == "margin":
         blocks = margins(ours, theirs, settings.neighbours)
     else:
