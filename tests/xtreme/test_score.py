@@ -259,7 +259,7 @@ heaps = st.lists(sentences, min_size=1, max_size=6)
 
 @given(heaps, heaps, st.integers(1, 40))
 @settings(max_examples=40, deadline=None)
-def test_the_likest_has_the_highest_jaccard_index_whatever_the_block(texts, others, cells):
+def test_the_most_similar_has_the_highest_jaccard_index_whatever_the_block(texts, others, cells):
     def grams(text):
         return {f" {word} "[i : i + 3] for word in text.split() for i in range(len(word))}
 
