@@ -53,6 +53,7 @@ from benchmarks import web
 from benchmarks.document import machine, publish, table
 from benchmarks.runs import finished
 from ernie_m.arguments import argument_parser
+from ernie_m.atomic import partial
 from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.config.corpora import ExtractSettings, FilterSettings
 from ernie_m.config.tokenizer import PackSettings, Rows
@@ -64,7 +65,7 @@ from ernie_m.corpora.fingerprints import FingerprintWriter
 from ernie_m.corpora.language_id import identifier
 from ernie_m.corpora.streams import MONO, read_batches, write_blocks
 from ernie_m.corpora.text import Letters, comparable, normalise
-from ernie_m.job import Job, partial
+from ernie_m.job import Job
 from ernie_m.tokenizer import pack
 from ernie_m.tokenizer.vocabulary import Tokenizer
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ernie_m.arguments import argument_parser
+from ernie_m.atomic import partial
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, exit_status_of
@@ -97,11 +98,6 @@ class Job(Generic[S]):
         """Write ``value`` as the JSON output ``name``, keys sorted so that bytes repeat."""
         text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
         self.output(name).write_text(text + "\n", encoding="utf-8")
-
-
-def partial(path: Path) -> Path:
-    """Where an output is written until it is complete; same folder, so the rename is atomic."""
-    return path.with_name(f".partial-{path.name}")
 
 
 @contextmanager

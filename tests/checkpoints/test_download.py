@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from ernie_m.atomic import partial
 from ernie_m.checkpoints import download
 from ernie_m.checkpoints.download import arrive, wanted_of
 from ernie_m.config.checkpoints import CheckpointRow, CheckpointsSettings
 from ernie_m.config.load import load
 from ernie_m.corpora.trust import trusted_sha256
 from ernie_m.errors import UserError
-from ernie_m.job import Job, partial
+from ernie_m.job import Job
 from tests.loopback import Publisher
 
 FILES = {"model.safetensors": b"w" * 5000, "config.json": b"{}", "spm.model": b"pieces"}

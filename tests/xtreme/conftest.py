@@ -20,11 +20,11 @@ import pytest
 import sentencepiece
 import torch
 
+from ernie_m.atomic import partial as temporary
 from ernie_m.catalogue.tasks import TASKS, Training
 from ernie_m.config.xtreme import PrepareSettings
 from ernie_m.corpora.streams import MONO, write_blocks
 from ernie_m.job import Job
-from ernie_m.job import partial as temporary
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import save
 from ernie_m.model.encoder import LanguageModel

@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ernie_m.atomic import write_atomic
 from ernie_m.records.digest import code_digest, code_facts, file_sha256
 
 SCHEMA = 2
@@ -192,12 +193,6 @@ def _run_facts(job: Account, opening: Opening) -> dict[str, Any]:
     }
 
 
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".partial-{path.name}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
 def _sums(outputs: dict[str, list[dict[str, Any]]], folder: Path) -> str:
     """Digests of outputs in the form of sha256sum, which checks them in their folder."""
     lines = (
@@ -233,8 +228,8 @@ def write_record(job: Account, path: Path, opening: Opening) -> None:
         "run": _run_facts(job, opening),
     }
     record["seal"] = seal(record)
-    _replace(path.with_name(SUMS), _sums(outputs, path.parent))
+    write_atomic(path.with_name(SUMS), _sums(outputs, path.parent))
     history = path.with_name(HISTORY)
     before = history.read_text(encoding="utf-8") if history.is_file() else ""
-    _replace(history, before + json.dumps(record, ensure_ascii=False) + "\n")
-    _replace(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(history, before + json.dumps(record, ensure_ascii=False) + "\n")
+    write_atomic(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from ernie_m.atomic import write_atomic
 
 VARIABLE = "ERNIE_M_TRACKING"
 FOLDER = Path("work") / "tracking"
@@ -42,9 +43,7 @@ def read(path: Path) -> Session | None:
 
 def write(session: Session, path: Path) -> None:
     """Write ``session`` whole or not at all; raises ``OSError``."""
-    temporary = path.with_name(f".partial-{path.name}")
-    temporary.write_text(json.dumps(asdict(session), indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomic(path, json.dumps(asdict(session), indent=1) + "\n")
 
 
 def warn(doing: str, error: Exception) -> None:

@@ -12,12 +12,12 @@ still hold.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from ernie_m.arguments import argument_parser
+from ernie_m.atomic import write_atomic
 from ernie_m.audit.export.facts import Pedigree
 from ernie_m.audit.facts import chain_at
 from ernie_m.audit.locate import Cell, locate, maker
@@ -29,17 +29,6 @@ FORMATS = {
     "openlineage": "ernie_m.audit.export.events",
 }
 REPORT = "results/default/report_build/report.html"
-
-
-def _write(text: str, path: Path) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{path.name}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def pedigree(what: str) -> Pedigree:
@@ -63,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     found = pedigree(args.what)
     text = importlib.import_module(FORMATS[args.format]).text(found)
     if args.out:
-        _write(text, args.out)
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(args.out, text)
         print(f"{args.out}: {len(found.jobs)} jobs behind {found.target}", file=sys.stderr)
     else:
         print(text, end="")

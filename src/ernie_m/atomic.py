@@ -1,0 +1,20 @@
+"""Files that are whole or not there: written beside their place, and renamed once complete."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def partial(path: Path) -> Path:
+    """Where a file is written until it is complete; same folder, so the rename is atomic."""
+    return path.with_name(f".partial-{path.name}")
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, whole or not at all; raises ``OSError``."""
+    try:
+        partial(path).write_text(text, encoding="utf-8")
+        os.replace(partial(path), path)
+    finally:
+        partial(path).unlink(missing_ok=True)
