@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.config.base import Section
 from ernie_m.config.registry import Row, load_rows
+from ernie_m.corpus import Corpus, codes_of
 from ernie_m.words import plural
 
 # Rows are n-way parallel; documents are of one language, pairs of two.
@@ -437,13 +438,13 @@ def _check_languages(languages: tuple[str, ...], pairs: tuple[str, ...]) -> None
     if languages[:1] != ("en",):
         raise ValueError("`en` must come first: tasks are learnt in English")
     for pair in pairs:
-        sides = pair.split("-")
+        sides = codes_of(pair)
         if len(sides) != 2 or sides[0] == sides[1]:
             raise ValueError(f"pair `{pair}` is not of the form `en-de`")
         for side in sides:
             if side not in languages:
                 raise ValueError(f"pair `{pair}` needs `{side}`, which is not among the languages")
-    if len({frozenset(pair.split("-")) for pair in pairs}) != len(pairs):
+    if len({frozenset(codes_of(pair)) for pair in pairs}) != len(pairs):
         raise ValueError("a pair is named twice")
 
 
@@ -554,7 +555,7 @@ class CorporaSettings(Section):
 
     def is_dealt(self, corpus: str) -> bool:
         """Whether a training corpus gets n-way rows."""
-        codes = set(corpus.split("-")[1:])
+        codes = set(Corpus.parse(corpus).languages)
         rows = (row for row in self.rows().values() if row.content == "rows")
         return any(codes <= set(row.languages) for row in rows)
 
@@ -604,7 +605,7 @@ class CorporaSettings(Section):
 
 def _holds(row: DatasetRow, corpus: str) -> bool:
     """Whether a dataset has rows of a corpus."""
-    kind, *codes = corpus.split("-")
+    kind, codes = Corpus.parse(corpus)
     if kind == "rows":
         return row.content == "rows" and codes[0] in row.languages
     return row.content in ("documents", "pairs") and set(row.languages) == set(codes)

@@ -10,6 +10,7 @@ from ernie_m.config.corpora import DealSettings
 from ernie_m.corpora.duplicates import MinHashIndex, near_duplicates
 from ernie_m.corpora.hashing import hash64, unit_interval
 from ernie_m.corpora.text import comparable
+from ernie_m.corpus import codes_of
 
 Texts = Mapping[str, Mapping[str, str]]  # language -> id -> text
 
@@ -129,7 +130,7 @@ def assign_use(
     weights favour languages with little text, so that every language gets some; removing a
     language moves only the clusters assigned to it.
     """
-    pairs = [pair.split("-") for pair in settings.pairs]
+    pairs = [codes_of(pair) for pair in settings.pairs]
     weight = {code: 1.0 / max(len(texts[code]), 1) for code in settings.languages}
     parallel: list[Cluster] = []
     mono: dict[str, list[Cluster]] = {code: [] for code in settings.languages}

@@ -41,6 +41,7 @@ from ernie_m.corpora.hashing import held_for_validation, unit_interval
 from ernie_m.corpora.kept import KeptWriter
 from ernie_m.corpora.streams import MONO, languages_in, read_batches, write_blocks
 from ernie_m.corpora.text import strip_markup
+from ernie_m.corpus import codes_of
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
@@ -185,7 +186,7 @@ def _write_pairs(
     """Write the parallel corpora; pairs, drops and examples by pair."""
     stats = {}
     for pair in settings.pairs:
-        codes, drops, kept = pair.split("-"), DropCounts(), []
+        codes, drops, kept = codes_of(pair), DropCounts(), []
         counts = dict.fromkeys(chosen, 0)
         for part, clusters in chosen.items():
             for row in writers.rows(clusters, part, codes):

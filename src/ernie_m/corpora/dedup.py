@@ -19,6 +19,7 @@ from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.fingerprints import duplicate_pairs
 from ernie_m.corpora.streams import ArrowWriter, read_batches
 from ernie_m.corpora.text import comparable
+from ernie_m.corpus import Corpus
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 
@@ -123,7 +124,7 @@ def _later_of_similar(pairs: Array, documents: Documents, threshold: float) -> A
 
 def run(job: Job[DedupRules]) -> None:
     """Write rows.arrow and documents.arrow, the positions to drop; instance ``{corpus}``."""
-    language = job.instance.split("-")[1]
+    language = Corpus.parse(job.instance).languages[0]
     settings = job.settings
     lines = job.inputs("lines") if settings.exact_duplicates else []
     near = job.inputs("documents") if settings.near_duplicates else []

@@ -15,6 +15,7 @@ from pathlib import Path
 from ernie_m.config.corpora import ExtractSettings
 from ernie_m.corpora.readers import bitext, catalogue, cc100, homeassistant, moses, table, tmx
 from ernie_m.corpora.streams import MONO, PAIR, write_blocks
+from ernie_m.corpus import codes_of
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 
@@ -93,7 +94,7 @@ def _nothing(dataset: str, language: str, head_bytes: int | None = None) -> User
 def run(job: Job[ExtractSettings]) -> None:
     """Write rows.parquet; instance ``{dataset}/{language}`` or, for pairs, ``{dataset}/en-de``."""
     dataset, name = job.instance.split("/")
-    languages = name.split("-")
+    languages = codes_of(name)
     found = rows_of(job.input("file"), dataset, languages, job.settings)
     rows = (tuple(map(_encodable, row)) for row in found)
     columns = MONO if len(languages) == 1 else PAIR

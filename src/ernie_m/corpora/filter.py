@@ -18,6 +18,7 @@ from ernie_m.corpora.fingerprints import FingerprintWriter
 from ernie_m.corpora.kept import KeptWriter
 from ernie_m.corpora.streams import Block, shard_blocks
 from ernie_m.corpora.text import normalise
+from ernie_m.corpus import Corpus
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def run(job: Job[FilterSettings]) -> None:
     ``{corpus}/{shard}``."""
     corpus, number = job.instance.rsplit("/", 1)
     settings, drops = job.settings, DropCounts()
-    near = settings.near_duplicates and corpus.startswith("mono-")
+    near = settings.near_duplicates and Corpus.parse(corpus).is_mono
     read = kept_rows = 0
     with (
         FingerprintWriter(job.output("documents")) as documents,

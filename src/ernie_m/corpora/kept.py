@@ -17,6 +17,7 @@ from ernie_m.corpora.fingerprints import FingerprintWriter
 from ernie_m.corpora.hashing import hash64
 from ernie_m.corpora.streams import ArrowWriter, columns_of
 from ernie_m.corpora.text import comparable
+from ernie_m.corpus import Corpus
 
 
 class KeptWriter:
@@ -26,8 +27,8 @@ class KeptWriter:
     def __init__(
         self, corpus: str, rows: Path, lines: Path, documents: FingerprintWriter | None = None
     ) -> None:
-        self.languages = corpus.split("-")[1:]
-        self.columns = columns_of(corpus)
+        self.languages = Corpus.parse(corpus).languages
+        self.columns = columns_of(Corpus.parse(corpus))
         fields = [("position", pa.uint64()), *((name, pa.large_string()) for name in self.columns)]
         facts = {"languages": ",".join(self.languages)}
         self._rows = ArrowWriter(rows, pa.schema(fields, metadata=facts))

@@ -15,6 +15,7 @@ from ernie_m.corpora.drops import DropCounts
 from ernie_m.corpora.eval_hashes import EvalTexts
 from ernie_m.corpora.hashing import held_for_validation
 from ernie_m.corpora.streams import PartsWriter, columns_of, read_batches
+from ernie_m.corpus import Corpus
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
@@ -77,8 +78,8 @@ def _select_rows(
 
 def run(job: Job[ValidRules]) -> None:
     """Write train.parquet, valid.parquet and stats.json; instance ``{corpus}/{shard}``."""
-    corpus, _ = job.instance.rsplit("/", 1)
-    columns, languages, drops = columns_of(corpus), corpus.split("-")[1:], DropCounts()
+    corpus = Corpus.parse(job.instance.partition("/")[0])
+    columns, languages, drops = columns_of(corpus), corpus.languages, DropCounts()
     sizes = {"rows": {"train": 0, "valid": 0}, "characters": {"train": 0, "valid": 0}}
     targets = {part: job.output(part) for part in ("train", "valid")}
     eval_texts = EvalTexts.read(job.inputs("eval_hashes"))

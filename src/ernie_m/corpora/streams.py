@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ernie_m.corpus import Corpus
 from ernie_m.errors import UserError
 
 # Rows of a block (two to five megabytes of text), or its characters where rows are long. A block
@@ -32,9 +33,9 @@ MONO = ("id", "group", "text")
 PAIR = ("id", "group", "source", "target")
 
 
-def columns_of(corpus: str) -> tuple[str, ...]:
+def columns_of(corpus: Corpus) -> tuple[str, ...]:
     """Column names of the rows of ``rows-de``, ``mono-de`` or ``parallel-en-de``."""
-    return PAIR if corpus.startswith("parallel-") else MONO
+    return PAIR if corpus.kind == "parallel" else MONO
 
 
 class PartsWriter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ernie_m.config.pretrain import BacktranslateJob
+from ernie_m.corpus import codes_of
 from ernie_m.errors import UserError
 
 
@@ -19,7 +20,7 @@ def targets_of(languages: Sequence[str], settings: BacktranslateJob) -> dict[str
             "model does not know.",
             f"Choose among {', '.join(languages)}.",
         )
-    parallel = {frozenset(pair.split("-")) for pair in settings.pairs}
+    parallel = {frozenset(codes_of(pair)) for pair in settings.pairs}
     wanted = settings.target_languages or languages
 
     def allowed(source: str, target: str) -> bool:

@@ -20,6 +20,7 @@ from ernie_m.config.pretrain import BacktranslateJob, StageJob
 from ernie_m.config.root import Config
 from ernie_m.config.tokenizer import PackSettings, QuotaSettings, Rows, SampleSettings
 from ernie_m.config.xtreme import AlignJob, PredictSettings, TaskName
+from ernie_m.corpus import Corpus
 from ernie_m.pipeline import plan
 from ernie_m.pipeline.plan import DEALT
 
@@ -81,7 +82,7 @@ def _pack(config: Config, corpus: str, shard: str) -> PackSettings:
     trainings = [config.arm(arm).pretrain for arm in config.arms]
     return PackSettings(
         # Of a document some rows only are dealt to a corpus: they do not follow on each other.
-        join=corpus.startswith("mono-") and shard != DEALT,
+        join=Corpus.parse(corpus).is_mono and shard != DEALT,
         camlm=Rows(row_length=max(own.camlm.row_length for own in trainings)),
         btmlm=Rows(row_length=max(own.btmlm.row_length for own in trainings)),
     )

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from ernie_m.arguments import argument_parser
 from ernie_m.config.load import read
+from ernie_m.corpus import Corpus
 from ernie_m.planning.estimate import Cost, Estimate, Throughputs
 from ernie_m.tokenizer.sampling import sampling_shares
 from ernie_m.words import amount
@@ -85,11 +86,11 @@ def _sampling(estimate: Estimate) -> list[str]:
     """Sampling shares of languages and pairs in stage 1, largest first."""
     settings, corpora = estimate.config.pretrain.camlm, estimate.config.corpora
     lines = []
-    for kind, names in (("languages", "mono-"), ("pairs", "parallel-")):
+    for kind, names in (("languages", "mono"), ("pairs", "parallel")):
         sizes = {
-            name.partition("-")[2]: sum(row.text_bytes or 0 for row in corpora.sources(name))
-            for name in corpora.names
-            if name.startswith(names) and corpora.sources(name)
+            corpus.text: sum(row.text_bytes or 0 for row in corpora.sources(str(corpus)))
+            for corpus in map(Corpus.parse, corpora.names)
+            if corpus.kind == names and corpora.sources(str(corpus))
         }
         if sizes and not all(sizes.values()):
             lines.append(f"Sampling of {kind}: not known, because rows lack `text_bytes`.")

@@ -17,6 +17,7 @@ import numpy as np
 
 from ernie_m.config.tokenizer import PackSettings
 from ernie_m.corpora.streams import columns_of, shard_blocks
+from ernie_m.corpus import Corpus
 from ernie_m.job import Job, main
 from ernie_m.objectives.lengths import max_stored_tokens
 from ernie_m.ragged import Ragged
@@ -65,12 +66,16 @@ def _documents(
     return names, Ragged(encoded.tokens, np.array(ends, dtype=np.int64))
 
 
+def _corpus(job: Job[PackSettings]) -> Corpus:
+    return Corpus.parse(job.instance.partition("/")[0])
+
+
 def _encode_file(
     job: Job[PackSettings], rows: Path, target: Path, tokenizer: Tokenizer, stats: EncodingStats
 ) -> dict[str, int]:
     """Encode one Parquet file; returns the shard's numbers of sentences and tokens."""
-    corpus = job.instance.rsplit("/", 1)[0]
-    languages, settings = corpus.split("-")[1:], job.settings
+    corpus, settings = _corpus(job), job.settings
+    languages = corpus.languages
     longest = max_stored_tokens(
         len(languages), (settings.camlm.row_length, settings.btmlm.row_length)
     )
@@ -102,11 +107,11 @@ def run(job: Job[PackSettings]) -> None:
         ]
         for part in ("train", "valid")
     }
-    corpus = job.instance.rsplit("/", 1)[0]
+    corpus = _corpus(job)
     manifest = {
         "schema": 1,
-        "kind": corpus.split("-")[0],
-        "languages": corpus.split("-")[1:],
+        "kind": corpus.kind,
+        "languages": corpus.languages,
         "tokenizer": tokenizer.sha256,
         "vocabulary": tokenizer.size,
         "parts": parts,

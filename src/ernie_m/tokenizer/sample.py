@@ -10,6 +10,7 @@ import json
 import logging
 
 from ernie_m.config.tokenizer import SampleSettings
+from ernie_m.corpus import Corpus
 from ernie_m.job import Job, main
 from ernie_m.tokenizer.bottom_k import draw, shard_lines, write_sample
 
@@ -19,9 +20,9 @@ logger = logging.getLogger(__name__)
 def run(job: Job[SampleSettings]) -> None:
     """Write lines.parquet; instance ``{corpus}/{shard}``."""
     quotas = json.loads(job.input("quotas").read_text(encoding="utf-8"))["lines_sampled"]
-    corpus, _ = job.instance.rsplit("/", 1)
+    corpus = Corpus.parse(job.instance.partition("/")[0])
     # A language without any selected line has no quota.
-    counts = {language: quotas.get(language, 0) for language in corpus.split("-")[1:]}
+    counts = {language: quotas.get(language, 0) for language in corpus.languages}
     lines = draw(shard_lines(job.inputs("text")), counts, job.seed)
     write_sample(job.output("lines"), lines)
     logger.info("%s: %s", job.instance, {code: len(sampled) for code, sampled in lines.items()})

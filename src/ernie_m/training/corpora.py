@@ -98,11 +98,12 @@ def parallel_texts(
 ) -> Texts:
     """The dataset of TLM or CAMLM, each side truncated to ``max_tokens``; one class per pair.
     ``slot_ratio`` is CAMLM's."""
-    names = sorted({"-".join(shard.languages) for shard in shards})
+    pairs = {"-".join(shard.languages): shard.languages for shard in shards}
+    names = sorted(pairs)
     ordered, sizes = _by_name(shards, names)
     if not sizes.sum():
         raise UserError("There is no parallel text.", "Check `corpora.pairs` and the filters.")
-    rows = [[list(languages).index(side) for side in name.split("-")] for name in names]
+    rows = [[list(languages).index(side) for side in pairs[name]] for name in names]
     return Texts(
         source=_side(ordered, 0, max_tokens),
         target=_side(ordered, 1, max_tokens),

@@ -111,9 +111,9 @@ def _pairs(paths: Sequence[Path], model: LanguageModel, longest: int) -> list[Pa
     assert texts.target is not None
     ends = np.cumsum(texts.sizes)
     found = []
-    for name, first, last in zip(texts.names, ends - texts.sizes, ends, strict=True):
+    for codes, first, last in zip(texts.languages, ends - texts.sizes, ends, strict=True):
         sides = [[side[i] for i in range(first, last)] for side in (texts.source, texts.target)]
-        source, target = name.split("-")
+        source, target = (model.shape.languages[code] for code in codes)
         found.append(Pairs((sides[0], sides[1]), (source, target)))
     return found
 
