@@ -73,10 +73,10 @@ class Engine:
         return self.losses
 
     def micro_batches(self, batch: Packed) -> list[Packed]:
-        """This rank's rows of the batch, in micro-batches of at most ``forward_tokens`` tokens; one
-        if that is 0.
+        """This rank's rows of the batch, in micro-batches of at most ``forward_tokens`` tokens.
 
-        Every rank gets the same number of them, so that all run the same collectives.
+        With 0 there is a single one. Every rank gets the same number of micro-batches, so that all
+        run the same collectives.
         """
         rows, size = len(batch.ids), self.processes.size
         pass_rows = max(1, self.hardware.forward_tokens // batch.ids.shape[1]) * size
