@@ -29,7 +29,7 @@ def _chosen(sources: Sources, split: str) -> dict[str, list[str]]:
             text = row.text.casefold()
             classes[text].add(kind)
             rows.setdefault(text, row.id)
-    certain = {rows[text]: kind.pop() for text, kind in classes.items() if len(kind) == 1}
+    certain = {rows[text]: kinds.pop() for text, kinds in classes.items() if len(kinds) == 1}
     by_class: dict[str, list[str]] = {name: [] for name in CLASSES}
     shuffled = sources.shuffled(certain, "classification")
     for id in sources.most_translated_first(split, shuffled, lambda id: [id]):

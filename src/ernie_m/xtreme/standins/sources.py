@@ -124,7 +124,7 @@ class Sources:
 
     def lots(self, rows: Iterable[Row]) -> list[list[Row]]:
         """Rows that belong together, at most ``LARGEST_LOT`` each: those of a group, or all of a
-        dataset if most groups have a single row, as in a table without that column."""
+        dataset if most of its rows are alone in their group, as in a table without that column."""
         rows = list(rows)
         size = Counter(row.group for row in rows)
         singletons = Counter(row.dataset for row in rows if size[row.group] == 1)

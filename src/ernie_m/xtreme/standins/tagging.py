@@ -45,14 +45,14 @@ def _unmark(text: str) -> tuple[str, list[Span]]:
 
 def _named(text: str, name: str) -> Iterator[tuple[int, int]]:
     """Spans of ``name`` (letters and digits only, lower case) in ``text``, however spaced."""
-    words_of = [(m.start(), m.end(), m[0].casefold()) for m in _LATIN_WORD.finditer(text)]
+    latin_words = [(m.start(), m.end(), m[0].casefold()) for m in _LATIN_WORD.finditer(text)]
     first = 0
-    while first < len(words_of):
+    while first < len(latin_words):
         spelt = ""
-        for last in range(first, min(first + _MOST_NAME_WORDS, len(words_of))):
-            spelt += words_of[last][2]
+        for last in range(first, min(first + _MOST_NAME_WORDS, len(latin_words))):
+            spelt += latin_words[last][2]
             if spelt == name:
-                yield words_of[first][0], words_of[last][1]
+                yield latin_words[first][0], latin_words[last][1]
                 first = last
                 break
             if not name.startswith(spelt):
