@@ -46,6 +46,7 @@ def test_a_training_depends_on_what_decides_its_bytes_and_on_nothing_else(stage)
     ("module", "absent"),
     [
         ("tokenizer.train", "checkpoints/tokenizer_json.py"),
+        ("pretrain.initialise", "foreign/paddle.py"),
         ("checkpoints.export", "report/page/style.css"),
         ("checkpoints.export", "report/svg/figure.css"),
     ],

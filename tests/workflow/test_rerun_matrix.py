@@ -116,6 +116,11 @@ LINES = {
         appended("\nADDED = 1"),
         {"checkpoints_export"},
     ),
+    "a line in the reader of PaddlePaddle's weights": (
+        "src/ernie_m/foreign/paddle.py",
+        appended("\nADDED = 1"),
+        set(),
+    ),
     "a comment in the model": ("src/ernie_m/model/encoder.py", appended("# A remark."), set()),
     "a docstring in the model": (
         "src/ernie_m/model/encoder.py",
