@@ -27,7 +27,7 @@ def test_a_key_reaches_exactly_the_stages_whose_settings_follow_it():
     """No key is missing from an audit, and none is named that has no part in the number."""
     mapping = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     config, before = load(mapping), settings_texts(mapping)
-    named = {s: keys_of(node(config, s, INSTANCES.get(s, ""))) for s in RUN}
+    named = {s: keys_of(node(config, s, INSTANCES[s])) for s in RUN}
     tried = 0
     for key in dict(flatten(mapping)):
         after = settings_texts(with_another_value(mapping, key))
@@ -43,7 +43,7 @@ def test_every_named_key_is_one_of_the_configuration():
     mapping = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     config, known = load(mapping), dict(flatten(mapping)).keys()
     for stage in RUN:
-        for key in keys_of(node(config, stage, INSTANCES.get(stage, ""))):
+        for key in keys_of(node(config, stage, INSTANCES[stage])):
             assert key in known or key.startswith("corpora.registry."), (stage, key)
 
 
@@ -68,7 +68,7 @@ def test_the_head_of_a_file_is_named_by_the_key_that_asks_for_it():
 def test_the_seed_is_a_key_of_what_draws():
     config = load({})
     for stage in RUN:
-        reached = "seed" in keys_of(node(config, stage, INSTANCES.get(stage, "")))
+        reached = "seed" in keys_of(node(config, stage, INSTANCES[stage]))
         assert reached == (STAGES[stage].seed == "run")
 
 
