@@ -25,7 +25,7 @@ from ernie_m.atomic import partial
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, exit_status_of
-from ernie_m.records.record import Account, Opening, open_record, write_record
+from ernie_m.records.writer import Account, Opening, open_record, write_record
 
 S = TypeVar("S", bound=Section)
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from ernie_m.config.load import read
 from ernie_m.job import Job
 from ernie_m.pipeline.stages import seed_of, settings_of
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.record import open_record, write_record
+from ernie_m.records.writer import open_record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "results/corpora_download/homeassistant/original"

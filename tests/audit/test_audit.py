@@ -14,7 +14,8 @@ from ernie_m.audit.chain import Verdict
 from ernie_m.config.load import read
 from ernie_m.corpora.trust import TRUSTED, trust
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.record import open_record, seal, write_record
+from ernie_m.records.record import seal
+from ernie_m.records.writer import open_record, write_record
 
 from .conftest import CLEAN, ROWS, STATS, WHEEL, a_job, finish, run_jobs
 

@@ -217,8 +217,8 @@ def test_same_job_with_other_bytes_is_called_unrepeatable(scored, tmp_path):
         file.write_text(file.read_text().replace("results/tiny", "results/again"))
     one, other = diff.side("tiny"), diff.side("again")
     node = next(node for node in other.nodes if node.stage == "corpora_filter")
-    node.record["facts"]["outputs"]["rows"][0]["sha256"] = "0" * 64
-    node.record["run"]["machine"]["processor"] = "another"
+    node.outputs["rows"][0] = replace(node.outputs["rows"][0], sha256="0" * 64)
+    node.run.machine["processor"] = "another"
     found = diff.difference(one, other)
     (step,) = (step for step in found["steps"] if step["role"] == "unrepeatable")
     assert step["job"] == "corpora_filter/rows-de/0" and "processor" in step["circumstances"]

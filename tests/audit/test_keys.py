@@ -7,7 +7,7 @@ from ernie_m.audit.keys import Layers, explained, keys_of
 from ernie_m.config.load import load
 from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.pipeline.stages import STAGES, seed_of, settings_of
-from ernie_m.records.graph import Node
+from ernie_m.records.record import Record
 from ernie_m.words import flatten
 from tests.repository import ROOT
 
@@ -19,8 +19,8 @@ RUN = MILESTONE.keys()  # the stages of the default run
 def node(config, stage, instance):
     """A job as far as its keys are concerned."""
     settings = settings_of(config, stage, instance).model_dump(mode="json")
-    facts = {"settings": settings, "seed": seed_of(config, stage, instance), "inputs": {}}
-    return Node("", {"stage": stage, "instance": instance, "facts": facts})
+    seed = seed_of(config, stage, instance)
+    return Record("", stage, instance, settings=settings, seed=seed)
 
 
 def test_a_key_reaches_exactly_the_stages_whose_settings_follow_it():

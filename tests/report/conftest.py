@@ -3,11 +3,12 @@
 import hashlib
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from ernie_m.records.record import file_facts
+from ernie_m.records.writer import file_facts
 
 LANGUAGES = ["en", "de", "es", "fr", "ru", "tr", "zh", "ja", "ko", "vi"]
 PAIRS = [f"en-{code}" for code in LANGUAGES[1:]]
@@ -102,7 +103,7 @@ class Run:
             for file, content in files.items():
                 text = content if isinstance(content, str) else json.dumps(content, sort_keys=True)
                 (folder / file).write_text(text)
-            claimed[name] = [file_facts(folder / file) for file in files]
+            claimed[name] = [asdict(file_facts(folder / file)) for file in files]
         self.minute += 1
         moment = f"2026-01-02T{3 + self.minute // 60:02d}:{self.minute % 60:02d}"
         record = {
@@ -112,7 +113,7 @@ class Run:
             "module": "ernie_m." + stage.replace("_", ".", 1),
             "facts": {
                 "inputs": {
-                    name: [file_facts(Path(path)) for path in paths]
+                    name: [asdict(file_facts(Path(path))) for path in paths]
                     for name, paths in named.items()
                 },
                 "outputs": claimed,

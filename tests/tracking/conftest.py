@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.record import file_facts
+from ernie_m.records.writer import file_facts
 from ernie_m.tracking import store
 
 
@@ -40,7 +41,7 @@ class Results:
         for name, files in outputs.items():
             for file, content in files.items():
                 (folder / file).write_text(content)
-            claimed[name] = [file_facts(folder / file) for file in files]
+            claimed[name] = [asdict(file_facts(folder / file)) for file in files]
         record = {
             "schema": 1,
             "stage": stage,
@@ -48,7 +49,7 @@ class Results:
             "module": "ernie_m." + stage.replace("_", ".", 1),
             "facts": {
                 "inputs": {
-                    name: [file_facts(path) for path in paths]
+                    name: [asdict(file_facts(path)) for path in paths]
                     for name, paths in (inputs or {}).items()
                 },
                 "outputs": claimed,

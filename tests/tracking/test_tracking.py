@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from ernie_m.records.record import File
 from ernie_m.report import svg
 from ernie_m.tracking import finish, live, session, start, store
 
@@ -411,7 +412,7 @@ def test_a_server_holds_the_same(server, results, monkeypatch, capsys):
 
 def test_names_and_values_fit_the_store():
     assert store.numbers({"a": {"b": 1, "ok": True, "bad": float("inf")}}) == {"a/b": 1.0}
-    files = [{"sha256": "a" * 64}, {"sha256": "b" * 64}]
+    files = [File(name, name * 64, 1) for name in "ab"]
     assert finish.joint_digest(files[:1]) == "a" * 36
     assert finish.joint_digest(files) != finish.joint_digest(files[::-1])
     assert json.loads(store.shown([{"a": 1}])) == [{"a": 1}]

@@ -42,8 +42,8 @@ def behind(graph, node, chosen):
     """All that an audit names behind a job: keys, source files, files that were read."""
     found = set()
     for other in graph.behind(node.path):
-        found.update(keys_of(other, chosen), other.code)
-        found.update(file["path"] for file in other.files("inputs"))
+        found.update(keys_of(other, chosen), other.code.files)
+        found.update(file.path for file in other.read_files)
     return found
 
 

@@ -14,8 +14,9 @@ from ernie_m.config.root import Config
 from ernie_m.corpora.trust import TRUSTED, trusted_sha256
 from ernie_m.pipeline.stages import seed_of, settings_of
 from ernie_m.records.digest import code_facts, file_sha256
-from ernie_m.records.graph import SHARED, Graph, Node, made_here, record_of
-from ernie_m.records.record import changed_sources
+from ernie_m.records.graph import SHARED, Graph
+from ernie_m.records.record import Record
+from ernie_m.records.writer import changed_sources
 
 
 class Verdict(Enum):
@@ -44,7 +45,7 @@ class Chain:
 
     target: str
     graph: Graph
-    nodes: list[Node]
+    nodes: list[Record]
     findings: list[Finding] = field(default_factory=list)
     hashed: dict[str, str | None] = field(default_factory=dict)
 
@@ -74,12 +75,12 @@ class Chain:
         """Source files that differ from the commit today."""
         return set(changed_sources())
 
-    def find(self, verdict: Verdict, node: Node, path: str, what: str) -> None:
+    def find(self, verdict: Verdict, node: Record, path: str, what: str) -> None:
         """Note that something is the matter."""
         self.findings.append(Finding(verdict, node.job, path, what))
 
 
-def chain_of(graph: Graph, nodes: list[Node], target: str) -> Chain:
+def chain_of(graph: Graph, nodes: list[Record], target: str) -> Chain:
     """Some jobs of a graph, readers first, with the faults of their records."""
     chain = Chain(target, graph, nodes)
     for node in nodes:
@@ -107,14 +108,14 @@ def check_links(chain: Chain) -> None:
     lies there.
     """
     for node in chain.nodes:
-        for file in node.files("inputs"):
-            path, read = file["path"], file["sha256"]
-            if not made_here(path):
+        for file in node.read_files:
+            path, read = file.path, file.sha256
+            if path not in chain.graph.made_by:
                 _check_foreign(chain, node, path, read)
                 continue
-            maker = chain.graph.nodes[record_of(path)]
+            maker = chain.graph.nodes[chain.graph.made_by[path]]
             made = chain.sha256(path) if path == maker.path else maker.recorded.get(path)
-            if not maker.record or made == read or (maker.packed and path == maker.path):
+            if not maker.data or made == read or (maker.packed and path == maker.path):
                 continue
             if made is None:
                 chain.find(Verdict.BROKEN, node, path, "was read, but no job recorded writing it")
@@ -126,7 +127,7 @@ def check_links(chain: Chain) -> None:
                 chain.find(Verdict.BROKEN, node, path, what)
 
 
-def _check_foreign(chain: Chain, node: Node, path: str, read: str) -> None:
+def _check_foreign(chain: Chain, node: Record, path: str, read: str) -> None:
     now = chain.sha256(path)
     if now is None:
         chain.find(Verdict.INCOMPLETE, node, path, "is not here; recorded, not checked")
@@ -141,48 +142,46 @@ def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 def check_code(chain: Chain) -> None:
     """Compare the code that each job ran with the code that is here, and this with git's."""
-    for node in (node for node in chain.nodes if node.record):
-        module = node.record["module"]
+    for node in (node for node in chain.nodes if node.data):
         try:
-            changed = _changed(node.code, code_facts(module))
+            changed = _changed(node.code.files, code_facts(node.module))
         except ModuleNotFoundError:
-            changed = [module]
+            changed = [node.module]
         for path in changed:
             chain.find(Verdict.STALE, node, path, "has changed since")
         _check_commit(chain, node, set(changed))
 
 
-def _check_commit(chain: Chain, node: Node, changed: set[str]) -> None:
+def _check_commit(chain: Chain, node: Record, changed: set[str]) -> None:
     """Code that was not committed when it ran must be so now, or nobody can get it back."""
-    git = node.record["run"]["git"]
-    if git["dirty"] and "changed" not in git:  # schema 1
+    git = node.run.git
+    if git.dirty and git.changed is None:  # schema 1
         what = "was run with changes that are not committed; which files is not recorded"
         chain.find(Verdict.INCOMPLETE, node, "", what)
-    own = (node.code.keys() & set(git.get("changed", ()))) - changed
+    own = (node.code.files.keys() & set(git.changed or ())) - changed
     for path in sorted(own and own & chain.uncommitted):
-        what = f"was run with changes that commit {(git['commit'] or '')[:7]} has not"
+        what = f"was run with changes that commit {(git.commit or '')[:7]} has not"
         chain.find(Verdict.INCOMPLETE, node, path, what)
 
 
 def check_settings(chain: Chain, config: Config) -> None:
     """Compare the settings that each job was given with what ``config`` would give it."""
-    for node in (node for node in chain.nodes if node.record):
-        facts = node.record["facts"]
+    for node in (node for node in chain.nodes if node.data):
         try:
             now = settings_of(config, node.stage, node.instance).model_dump(mode="json")
             seed = seed_of(config, node.stage, node.instance)
         except (KeyError, TypeError, ValueError):
             chain.find(Verdict.STALE, node, "", "is no longer asked for by the configuration")
             continue
-        changed = _changed(facts["settings"], now)
+        changed = _changed(node.settings, now)
         if node.stage in SHARED and "version" not in changed and _renamed(chain, node, config, now):
             changed = [key for key in changed if key not in ("sha256", "files")]
         for key in changed:
-            words = f"{json.dumps(facts['settings'].get(key))} then, {json.dumps(now.get(key))} now"
+            words = f"{json.dumps(node.settings.get(key))} then, {json.dumps(now.get(key))} now"
             what = f"setting `{key}` has changed since: {words}"
             chain.find(Verdict.STALE, node, "", what)
-        if seed not in (None, facts["seed"]):
-            what = f"setting `seed` has changed since: {facts['seed']} then, {seed} now"
+        if seed not in (None, node.seed):
+            what = f"setting `seed` has changed since: {node.seed} then, {seed} now"
             chain.find(Verdict.STALE, node, "", what)
 
 
@@ -191,7 +190,7 @@ def _registry(config: Config, stage: str) -> str:
     return getattr(config, stage.partition("_")[0]).registry
 
 
-def _renamed(chain: Chain, node: Node, config: Config, now: dict[str, Any]) -> bool:
+def _renamed(chain: Chain, node: Record, config: Config, now: dict[str, Any]) -> bool:
     """Note where the registry names another digest for a file of the same version."""
     before, after = node.published or {}, node.published_by(now) or {}
     pairs = ((path, before[path], after.get(path)) for path in before)
@@ -206,8 +205,8 @@ def _renamed(chain: Chain, node: Node, config: Config, now: dict[str, Any]) -> b
 def check_sources(chain: Chain) -> None:
     """Every chain must begin at a download whose bytes are those that the registry names, or where
     it names none, those that came when the data set was first downloaded."""
-    for node in (node for node in chain.nodes if node.record):
-        if any(node.files("inputs")):
+    for node in (node for node in chain.nodes if node.data):
+        if node.read_files:
             continue
         if node.published is None:
             chain.find(Verdict.BROKEN, node, node.path, "reads nothing and is no download")
@@ -225,15 +224,15 @@ def check_sources(chain: Chain) -> None:
 def check_sizes(chain: Chain) -> None:
     """As :func:`check_files`, by presence and size alone, which costs no reading."""
     for node in chain.nodes:
-        for file in node.files("outputs"):
-            path = chain.graph.base / file["path"]
+        for file in node.made_files:
+            path = chain.graph.base / file.path
             size = path.stat().st_size if path.is_file() else None
             if size is None:
                 what = "is not here; recorded, not checked"
-                chain.find(Verdict.INCOMPLETE, node, file["path"], what)
-            elif size != file["bytes"]:
-                what = f"has {size} bytes, its record says {file['bytes']}"
-                chain.find(Verdict.TAMPERED, node, file["path"], what)
+                chain.find(Verdict.INCOMPLETE, node, file.path, what)
+            elif size != file.bytes:
+                what = f"has {size} bytes, its record says {file.bytes}"
+                chain.find(Verdict.TAMPERED, node, file.path, what)
 
 
 CHECKS: tuple[Callable[[Chain], None], ...] = (check_links, check_code, check_sources)

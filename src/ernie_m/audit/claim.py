@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import math
 import statistics
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ernie_m.audit.locate import STANDIN, Place, maker
+from ernie_m.audit.locate import STANDIN, Place
 from ernie_m.catalogue.published import PUBLISHED
 from ernie_m.catalogue.tasks import TASKS
 from ernie_m.errors import UserError, parsed
-from ernie_m.records.graph import Graph, Node
+from ernie_m.records.graph import Graph
+from ernie_m.records.record import File, Record
 
 MEANINGS = {
     ("retrieval", "accuracy"): "sentences whose nearest neighbour is their translation, in percent",
@@ -55,12 +57,12 @@ def claim(graph: Graph, place: Place) -> dict[str, Any]:
 
     Raises :class:`UserError` for keys that lead to no number.
     """
-    node = graph.nodes[maker(place)]
+    node = graph.maker(place.path)
     scores = node.stage in ("xtreme_score", "xtreme_baseline") and place.path in node.recorded
     if scores and (place.keys or _averaged(graph.base / place.path)):
         return _score(graph, node, place)
-    file = next((own for own in node.files("outputs") if own["path"] == place.path), {})
-    found: dict[str, Any] = {"what": f"{place.path} of {node.job}", **file}
+    found: dict[str, Any] = {"what": f"{place.path} of {node.job}"}
+    found |= next((asdict(file) for file in node.made_files if file.path == place.path), {})
     if place.keys:
         document = _document(graph.base / place.path)
         found["what"] = f"{'/'.join(place.keys)} in {place.path}"
@@ -102,7 +104,7 @@ def _follow(document: Any, keys: tuple[str, ...], path: str) -> float:
     return document
 
 
-def _score(graph: Graph, node: Node, place: Place) -> dict[str, Any]:
+def _score(graph: Graph, node: Record, place: Place) -> dict[str, Any]:
     task, *model = node.instance.split("/")
     document = _document(graph.base / place.path)
     keys = _completed(place.keys, document or {}, bool(model))
@@ -115,7 +117,7 @@ def _score(graph: Graph, node: Node, place: Place) -> dict[str, Any]:
         "stage": model[1] if model else keys[1],
         "seed": model[2].removeprefix("seed") if model else None,
         "meaning": MEANINGS.get((kind, metric), metric),
-        "split": _split(node, language),
+        "split": [asdict(file) for file in _split(node, language)],
         "standin": task.startswith(STANDIN),
     }
     if language in MEANS:
@@ -148,10 +150,10 @@ def _completed(keys: tuple[str, ...], document: dict[str, Any], model: bool) -> 
     return (*(() if model else keys[:2]), *own, *(() if complete else (metric,)))
 
 
-def _split(node: Node, language: str) -> list[dict[str, Any]]:
+def _split(node: Record, language: str) -> list[File]:
     """The files that were scored: of one language, or of all behind a mean."""
-    test = node.record["facts"]["inputs"].get("test", [])
-    own = [file for file in test if Path(file["path"]).stem == f"test-{language}"]
+    test = node.inputs.get("test", [])
+    own = [file for file in test if Path(file.path).stem == f"test-{language}"]
     return own or test
 
 
@@ -170,7 +172,7 @@ def _from_table(base: Path, place: Place, found: dict[str, Any]) -> float | None
     return None
 
 
-def _seeds(graph: Graph, node: Node, keys: tuple[str, ...]) -> dict[str, Any]:
+def _seeds(graph: Graph, node: Record, keys: tuple[str, ...]) -> dict[str, Any]:
     """The same number with each seed of fine-tuning, their mean and sample deviation."""
     values = {}
     folder = Path(node.path).parent.parent

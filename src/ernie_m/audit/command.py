@@ -29,7 +29,7 @@ from ernie_m.audit.chain import Chain
 from ernie_m.audit.facts import account, mark, seconds
 from ernie_m.audit.keys import Layers, layers_of
 from ernie_m.audit.locate import Cell, locate
-from ernie_m.records.graph import Node
+from ernie_m.records.record import Record
 from ernie_m.words import duration, few, plural, shortened, size
 
 SHOWN = 6  # findings and files that are listed without --full
@@ -81,20 +81,20 @@ def _verdict(chain: Chain, full: bool) -> Iterator[str]:
             yield f"and {len(told) - SHOWN} more; `--full` lists them"
 
 
-def _commit(nodes: Sequence[Node]) -> str:
+def _commit(nodes: Sequence[Record]) -> str:
     """The commit that some jobs ran at, with `+` where the working tree had changes."""
-    states = [node.record["run"]["git"] for node in nodes if node.record]
-    commits = {state["commit"] for state in states}
+    states = [node.run.git for node in nodes if node.data]
+    commits = {state.commit for state in states}
     name = (commits.pop() or "no git")[:7] if len(commits) == 1 else f"{len(commits)} commits"
-    return name + ("+" if any(state["dirty"] for state in states) else "")
+    return name + ("+" if any(state.dirty for state in states) else "")
 
 
-def _line(chain: Chain, name: str, nodes: Sequence[Node]) -> str:
-    outputs = [file for node in nodes for file in node.files("outputs")]
-    digest = outputs[0]["sha256"][:12] if len(nodes) == 1 and outputs else ""
-    written = size(sum(file["bytes"] for file in outputs))
+def _line(chain: Chain, name: str, nodes: Sequence[Record]) -> str:
+    outputs = [file for node in nodes for file in node.made_files]
+    digest = outputs[0].sha256[:12] if len(nodes) == 1 and outputs else ""
+    written = size(sum(file.bytes for file in outputs))
     time = duration(seconds(nodes))
-    runs = {node.record["run"].get("mlflow_run") for node in nodes if node.record} - {None}
+    runs = {run for node in nodes if (run := node.run.notes.get("mlflow_run"))}
     tracked = f" mlflow {runs.pop()[:8]}" if len(runs) == 1 else ""
     state = f"{_commit(nodes):<10}{mark(chain, nodes)}{tracked}"
     return f"{name:<53}{digest:<13}{written:>8}{time:>8}  {state}"
@@ -102,7 +102,7 @@ def _line(chain: Chain, name: str, nodes: Sequence[Node]) -> str:
 
 def _spine(chain: Chain, full: bool) -> Iterator[str]:
     """The jobs from the download on; those of one stage in one line."""
-    stages: dict[str, list[Node]] = {}
+    stages: dict[str, list[Record]] = {}
     for node in reversed(chain.nodes):
         stages.setdefault(node.stage or node.job, []).append(node)
     for stage, nodes in stages.items():

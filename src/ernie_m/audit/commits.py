@@ -17,7 +17,7 @@ from ernie_m.config.registry import YamlLoader
 from ernie_m.errors import UserError
 from ernie_m.pipeline.stages import STAGES, module_of
 from ernie_m.records.digest import bytes_digest, code_facts
-from ernie_m.records.record import git
+from ernie_m.records.writer import git
 from ernie_m.words import few, flatten
 
 REGISTRY = "config/corpora.yaml"

@@ -23,7 +23,8 @@ from ernie_m.audit.facts import chain_at
 from ernie_m.audit.keys import keys_of, layers_of
 from ernie_m.audit.locate import Cell, locate
 from ernie_m.errors import UserError, parsed
-from ernie_m.records.graph import RESULTS, SHARED, Graph, Node, read_graph, runs
+from ernie_m.records.graph import RESULTS, SHARED, Graph, read_graph, runs
+from ernie_m.records.record import Files, Record
 from ernie_m.words import few, plural
 
 Change = tuple[Any, Any]
@@ -36,7 +37,7 @@ class Side:
 
     name: str
     graph: Graph
-    nodes: list[Node]
+    nodes: list[Record]
     numbers: dict[str, float]
     claim: dict[str, Any] = field(default_factory=dict)
 
@@ -45,8 +46,8 @@ class Side:
 class Pair:
     """The same step of both sides, with all in which the two differ."""
 
-    a: Node
-    b: Node
+    a: Record
+    b: Record
     keys: dict[str, Change]
     code: list[str]
     inputs: list[str]
@@ -111,7 +112,7 @@ def _stranger(what: str) -> UserError:
     )
 
 
-def _scores(graph: Graph, nodes: Sequence[Node]) -> dict[str, float]:
+def _scores(graph: Graph, nodes: Sequence[Record]) -> dict[str, float]:
     """Averages of all tasks that a run has scored, by task, model and metric."""
     found = {}
     for node in nodes:
@@ -126,16 +127,16 @@ def _scores(graph: Graph, nodes: Sequence[Node]) -> dict[str, float]:
 
 
 def paired(
-    a: Sequence[Node], b: Sequence[Node], loose: bool
-) -> tuple[list[tuple[Node, Node]], list[Node], list[Node]]:
+    a: Sequence[Record], b: Sequence[Record], loose: bool
+) -> tuple[list[tuple[Record, Record]], list[Record], list[Record]]:
     """Jobs that are the same step, then those that only one side has.
 
     Jobs of one name belong together. With ``loose``, of what is left over in a stage also jobs in
     their order, where both sides have as many: the fine-tuning with seed 1 and that with seed 2.
     """
-    pairs: list[tuple[Node, Node]] = []
-    only_a: list[Node] = []
-    only_b: list[Node] = []
+    pairs: list[tuple[Record, Record]] = []
+    only_a: list[Record] = []
+    only_b: list[Record] = []
     for stage in dict.fromkeys(node.stage for node in (*a, *b)):
         left = {node.job: node for node in a if node.stage == stage}
         right = {node.job: node for node in b if node.stage == stage}
@@ -154,48 +155,42 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Change]:
     return {key: (before.get(key, ABSENT), after.get(key, ABSENT)) for key in keys}
 
 
-def _bytes(node: Node) -> dict[str, list[str]]:
-    outputs = node.record["facts"]["outputs"]
-    return {name: sorted(file["sha256"] for file in files) for name, files in outputs.items()}
+def _bytes(named: Files) -> dict[str, list[str]]:
+    return {name: sorted(file.sha256 for file in files) for name, files in named.items()}
 
 
-def _circumstances(node: Node) -> dict[str, Any]:
-    run = node.record["run"]
-    machine = {key: value for key, value in run["machine"].items() if key != "cores"}
-    return {**run["packages"], "python": run["python"], "threads": run["threads"], **machine}
+def _circumstances(node: Record) -> dict[str, Any]:
+    run = node.run
+    machine = {key: value for key, value in run.machine.items() if key != "cores"}
+    return {**run.packages, "python": run.python, "threads": run.threads, **machine}
 
 
-def _makers(graph: Graph, node: Node) -> dict[str, list[str]]:
+def _makers(graph: Graph, node: Record) -> dict[str, list[str]]:
     """Stages whose jobs made the files that a job read, by the name it read them under."""
     found = {}
-    for name, files in node.record["facts"]["inputs"].items():
-        made = {graph.makers[file["path"]].stage for file in files if file["path"] in graph.makers}
+    for name, files in node.inputs.items():
+        made = {graph.makers[file.path].stage for file in files if file.path in graph.makers}
         found[name] = sorted(made)
     return found
 
 
-def compared(a: Side, b: Side, left: Node, right: Node) -> Pair:
+def compared(a: Side, b: Side, left: Record, right: Record) -> Pair:
     """All in which two jobs differ."""
-    inputs = [left.record["facts"]["inputs"], right.record["facts"]["inputs"]]
-    read = [
-        {name: sorted(file["sha256"] for file in files) for name, files in own.items()}
-        for own in inputs
-    ]
     return Pair(
         left,
         right,
         changes(keys_of(left), keys_of(right)),
-        list(changes(left.code, right.code)),
-        list(changes(*read)),
+        list(changes(left.code.files, right.code.files)),
+        list(changes(_bytes(left.inputs), _bytes(right.inputs))),
         changes(_circumstances(left), _circumstances(right)),
-        _bytes(left) == _bytes(right),
+        _bytes(left.outputs) == _bytes(right.outputs),
         changes(_makers(a.graph, left), _makers(b.graph, right)),
     )
 
 
 def difference(a: Side, b: Side) -> dict[str, Any]:
     """Numbers side by side, and every step with its part in the difference."""
-    readable = [[node for node in own.nodes if node.record] for own in (a, b)]
+    readable = [[node for node in own.nodes if node.data] for own in (a, b)]
     pairs, only_a, only_b = paired(readable[0], readable[1], loose=bool(a.claim and b.claim))
     steps = [compared(a, b, left, right) for left, right in pairs]
     keys: dict[str, Change] = {}
@@ -231,7 +226,7 @@ def _step(step: Pair) -> dict[str, Any]:
     }
 
 
-def _sources(nodes: Sequence[Node]) -> dict[str, str]:
+def _sources(nodes: Sequence[Record]) -> dict[str, str]:
     """Digest of every download."""
     return {
         _source(node, path): sha
@@ -241,7 +236,7 @@ def _sources(nodes: Sequence[Node]) -> dict[str, str]:
     }
 
 
-def _source(node: Node, path: str) -> str:
+def _source(node: Record, path: str) -> str:
     """A downloaded file in words; the name of the file where there are several."""
     file = f", {Path(path).name}" if len(node.recorded) > 1 else ""
     return f"{node.instance} {node.settings.get('version', '')}{file}"

@@ -11,10 +11,11 @@ from typing import Any
 from ernie_m.audit.chain import Chain, Finding, Verdict, chain_of, check
 from ernie_m.audit.claim import claim
 from ernie_m.audit.keys import Layers, explained
-from ernie_m.audit.locate import Place, history, maker
+from ernie_m.audit.locate import Place, history
 from ernie_m.errors import UserError, parsed
 from ernie_m.pipeline.stages import STAGES, stages_with
-from ernie_m.records.graph import Node, Reader, made_here
+from ernie_m.records.graph import Reader
+from ernie_m.records.record import Record
 
 MARKS = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
 # The reasons under which stages count what they keep out of training because it is tested.
@@ -23,10 +24,11 @@ REPEATING = ("held out", "nearly held out", "evaluation text")
 
 def chain_at(place: Place) -> Chain:
     """The jobs behind a place; raises :class:`UserError` when no record tells of it."""
-    start = maker(place)
-    graph = Reader(place.base).graph([start])
+    reader = Reader(place.base)
+    start = reader.record_of(place.path)
+    graph = reader.graph([start])
     node = graph.nodes[start]
-    if not node.record:
+    if not node.data:
         known = "" if place.path == start else f", so nothing is known of {place.path}"
         raise UserError(
             f"{start} {node.fault}{known}.",
@@ -73,30 +75,27 @@ def finding_data(finding: Finding) -> dict[str, str]:
     return asdict(finding) | {"verdict": finding.verdict.name}
 
 
-def _job(chain: Chain, node: Node) -> dict[str, Any]:
+def _job(chain: Chain, node: Record) -> dict[str, Any]:
     made = [_made(record) for record in history(chain.graph.base / node.path)]
     return {
         "job": node.job,
         "mark": mark(chain, [node]),
         "record": node.path,
         "made": made,
-        **node.record,
+        **node.data,
     }
 
 
-def _made(record: dict[str, Any]) -> dict[str, Any]:
-    outputs = {
-        file["path"]: file["sha256"] for own in record["facts"]["outputs"].values() for file in own
-    }
-    return {"ended": record["run"]["ended"], "commit": record["run"]["git"]["commit"], **outputs}
+def _made(record: Record) -> dict[str, Any]:
+    return {"ended": record.run.ended, "commit": record.run.git.commit, **record.recorded}
 
 
-def readable(chain: Chain) -> list[Node]:
+def readable(chain: Chain) -> list[Record]:
     """The jobs whose record can be read."""
-    return [node for node in chain.nodes if node.record]
+    return [node for node in chain.nodes if node.data]
 
 
-def mark(chain: Chain, nodes: Iterable[Node]) -> str:
+def mark(chain: Chain, nodes: Iterable[Record]) -> str:
     """What was found out about some jobs: checked, recorded only, or the worst finding."""
     jobs = {node.job for node in nodes}
     worst = max(
@@ -119,7 +118,7 @@ def sources(chain: Chain) -> Iterator[dict[str, Any]]:
                 **row,
                 "file": path,
                 "sha256": published,
-                "retrieved": node.record["run"]["ended"],
+                "retrieved": node.run.ended,
                 "recorded": node.recorded[path],
                 "observed": chain.sha256(path),
             }
@@ -133,42 +132,41 @@ def _address(row: dict[str, Any], name: str) -> str:
 def foreign(chain: Chain) -> dict[str, dict[str, str | None]]:
     """Files that some job read and no job made: digest as read, and as it is now."""
     return {
-        file["path"]: {"recorded": file["sha256"], "observed": chain.sha256(file["path"])}
+        file.path: {"recorded": file.sha256, "observed": chain.sha256(file.path)}
         for node in readable(chain)
-        for file in node.files("inputs")
-        if not made_here(file["path"])
+        for file in node.read_files
+        if file.path not in chain.graph.made_by
     }
 
 
 def code(chain: Chain) -> dict[str, Any]:
     """Commits, a digest for each stage, and the files that differ today."""
     nodes = readable(chain)
-    own = {node.job for node in nodes if node.code}
-    files = {path for node in nodes for path in node.code}
+    own = {node.job for node in nodes if node.code.files}
+    files = {path for node in nodes for path in node.code.files}
     changed = {
         finding.path for finding in chain.findings if finding.job in own and finding.path in files
     }
     return {
-        "commits": sorted({node.record["run"]["git"]["commit"] or "no git" for node in nodes}),
-        "dirty": sorted(node.job for node in nodes if node.record["run"]["git"]["dirty"]),
-        "stages": {node.stage: node.record["facts"]["code"]["digest"] for node in reversed(nodes)},
+        "commits": sorted({node.run.git.commit or "no git" for node in nodes}),
+        "dirty": sorted(node.job for node in nodes if node.run.git.dirty),
+        "stages": {node.stage: node.code.digest for node in reversed(nodes)},
         "files": len(files),
         "changed": sorted(changed),
     }
 
 
-def circumstances(nodes: Iterable[Node]) -> dict[str, list[str]]:
+def circumstances(nodes: Iterable[Record]) -> dict[str, list[str]]:
     """Software and hardware, each with all values that occur."""
     found: dict[str, set[str]] = {}
-    for run in (node.record["run"] for node in nodes):
-        machine = run["machine"]
+    for run in (node.run for node in nodes):
         facts = {
-            "python": run["python"],
-            "packages pinned by": (run.get("lock") or "")[:12],
-            "system": f"{machine['system']} {machine['cpu']}, {machine['cores']} cores",
-            "processor": machine.get("processor") or "",
-            "accelerator": ", ".join(machine.get("accelerators", ())),
-            **run["packages"],
+            "python": run.python,
+            "packages pinned by": (run.lock or "")[:12],
+            "system": run.host,
+            "processor": run.machine.get("processor") or "",
+            "accelerator": ", ".join(run.machine.get("accelerators", ())),
+            **run.packages,
         }
         for name, value in facts.items():
             found.setdefault(name, set()).update({value} - {""})
@@ -177,12 +175,7 @@ def circumstances(nodes: Iterable[Node]) -> dict[str, list[str]]:
 
 def seen_text(chain: Chain) -> dict[str, Any]:
     """Whether what is tested was seen before: text in training, test files in choosing a model."""
-    readers = {
-        node.job
-        for node in readable(chain)
-        for name, files in node.record["facts"]["inputs"].items()
-        if name == "test" and files
-    }
+    readers = {node.job for node in chain.nodes if node.inputs.get("test")}
     return {
         "compared": _compared(readable(chain)),
         "dropped": _dropped(chain),
@@ -193,13 +186,13 @@ def seen_text(chain: Chain) -> dict[str, Any]:
     }
 
 
-def _compared(nodes: list[Node]) -> bool:
+def _compared(nodes: list[Record]) -> bool:
     """Whether the training text was compared with what is tested: with the test files themselves,
     or with the held-out rows that they are made of."""
     tested, hashed, held_out = (set[str]() for _ in range(3))
     for node in nodes:
-        for name, files in node.record["facts"]["inputs"].items():
-            paths = {file["path"] for file in files}
+        for name, files in node.inputs.items():
+            paths = {file.path for file in files}
             tested |= paths if name == "test" else set()
             hashed |= paths if node.stage == "corpora_eval_hashes" else set()
             made_of_rows = node.stage == "xtreme_prepare" and name == "rows" and paths
@@ -232,29 +225,25 @@ def _dropped(chain: Chain) -> dict[str, int] | None:
     return dict(sorted(found.items()))
 
 
-def repeats(nodes: list[Node]) -> dict[str, Any]:
+def repeats(nodes: list[Record]) -> dict[str, Any]:
     """What the bytes depend on beside inputs, settings and code: seeds, threads, resumption."""
     drawn = {
-        node.stage: node.record["facts"]["seed"]
+        node.stage: node.seed
         for node in reversed(nodes)
         if node.stage in STAGES and STAGES[node.stage].seed
     }
-    resumed = {node.job: step for node in nodes if (step := node.record["run"].get("resumed_from"))}
-    threads = {
-        node.stage: node.record["run"]["threads"]
-        for node in nodes
-        if node.record["run"]["threads"] > 1
-    }
-    device = any(node.record["run"]["machine"].get("accelerators") for node in nodes)
+    resumed = {node.job: step for node in nodes if (step := node.run.notes.get("resumed_from"))}
+    threads = {node.stage: node.run.threads for node in nodes if node.run.threads > 1}
+    device = any(node.run.machine.get("accelerators") for node in nodes)
     return {"seeds": drawn, "resumed_from": resumed, "threads": threads, "accelerator": device}
 
 
-def seconds(nodes: Iterable[Node]) -> float:
+def seconds(nodes: Iterable[Record]) -> float:
     """Time that jobs took when they were run last."""
     return sum(node.seconds for node in nodes)
 
 
-def _affected(chain: Chain, verdict: Verdict) -> list[Node]:
+def _affected(chain: Chain, verdict: Verdict) -> list[Record]:
     """The jobs of the chain that have a finding, and those of it that come after them."""
     jobs = {finding.job for finding in chain.findings if finding.verdict == verdict}
     hit = [node.path for node in chain.nodes if node.job in jobs]
@@ -281,10 +270,10 @@ def next_steps(chain: Chain, layers: Layers | None) -> list[dict[str, Any]]:
 
     if offence and chain.verdict == Verdict.INCOMPLETE:
         missing = sum(
-            file["bytes"]
+            file.bytes
             for node in chain.nodes
-            for file in node.files("outputs")
-            if not (chain.graph.base / file["path"]).is_file()
+            for file in node.made_files
+            if not (chain.graph.base / file.path).is_file()
         )
         if missing:
             step("fetch what is not here", f"ernie-m restore --for {target}", bytes=missing)

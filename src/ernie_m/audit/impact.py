@@ -18,7 +18,8 @@ from ernie_m.audit.keys import Layers, keys_of
 from ernie_m.errors import UserError
 from ernie_m.pipeline.stages import STAGES
 from ernie_m.records.digest import SOURCE, code_facts
-from ernie_m.records.graph import Graph, Node, read_graph
+from ernie_m.records.graph import Graph, read_graph
+from ernie_m.records.record import Record
 from ernie_m.words import duration, few, plural
 
 NUMBERS = ("scores", "metrics")  # outputs whose JSON files hold numbers
@@ -34,12 +35,12 @@ DECIDES = (
 NOTHING = "tracking"
 
 
-def _code(node: Node) -> set[str]:
+def _code(node: Record) -> set[str]:
     """Source files that a job ran, or would run today."""
     try:
-        return {*node.code, *code_facts(node.record["module"])}
+        return {*node.code.files, *code_facts(node.module)}
     except ModuleNotFoundError:
-        return set(node.code)
+        return set(node.code.files)
 
 
 def readers(graph: Graph, path: str) -> list[str]:
@@ -47,8 +48,7 @@ def readers(graph: Graph, path: str) -> list[str]:
     return [
         place
         for place, node in graph.nodes.items()
-        if node.record
-        and (path in _code(node) or any(file["path"] == path for file in node.files("inputs")))
+        if node.data and (path in _code(node) or any(file.path == path for file in node.read_files))
     ]
 
 
@@ -58,7 +58,7 @@ def users(graph: Graph, key: str, layers: Layers | None) -> list[str]:
     return [
         place
         for place, node in graph.nodes.items()
-        if node.record
+        if node.data
         and any(own == key or own.startswith(f"{key}.") for own in keys_of(node, chosen))
     ]
 
@@ -90,28 +90,23 @@ def struck(graph: Graph, what: str, layers: Layers | None) -> list[str]:
             "Change it and see what would run with `snakemake --dry-run`.",
         )
     chosen = layers.chosen if layers else None
-    known = {key for node in graph.nodes.values() if node.record for key in keys_of(node, chosen)}
+    known = {key for node in graph.nodes.values() if node.data for key in keys_of(node, chosen)}
     near = get_close_matches(what, sorted(known), n=1)
     hint = f"Did you mean `{near[0]}`?" if near else "docs/configuration.md lists the keys."
     raise UserError(f"`{what}` is neither a file nor a key that reached a job.", hint)
 
 
-def impact(graph: Graph, what: str, layers: Layers | None) -> list[Node]:
+def impact(graph: Graph, what: str, layers: Layers | None) -> list[Record]:
     """The jobs that would be made again, makers first."""
     return graph.ahead(*struck(graph, what, layers))
 
 
-def numbers(nodes: Sequence[Node]) -> list[str]:
+def numbers(nodes: Sequence[Record]) -> list[str]:
     """Files of these jobs that hold numbers."""
-    return [
-        file["path"]
-        for node in nodes
-        for name in NUMBERS
-        for file in node.record["facts"]["outputs"].get(name, [])
-    ]
+    return [file.path for node in nodes for name in NUMBERS for file in node.outputs.get(name, [])]
 
 
-def _text(what: str, direct: int, nodes: Sequence[Node], full: bool) -> Iterator[str]:
+def _text(what: str, direct: int, nodes: Sequence[Record], full: bool) -> Iterator[str]:
     if not nodes:
         yield f"{what}: no result depends on it."
         return

@@ -21,7 +21,8 @@ from ernie_m.config.recipes import DEEP, finetune_keys, predict_keys
 from ernie_m.config.root import MAIN_ARM, Config
 from ernie_m.errors import UserError
 from ernie_m.pipeline.stages import REGISTRIES, STAGES, parts_of
-from ernie_m.records.graph import RESULTS, Node
+from ernie_m.records.graph import RESULTS
+from ernie_m.records.record import Record
 from ernie_m.words import flatten
 
 RECIPE = "xtreme.recipe"
@@ -36,7 +37,7 @@ def _fields(section: str) -> frozenset[str]:
     return frozenset(model.model_fields) if model else frozenset()
 
 
-def _overrides(node: Node, name: str, key: str, chosen: Mapping[str, Any]) -> Iterator[str]:
+def _overrides(node: Record, name: str, key: str, chosen: Mapping[str, Any]) -> Iterator[str]:
     """Keys that lie over ``key`` for this job, the one with the last word first.
 
     What a recipe sets has no key of its own, and is named ``xtreme.recipe.<name>``.
@@ -89,7 +90,7 @@ def _under(key: str, name: str) -> str | None:
     return None
 
 
-def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def keys_of(node: Record, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Every key that reached a job, with the value that the job was given.
 
     ``chosen`` are the keys that the configuration sets itself, by dotted key: with it, the keys of
@@ -106,15 +107,15 @@ def keys_of(node: Node, chosen: Mapping[str, Any] | None = None) -> dict[str, An
         found["init"] = _init(node)
     if stage and stage.seed:
         key = "seed" if stage.seed == "run" else "xtreme.seeds"
-        found[key] = node.record["facts"]["seed"]
+        found[key] = node.seed
     return found
 
 
-def _init(node: Node) -> str:
+def _init(node: Record) -> str:
     """What `init` named for a job: the row whose files it started from, or their folder; empty
     when it started from nothing."""
-    files = node.record["facts"]["inputs"].get("source", [])
-    folder = Path(files[0]["path"]).parent if files else None
+    files = node.inputs.get("source", [])
+    folder = Path(files[0].path).parent if files else None
     if folder and folder.parent == Path(RESULTS, "checkpoints_download"):
         return folder.name
     return str(folder or "")
@@ -224,7 +225,7 @@ def _paper(key: str) -> tuple[str, str] | None:
     return None
 
 
-def explained(nodes: Iterable[Node], layers: Layers | None) -> list[dict[str, Any]]:
+def explained(nodes: Iterable[Record], layers: Layers | None) -> list[dict[str, Any]]:
     """The keys that reached any of ``nodes``: value, where set, default, and the paper's.
 
     ``where`` is None when the configuration of today has another value or is not known. A key that

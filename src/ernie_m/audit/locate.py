@@ -18,8 +18,8 @@ from ernie_m.audit.tracked import tags_of
 from ernie_m.config.xtreme import Stage
 from ernie_m.errors import UserError, parsed
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.graph import RESULTS, Graph, Node, base_of, read_graph, record_of
-from ernie_m.records.record import HISTORY, RECORD
+from ernie_m.records.graph import RESULTS, Graph, base_of, read_graph
+from ernie_m.records.record import HISTORY, RECORD, Record
 
 HEXADECIMAL = re.compile(r"[0-9a-f]{8,64}")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -116,7 +116,7 @@ def _score(what: str, cell: Cell) -> Place:
     graph = read_graph(Path.cwd(), cell.run)
     baseline = cell.variant == "baseline"
     wanted = "xtreme_baseline" if baseline else "xtreme_score"
-    all_tasks: dict[str, list[Node]] = {}
+    all_tasks: dict[str, list[Record]] = {}
     for node in graph.nodes.values():
         if node.stage == wanted:
             all_tasks.setdefault(node.instance.split("/")[0], []).append(node)
@@ -149,7 +149,7 @@ def _score(what: str, cell: Cell) -> Place:
     return Place(graph.base, scores, ("baselines", name, *keys) if baseline else keys)
 
 
-def _last_stage(nodes: Iterable[Node]) -> str:
+def _last_stage(nodes: Iterable[Record]) -> str:
     """The last stage of pre-training that some scores are of."""
     order = get_args(Stage)
     return max((node.instance.split("/")[2] for node in nodes), key=order.index)
@@ -157,7 +157,7 @@ def _last_stage(nodes: Iterable[Node]) -> str:
 
 def _unread(graph: Graph) -> str:
     """Names the damaged records, one of which may be that of the number meant."""
-    damaged = [f"{node.path} {node.fault}" for node in graph.nodes.values() if not node.record]
+    damaged = [f"{node.path} {node.fault}" for node in graph.nodes.values() if not node.data]
     return f" But {'; '.join(damaged[:3])}: make it anew." if damaged else ""
 
 
@@ -204,7 +204,7 @@ def _digest(base: Path, digest: str, remark: str = "") -> Place | None:
     graph = read_graph(base)
     now = {path: sha for node in graph.nodes.values() for path, sha in node.recorded.items()}
     found = [path for path, sha in now.items() if sha.startswith(digest)]
-    found += [node.path for node in graph.nodes.values() if node.record.get("seal") == digest]
+    found += [node.path for node in graph.nodes.values() if node.seal == digest]
     if found:
         return Place(base, _one(digest, found), remark=remark)
     for path, ended, sha in earlier(graph):
@@ -227,17 +227,18 @@ def earlier(graph: Graph) -> Iterable[tuple[str, str, str]]:
     """Path, time and digest of every file that the histories beside the records know."""
     for place in graph.nodes:
         for record in history(graph.base / place):
-            for files in record["facts"]["outputs"].values():
-                for file in files:
-                    yield file["path"], record["run"]["ended"], file["sha256"]
+            for file in record.made_files:
+                yield file.path, record.run.ended, file.sha256
 
 
-def history(record: Path) -> list[dict[str, Any]]:
+def history(record: Path) -> list[Record]:
     """Every record that the job of this one has left, oldest first."""
     file = record.with_name(HISTORY)
     if not file.is_file():
         return []
-    return [parsed(file, line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [
+        Record.parse(parsed(file, line)) for line in file.read_text(encoding="utf-8").splitlines()
+    ]
 
 
 def _tracked(run_id: str, store: str) -> Place | None:
@@ -247,7 +248,7 @@ def _tracked(run_id: str, store: str) -> Place | None:
         return None
     graph = read_graph(Path.cwd())
     job = "/".join(filter(None, (tags.get("stage", "report_build"), tags.get("instance"))))
-    nodes = [node for node in graph.nodes.values() if node.job == job and node.record]
+    nodes = [node for node in graph.nodes.values() if node.job == job and node.data]
     logged = tags.get("record.sha256")
     for node in nodes:
         if logged == _sha256(graph.base / node.path):
@@ -261,8 +262,3 @@ def _tracked(run_id: str, store: str) -> Place | None:
 
 def _sha256(file: Path) -> str | None:
     return file_sha256(file) if file.is_file() else None
-
-
-def maker(place: Place) -> str:
-    """The record of the job that made the place's file."""
-    return place.path if Path(place.path).name == RECORD else record_of(place.path)

@@ -23,7 +23,7 @@ from ernie_m.audit.keys import Layers
 from ernie_m.audit.status import states
 from ernie_m.audit.verify import hash_all
 from ernie_m.errors import UserError
-from ernie_m.records.graph import RESULTS, Graph, Reader, read_graph, record_of, runs
+from ernie_m.records.graph import RESULTS, Graph, Reader, read_graph, runs
 from ernie_m.words import plural, size
 
 NOTHING = "Nothing to be done"
@@ -55,9 +55,10 @@ def behind(targets: Sequence[str]) -> Graph:
 
     Raises :class:`UserError` for a file that no record tells of.
     """
-    graph = Reader(Path.cwd()).graph([record_of(target) for target in targets])
+    reader = Reader(Path.cwd())
+    graph = reader.graph(map(reader.record_of, targets))
     for target in targets:
-        if not graph.nodes[record_of(target)].record:
+        if not graph.nodes[reader.record_of(target)].data:
             raise UserError(
                 f"No record tells of what is behind {target}.",
                 "Correct its name (a file under results/), or restore everything: without --for.",
@@ -73,7 +74,7 @@ def fetch(targets: Sequence[str], force: bool) -> str:
             "Check out a commit that has it; for results that came another way use --no-pull.",
         )
     verb = "pull" if tool("dvc", "remote", "list").strip() else "checkout"
-    known = [node for node in behind(targets).nodes.values() if node.record]
+    known = [node for node in behind(targets).nodes.values() if node.data]
     wanted = sorted({str(Path(node.path).parent) for node in known})
     tool("dvc", verb, *(["--force"] if force else []), *wanted)
     return f"dvc {verb}"

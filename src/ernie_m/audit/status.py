@@ -57,7 +57,11 @@ def states(chain: Chain, config: Config | None) -> dict[str, dict[str, Any]]:
         worst = max(
             (item.verdict for item in mine), key=lambda v: v.value, default=Verdict.VERIFIED
         )
-        upstream = [chain.graph.nodes[path].job for path in node.sources if _outdated(found, path)]
+        upstream = [
+            chain.graph.nodes[path].job
+            for path in chain.graph.sources(node)
+            if _outdated(found, path)
+        ]
         state = STATES[worst]
         if upstream and worst.value < Verdict.STALE.value:
             state = "stale"
@@ -69,7 +73,7 @@ def states(chain: Chain, config: Config | None) -> dict[str, dict[str, Any]]:
             "upstream": upstream,
         }
     for path, stage in asked_for(config).items() if config else ():
-        if path not in found or not chain.graph.nodes[path].record:
+        if path not in found or not chain.graph.nodes[path].data:
             job = path.removesuffix(f"/{RECORD}").partition(f"/{stage}")[2]
             why = {"state": "missing", "why": [], "upstream": []}
             found[path] = {"job": f"{stage}{job}", "stage": stage, **why}

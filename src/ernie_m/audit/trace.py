@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from ernie_m.arguments import argument_parser
 from ernie_m.audit.command import add_cell
 from ernie_m.audit.facts import chain_at
-from ernie_m.audit.locate import Cell, locate, maker
-from ernie_m.records.graph import Graph, Node, read_graph
+from ernie_m.audit.locate import Cell, locate
+from ernie_m.records.graph import Graph, read_graph
+from ernie_m.records.record import Record
 
 Edges = dict[str, list[str]]  # node -> the nodes that it comes from
 
@@ -20,21 +21,21 @@ Edges = dict[str, list[str]]  # node -> the nodes that it comes from
 def related(graph: Graph, start: str, ahead: bool) -> Graph:
     """The part of a graph behind the job with record ``start``, or ahead of it."""
     nodes = graph.ahead(start) if ahead else graph.behind(start)
-    return Graph(graph.base, {node.path: node for node in nodes})
+    return Graph(graph.base, {node.path: node for node in nodes}, graph.made_by)
 
 
 def drawn(graph: Graph, full: bool) -> tuple[dict[str, str], Edges]:
     """Labels of the nodes to draw, and of each the nodes that it comes from."""
 
-    def name(node: Node) -> str:
-        return node.job if full or not node.record else node.stage
+    def name(node: Record) -> str:
+        return node.job if full or not node.data else node.stage
 
-    groups: dict[str, list[Node]] = {}
+    groups: dict[str, list[Record]] = {}
     edges: Edges = {}
     for node in graph.nodes.values():
         groups.setdefault(name(node), []).append(node)
         own = edges.setdefault(name(node), [])
-        for source in (graph.nodes[path] for path in node.sources if path in graph.nodes):
+        for source in (graph.nodes[path] for path in graph.sources(node) if path in graph.nodes):
             if name(source) not in own:
                 own.append(name(source))
     labels = {
@@ -93,8 +94,7 @@ def main(arguments: Sequence[str]) -> int:
     how.add_argument("--json", action="store_true", help="nodes and edges as data")
     args = parser.parse_args(arguments)
     place = locate(args.what, Cell(args.run, args.variant, args.stage, args.seed))
-    chain_at(place)
-    start = maker(place)
+    start = chain_at(place).nodes[0].path
     graph = related(read_graph(place.base), start, args.ahead)
     if args.json:
         print(json.dumps(graph.data(), indent=1, ensure_ascii=False))

@@ -54,17 +54,17 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def _sources(evidence: Evidence) -> list[dict[str, Any]]:
     """Registry rows, with the digest of what came: upstream may publish none."""
     return [
-        record["facts"]["settings"] | {"sha256": file["sha256"]}
+        record.settings | {"sha256": file.sha256}
         for record in evidence.jobs("corpora_download")
-        for file in record["facts"]["outputs"]["file"]
+        for file in record.outputs["file"]
     ]
 
 
 def _weights(evidence: Evidence) -> dict[str, Any]:
     """The row of the weights that were started from, empty where they came from a folder, or from
     nowhere."""
-    maker = evidence.makers.get(evidence.start["path"]) if evidence.start else None
-    return maker.record["facts"]["settings"] if maker else {}
+    maker = evidence.makers.get(evidence.start.path) if evidence.start else None
+    return maker.record.settings if maker else {}
 
 
 def _licence(evidence: Evidence) -> str:
@@ -104,7 +104,7 @@ def _trained(subject: Subject) -> bool:
 def _start(subject: Subject, evidence: Evidence) -> list[str]:
     if evidence.start is None:
         return []
-    path, sha256 = evidence.start["path"], evidence.start["sha256"]
+    path, sha256 = evidence.start.path, evidence.start.sha256
     begun = "Pre-training went on from" if _trained(subject) else "The weights are those of"
     words = f"{begun} `{path}` (sha256 `{sha256}`)"
     if row := _weights(evidence):

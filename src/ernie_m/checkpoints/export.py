@@ -27,7 +27,7 @@ from ernie_m.model import checkpoint
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.encoder import Encoder
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.graph import Reader, record_of
+from ernie_m.records.graph import Reader
 from ernie_m.report.evidence import Evidence, normal
 from ernie_m.tokenizer.vocabulary import Tokenizer
 
@@ -70,13 +70,12 @@ def _write(
         sentences.write_model(folder, weights, shape, settings, proto)
 
 
-def _verdict(path: str) -> str:
+def _verdict(record: str, path: str) -> str:
     """Whether the files and records behind a checkpoint agree, back to the downloads.
 
     Code and settings are left to `ernie-m audit`: what they are today is no part of an export.
     """
-    base, record = Path.cwd(), record_of(path)
-    graph = Reader(base).graph([record])
+    graph = Reader(Path.cwd()).graph([record])
     chain = chain_of(graph, graph.behind(record), path)
     for check in (check_files, check_links, check_sources):
         check(chain)
@@ -103,7 +102,7 @@ def _subject(
         parameters=sum(tensor.numel() for tensor in weights.values()),
         task=task,
         settings=job.settings,
-        verdict=_verdict(normal(path)) if maker else "not recorded",
+        verdict=_verdict(maker.record.path, normal(path)) if maker else "not recorded",
         fresh_head=facts.get("head") == "fresh",
     )
     return subject, evidence

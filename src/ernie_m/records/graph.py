@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ernie_m.errors import UserError
 from ernie_m.pipeline.stages import stages_with
-from ernie_m.records.record import READABLE, RECORD, seal
+from ernie_m.records.record import RECORD, Record
 
 RESULTS = "results"
 # The stages whose results all runs share.
@@ -19,99 +19,20 @@ SHARED = frozenset(stages_with("shared"))
 LINEAGE = "report_build/lineage.jsonl"  # every record of a run in one file, kept in git
 
 
-@dataclass(frozen=True)
-class Node:
-    """One job as its record tells it; ``record`` is empty when it cannot be read.
-
-    ``fault`` is what is the matter with the record (``was edited``), ``packed`` says that
-    it comes from the file with all records, because the job's folder is not here.
-    """
-
-    path: str
-    record: dict[str, Any]
-    fault: str | None = None
-    packed: bool = False
-
-    @property
-    def job(self) -> str:
-        """Name of the job: ``corpora_dedup/mono-de``."""
-        if not self.record:
-            return str(Path(self.path).parent)
-        return "/".join(filter(None, (self.stage, self.instance)))
-
-    @property
-    def stage(self) -> str:
-        """Stage of the job: ``corpora_dedup``; empty when the record cannot be read."""
-        return self.record.get("stage", "")
-
-    @property
-    def instance(self) -> str:
-        """Which of the stage's jobs: ``de``."""
-        return self.record.get("instance", "")
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Settings that the job was given."""
-        return self.record["facts"]["settings"] if self.record else {}
-
-    @property
-    def code(self) -> dict[str, str]:
-        """Digest of each source file that the job could run."""
-        return self.record["facts"]["code"]["files"] if self.record else {}
-
-    @property
-    def seconds(self) -> float:
-        """Time that the job took, of killed attempts that it went on from too."""
-        run = self.record["run"] if self.record else {}
-        return max(run.get("seconds") or 0.0, run.get("training_seconds") or 0.0)
-
-    def files(self, side: str) -> Iterator[dict[str, Any]]:
-        """Facts of every file on ``inputs`` or ``outputs``."""
-        for files in self.record["facts"][side].values() if self.record else ():
-            yield from files
-
-    @cached_property
-    def recorded(self) -> dict[str, str]:
-        """SHA-256 of each output by path, as recorded."""
-        return {file["path"]: file["sha256"] for file in self.files("outputs")}
-
-    @property
-    def published(self) -> dict[str, str | None] | None:
-        """SHA-256 of each output as its publisher names it, None where he names none.
-
-        None altogether for a job that is no download: a download has a row of a registry, whose
-        ``sha256`` is that of its one file, or whose ``files`` name theirs.
-        """
-        return self.published_by(self.settings)
-
-    def published_by(self, row: dict[str, Any]) -> dict[str, str | None] | None:
-        """The same as another version of the registry's row has it."""
-        if "sha256" in row:
-            return dict.fromkeys(self.recorded, row["sha256"])
-        if "files" not in row:
-            return None
-        found = {path: row["files"].get(Path(path).name) for path in self.recorded}
-        return {
-            path: about.get("sha256") if isinstance(about, dict) else about
-            for path, about in found.items()
-        }
-
-    @cached_property
-    def sources(self) -> tuple[str, ...]:
-        """Paths of the records of the jobs whose files this one read."""
-        inputs = (file["path"] for file in self.files("inputs"))
-        return tuple(dict.fromkeys(record_of(path) for path in inputs if made_here(path)))
-
-
 @dataclass
 class Graph:
-    """Jobs by the path of their record; ``base`` is the folder that recorded paths start from."""
+    """Jobs by the path of their record; ``base`` is the folder that recorded paths start from.
+
+    ``made_by`` is the record of the job that made each result that some job read, by the result's
+    path; it may be missing.
+    """
 
     base: Path
-    nodes: dict[str, Node] = field(default_factory=dict)
+    nodes: dict[str, Record] = field(default_factory=dict)
+    made_by: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def makers(self) -> dict[str, Node]:
+    def makers(self) -> dict[str, Record]:
         """The job that made each file, by the file's path."""
         return {path: node for node in self.nodes.values() for path in node.recorded}
 
@@ -120,19 +41,33 @@ class Graph:
         """Records of the jobs that read files of a job, by the path of its record."""
         found: dict[str, list[str]] = {path: [] for path in self.nodes}
         for path, node in self.nodes.items():
-            for source in node.sources:
+            for source in self.sources(node):
                 found[source].append(path)
         return found
 
-    def behind(self, *starts: str) -> list[Node]:
-        """The jobs that ``starts`` (records) come from, themselves included, readers first."""
-        return self._ordered(starts, lambda path: self.nodes[path].sources)
+    def sources(self, node: Record) -> tuple[str, ...]:
+        """Paths of the records of the jobs whose files a job read."""
+        makers = (self.made_by.get(file.path) for file in node.read_files)
+        return tuple(dict.fromkeys(filter(None, makers)))
 
-    def ahead(self, *starts: str) -> list[Node]:
+    def maker(self, path: str) -> Record:
+        """The job that left a file, be it an output or the record itself.
+
+        Raises ``KeyError`` for a file that none did.
+        """
+        return self.nodes[path] if path in self.nodes else self.makers[path]
+
+    def behind(self, *starts: str) -> list[Record]:
+        """The jobs that ``starts`` (records) come from, themselves included, readers first."""
+        return self._ordered(starts, lambda path: self.sources(self.nodes[path]))
+
+    def ahead(self, *starts: str) -> list[Record]:
         """The jobs that use what ``starts`` (records) made, themselves included, makers first."""
         return self._ordered(starts, lambda path: self.readers[path])
 
-    def _ordered(self, starts: Iterable[str], neighbours: Any) -> list[Node]:
+    def _ordered(
+        self, starts: Iterable[str], neighbours: Callable[[str], Iterable[str]]
+    ) -> list[Record]:
         """What can be reached from ``starts``, each node before all that it leads to."""
         done: list[str] = []
         seen: set[str] = set()
@@ -157,29 +92,29 @@ class Graph:
         edges = []
         for path in sorted(self.nodes):
             read: dict[str, list[str]] = {}
-            for file in self.nodes[path].files("inputs"):
-                if record_of(file["path"]) in self.nodes:
-                    read.setdefault(record_of(file["path"]), []).append(file["path"])
+            for file in self.nodes[path].read_files:
+                maker = self.made_by.get(file.path)
+                if maker in self.nodes:
+                    read.setdefault(maker, []).append(file.path)
             edges += [{"from": maker, "to": path, "files": read[maker]} for maker in sorted(read)]
         return {"nodes": nodes, "edges": edges}
 
 
-def _as_data(node: Node) -> dict[str, Any]:
-    if not node.record:
+def _as_data(node: Record) -> dict[str, Any]:
+    if not node.data:
         return {"id": node.path, "job": node.job, "fault": node.fault}
-    facts, run = node.record["facts"], node.record["run"]
     return {
         "id": node.path,
         "job": node.job,
         "stage": node.stage,
         "instance": node.instance,
-        "outputs": facts["outputs"],
-        "settings": facts["settings"],
-        "seed": facts["seed"],
-        "code": facts["code"]["digest"],
-        "commit": run["git"]["commit"],
-        "dirty": run["git"]["dirty"],
-        "started": run["started"],
+        "outputs": node.data["facts"]["outputs"],
+        "settings": node.settings,
+        "seed": node.seed,
+        "code": node.code.digest,
+        "commit": node.run.git.commit,
+        "dirty": node.run.git.dirty,
+        "started": node.run.started,
         "seconds": node.seconds,
         "fault": node.fault,
     }
@@ -188,11 +123,6 @@ def _as_data(node: Node) -> dict[str, Any]:
 def made_here(path: str) -> bool:
     """Whether a file is a result; another (a checkpoint from elsewhere) has no record."""
     return path.startswith(f"{RESULTS}/")
-
-
-def record_of(path: str) -> str:
-    """Where the record of the job that made a file lies."""
-    return (Path(path).parent / RECORD).as_posix()
 
 
 def base_of(file: Path) -> Path:
@@ -210,13 +140,15 @@ def base_of(file: Path) -> Path:
 
 
 class Reader:
-    """Reads records under ``base``; from the file with all of them where a folder is not here."""
+    """Reads records under ``base``, each once; from the file with all of them where a folder is not
+    here."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
+        self._read: dict[str, Record] = {}
 
     @cached_property
-    def packed(self) -> dict[str, dict[str, Any]]:
+    def packed(self) -> dict[str, Record]:
         """Every record that some run's file with all records holds, by its path.
 
         A damaged line is left out: that its file is not as it was is told of the file.
@@ -224,31 +156,36 @@ class Reader:
         found = {}
         for file in sorted((self.base / RESULTS).glob(f"*/{LINEAGE}")):
             for line in file.read_text(encoding="utf-8").splitlines():
-                record = _parsed(line)
-                if not _whole(record):
+                try:
+                    record = Record.parse(json.loads(line))
+                except ValueError:
                     continue
-                outputs = record["facts"]["outputs"].values()
-                paths = [file["path"] for files in outputs for file in files]
-                # The record lies beside the outputs, and above those in a folder of their own.
-                found[record_of(min(paths, key=lambda path: path.count("/")))] = record
+                if record.data:
+                    found[record.path] = replace(record, packed=True)
         return found
 
-    def node(self, path: str) -> Node:
+    def record(self, path: str) -> Record:
         """The job whose record should be at ``path``."""
-        try:
-            text = (self.base / path).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return self._missing(path)
-        except (OSError, UnicodeDecodeError):
-            return Node(path, {}, "cannot be read")
-        return checked(path, _parsed(text))
+        if path not in self._read:
+            file = self.base / path
+            self._read[path] = Record.read(file, path) if file.exists() else self._missing(path)
+        return self._read[path]
 
-    def _missing(self, path: str) -> Node:
+    def _missing(self, path: str) -> Record:
         record = self.packed.get(path)
-        outputs = Node(path, record).recorded if record else ()
-        if record and not any((self.base / output).exists() for output in outputs):
-            return checked(path, record, packed=True)
-        return Node(path, {}, "is missing")
+        if record and not any((self.base / output).exists() for output in record.recorded):
+            return record
+        return Record(path, fault="is missing")
+
+    def record_of(self, path: str) -> str:
+        """Where the record of the job that made a file lies: beside it, or above it, as of figures
+        in a folder of their own. Beside it where none claims it."""
+        if Path(path).name == RECORD:
+            return path
+        places = [(folder / RECORD).as_posix() for folder in Path(path).parents]
+        here = [place for place in places if (self.base / place).is_file()]
+        claimed = (place for place in (*here, *places) if path in self.record(place).recorded)
+        return next(claimed, (*here, *places)[0])
 
     def graph(self, starts: Iterable[str]) -> Graph:
         """The jobs with these records, and all that they come from."""
@@ -257,8 +194,11 @@ class Reader:
         while waiting:
             path = waiting.pop()
             if path not in graph.nodes:
-                graph.nodes[path] = self.node(path)
-                waiting.extend(graph.nodes[path].sources)
+                graph.nodes[path] = self.record(path)
+                read = {file.path for file in graph.nodes[path].read_files if made_here(file.path)}
+                new = read - graph.made_by.keys()
+                graph.made_by |= {file: self.record_of(file) for file in new}
+                waiting.extend(graph.sources(graph.nodes[path]))
         return graph
 
     def all(self, run: str | None = None) -> Iterator[str]:
@@ -267,32 +207,6 @@ class Reader:
         here = {path.relative_to(self.base).as_posix() for path in folder.rglob(RECORD)}
         prefix = folder.relative_to(self.base).as_posix() + "/"
         yield from sorted(here | {path for path in self.packed if path.startswith(prefix)})
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
-
-
-def _whole(record: Any) -> bool:
-    """Whether a record has all that is asked of one."""
-    return (
-        isinstance(record, dict)
-        and record.keys() >= {"stage", "instance", "module", "facts", "run"}
-        and record["facts"].keys() >= {"inputs", "outputs", "settings", "seed", "code"}
-    )
-
-
-def checked(path: str, record: Any, packed: bool = False) -> Node:
-    """A node with what is wrong with its record; one that cannot be used is taken as empty."""
-    if isinstance(record, dict) and record.get("schema") not in READABLE:
-        return Node(path, {}, f"is not of a known schema ({READABLE[-1]} is today's)")
-    if not _whole(record):
-        return Node(path, {}, "is not a whole record")
-    fault = None if record.get("seal") == seal(record) else "was edited"
-    return Node(path, record, fault, packed)
 
 
 def runs(base: Path) -> list[str]:

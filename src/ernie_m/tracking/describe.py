@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ernie_m.pipeline.stages import parts_of
+from ernie_m.records.record import Git
 from ernie_m.tracking.session import Session
 
 CURRENT, SUPERSEDED = "no", "yes"  # values of the tag `superseded`
@@ -36,10 +35,9 @@ def job_name(stage: str, instance: str) -> str:
     return f"{stage}/{instance}" if instance else stage
 
 
-def parent_name(run: str, git: dict[str, Any]) -> str:
+def parent_name(run: str, git: Git) -> str:
     """Name of an invocation's run: the results folder and the commit, ``+`` for local changes."""
-    commit = (git.get("commit") or "")[:7]
-    return f"{run} {commit}{'+' if git.get('dirty') else ''}" if commit else run
+    return f"{run} {git.commit[:7]}{'+' if git.dirty else ''}" if git.commit else run
 
 
 def parent_tags(run: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ernie_m.records.digest import file_sha256
+from ernie_m.records.record import Record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,15 +19,15 @@ TABLE = "scores.json"  # MLflow shows tables in this form
 COLUMNS = ("task", "metric", "stage", "language", "value", "variant", "seed", "n")
 
 
-def intact_files(record: dict[str, Any], name: str) -> Iterator[Path]:
+def intact_files(record: Record, name: str) -> Iterator[Path]:
     """Outputs under ``name`` that still have the bytes that the record states."""
-    for file in record["facts"]["outputs"].get(name, []):
-        path = Path(file["path"])
-        if path.is_file() and file_sha256(path) == file["sha256"]:
+    for file in record.outputs.get(name, []):
+        path = Path(file.path)
+        if path.is_file() and file_sha256(path) == file.sha256:
             yield path
 
 
-def log_table(client: MlflowClient, run_id: str, record: dict[str, Any]) -> None:
+def log_table(client: MlflowClient, run_id: str, record: Record) -> None:
     """The scores of one job as a table, a language a line; nothing for a job without scores."""
     for path in intact_files(record, "scores"):
         if path.suffix == ".json":
@@ -39,7 +40,7 @@ def log_table(client: MlflowClient, run_id: str, record: dict[str, Any]) -> None
                 client.log_table(run_id, table, TABLE)
 
 
-def log_report(client: MlflowClient, run_id: str, record: dict[str, Any]) -> None:
+def log_report(client: MlflowClient, run_id: str, record: Record) -> None:
     """The report's page, its figures, and all scores of the run as one table."""
     for path in intact_files(record, "report"):
         client.log_artifact(run_id, str(path), "report")

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ernie_m.arguments import argument_parser
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.graph import RESULTS, SHARED, record_of
+from ernie_m.records.graph import RESULTS, SHARED, Reader
+from ernie_m.records.record import RECORD, File, Record
 from ernie_m.tracking import describe, evaluation, store
 from ernie_m.tracking import session as sessions
 
@@ -37,28 +38,29 @@ def _milliseconds(moment: str) -> int:
     return int(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
-def joint_digest(files: list[dict[str, Any]]) -> str:
+def joint_digest(files: list[File]) -> str:
     """One digest, 36 characters as MLflow allows, for the files under one name of a record."""
-    sums = [file["sha256"] for file in files]
+    sums = [file.sha256 for file in files]
     whole = sums[0] if len(sums) == 1 else sha256("\n".join(sums).encode()).hexdigest()
     return whole[:36]
 
 
-def _common(files: list[dict[str, Any]]) -> str:
+def _common(files: list[File]) -> str:
     """What the paths of ``files`` have in common."""
-    return os.path.commonpath([file["path"] for file in files])
+    return os.path.commonpath([file.path for file in files])
 
 
-def usage(record: dict[str, Any]) -> Iterator[store.Point]:
+def usage(record: Record) -> Iterator[store.Point]:
     """Time and memory that a job took."""
-    ended = _milliseconds(record["run"]["ended"])
-    for name in (name for name in USED if name in record["run"]):
-        yield f"job/{name}", float(record["run"][name]), ended, 0
+    ended = _milliseconds(record.run.ended)
+    for name in USED:
+        if (used := getattr(record.run, name)) is not None:
+            yield f"job/{name}", float(used), ended, 0
 
 
-def points(record: dict[str, Any]) -> Iterator[store.Point]:
+def points(record: Record) -> Iterator[store.Point]:
     """Numbers of a record's metrics, scores, statistics and curves."""
-    started, ended = (_milliseconds(record["run"][key]) for key in ("started", "ended"))
+    started, ended = _milliseconds(record.run.started), _milliseconds(record.run.ended)
     for name in NUMBERS:
         for path in evaluation.intact_files(record, name):
             if path.suffix == ".json":
@@ -72,28 +74,20 @@ def points(record: dict[str, Any]) -> Iterator[store.Point]:
                 yield key, value, when, step
 
 
-def _record_path(record: dict[str, Any]) -> str:
-    """Where the record lies: beside what the job wrote."""
-    (file, *_) = (file for files in record["facts"]["outputs"].values() for file in files)
-    return record_of(file["path"])
-
-
-def _tags(record: dict[str, Any], digest: str, run_id: str) -> dict[str, str]:
-    facts, run = record["facts"], record["run"]
+def _tags(record: Record, digest: str, run_id: str) -> dict[str, str]:
     tags = {
-        "code": facts["code"]["digest"],
-        "record": _record_path(record),
-        "mlflow.source.name": record["module"],
-        "mlflow.note.content": describe.job_note(_record_path(record), run_id),
+        "code": record.code.digest,
+        "record": record.path,
+        "mlflow.source.name": record.module,
+        "mlflow.note.content": describe.job_note(record.path, run_id),
     }
-    for side in ("inputs", "outputs"):
-        for name, files in facts[side].items():
+    for side, named in (("input", record.inputs), ("output", record.outputs)):
+        for name, files in named.items():
             if files:
-                tags[f"{side[:-1]}.{name}"] = joint_digest(files)
-    git = run.get("git") or {}
-    if git.get("commit"):
-        tags["mlflow.source.git.commit"] = git["commit"]
-        tags["git.dirty"] = str(bool(git.get("dirty"))).lower()
+                tags[f"{side}.{name}"] = joint_digest(files)
+    if record.run.git.commit:
+        tags["mlflow.source.git.commit"] = record.run.git.commit
+        tags["git.dirty"] = str(record.run.git.dirty).lower()
     return {**tags, LOGGED: digest}
 
 
@@ -103,6 +97,7 @@ class Logger:
     def __init__(self, client: MlflowClient, session: sessions.Session) -> None:
         self.client = client
         self.session = session
+        self.reader = Reader(Path())
         self.models: dict[str, str | None] = {}  # sha256 of a model file -> MLflow's id
         self.children = {
             (run.data.tags.get("stage"), run.data.tags.get("instance")): run
@@ -140,30 +135,28 @@ class Logger:
         """Whether any invocation has logged the record with this digest."""
         return any(self._search(f"tags.`{LOGGED}` = {store.quoted(digest)}"))
 
-    def log(self, record: dict[str, Any], digest: str) -> None:
+    def log(self, record: Record, digest: str) -> None:
         """Write one record as a child, completing the run of a job that was attached live."""
-        stage, instance = record["stage"], record["instance"]
+        stage, instance = record.stage, record.instance
         child = self.children.get((stage, instance)) or self.client.create_run(
             self.session.experiment_id,
-            start_time=_milliseconds(record["run"]["started"]),
+            start_time=_milliseconds(record.run.started),
             tags=describe.job_tags(self.session, stage, instance),
-            run_name=describe.job_name(stage, instance),
+            run_name=record.job,
         )
         run_id = child.info.run_id
         seen = set(self._seen(child))
-        store.log_params(
-            self.client, run_id, {**record["facts"]["settings"], "seed": record["facts"]["seed"]}
-        )
+        store.log_params(self.client, run_id, {**record.settings, "seed": record.seed})
         fresh = (point for point in points(record) if (point[0], point[3]) not in seen)
         store.log_points(self.client, run_id, [*usage(record), *fresh])
         self._log_inputs(run_id, record)
-        for file in record["facts"]["outputs"].get("model", []):
+        for file in record.outputs.get("model", []):
             self._register(run_id, record, file)
         evaluation.log_table(self.client, run_id, record)
         self.supersede(stage, instance, run_id)
         # Last, so that a record whose logging was cut short is logged again.
         store.log_tags(self.client, run_id, _tags(record, digest, run_id))
-        self.client.set_terminated(run_id, "FINISHED", _milliseconds(record["run"]["ended"]))
+        self.client.set_terminated(run_id, "FINISHED", _milliseconds(record.run.ended))
 
     def _seen(self, child: Any) -> Iterator[tuple[str, int]]:
         """Name and step of every value that was written while the job ran."""
@@ -171,18 +164,18 @@ class Logger:
             for metric in self.client.get_metric_history(child.info.run_id, key):
                 yield key, metric.step
 
-    def _log_inputs(self, run_id: str, record: dict[str, Any]) -> None:
+    def _log_inputs(self, run_id: str, record: Record) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput
 
         datasets: list[DatasetInput] = []
         models: list[LoggedModelInput] = []
-        for name, files in record["facts"]["inputs"].items():
-            known = [model for file in files if (model := self._model(file["sha256"]))]
+        for name, files in record.inputs.items():
+            known = [model for file in files if (model := self._model(file.sha256))]
             if known or not files:
                 models.extend(LoggedModelInput(model) for model in known)
                 continue
             common = _common(files)
-            profile = {"files": len(files), "bytes": sum(file["bytes"] for file in files)}
+            profile = {"files": len(files), "bytes": sum(file.bytes for file in files)}
             dataset = Dataset(
                 name=f"{name}: {common}"[:LONGEST_NAME],
                 digest=joint_digest(files),
@@ -190,7 +183,7 @@ class Logger:
                 source=json.dumps({"uri": common}),
                 profile=json.dumps(profile),
             )
-            makers = ", ".join(dict.fromkeys(record_of(file["path"]) for file in files))
+            makers = ", ".join(dict.fromkeys(self.reader.record_of(file.path) for file in files))
             tags = [
                 InputTag("mlflow.data.context", name),
                 InputTag("record", makers[: store.LONGEST_VALUE]),
@@ -208,32 +201,30 @@ class Logger:
             self.models[digest] = found[0].model_id if found else None
         return self.models[digest]
 
-    def _register(self, run_id: str, record: dict[str, Any], file: dict[str, Any]) -> None:
+    def _register(self, run_id: str, record: Record, file: File) -> None:
         """Enter a model that stays where it is: its weights are versioned by DVC, not copied."""
-        if self._model(file["sha256"]):
+        if self._model(file.sha256):
             return
         import mlflow
 
         model = mlflow.create_external_model(
-            name=describe.job_name(record["stage"], record["instance"]).replace("/", "-"),
+            name=record.job.replace("/", "-"),
             source_run_id=run_id,
             experiment_id=self.session.experiment_id,
             tags={
-                "sha256": file["sha256"],
-                "path": file["path"],
-                "bytes": str(file["bytes"]),
-                "record": _record_path(record),
+                "sha256": file.sha256,
+                "path": file.path,
+                "bytes": str(file.bytes),
+                "record": record.path,
             },
         )
-        self.models[file["sha256"]] = model.model_id
-        if record["stage"] == EXPORT:
+        self.models[file.sha256] = model.model_id
+        if record.stage == EXPORT:
             self._publish(run_id, record, file, model.model_id)
 
-    def _publish(
-        self, run_id: str, record: dict[str, Any], file: dict[str, Any], model_id: str
-    ) -> None:
+    def _publish(self, run_id: str, record: Record, file: File, model_id: str) -> None:
         """A version in the model registry, which points at the entered model: nothing is copied."""
-        name = "-".join([self.session.run, *record["instance"].split("/")])
+        name = "-".join([self.session.run, *record.instance.split("/")])
         query = f"name = {store.quoted(name)}"
         if not self.client.search_registered_models(query, max_results=1):
             self.client.create_registered_model(name)
@@ -242,8 +233,8 @@ class Logger:
             source=f"models:/{model_id}",
             run_id=run_id,
             model_id=model_id,
-            tags={"sha256": file["sha256"], "path": file["path"], "record": _record_path(record)},
-            description=f"The folder of {file['path']}; its README.md is the model card.",
+            tags={"sha256": file.sha256, "path": file.path, "record": record.path},
+            description=f"The folder of {file.path}; its README.md is the model card.",
         )
 
     def close(self, status: str) -> None:
@@ -254,14 +245,17 @@ class Logger:
         self.client.set_terminated(self.session.run_id, status)
 
 
-def records(run: str) -> list[tuple[dict[str, Any], str]]:
+def records(run: str) -> list[tuple[Record, str]]:
     """Every readable record of ``run`` with the digest of its file, oldest first."""
     found = []
     for folder in (Path(RESULTS, run), *(Path(RESULTS, stage) for stage in sorted(SHARED))):
-        for path in sorted(folder.rglob("record.json")):
-            with sessions.harmless(f"reading {path}"):
-                found.append((json.loads(path.read_text(encoding="utf-8")), file_sha256(path)))
-    return sorted(found, key=lambda item: item[0]["run"]["ended"])
+        for path in sorted(folder.rglob(RECORD)):
+            record = Record.read(path, path.as_posix())
+            if record.data:
+                found.append((record, file_sha256(path)))
+            else:
+                sessions.warn(f"reading {path}", ValueError(record.fault))
+    return sorted(found, key=lambda item: item[0].run.ended)
 
 
 def finish(session: sessions.Session, status: str) -> int:
@@ -274,10 +268,8 @@ def finish(session: sessions.Session, status: str) -> int:
             logger.log(record, digest)
         except (KeyError, ValueError) as error:
             # One job's damaged files must not hide the others; the store's own errors end it all.
-            sessions.warn(
-                f"logging {describe.job_name(record['stage'], record['instance'])}", error
-            )
-        if record["stage"] == REPORT:
+            sessions.warn(f"logging {record.job}", error)
+        if record.stage == REPORT:
             # The run's summary also stands on the parent, where invocations are compared.
             store.log_points(client, session.run_id, points(record))
             evaluation.log_report(client, session.run_id, record)

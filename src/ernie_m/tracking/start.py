@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ernie_m.arguments import argument_parser
-from ernie_m.records.record import git_state
+from ernie_m.records.writer import git_state
 from ernie_m.tracking import describe, store
 from ernie_m.tracking import session as sessions
 

@@ -7,7 +7,6 @@ folder: the batch of any step is recomputed from its inputs, settings and seed.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -27,6 +25,7 @@ from ernie_m.model import checkpoint
 from ernie_m.model.attention import allowed
 from ernie_m.model.packing import IGNORE_INDEX, Packed
 from ernie_m.objectives.objectives import OBJECTIVES
+from ernie_m.records.record import RECORD, Record
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.batches import CLASSES
 from ernie_m.training.stage import dataloader_of, texts_of
@@ -81,26 +80,18 @@ class Drawing:
 
 
 def _job(path: Path) -> Job[StageJob]:
+    record = Record.read(path, path.as_posix())
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        facts = record["facts"]
-        return Job(
-            module=record["module"],
-            instance=record["instance"],
-            settings=StageJob.model_validate(facts["settings"]),
-            seed=facts["seed"],
-            threads=1,
-            input_paths={
-                name: [Path(file["path"]) for file in files]
-                for name, files in facts["inputs"].items()
-            },
-            output_paths={},
-        )
-    except (OSError, ValueError, KeyError, ValidationError) as error:
+        if not record.data:
+            raise ValueError(record.fault)
+        settings = StageJob.model_validate(record.settings)
+    except ValueError as error:  # pydantic's too
         raise UserError(
             f"{path} is not the record of a pre-training: {error}.",
             "Give the folder of one, as results/default/pretrain_camlm/ernie_m.",
         ) from None
+    files = {name: [Path(file.path) for file in own] for name, own in record.inputs.items()}
+    return Job(record.module, record.instance, settings, record.seed, 1, files, {})
 
 
 def _tensors(batch: Packed) -> dict[str, torch.Tensor]:
@@ -133,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     if args.step < 1 or args.documents < 1:
         parser.error("--step and --documents count from 1")
-    path = args.record / "record.json" if args.record.is_dir() else args.record
+    path = args.record / RECORD if args.record.is_dir() else args.record
     job = _job(path)
     _, shape, _ = checkpoint.read(job.input("init"))
     tokenizer = Tokenizer(path.resolve().parents[2] / "tokenizer_train" / "spm.model")

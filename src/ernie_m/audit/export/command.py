@@ -20,7 +20,7 @@ from ernie_m.arguments import argument_parser
 from ernie_m.atomic import write_atomic
 from ernie_m.audit.export.facts import Pedigree
 from ernie_m.audit.facts import chain_at
-from ernie_m.audit.locate import Cell, locate, maker
+from ernie_m.audit.locate import Cell, locate
 
 # Format -> module with `text(pedigree) -> str`; each imports its own library.
 FORMATS = {
@@ -33,8 +33,7 @@ REPORT = "results/default/report_build/report.html"
 
 def pedigree(what: str) -> Pedigree:
     """The lineage of what a user points at; raises :class:`UserError` when there is none."""
-    place = locate(what, Cell())
-    return Pedigree.of(chain_at(place).graph, maker(place), place.path)
+    return Pedigree.of(chain_at(locate(what, Cell())))
 
 
 def main(arguments: Sequence[str]) -> int:

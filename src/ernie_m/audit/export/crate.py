@@ -15,8 +15,9 @@ from rocrate.model.contextentity import ContextEntity
 from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
-from ernie_m.audit.export.facts import Job, Pedigree, media_type
+from ernie_m.audit.export.facts import Pedigree, media_type, named, script
 from ernie_m.records.graph import made_here
+from ernie_m.records.record import File, Record
 
 VERSION = "1.1"  # of RO-Crate, that the run profiles 0.5 stand on
 RUN_TERMS = "https://w3id.org/ro/terms/workflow-run#"
@@ -62,11 +63,6 @@ def _kind(values: Iterable[Any]) -> str:
     names: dict[type, str] = {bool: "Boolean", int: "Integer", float: "Float"}
     (kind, *others) = {names.get(type(value), "Text") for value in values}
     return "Text" if others else kind
-
-
-def _keys(jobs: Iterable[Job]) -> list[str]:
-    """Every parameter of some jobs; arms may differ in them."""
-    return list(dict.fromkeys(key for job in jobs for key in job.parameters))
 
 
 def _value_id(key: str, value: str) -> str:
@@ -173,8 +169,8 @@ class Crate:
     def _step(self, stage: str, position: int) -> None:
         """A stage as a step, its tools (one for each state of its code), and its parameters."""
         jobs = [job for job in self.pedigree.jobs if job.stage == stage]
-        inputs = dict.fromkeys(name for job in jobs for name, _ in job.files("inputs"))
-        outputs = dict.fromkeys(name for job in jobs for name, _ in job.files("outputs"))
+        inputs = dict.fromkeys(name for job in jobs for name, _ in named(job.inputs))
+        outputs = dict.fromkeys(name for job in jobs for name, _ in named(job.outputs))
         read = [self._parameter(f"{stage}/inputs", name, "File") for name in inputs]
         made = [self._parameter(f"{stage}/outputs", name, "File") for name in outputs]
         step = self._add(
@@ -185,28 +181,30 @@ class Crate:
             buildInstructions={"@id": ENVIRONMENT},
         )
         self.workflow.append_to("step", step)
-        read += [self._setting(stage, step, key, jobs) for key in _keys(jobs)]
+        given = [self.pedigree.parameters[job.job] for job in jobs]
+        for key in dict.fromkeys(key for own in given for key in own):  # arms may differ in them
+            values = [own[key] for own in given if key in own]
+            read.append(self._setting(stage, step, key, values))
         for tool in dict.fromkeys(self._tool(job) for job in jobs):
             tool["input"], tool["output"] = read, made
             step.append_to("workExample", tool)
             self.workflow.append_to("hasPart", tool)
 
-    def _tool(self, job: Job) -> Entity:
-        script = self._file(job.script, "SoftwareSourceCode")
-        packages = job.run["packages"] | {"python": job.run["python"]}
+    def _tool(self, job: Record) -> Entity:
+        source = self._file(script(job), "SoftwareSourceCode")
+        packages = job.run.packages | {"python": job.run.python}
         needed = [self._package(name, version) for name, version in sorted(packages.items())]
         return self._add(
-            f"#tool/{job.module}/{job.code}",
+            f"#tool/{job.module}/{job.code.digest}",
             "SoftwareApplication",
             name=job.module,
-            softwareVersion=job.code,
-            mainEntity=script,
+            softwareVersion=job.code.digest,
+            mainEntity=source,
             softwareRequirements=needed,
         )
 
-    def _setting(self, stage: str, step: Entity, key: str, jobs: list[Job]) -> Entity:
+    def _setting(self, stage: str, step: Entity, key: str, values: list[Any]) -> Entity:
         """A configuration key as a parameter of the stage, fed by the workflow's own."""
-        values = [job.parameters[key] for job in jobs if key in job.parameters]
         kind = _kind(values)
         own = self._parameter(f"{stage}/settings", key, kind)
         outer = self._parameter("workflow/settings", key, kind)
@@ -240,19 +238,19 @@ class Crate:
         """Every file that a job wrote, with its digest, and as what it was written and read."""
         roles: dict[str, list[Entity]] = {}
         for job in self.pedigree.jobs:
-            for side in ("inputs", "outputs"):
-                for name, file in job.files(side):
+            for side, files in (("inputs", job.inputs), ("outputs", job.outputs)):
+                for name, file in named(files):
                     role = self._parameter(f"{job.stage}/{side}", name, "File")
-                    roles.setdefault(file["path"], []).append(role)
+                    roles.setdefault(file.path, []).append(role)
         for job in self.pedigree.jobs:
-            for _, file in job.files("outputs"):
+            for file in job.made_files:
                 self._file(
-                    file["path"],
-                    sha256=file["sha256"],
-                    contentSize=str(file["bytes"]),
-                    exampleOfWork=list(dict.fromkeys(roles[file["path"]])),
+                    file.path,
+                    sha256=file.sha256,
+                    contentSize=str(file.bytes),
+                    exampleOfWork=list(dict.fromkeys(roles[file.path])),
                 )
-            self._file(job.node.path, about={"@id": f"#job/{job.name}"})
+            self._file(job.path, about={"@id": f"#job/{job.job}"})
 
     def _source(self, row: dict[str, Any]) -> Entity:
         """The published thing that a download was made from, which is an input of the run."""
@@ -268,65 +266,62 @@ class Crate:
             sha256=row.get("sha256") or [],
         )
 
-    def _elsewhere(self, job: Job, name: str, file: dict[str, Any]) -> Entity:
+    def _elsewhere(self, job: Record, name: str, file: File) -> Entity:
         """A file that no job made, which need not lie in the crate: a checkpoint to start from."""
         own = self._parameter(f"{job.stage}/inputs", name, "File")
         outer = self._parameter("workflow/inputs", name, "File")
-        identifier = f"#elsewhere/{file['sha256']}"
-        about = {"name": file["path"], "sha256": file["sha256"], "contentSize": str(file["bytes"])}
+        identifier = f"#elsewhere/{file.sha256}"
+        about = {"name": file.path, "sha256": file.sha256, "contentSize": str(file.bytes)}
         found = self._give(identifier, "CreativeWork", outer, **about)
         if own not in found["exampleOfWork"]:
             found.append_to("exampleOfWork", own)
         self._connect(outer, own, self.crate.get(f"{SNAKEFILE}#{job.stage}"))
         return found
 
-    def _job(self, job: Job) -> Entity:
-        values = [{"@id": _value_id(key, _plain(value))} for key, value in job.parameters.items()]
+    def _job(self, job: Record) -> Entity:
+        parameters = self.pedigree.parameters[job.job].items()
+        values = [{"@id": _value_id(key, _plain(value))} for key, value in parameters]
         read = [
-            {
-                "@id": file["path"]
-                if made_here(file["path"])
-                else self._elsewhere(job, name, file).id
-            }
-            for name, file in job.files("inputs")
+            {"@id": file.path if made_here(file.path) else self._elsewhere(job, name, file).id}
+            for name, file in named(job.inputs)
         ]
-        if job.source:
-            read.append({"@id": self._source(job.source).id})
+        if job.row:
+            read.append({"@id": self._source(job.row).id})
         action = self._add(
-            f"#job/{job.name}",
+            f"#job/{job.job}",
             "CreateAction",
-            name=job.name,
-            description=f"One job of the step {job.stage}; its record is {job.node.path}",
+            name=job.job,
+            description=f"One job of the step {job.stage}; its record is {job.path}",
             instrument=self._tool(job),
             object=read + values,
-            result=[{"@id": file["path"]} for _, file in job.files("outputs")],
-            startTime=job.run["started"],
-            endTime=job.run["ended"],
+            result=[{"@id": file.path} for file in job.made_files],
+            startTime=job.run.started,
+            endTime=job.run.ended,
             actionStatus={"@id": DONE},
             resourceUsage=self._usage(job),
         )
         self.crate.root_dataset.append_to("mentions", action)
         return self._add(
-            f"#control/{job.name}",
+            f"#control/{job.job}",
             "ControlAction",
-            name=f"orchestrate {job.name}",
+            name=f"orchestrate {job.job}",
             instrument={"@id": f"{SNAKEFILE}#{job.stage}"},
             object=action,
             actionStatus={"@id": DONE},
         )
 
-    def _usage(self, job: Job) -> list[Entity]:
+    def _usage(self, job: Record) -> list[Entity]:
         return [
             self._add(
-                f"#usage/{job.name}/{name}",
+                f"#usage/{job.job}/{name}",
                 "PropertyValue",
                 name=name,
                 propertyID=kind,
-                value=str(job.run[name]),
+                value=str(used),
                 unitCode={"@id": f"https://qudt.org/vocab/unit/{unit}"},
             )
             for name, (kind, unit) in USAGE.items()
-            if name in job.run
+            if (used := getattr(job.run, name)) is not None
         ]
 
     def _run(self, controls: list[Entity]) -> None:

@@ -13,7 +13,8 @@ from openlineage.client import event_v2 as lineage
 from openlineage.client import facet_v2 as facets
 from openlineage.client.serde import Serde
 
-from ernie_m.audit.export.facts import Job, Pedigree
+from ernie_m.audit.export.facts import Pedigree, script
+from ernie_m.records.record import File, Record
 from ernie_m.tracking.store import shown
 
 NAMESPACE = "ernie-m"
@@ -42,18 +43,22 @@ def events(pedigree: Pedigree) -> Iterator[lineage.RunEvent]:
         job=facets.parent_run.Job(namespace=NAMESPACE, name=name),
     )
     for job in pedigree.jobs:
-        yield from _of_job(job, {"parent": parent, "processing_engine": engine})
+        yield from _of_job(
+            job, pedigree.parameters[job.job], {"parent": parent, "processing_engine": engine}
+        )
 
 
 def _run_id(*seals: str) -> str:
     return str(uuid5(NAMESPACE_URL, "urn:ernie-m:run:" + "+".join(seals)))
 
 
-def _of_job(job: Job, about: dict[str, Any]) -> Iterator[lineage.RunEvent]:
+def _of_job(
+    job: Record, settings: dict[str, Any], about: dict[str, Any]
+) -> Iterator[lineage.RunEvent]:
     parameters = facets.execution_parameters_run.ExecutionParametersRunFacet(
         parameters=[
             facets.execution_parameters_run.ExecutionParameter(key=key, value=shown(value))
-            for key, value in job.parameters.items()
+            for key, value in settings.items()
         ]
     )
     run = lineage.Run(_run_id(job.seal), {**about, "execution_parameters": parameters})
@@ -62,16 +67,16 @@ def _of_job(job: Job, about: dict[str, Any]) -> Iterator[lineage.RunEvent]:
     )
     code = facets.source_code_location_job.SourceCodeLocationJobFacet(
         type="git",
-        url=f"urn:ernie-m:code:{job.module}:{job.code}",
-        path=job.script,
-        version=job.run["git"].get("commit"),
+        url=f"urn:ernie-m:code:{job.module}:{job.code.digest}",
+        path=script(job),
+        version=job.run.git.commit,
     )
-    named = lineage.Job(NAMESPACE, job.name, {"jobType": kind, "sourceCodeLocation": code})
-    inputs = [_input(file) for _, file in job.files("inputs")]
-    if row := job.source:
+    named = lineage.Job(NAMESPACE, job.job, {"jobType": kind, "sourceCodeLocation": code})
+    inputs = [_input(file) for file in job.read_files]
+    if row := job.row:
         inputs.append(lineage.InputDataset(row["home"], f"{row['id']}@{row['version']}"))
-    outputs = [_output(file) for _, file in job.files("outputs")]
-    yield from _pair(run, named, job.run["started"], job.run["ended"], inputs, outputs)
+    outputs = [_output(file) for file in job.made_files]
+    yield from _pair(run, named, job.run.started, job.run.ended, inputs, outputs)
 
 
 def _pair(
@@ -89,26 +94,26 @@ def _pair(
     )
 
 
-def _version(file: dict[str, Any]) -> dict[str, Any]:
+def _version(file: File) -> dict[str, Any]:
     version = facets.dataset_version_dataset.DatasetVersionDatasetFacet(
-        datasetVersion=f"sha256:{file['sha256']}"
+        datasetVersion=f"sha256:{file.sha256}"
     )
     return {"version": version}
 
 
-def _input(file: dict[str, Any]) -> lineage.InputDataset:
+def _input(file: File) -> lineage.InputDataset:
     size = facets.input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
-        size=file["bytes"], fileCount=1
+        size=file.bytes, fileCount=1
     )
     return lineage.InputDataset(
-        NAMESPACE, file["path"], facets=_version(file), inputFacets={"inputStatistics": size}
+        NAMESPACE, file.path, facets=_version(file), inputFacets={"inputStatistics": size}
     )
 
 
-def _output(file: dict[str, Any]) -> lineage.OutputDataset:
+def _output(file: File) -> lineage.OutputDataset:
     size = facets.output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
-        size=file["bytes"], fileCount=1
+        size=file.bytes, fileCount=1
     )
     return lineage.OutputDataset(
-        NAMESPACE, file["path"], facets=_version(file), outputFacets={"outputStatistics": size}
+        NAMESPACE, file.path, facets=_version(file), outputFacets={"outputStatistics": size}
     )

@@ -12,7 +12,8 @@ from typing import Any
 
 from prov.model import ProvDocument
 
-from ernie_m.audit.export.facts import Job, Pedigree, media_type
+from ernie_m.audit.export.facts import Pedigree, media_type, named
+from ernie_m.records.record import File, Record
 
 # URNs, because records and files have no address on the web.
 NAMESPACES = {
@@ -41,49 +42,49 @@ def document(pedigree: Pedigree) -> ProvDocument:
         f"package:snakemake@{pedigree.version('snakemake')}", {"prov:type": "prov:SoftwareAgent"}
     )
     for job in pedigree.jobs:
-        for _, file in job.files("outputs"):
+        for file in job.made_files:
             made.entity(_file(file), _facts(file))
     for job in pedigree.jobs:
-        _activity(made, job, engine)
+        _activity(made, job, pedigree.parameters[job.job], engine)
     return made
 
 
-def _file(file: dict[str, Any]) -> str:
+def _file(file: File) -> str:
     """A file in one of its states: a path that was made anew is another entity."""
-    return f"file:{file['path']}/{file['sha256'][:12]}"
+    return f"file:{file.path}/{file.sha256[:12]}"
 
 
-def _facts(file: dict[str, Any]) -> dict[str, Any]:
+def _facts(file: File) -> dict[str, Any]:
     return {
-        "prov:label": file["path"],
-        "prov:atLocation": file["path"],
-        "fact:sha256": file["sha256"],
-        "fact:bytes": file["bytes"],
-        "fact:mediaType": media_type(file["path"]),
+        "prov:label": file.path,
+        "prov:atLocation": file.path,
+        "fact:sha256": file.sha256,
+        "fact:bytes": file.bytes,
+        "fact:mediaType": media_type(file.path),
     }
 
 
-def _activity(made: ProvDocument, job: Job, engine: Any) -> None:
+def _activity(made: ProvDocument, job: Record, given: dict[str, Any], engine: Any) -> None:
     settings: dict[Any, Any] = {
         f"fact:{key}": value if isinstance(value, int | float | str) else json.dumps(value)
-        for key, value in job.parameters.items()
+        for key, value in given.items()
     }
     activity = made.activity(
-        f"job:{job.name}/{job.seal[:12]}",
-        datetime.fromisoformat(job.run["started"]),
-        datetime.fromisoformat(job.run["ended"]),
-        settings | {"prov:type": f"job:{job.stage}", "prov:label": job.name},
+        f"job:{job.job}/{job.seal[:12]}",
+        datetime.fromisoformat(job.run.started),
+        datetime.fromisoformat(job.run.ended),
+        settings | {"prov:type": f"job:{job.stage}", "prov:label": job.job},
     )
-    commit = job.run["git"].get("commit") or "unknown"
+    commit = job.run.git.commit or "unknown"
     about = {"prov:type": "prov:Plan", "prov:label": job.module, "fact:commit": commit}
-    plan = made.entity(f"code:{job.module}/{job.code}", about)
+    plan = made.entity(f"code:{job.module}/{job.code.digest}", about)
     made.association(activity, engine, plan)
-    if row := job.source:
+    if row := job.row:
         published: dict[Any, Any] = {f"fact:{key}": row[key] for key in SOURCE if row.get(key)}
         published["prov:label"] = row["id"]
         source = made.entity(f"source:{row['id']}/{row['version']}", published)
         made.used(activity, source)
-    for name, file in job.files("inputs"):
+    for name, file in named(job.inputs):
         made.used(activity, _file(file), other_attributes={"prov:role": name})
-    for name, file in job.files("outputs"):
+    for name, file in named(job.outputs):
         made.wasGeneratedBy(_file(file), activity, other_attributes={"prov:role": name})

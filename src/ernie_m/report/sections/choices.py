@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from ernie_m.catalogue.deviations import (
     OPEN_CHOICES,
     Choice,
 )
-from ernie_m.records.graph import SHARED, Node
-from ernie_m.report.evidence import Evidence, Record, first_file
+from ernie_m.records.graph import SHARED
+from ernie_m.records.record import File, Record
+from ernie_m.report.evidence import Evidence
 from ernie_m.report.page import shown
 from ernie_m.report.scores import MAIN_ARM
 
@@ -22,12 +24,11 @@ def sources(evidence: Evidence) -> list[dict[str, Any]]:
     """Every downloaded data set: registry row, and the digest of what was read."""
     return [
         {
-            **_filled(record["facts"]["settings"]),
-            "id": record["instance"],
+            **_filled(record.settings),
+            "id": record.instance,
             "read": [
-                {**file, "name": _upstream(record, file), "pinned": _pinned(record, file)}
-                for files in record["facts"]["outputs"].values()
-                for file in files
+                {**asdict(file), "name": _upstream(record, file), "pinned": _pinned(record, file)}
+                for file in record.made_files
             ],
         }
         for stage in sorted(SHARED)
@@ -41,14 +42,14 @@ def _filled(row: dict[str, Any]) -> dict[str, Any]:
     return row | ({"url": url.replace("{version}", row["version"])} if url else {})
 
 
-def _upstream(record: Record, file: dict[str, Any]) -> str:
+def _upstream(record: Record, file: File) -> str:
     """A downloaded file's name at its publisher's."""
-    return record["facts"]["settings"].get("filename") or Path(file["path"]).name
+    return record.settings.get("filename") or Path(file.path).name
 
 
-def _pinned(record: Record, file: dict[str, Any]) -> str | None:
+def _pinned(record: Record, file: File) -> str | None:
     """The digest that the registry's row names for a file, if it names one."""
-    return (Node("", record).published or {}).get(file["path"])
+    return (record.published or {}).get(file.path)
 
 
 def choices(evidence: Evidence) -> list[dict[str, Any]]:
@@ -70,11 +71,11 @@ def _values(evidence: Evidence, choice: Choice) -> list[tuple[str, str, str]]:
     found = []
     for stage, key in choice.settings:
         jobs = evidence.jobs(stage)
-        own = [record for record in jobs if record["instance"] == MAIN_ARM] or jobs
-        settings: Any = own[0]["facts"]["settings"] if own else {}
+        own = [record for record in jobs if record.instance == MAIN_ARM] or jobs
+        settings: Any = own[0].settings if own else {}
         for part in key.split("."):
             settings = settings.get(part) if isinstance(settings, dict) else None
         if settings is not None:
             name = f"{stage.split('_')[1]}.{key}"
-            found.append((name, shown(settings), first_file(own[0])))
+            found.append((name, shown(settings), own[0].made_files[0].path))
     return found

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 from ernie_m.report import graph, training
-from ernie_m.report.evidence import Evidence, first_file
+from ernie_m.report.evidence import Evidence
 from ernie_m.report.sections.text import encoded
 from ernie_m.report.svg import Drawing
 from ernie_m.words import duration, plural
@@ -21,27 +20,19 @@ def costs(evidence: Evidence) -> list[dict[str, Any]]:
     for artifact, parts in encoded(evidence):
         tokens[artifact.stage] = tokens.get(artifact.stage, 0) + sum(parts.values())
     rows = []
-    for stage in graph.in_order(evidence.edges, {record["stage"] for record in evidence.records}):
+    for stage in graph.in_order(evidence.edges, {record.stage for record in evidence.records}):
         jobs = evidence.jobs(stage)
-        outputs = chain.from_iterable(
-            files for job in jobs for files in job["facts"]["outputs"].values()
-        )
         rows.append(
             {
                 "stage": stage,
                 "jobs": len(jobs),
-                "seconds": sum(_seconds(job["run"]) for job in jobs),
+                "seconds": sum(job.seconds for job in jobs),
                 "tokens": tokens.get(stage),
-                "bytes": sum(file["bytes"] for file in outputs),
-                "paths": [first_file(job) for job in jobs],
+                "bytes": sum(file.bytes for job in jobs for file in job.made_files),
+                "paths": [job.made_files[0].path for job in jobs],
             }
         )
     return rows
-
-
-def _seconds(run: dict[str, Any]) -> float:
-    """Time a job took, that of killed attempts it went on from included."""
-    return max(run["seconds"], run.get("training_seconds") or 0.0)
 
 
 def pipeline(evidence: Evidence, own_stage: str) -> Drawing:

