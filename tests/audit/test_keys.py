@@ -78,7 +78,7 @@ def study(monkeypatch):
     return Layers.read(ROOT / "config/study.yaml")
 
 
-def test_an_arm_has_its_own_keys_where_it_differs(study):
+def test_an_variant_has_its_own_keys_where_it_differs(study):
     job = node(study.config, "pretrain_btmlm", "mmlm_tlm")
     keys = keys_of(job, study.chosen)
     own = "variants.mmlm_tlm.pretrain.btmlm.objectives.btmlm"
@@ -96,8 +96,8 @@ def test_what_a_recipe_sets_is_named_after_the_recipe(tmp_path, monkeypatch):
     )
     layers = Layers.read(overlay)
 
-    def told(arm, stage="xtreme_finetune"):
-        job = node(layers.config, stage, f"standin_qa/{arm}/btmlm/seed1")
+    def told(variant, stage="xtreme_finetune"):
+        job = node(layers.config, stage, f"standin_qa/{variant}/btmlm/seed1")
         return {key["key"]: key for key in explained([job], layers)}
 
     rate, usual = told("ernie_m")["xtreme.recipe.learning_rate"], FinetuneSettings().learning_rate

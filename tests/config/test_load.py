@@ -84,7 +84,7 @@ def test_unknown_key_names_the_nearest(wrong, sentence):
         ({"model": {"width": 30, "heads": 4}}, "`model` is not accepted: heads (4) must divide"),
         ({"variants": {"a": {"model": {"width": "wide"}}}}, '`variants.a.model.width` is "wide"'),
         ({"variants": {"a": {"model": {"heads": 3}}}}, "`variants.a.model` is not accepted"),
-        ({"variants": {"ernie_m": {}}}, "`ernie_m` is the name of the main arm"),
+        ({"variants": {"ernie_m": {}}}, "`ernie_m` is the name of the main variant"),
         ({"variants": {"No-Good": {}}}, "No-Good"),
     ],
 )
@@ -122,15 +122,15 @@ def test_exponents_that_yaml_takes_for_text_are_numbers():
     assert load(mapping).pretrain.camlm.optimiser.learning_rate == 5e-4
 
 
-def test_a_variant_is_the_main_arm_with_its_keys_laid_over():
+def test_a_variant_is_the_main_variant_with_its_keys_laid_over():
     config = load(
         {
             "model": {"layers": 2},
             "variants": {"plain": {"pretrain": {"btmlm": {"objectives": {"camlm": 0}}}}},
         }
     )
-    main, plain = config.arm("ernie_m"), config.arm("plain")
-    assert config.arms == ("ernie_m", "plain")
+    main, plain = config.variant("ernie_m"), config.variant("plain")
+    assert config.variant_names == ("ernie_m", "plain")
     assert (main.model, main.pretrain) == (config.model, config.pretrain)
     assert plain.model == config.model
     assert plain.pretrain.btmlm.objectives.camlm == 0

@@ -59,7 +59,7 @@ def test_schema_covers_the_keys_and_refuses_others():
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     assert set(schema["properties"]) == set(Config.model_fields)
     assert schema["additionalProperties"] is False
-    variant = schema["$defs"]["Variant"]["properties"]
+    variant = schema["$defs"]["Overrides"]["properties"]
     assert "width" in variant["model"]["properties"]
     assert variant["pretrain"]["$ref"] == "#/$defs/PretrainSettings"
 

@@ -1,4 +1,4 @@
-"""Ways of fine-tuning as arms: what a recipe, a task and a variant make of the settings."""
+"""Ways of fine-tuning as variants: what a recipe, a task and a variant make of the settings."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def config():
     return lambda **changes: load(deep_merge(base, changes))
 
 
-def finetune(config, task, arm="ernie_m"):
-    return settings_of(config, "xtreme_finetune", f"{task}/{arm}/btmlm/seed1")
+def finetune(config, task, variant="ernie_m"):
+    return settings_of(config, "xtreme_finetune", f"{task}/{variant}/btmlm/seed1")
 
 
 def test_recipes_name_known_kinds_tasks_and_keys():
@@ -123,12 +123,12 @@ def test_a_task_lies_over_the_recipe_and_the_recipe_over_the_rest(config):
     assert (qa.learning_rate, qa.epochs, qa.stride, qa.layer_decay) == (0.5, 2, 9, 0.8)
 
 
-def test_an_arm_changes_what_it_names_and_keeps_the_rest(config):
+def test_an_variant_changes_what_it_names_and_keeps_the_rest(config):
     found = config(
         xtreme={"per_task": {"standin_tagging": {"epochs": 9}}, "finetune": {"batch_size": 8}},
         variants={"other": {"xtreme": {"per_task": {"standin_tagging": {"stride": 7}}}}},
     )
-    main, other = (finetune(found, "standin_tagging", arm) for arm in ("ernie_m", "other"))
+    main, other = (finetune(found, "standin_tagging", variant) for variant in ("ernie_m", "other"))
     assert other == main.model_copy(update={"stride": 7})
     assert (other.epochs, other.batch_size) == (9, 8)
     # Only the task that differs is fine-tuned again.
@@ -136,7 +136,7 @@ def test_an_arm_changes_what_it_names_and_keeps_the_rest(config):
     assert {job.split("/")[0] for job in again} == {"standin_tagging"}
 
 
-def test_an_arm_in_all_languages_is_fine_tuned_again_where_there_is_such_text(config):
+def test_an_variant_in_all_languages_is_fine_tuned_again_where_there_is_such_text(config):
     found = config(variants={"translated": {"xtreme": {"training": "all"}}})
     again = {job.split("/")[0] for job in plan.evaluations(found) if "/translated/" in job}
     assert again == {task for task in found.xtreme.tasks if TASKS[task].trains_in_all}
@@ -160,32 +160,32 @@ def test_aligned_vectors_are_trained_as_they_are_used(config):
 
 
 def test_retrieval_after_another_task_waits_for_its_fine_tuning(config):
-    arms = {"tuned": {"xtreme": {"retrieval": "finetuned"}}}
-    found = config(xtreme={"seeds": [1, 2], "stages": ["btmlm"]}, variants=arms)
+    variants = {"tuned": {"xtreme": {"retrieval": "finetuned"}}}
+    found = config(xtreme={"seeds": [1, 2], "stages": ["btmlm"]}, variants=variants)
     again = [job for job in plan.evaluations(found) if "/tuned/" in job]
     assert again == [
         f"standin_{task}/tuned/btmlm/seed{seed}"
         for task in ("retrieval", "mining")
         for seed in (1, 2)
     ]
-    # The task itself is the same in both arms, and fine-tuned once.
+    # The task itself is the same in both variants, and fine-tuned once.
     assert plan.scored_as(found, "standin_classification", "tuned", "btmlm") == "ernie_m"
     with pytest.raises(UserError, match="needs `standin_classification` in `tasks`"):
         config(xtreme={"tasks": ["standin_retrieval"], "retrieval": "finetuned"})
 
 
-def test_what_is_asked_is_the_same_for_all_arms(config):
-    with pytest.raises(UserError, match="`seeds` is the same for all arms"):
+def test_what_is_asked_is_the_same_for_all_variants(config):
+    with pytest.raises(UserError, match="`seeds` is the same for all variants"):
         config(variants={"other": {"xtreme": {"seeds": [2]}}})
     with pytest.raises(UserError, match=r"did you mean `variants\.other\.xtreme\.training`"):
         config(variants={"other": {"xtreme": {"trainin": "all"}}})
 
 
-def test_arms_are_compared_with_each_other_once_and_not_for_each_seed(config, monkeypatch):
-    arms = {f"arm{n}": {"xtreme": {"finetune": {"epochs": n}}} for n in range(1, 9)}
-    found = config(xtreme={"seeds": [1, 2, 3, 4, 5]}, variants=arms)
+def test_variants_are_compared_with_each_other_once_and_not_for_each_seed(config, monkeypatch):
+    variants = {f"variant{n}": {"xtreme": {"finetune": {"epochs": n}}} for n in range(1, 9)}
+    found = config(xtreme={"seeds": [1, 2, 3, 4, 5]}, variants=variants)
     compared, use = [], plan._use
     monkeypatch.setattr(plan, "_use", lambda *given: compared.append(given) or use(*given))
     assert len(plan.evaluations(found, lambda task: task.trained)) >= 8 * 5 * 3 * 2
     questions = len(found.xtreme.tasks) * len(found.xtreme.stages)
-    assert 0 < len(compared) <= questions * len(found.arms) ** 2
+    assert 0 < len(compared) <= questions * len(found.variant_names) ** 2

@@ -7,7 +7,7 @@ import pytest
 
 from ernie_m.catalogue.published import ABLATION
 from ernie_m.config.load import deep_merge, load, read, read_yaml
-from ernie_m.config.root import MAIN_ARM
+from ernie_m.config.root import MAIN_VARIANT
 from ernie_m.pipeline import plan, stages
 from ernie_m.pipeline.stages import STAGES
 
@@ -19,7 +19,7 @@ def config():
     return lambda **changes: load(deep_merge(base, changes))
 
 
-def arm(**pretrain: Mapping) -> dict:
+def variant(**pretrain: Mapping) -> dict:
     return {"pretrain": pretrain}
 
 
@@ -33,7 +33,7 @@ def test_every_stage_is_planned(config):
 
 
 def test_no_job_is_asked_for_twice(config):
-    found = stages.jobs(config(variants={"one": arm(btmlm=RATE), "two": arm(camlm=RATE)}))
+    found = stages.jobs(config(variants={"one": variant(btmlm=RATE), "two": variant(camlm=RATE)}))
     for stage, jobs in found.items():
         assert len(jobs) == len(set(jobs)), stage
 
@@ -85,31 +85,31 @@ def test_weights_that_are_evaluated_as_they_are_need_no_text(config):
     assert text <= jobs_of(config(xtreme=tasks))  # which trains a vocabulary
 
 
-def test_an_arm_shares_what_comes_before_its_difference(config):
-    found = config(variants={"late": arm(btmlm=RATE), "early": arm(camlm=RATE)})
-    assert plan.trained_arms(found, "initialise") == ["ernie_m"]
-    assert plan.trained_arms(found, "camlm") == ["ernie_m", "early"]
-    assert plan.trained_arms(found, "btmlm") == ["ernie_m", "late", "early"]
+def test_an_variant_shares_what_comes_before_its_difference(config):
+    found = config(variants={"late": variant(btmlm=RATE), "early": variant(camlm=RATE)})
+    assert plan.trained_variants(found, "initialise") == ["ernie_m"]
+    assert plan.trained_variants(found, "camlm") == ["ernie_m", "early"]
+    assert plan.trained_variants(found, "btmlm") == ["ernie_m", "late", "early"]
     assert plan.made_by(found, "late", "backtranslate") == "ernie_m"
     assert plan.chunks(found, "late") == plan.chunks(found, "ernie_m")
 
 
-def test_two_arms_share_with_each_other(config):
-    both = {"one": arm(camlm=RATE, btmlm=RATE), "two": arm(camlm=RATE)}
-    assert plan.trained_arms(config(variants=both), "camlm") == ["ernie_m", "one"]
+def test_two_variants_share_with_each_other(config):
+    both = {"one": variant(camlm=RATE, btmlm=RATE), "two": variant(camlm=RATE)}
+    assert plan.trained_variants(config(variants=both), "camlm") == ["ernie_m", "one"]
 
 
-def test_an_arm_without_the_objective_generates_nothing(config):
+def test_an_variant_without_the_objective_generates_nothing(config):
     shares = {"objectives": {"btmlm": 0.0, "mmlm": 1.0}}
     found = config(
-        pretrain={"btmlm": shares}, variants={"with": arm(btmlm={"objectives": {"btmlm": 1.0}})}
+        pretrain={"btmlm": shares}, variants={"with": variant(btmlm={"objectives": {"btmlm": 1.0}})}
     )
     assert plan.chunks(found, "ernie_m") == []
     assert stages.jobs(found)["pretrain_backtranslate"] == plan.chunks(found, "with") != []
 
 
 def test_a_shared_encoder_is_scored_once(config):
-    found = plan.evaluations(config(variants={"late": arm(btmlm=RATE)}))
+    found = plan.evaluations(config(variants={"late": variant(btmlm=RATE)}))
     scored = {job.split("/", 1)[1].rpartition("/")[0] for job in found}
     assert "late/btmlm" in scored and not {"late/camlm", "late/initialise"} & scored
 
@@ -121,13 +121,15 @@ def test_only_what_is_fine_tuned_is_repeated_with_other_seeds(config):
 
 
 @pytest.mark.parametrize("overlays", [["paper_base", "ablation"], ["ablation_laptop"]], ids=str)
-def test_the_ablation_has_the_arms_of_table_6(overlays):
-    """At equal tokens, exp0 as the main arm's start and exp5 as its end."""
+def test_the_ablation_has_the_variants_of_table_6(overlays):
+    """At equal tokens, exp0 as the main variant's start and exp5 as its end."""
     found = read(*(Path(f"config/{name}.yaml") for name in overlays))
     assert found.xtreme.stages == ["initialise", "btmlm"]
-    published = {name: set(arm.objectives) for name, arm in ABLATION.items() if arm.objectives}
-    ours = {name: found.arm(name).pretrain for name in found.arms}
-    ours["exp5"] = ours.pop(MAIN_ARM)
+    published = {
+        name: set(variant.objectives) for name, variant in ABLATION.items() if variant.objectives
+    }
+    ours = {name: found.variant(name).pretrain for name in found.variant_names}
+    ours["exp5"] = ours.pop(MAIN_VARIANT)
     on = {
         name: {key for key, share in own.btmlm.objectives.model_dump().items() if share}
         for name, own in ours.items()

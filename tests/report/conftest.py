@@ -319,7 +319,7 @@ def _curve(objectives, steps, starts, ends, tokens_per_step=1024):
     return lines
 
 
-def _train(run, stage, arm, objectives, inputs, starts, ends, shares, steps):
+def _train(run, stage, variant, objectives, inputs, starts, ends, shares, steps):
     curve = _curve(objectives, steps, starts, ends)
     last = {
         name: {code: curve[-1][f"valid/{name}/{code}"] for code in classes}
@@ -347,12 +347,12 @@ def _train(run, stage, arm, objectives, inputs, starts, ends, shares, steps):
     }
     made = run.job(
         stage,
-        arm,
+        variant,
         inputs=inputs,
         settings=settings,
         seconds=40.0,
         notes={"training_seconds": 402.0},
-        model={"model.safetensors": f"{stage} {arm}"},
+        model={"model.safetensors": f"{stage} {variant}"},
         curves={"curves.jsonl": "".join(json.dumps(line) + "\n" for line in curve)},
         metrics={
             "metrics.json": {
@@ -413,16 +413,16 @@ def _pretrain(run, spm, shards, variant):
         model={"model.safetensors": "0"},
     )
     models["ernie_m", "initialise"] = init["model"]
-    arms = {"ernie_m": {"mmlm": 1.0, "camlm": 1.0}}
+    variants = {"ernie_m": {"mmlm": 1.0, "camlm": 1.0}}
     if variant:
-        arms["mmlm_tlm"] = {"mmlm": 1.0, "tlm": 1.0}
+        variants["mmlm_tlm"] = {"mmlm": 1.0, "tlm": 1.0}
     first = {"mmlm": LANGUAGES, "camlm": PAIRS, "tlm": PAIRS}
     starts = dict.fromkeys(("mmlm", "camlm", "tlm"), 9.0)
-    for arm, shares in arms.items():
-        models[arm, "camlm"] = _train(
+    for variant, shares in variants.items():
+        models[variant, "camlm"] = _train(
             run,
             "pretrain_camlm",
-            arm,
+            variant,
             {name: first[name] for name in shares},
             [*init["model"], *shards],
             starts,
@@ -495,13 +495,13 @@ def _evaluate(run, deal, spm, models, seeds):
             },
         )
         run.give("baselines", made["scores"])
-        for (arm, stage), model in models.items():
+        for (variant, stage), model in models.items():
             for seed in seeds:
                 mean = means[("initialise", "camlm", "btmlm").index(stage)] + 0.004 * (seed - 1)
-                mean -= 0.03 * (arm != "ernie_m")
+                mean -= 0.03 * (variant != "ernie_m")
                 _evaluate_one(
                     run,
-                    f"{task}/{arm}/{stage}/seed{seed}",
+                    f"{task}/{variant}/{stage}/seed{seed}",
                     [*model, *spm],
                     examples["examples"],
                     {

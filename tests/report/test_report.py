@@ -292,7 +292,7 @@ def test_groups_of_xtreme_are_means_of_whole_groups_only(make_run):
     assert "XTREME by group" in write(run)["report"]
 
 
-def test_variants_stand_beside_the_main_arm(run):
+def test_variants_stand_beside_the_main_variant(run):
     page = write(run)["report"]
     assert "mmlm_tlm" in page and "MMLM + TLM" in page
     tokens = re.findall(r"<tr><th>(ernie_m|mmlm_tlm)</th><td[^>]*>([\d\s]+)</td>", page)

@@ -242,9 +242,9 @@ def test_the_paper_s_corpora_can_have_a_vocabulary_of_their_own(blank, tmp_path)
     assert jobs["tokenizer_sample"] == jobs["tokenizer_pack"] == jobs["corpora_select"] > 300
 
 
-def test_what_arms_share_is_trained_once(blank, tmp_path):
-    """An arm that differs in stage 2 alone has stage 1 of the main arm, also to generate with."""
-    overlay = tmp_path / "arms.yaml"
+def test_what_variants_share_is_trained_once(blank, tmp_path):
+    """A variant that differs in stage 2 alone has the main one's stage 1, also to generate with."""
+    overlay = tmp_path / "variants.yaml"
     less = {"pretrain": {"btmlm": {"objectives": {"btmlm": 0.4}}}}
     overlay.write_text(yaml.safe_dump({"variants": {"less": less}}))
     jobs = jobs_in(blank.plan("--cores", "1", "btmlm", "--configfile", str(overlay)))
@@ -254,14 +254,14 @@ def test_what_arms_share_is_trained_once(blank, tmp_path):
 
 def test_ways_of_fine_tuning_are_branches_of_one_graph(blank):
     """In all languages, after another recipe, for retrieval: each costs what it does anew."""
-    arms = {
+    variants = {
         "translated": {"xtreme": {"training": "all"}},
         "as_published": {"xtreme": {"recipe": "ernie_m_base"}},
         "aligned": {"xtreme": {"retrieval": "aligned"}},
         "after": {"xtreme": {"retrieval": "finetuned"}},
     }
     plain = blank.planned("--cores", "1")
-    with blank.configured(variants=arms, xtreme={"seeds": [1, 2]}):
+    with blank.configured(variants=variants, xtreme={"seeds": [1, 2]}):
         jobs = blank.planned("--cores", "1")
     assert {s: n for s, n in jobs.items() if s.startswith(("corpora", "tok", "pretrain"))} == {
         s: n for s, n in plain.items() if s.startswith(("corpora", "tok", "pretrain"))
@@ -272,7 +272,7 @@ def test_ways_of_fine_tuning_are_branches_of_one_graph(blank):
     assert jobs["xtreme_sweep"] == 3 + 2 * 3 + 2 * 3
 
 
-def test_an_arm_shares_what_it_has_in_common_with_the_main_one(blank):
+def test_an_variant_shares_what_it_has_in_common_with_the_main_one(blank):
     changed = {"pretrain": {"btmlm": {"optimiser": {"learning_rate": 0.1}}}}
     with blank.configured(variants={"fast": changed}):
         jobs = blank.planned("--cores", "1")
@@ -283,7 +283,7 @@ def test_an_arm_shares_what_it_has_in_common_with_the_main_one(blank):
     )
 
 
-def test_an_arm_without_the_objective_needs_no_generation(blank):
+def test_an_variant_without_the_objective_needs_no_generation(blank):
     shares = {"objectives": {"btmlm": 0.0, "mmlm": 1.0}}
     with blank.configured(pretrain={"btmlm": shares}):
         jobs = blank.planned("--cores", "1")

@@ -129,13 +129,13 @@ def test_jobs_attach_in_parallel(opened, results, monkeypatch):
         "live.close(timeout=300); assert live.run_id"
     )
     jobs = [
-        subprocess.Popen([sys.executable, "-c", code, f"arm{n}"], env=_environment(path))
+        subprocess.Popen([sys.executable, "-c", code, f"variant{n}"], env=_environment(path))
         for n in range(2)
     ]
     assert [job.wait() for job in jobs] == [0, 0]
     client = store.connect(opened.uri)
     found = children(opened)
-    assert set(found) == {"pretrain_camlm/arm0", "pretrain_camlm/arm1"}
+    assert set(found) == {"pretrain_camlm/variant0", "pretrain_camlm/variant1"}
     for run in found.values():
         assert len(client.get_metric_history(run.info.run_id, "train/camlm")) == 300
         assert "bad" not in run.data.metrics
@@ -309,7 +309,7 @@ def test_inputs_and_models_lead_to_records(opened, results, monkeypatch):
 def test_tables_and_figures_are_artifacts(opened, results, monkeypatch):
     page, drawing = "<p>scores</p>", svg.blank("XTREME").file()
     head = "task,category,variant,stage,seed,language,metric,value,n\n"
-    scores = head + "qa,qa,arm,btmlm,1,de,f1,40.0,50\nqa,qa,arm,btmlm,1,zh,f1,20.0,\n"
+    scores = head + "qa,qa,variant,btmlm,1,de,f1,40.0,50\nqa,qa,variant,btmlm,1,zh,f1,20.0,\n"
     outputs = {"report": {"report.html": page}, "figures": {"groups.svg": drawing}}
     outputs |= {"scores": {"scores.csv": scores}}
     results.job("report_build", "", outputs)

@@ -15,8 +15,8 @@ MADE_BY = {
     "taught": "xtreme_finetune/standin_classification/taught/btmlm/seed1",
 }
 SCORES = {
-    arm: f"results/default/xtreme_score/standin_retrieval/{arm}/btmlm/seed1/scores.json"
-    for arm in ARMS
+    variant: f"results/default/xtreme_score/standin_retrieval/{variant}/btmlm/seed1/scores.json"
+    for variant in ARMS
 }
 
 
@@ -29,10 +29,10 @@ def test_aligned_retrieval_and_retrieval_after_a_task_in_all_languages(tiny, tmp
         expected = {f"xtreme_{s}": 1 for s in once} | {f"xtreme_{s}": 2 for s in twice}
         assert repository.planned(*call) == expected
         repository.run("snakemake", *call)
-        for arm, scores in SCORES.items():
+        for variant, scores in SCORES.items():
             audit = json.loads(repository.run("ernie-m", "audit", scores, "--json").stdout)
             assert audit["verdict"] == "VERIFIED"
-            assert MADE_BY[arm] in {job["job"] for job in audit["jobs"]}
+            assert MADE_BY[variant] in {job["job"] for job in audit["jobs"]}
     record = json.loads(
         (repository.path / f"results/default/{MADE_BY['taught']}/record.json").read_text()
     )

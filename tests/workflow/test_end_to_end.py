@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from ernie_m.pipeline.stages import STAGES
-from tests.repository import ARMS_ONLY, PUBLISHED_ONLY
+from tests.repository import PUBLISHED_ONLY, VARIANTS_ONLY
 
 SCORES = "results/default/xtreme_score/standin_retrieval/ernie_m/btmlm/seed1/scores.json"
 
@@ -23,7 +23,7 @@ def records(tiny):
 
 
 def test_every_stage_left_records(records):
-    expected = STAGES.keys() - PUBLISHED_ONLY - ARMS_ONLY
+    expected = STAGES.keys() - PUBLISHED_ONLY - VARIANTS_ONLY
     assert {stage for stage, _ in records} == expected
 
 
@@ -113,7 +113,7 @@ def test_snakemakes_own_report_can_be_made(tiny):
     tiny.run("snakemake", "--report", "work/snakemake.html")
     page = (tiny.path / "work/snakemake.html").read_text(encoding="utf-8")
     assert "scores.csv" in page and "Every score as one row" in page
-    assert "losses.csv" in page and "Validation losses of the main arm" in page
+    assert "losses.csv" in page and "Validation losses of the main variant" in page
 
 
 def test_a_batch_of_a_finished_training_can_be_looked_at(tiny):

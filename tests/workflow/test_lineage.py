@@ -114,4 +114,4 @@ def test_a_question_is_answered_without_an_engine_and_opens_each_file_a_few_time
     records = {path for path in opened if path.endswith("record.json")}
     # A difference is of two numbers, and looks into the past of both.
     assert 0 < len(records) <= 250 and max(opened[path] for path in records) <= 4
-    assert max(opened.values()) <= 8  # the registry of tasks, by the settings of each arm
+    assert max(opened.values()) <= 8  # the registry of tasks, by the settings of each variant

@@ -11,9 +11,9 @@ from ernie_m.audit.keys import layers_of
 from ernie_m.pipeline.stages import STAGES
 from ernie_m.records.graph import read_graph
 from ernie_m.words import flatten
-from tests.repository import ARMS_ONLY, PUBLISHED_ONLY
+from tests.repository import PUBLISHED_ONLY, VARIANTS_ONLY
 
-ALL = set(STAGES) - PUBLISHED_ONLY - ARMS_ONLY
+ALL = set(STAGES) - PUBLISHED_ONLY - VARIANTS_ONLY
 REPORT = {"report_build"}
 # What is told of scores; the model card is written by parts of the report's code.
 TOLD = {"checkpoints_export"} | REPORT
@@ -187,7 +187,7 @@ def test_a_checkpoint_to_start_from(tiny, monkeypatch, tmp_path):
     assert foretold(tiny, monkeypatch, "init") == FROM_TOKENIZER
 
 
-def test_only_the_arm_that_changed_is_trained_anew(tiny):
+def test_only_the_variant_that_changed_is_trained_anew(tiny):
     config = yaml.safe_load((tiny.path / "config/config.yaml").read_text(encoding="utf-8"))
     variant = config["variants"]["mmlm_tlm"]
     variant["pretrain"]["btmlm"]["optimiser"] = RATE["optimiser"]

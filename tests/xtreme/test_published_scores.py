@@ -68,9 +68,9 @@ def test_the_ablation_adds_objectives_that_are_known_here():
     assert list(ABLATION) == [f"exp{number}" for number in range(6)]
     assert ABLATION["exp0"].objectives == ()
     assert set(ABLATION["exp5"].objectives) == set(Shares.model_fields)
-    columns = {metric for arm in ABLATION.values() for metric in arm.scores}
+    columns = {metric for variant in ABLATION.values() for metric in variant.scores}
     assert columns == {("xnli", "accuracy"), ("conll", "f1")} <= PUBLISHED.keys()
-    assert all(MARK.match(arm.source)[1] == "paper" for arm in ABLATION.values())
+    assert all(MARK.match(variant.source)[1] == "paper" for variant in ABLATION.values())
     # What back-translation adds to CAMLM, as the paper's text says it (memory).
     gains = [ABLATION["exp4"].scores[key] - ABLATION["exp3"].scores[key] for key in sorted(columns)]
     assert gains == pytest.approx([0.1, 0.5])

@@ -62,7 +62,7 @@ N_WAY_ROWS = [
 # Those whose records the report and the export collect.
 RECORDED = [stage for stage in JOBS if not STAGES[stage].collects]
 LAST = plan.last_stage(CONFIG)
-# As plan.exports has it, for any arm.
+# As plan.exports has it, for any variant.
 EXPORT = f"hf/none/{plan.maker(CONFIG, LAST)}/{{variant}}"
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
 # Beside this file, also where another workflow imports it.
@@ -97,7 +97,7 @@ wildcard_constraints:
         dict.fromkeys(map(re.escape, CONFIG.corpora.filtered + CONFIG.corpora.names))
     ),
     shard=f"[0-9]+|{plan.DEALT}",
-    variant="|".join(map(re.escape, CONFIG.arms)),
+    variant="|".join(map(re.escape, CONFIG.variant_names)),
     task="|".join(map(re.escape, CONFIG.xtreme.tasks)),
     checkpoint="initialise|camlm|btmlm",
     chunk="[0-9]+",
@@ -245,9 +245,9 @@ def monolingual(part):
     return [file for file in encoded(part) if "mono-" in file]
 
 
-def checkpoint(arm, name):
-    """The encoder that an arm has after a stage of pre-training; the first is made or adopted."""
-    maker = plan.made_by(CONFIG, arm, name)
+def checkpoint(variant, name):
+    """The encoder that a variant has after a stage of pre-training; the first is made or adopted."""
+    maker = plan.made_by(CONFIG, variant, name)
     return f"<results>/{plan.maker(CONFIG, name)}/{maker}/model.safetensors"
 
 
@@ -259,14 +259,14 @@ TRAINING_THREADS = CONFIG.hardware.num_threads * CONFIG.hardware.processes
 ENCODED_SUMS = sums(encoded("train"))
 
 
-def training_sums(arm, name, *more):
-    """The digests of the encoder that an arm has after a stage, of all text, and of more files."""
-    return sums([checkpoint(arm, name), *more]) + ENCODED_SUMS
+def training_sums(variant, name, *more):
+    """The digests of the encoder that a variant has after a stage, of all text, and of more files."""
+    return sums([checkpoint(variant, name), *more]) + ENCODED_SUMS
 
 
-def pseudo(arm):
-    """The back-translated sentences that an arm trains on."""
-    jobs = plan.chunks(CONFIG, arm)
+def pseudo(variant):
+    """The back-translated sentences that a variant trains on."""
+    jobs = plan.chunks(CONFIG, variant)
     return [
         f"<results>/pretrain_backtranslate/{job}/pseudo.safetensors" for job in jobs
     ]
@@ -308,8 +308,8 @@ def examples(task, *splits, training="english"):
 
 
 def training_examples(wildcards):
-    """What an arm is fine-tuned on: a task's examples in English, or in all languages."""
-    how = CONFIG.arm(wildcards.variant).xtreme.training_for(wildcards.task)
+    """What a variant is fine-tuned on: a task's examples in English, or in all languages."""
+    how = CONFIG.variant(wildcards.variant).xtreme.training_for(wildcards.task)
     return examples(wildcards.task, "train", training=how)
 
 
@@ -322,10 +322,10 @@ def predictions(task):
 
 def scored_model(wildcards):
     """What predicts: a fine-tuned model, or the pre-trained one as it is."""
-    own = CONFIG.arm(wildcards.variant).xtreme
+    own = CONFIG.variant(wildcards.variant).xtreme
     if tuned := own.finetuned_on(wildcards.task):
-        arm = plan.scored_as(CONFIG, tuned, wildcards.variant, wildcards.checkpoint)
-        changed = {"task": tuned, "variant": arm}
+        variant = plan.scored_as(CONFIG, tuned, wildcards.variant, wildcards.checkpoint)
+        changed = {"task": tuned, "variant": variant}
         return rules.xtreme_finetune.output.model.format(**{**wildcards, **changed})
     if own.aligned(wildcards.task):
         return rules.xtreme_align.output.model.format(**wildcards)
@@ -350,7 +350,7 @@ def memory(stage):
     def asked(wildcards, input):
         room = beside + int(own.inputs * size_mb(input)) if own.inputs else beside
         if own.models:
-            model = CONFIG.arm(wildcards.variant).model
+            model = CONFIG.variant(wildcards.variant).model
             weights = sum(parameters(model, pieces(CONFIG))) * 4
             room += own.models * weights // 1_000_000
         return processes * room

@@ -2,7 +2,7 @@
 
 
 rule pretrain_initialise:
-    """The untrained encoder is a result like any other: it starts every arm from the same
+    """The untrained encoder is a result like any other: it starts every variant from the same
     weights, and it is scored too, because shared pieces alone make an untrained encoder look
     clever, and only what is above it was learnt."""
     input:
@@ -153,8 +153,8 @@ rule pretrain_backtranslate:
 rule pretrain_btmlm:
     """Stage 2 of the paper. The model predicts masked words of a sentence with its own
     pseudo-translation in view, so that monolingual text teaches the relation between languages;
-    stage 1's objectives go on beside it, or what they taught would fade. An arm without the
-    objective trains on for as long, which is what makes the arms comparable."""
+    stage 1's objectives go on beside it, or what they taught would fade. A variant without the
+    objective trains on for as long, which is what makes the variants comparable."""
     input:
         init=undated(lambda wildcards: checkpoint(wildcards.variant, "camlm")),
         train=undated(encoded("train")),

@@ -85,8 +85,8 @@ for task in CONFIG.xtreme.tasks:
 
 rule xtreme_align:
     """The paper's second result on Tatoeba is of an encoder that was fine-tuned to find
-    translations among their likest rivals. It is one encoder for all tasks of retrieval and
-    mining; only arms with `retrieval: aligned` ask for it."""
+    translations among the sentences most like them. It is one encoder for all tasks of retrieval and
+    mining; only variants with `retrieval: aligned` ask for it."""
     input:
         model=undated(
             lambda wildcards: checkpoint(wildcards.variant, wildcards.checkpoint)
@@ -128,7 +128,7 @@ rule xtreme_align:
 
 rule xtreme_finetune:
     """The paper's test of a cross-lingual encoder: it learns the task in English only, and what
-    it then can do in other languages is what pre-training brought across. Arms with
+    it then can do in other languages is what pre-training brought across. Variants with
     `training: all` learn it in all languages."""
     input:
         model=undated(

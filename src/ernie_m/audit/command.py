@@ -246,7 +246,7 @@ def add_cell(parser: argparse.ArgumentParser) -> None:
     """Options that say which of a run's numbers is meant."""
     parser.add_argument("--run", default=Cell.run, help="name of the run (default: default)")
     parser.add_argument(
-        "--variant", default=Cell.variant, help="arm, or `baseline` (default: ernie_m)"
+        "--variant", default=Cell.variant, help="variant, or `baseline` (default: ernie_m)"
     )
     parser.add_argument(
         "--stage",

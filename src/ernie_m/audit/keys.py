@@ -18,7 +18,7 @@ from ernie_m.config.base import Section, section_of
 from ernie_m.config.corpora import HEAD
 from ernie_m.config.load import BASE, read, read_yaml
 from ernie_m.config.recipes import DEEP, finetune_keys, predict_keys
-from ernie_m.config.root import MAIN_ARM, Config
+from ernie_m.config.root import MAIN_VARIANT, Config
 from ernie_m.errors import UserError
 from ernie_m.pipeline.stages import REGISTRIES, STAGES, parts_of
 from ernie_m.records.graph import RESULTS
@@ -43,8 +43,8 @@ def _overrides(node: Record, name: str, key: str, chosen: Mapping[str, Any]) -> 
     What a recipe sets has no key of its own, and is named ``xtreme.recipe.<name>``.
     """
     parts = parts_of(node.stage, node.instance)
-    task, arm = parts.get("task", ""), parts.get("variant", MAIN_ARM)
-    above = [f"variants.{arm}.", ""] if arm != MAIN_ARM else [""]
+    task, variant = parts.get("task", ""), parts.get("variant", MAIN_VARIANT)
+    above = [f"variants.{variant}.", ""] if variant != MAIN_VARIANT else [""]
     if node.stage == "xtreme_finetune":
         of_task = (f"{own}xtreme.per_task.{task}.{name}" for own in above)
         yield from (own for own in of_task if own in chosen)
@@ -198,7 +198,7 @@ def _choices() -> dict[str, tuple[str, str]]:
     for flag, choices in (("open", OPEN_CHOICES), ("deviation", DEVIATIONS)):
         for choice in choices:
             for stage, name in choice.settings:
-                key = _place(stage, MAIN_ARM, name)
+                key = _place(stage, MAIN_VARIANT, name)
                 found[key] = (choice.paper, flag)
     return found
 

@@ -111,7 +111,7 @@ def _file(path: Path, keys: tuple[str, ...]) -> Place:
 
 
 def _score(what: str, cell: Cell) -> Place:
-    """`xtreme/retrieval/de/accuracy`: a score of the arm, stage and seed in ``cell``."""
+    """`xtreme/retrieval/de/accuracy`: a score of the variant, stage and seed in ``cell``."""
     _, task, *rest = what.split("/")
     graph = read_graph(Path.cwd(), cell.run)
     baseline = cell.variant == "baseline"

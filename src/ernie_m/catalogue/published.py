@@ -66,7 +66,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Arm:
+class Variant:
     """What an encoder of base size was trained further with, and its averages over the languages
     by task and metric: fine-tuned on English, means of five runs."""
 
@@ -217,10 +217,12 @@ PUBLISHED: dict[tuple[str, str], tuple[Published, ...]] = {
     ),
 }
 
-# By the paper's names of the arms.
+# By the paper's names of the variants.
 ABLATION = {
-    arm: Arm(tuple(objectives.split()), {("xnli", "accuracy"): xnli, ("conll", "f1"): conll})
-    for arm, objectives, xnli, conll in (
+    variant: Variant(
+        tuple(objectives.split()), {("xnli", "accuracy"): xnli, ("conll", "f1"): conll}
+    )
+    for variant, objectives, xnli, conll in (
         ("exp0", "", 75.7, 79.2),
         ("exp1", "mmlm", 75.8, 79.2),
         ("exp2", "mmlm tlm", 76.3, 78.3),

@@ -158,11 +158,11 @@ def _text(evidence: Evidence) -> list[str]:
 
 def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
     """The settings of each training behind the checkpoint."""
-    arm = subject.instance.split("/")[1 if subject.task else 0]
+    variant = subject.instance.split("/")[1 if subject.task else 0]
     rows = []
     stages = (("pretrain_camlm", "CAMLM stage"), ("pretrain_btmlm", "BTMLM stage"))
     for stage, name in stages if _trained(subject) else ():
-        settings = evidence.settings(stage, arm)
+        settings = evidence.settings(stage, variant)
         if settings:
             shares = (f"{k} {v:g}" for k, v in settings["objectives"].items() if v)
             rate = settings["optimiser"]["learning_rate"]
@@ -185,13 +185,13 @@ def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
 
 def _scores(subject: Subject, evidence: Evidence) -> list[str]:
     """Averages over languages of this checkpoint, with what they have to be above."""
-    arm, stage = _evaluated_as(subject)
+    variant, stage = _evaluated_as(subject)
     metrics = scores.main_metrics(evidence)
     start = scores.AS_RELEASED if evidence.start else "untrained encoder"
     others: dict[str, scores.Cell | None] = {}
     rows = []
     for table in scores.tables(scores.read_scores(evidence), metrics, subject.shape.languages):
-        found = scores.verdict(table, arm, stage)
+        found = scores.verdict(table, variant, stage)
         about = subject.task is None or subject.task.name == table.task
         if found is None or not about or table.metric != metrics.get(table.task):
             continue
@@ -214,10 +214,10 @@ def _scores(subject: Subject, evidence: Evidence) -> list[str]:
 
 
 def _evaluated_as(subject: Subject) -> tuple[str, str]:
-    """Arm and stage under which the checkpoint is scored."""
+    """Variant and stage under which the checkpoint is scored."""
     if subject.task:
-        _, arm, stage, _ = subject.instance.split("/")
-        return arm, stage
+        _, variant, stage, _ = subject.instance.split("/")
+        return variant, stage
     return subject.instance, subject.stage.removeprefix("pretrain_")
 
 

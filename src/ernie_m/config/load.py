@@ -13,7 +13,7 @@ import yaml
 
 from ernie_m.config.base import deep_merge
 from ernie_m.config.problems import check
-from ernie_m.config.root import Arm, Config
+from ernie_m.config.root import Config, Variant
 from ernie_m.errors import UserError
 
 BASE = Path("config/config.yaml")
@@ -88,14 +88,14 @@ def _plain(value: Any) -> Any:
 
 
 def _variant_problems(main: dict[str, Any], variants: Any) -> list[str]:
-    """A variant is checked as what it stands for: the main arm with its keys laid over."""
-    main = {key: main[key] for key in Arm.model_fields if key in main}
-    _, known = check(Arm, main)
+    """A variant is checked as what it stands for: the main variant with its keys laid over."""
+    main = {key: main[key] for key in Variant.model_fields if key in main}
+    _, known = check(Variant, main)
     sentences = []
     for name, override in variants.items() if isinstance(variants, dict) else ():
         if isinstance(override, dict):
-            own = {key: override[key] for key in Arm.model_fields if key in override}
-            _, problems = check(Arm, deep_merge(main, own), ("variants", name))
+            own = {key: override[key] for key in Variant.model_fields if key in override}
+            _, problems = check(Variant, deep_merge(main, own), ("variants", name))
             sentences += [text for path, text in problems.items() if path[2:] not in known]
     return sentences
 

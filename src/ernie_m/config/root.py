@@ -1,4 +1,4 @@
-"""The whole configuration: its top-level keys, and the arms of the experiment.
+"""The whole configuration: its top-level keys, and the variants of the experiment.
 
 Defaults of sections are made when they are asked for, since `corpora` looks into its registry.
 """
@@ -23,20 +23,20 @@ from ernie_m.config.tokenizer import TokenizerSettings
 from ernie_m.config.tracking import TrackingSettings
 from ernie_m.config.xtreme import XtremeSettings
 
-MAIN_ARM = "ernie_m"
+MAIN_VARIANT = "ernie_m"
 
 # Names become folders, wildcards and DVC paths.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-# What an arm may change of the evaluation: how it is trained and used, not what is asked.
-ARM_KEYS = frozenset(
+# What a variant may change of the evaluation: how it is trained and used, not what is asked.
+VARIANT_KEYS = frozenset(
     {"recipe", "training", "finetune", "per_task", "retrieval", "align", "predict"}
 )
 
 
-class Variant(Section):
-    """Keys of `model`, `pretrain` and `xtreme` in which an arm differs from the main one."""
+class Overrides(Section):
+    """Keys of `model`, `pretrain` and `xtreme` in which a variant differs from the main one."""
 
     model: Annotated[dict[str, Any], Partial(ModelSettings)] = Field(
         {}, description="Keys of `model` that differ, with their values."
@@ -53,13 +53,13 @@ class Variant(Section):
     @field_validator("xtreme")
     @classmethod
     def _questions_are_common(cls, xtreme: dict[str, Any]) -> dict[str, Any]:
-        if others := sorted(xtreme.keys() & XtremeSettings.model_fields.keys() - ARM_KEYS):
-            raise ValueError(f"`{others[0]}` is the same for all arms")
+        if others := sorted(xtreme.keys() & XtremeSettings.model_fields.keys() - VARIANT_KEYS):
+            raise ValueError(f"`{others[0]}` is the same for all variants")
         return xtreme
 
 
-class Arm(Section):
-    """What one arm of the experiment is trained with."""
+class Variant(Section):
+    """What one variant of the experiment is trained with."""
 
     model: ModelSettings = Field(default_factory=ModelSettings, description="The encoder.")
     pretrain: PretrainSettings = Field(
@@ -112,10 +112,10 @@ class Config(Section):
         default_factory=PretrainSettings,
         description="The two stages of pre-training.",
     )
-    variants: dict[Name, Variant] = Field(
+    variants: dict[Name, Overrides] = Field(
         {},
-        description="Other arms of the experiment: a name, and below it the keys of `model`, "
-        "`pretrain` and `xtreme` in which the arm differs from the main one. Each is a branch of "
+        description="Other variants of the experiment: a name, and below it the keys of `model`, "
+        "`pretrain` and `xtreme` in which it differs from the main one. Each is a branch of "
         "the same graph, at the cost of what is below its first difference: a whole pre-training, "
         "or fine-tuning only.",
     )
@@ -131,9 +131,11 @@ class Config(Section):
 
     @field_validator("variants")
     @classmethod
-    def _main_arm_is_taken(cls, variants: dict[str, Variant]) -> dict[str, Variant]:
-        if MAIN_ARM in variants:
-            raise ValueError(f"`{MAIN_ARM}` is the name of the main arm; choose another name.")
+    def _main_variant_is_taken(cls, variants: dict[str, Overrides]) -> dict[str, Overrides]:
+        if MAIN_VARIANT in variants:
+            raise ValueError(
+                f"`{MAIN_VARIANT}` is the name of the main variant; choose another name."
+            )
         return variants
 
     @model_validator(mode="after")
@@ -178,16 +180,21 @@ class Config(Section):
         return self.checkpoints.rows().get(self.init) if here else None
 
     @property
-    def arms(self) -> tuple[str, ...]:
-        """Names of all arms, the main one first."""
-        return (MAIN_ARM, *self.variants)
+    def variant_names(self) -> tuple[str, ...]:
+        """Names of all variants, the main one first."""
+        return (MAIN_VARIANT, *self.variants)
 
-    def arm(self, name: str) -> Arm:
-        """The sections that arm ``name`` is trained with; ``KeyError`` for an unknown name."""
-        return self._arms[name]
+    def variant(self, name: str) -> Variant:
+        """The sections that variant ``name`` is trained with; ``KeyError`` for an unknown name."""
+        return self._variants[name]
 
     @cached_property
-    def _arms(self) -> dict[str, Arm]:
-        main = self.model_dump(include=set(Arm.model_fields), mode="json")
-        own = {name: arm.model_dump(exclude_unset=True) for name, arm in self.variants.items()}
-        return {name: Arm.model_validate(deep_merge(main, own.get(name, {}))) for name in self.arms}
+    def _variants(self) -> dict[str, Variant]:
+        main = self.model_dump(include=set(Variant.model_fields), mode="json")
+        own = {
+            name: variant.model_dump(exclude_unset=True) for name, variant in self.variants.items()
+        }
+        return {
+            name: Variant.model_validate(deep_merge(main, own.get(name, {})))
+            for name in self.variant_names
+        }

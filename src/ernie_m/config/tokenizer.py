@@ -71,7 +71,7 @@ class TrainSettings(QuotaSettings):
 class Rows(Section):
     """The rows that a training reads the text in."""
 
-    row_length: int = Field(ge=16, description="Tokens of a row, the longest of any arm.")
+    row_length: int = Field(ge=16, description="Tokens of a row, the longest of any variant.")
 
 
 class PackSettings(Section):

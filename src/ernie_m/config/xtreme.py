@@ -235,7 +235,7 @@ class TaskFinetuneSettings(FinetuneSettings):
 
 class AlignSettings(Section):
     """Fine-tuning of sentence vectors on the parallel text: each sentence must be nearer to its
-    translation than to the likest other sentence of the batch."""
+    translation than to the most similar other sentence of the batch."""
 
     learning_rate: float = Field(
         5e-4, gt=0.0, description="peak rate (ours), the paper's is not known"

@@ -9,7 +9,7 @@ from typing import cast, get_args
 from ernie_m.catalogue.tasks import TASKS, Task, Training
 from ernie_m.config.base import Section
 from ernie_m.config.pretrain import Shares
-from ernie_m.config.root import Arm, Config
+from ernie_m.config.root import Config, Variant
 from ernie_m.config.xtreme import Stage, TaskName
 
 
@@ -31,7 +31,11 @@ def reads_text(config: Config) -> dict[str, bool]:
     the tasks made of held-out rows, and a vocabulary that is trained or cut down.
     """
     tasks = config.xtreme.tasks
-    aligned = any(config.arm(arm).xtreme.aligned(task) for arm in config.arms for task in tasks)
+    aligned = any(
+        config.variant(variant).xtreme.aligned(task)
+        for variant in config.variant_names
+        for task in tasks
+    )
     encoded = _runs(config, "camlm") or aligned
     made = any(not TASKS[task].published for task in tasks)
     ready = any(row.content == "vocabulary" for row in config.corpora.rows().values())
@@ -39,9 +43,9 @@ def reads_text(config: Config) -> dict[str, bool]:
     return {"at all": encoded or made or trained, "encoded": encoded}
 
 
-def _up_to(config: Config, arm: str, stage: str) -> list[Section]:
-    """The settings that decide what an arm is after a stage of pre-training."""
-    own = config.arm(arm)
+def _up_to(config: Config, variant: str, stage: str) -> list[Section]:
+    """The settings that decide what a variant is after a stage of pre-training."""
+    own = config.variant(variant)
     steps = {
         "initialise": own.model,
         "camlm": own.pretrain.camlm,
@@ -51,25 +55,25 @@ def _up_to(config: Config, arm: str, stage: str) -> list[Section]:
     return list(steps.values())[: list(steps).index(stage) + 1]
 
 
-def made_by(config: Config, arm: str, stage: str) -> str:
-    """The first arm with the same settings up to a stage: what arms share is done once."""
-    wanted = _up_to(config, arm, stage)
-    return next(name for name in config.arms if _up_to(config, name, stage) == wanted)
+def made_by(config: Config, variant: str, stage: str) -> str:
+    """The first variant with the same settings up to a stage: what variants share is done once."""
+    wanted = _up_to(config, variant, stage)
+    return next(name for name in config.variant_names if _up_to(config, name, stage) == wanted)
 
 
-def trained_arms(config: Config, stage: str) -> list[str]:
-    """The arms for which a stage of pre-training is run."""
+def trained_variants(config: Config, stage: str) -> list[str]:
+    """The variants for which a stage of pre-training is run."""
     if not _runs(config, stage):
         return []
-    return list(dict.fromkeys(made_by(config, arm, stage) for arm in config.arms))
+    return list(dict.fromkeys(made_by(config, variant, stage) for variant in config.variant_names))
 
 
-def chunks(config: Config, arm: str) -> list[str]:
-    """The jobs that generate what an arm trains on; none when it has no use for that."""
-    if not _runs(config, "btmlm") or not config.arm(arm).pretrain.btmlm.objectives.btmlm:
+def chunks(config: Config, variant: str) -> list[str]:
+    """The jobs that generate what a variant trains on; none when it has no use for that."""
+    if not _runs(config, "btmlm") or not config.variant(variant).pretrain.btmlm.objectives.btmlm:
         return []
-    maker = made_by(config, arm, "backtranslate")
-    count = config.arm(maker).pretrain.backtranslate.chunks
+    maker = made_by(config, variant, "backtranslate")
+    count = config.variant(maker).pretrain.backtranslate.chunks
     return [f"{maker}/{chunk}" for chunk in range(count)]
 
 
@@ -135,58 +139,58 @@ def task_languages(config: Config, task: TaskName) -> tuple[str, ...]:
     return own.languages if TASKS[task].published else own.dealt_languages
 
 
-def _use(arm: Arm, task: TaskName) -> list[Section | str]:
+def _use(variant: Variant, task: TaskName) -> list[Section | str]:
     """What decides how an encoder is trained and used for a task."""
-    own, layers = arm.xtreme, arm.model.layers
+    own, layers = variant.xtreme, variant.model.layers
     use: list[Section | str] = [own.predict_for(task, layers)]
     if tuned := own.finetuned_on(task):
         use += [own.finetune_for(tuned), own.training_for(tuned)]
     return [*use, own.align_job(layers)] if own.aligned(task) else use
 
 
-def scored_as(config: Config, task: TaskName, arm: str, stage: str) -> str:
-    """The first arm whose encoder after a stage is trained and used for a task in the same way:
+def scored_as(config: Config, task: TaskName, variant: str, stage: str) -> str:
+    """The first variant whose encoder after a stage is trained and used for a task in the same way:
     nothing is scored twice under two names."""
 
     def use(name: str) -> tuple[str, list[Section | str]]:
-        return made_by(config, name, stage), _use(config.arm(name), task)
+        return made_by(config, name, stage), _use(config.variant(name), task)
 
-    wanted = use(arm)
-    return next(name for name in config.arms if use(name) == wanted)
+    wanted = use(variant)
+    return next(name for name in config.variant_names if use(name) == wanted)
 
 
 def evaluations(config: Config, wanted: Callable[[Task], bool] = lambda _: True) -> list[str]:
-    """Every task/arm/stage/seed that is scored, of all tasks or of those that are ``wanted``.
+    """Every task/variant/stage/seed that is scored, of all tasks or of those that are ``wanted``.
 
     Tasks that use the encoder as pre-training left it have nothing to repeat with other seeds.
     """
     found = []
     tasks = [task for task in config.xtreme.tasks if wanted(TASKS[task])]
-    for task, arm, stage in product(tasks, config.arms, config.xtreme.stages):
-        if scored_as(config, task, arm, stage) == arm:
-            own = config.arm(arm).xtreme
+    for task, variant, stage in product(tasks, config.variant_names, config.xtreme.stages):
+        if scored_as(config, task, variant, stage) == variant:
+            own = config.variant(variant).xtreme
             drawn = own.finetuned_on(task) or own.aligned(task)
             seeds = config.xtreme.seeds[: None if drawn else 1]
-            found += [f"{task}/{arm}/{stage}/seed{seed}" for seed in seeds]
+            found += [f"{task}/{variant}/{stage}/seed{seed}" for seed in seeds]
     return found
 
 
 def aligned(config: Config) -> list[str]:
-    """The arm/stage/seed whose encoders are fine-tuned for retrieval."""
-    own = {arm: config.arm(arm).xtreme for arm in config.arms}
+    """The variant/stage/seed whose encoders are fine-tuned for retrieval."""
+    own = {variant: config.variant(variant).xtreme for variant in config.variant_names}
     jobs = (job.split("/") for job in evaluations(config))
     return list(
         dict.fromkeys(
-            f"{arm}/{stage}/{seed}"
-            for task, arm, stage, seed in jobs
-            if own[arm].aligned(cast(TaskName, task))
+            f"{variant}/{stage}/{seed}"
+            for task, variant, stage, seed in jobs
+            if own[variant].aligned(cast(TaskName, task))
         )
     )
 
 
 def training_files(config: Config, task: TaskName) -> list[str]:
-    """Names of all training files of a task that any arm reads."""
-    ways = {config.arm(arm).xtreme.training_for(task) for arm in config.arms}
+    """Names of all training files of a task that any variant reads."""
+    ways = {config.variant(variant).xtreme.training_for(task) for variant in config.variant_names}
     # Those of training in all languages include the English one.
     widest: Training = "all" if "all" in ways else "english"
     return TASKS[task].files(task_languages(config, task), widest)["train"]
@@ -199,10 +203,10 @@ def maker(config: Config, checkpoint: str) -> str:
 
 
 def exports(config: Config) -> list[str]:
-    """The job that exports the main arm's last encoder, for transformers, no language by
+    """The job that exports the main variant's last encoder, for transformers, no language by
     default."""
     last = last_stage(config)
-    return [f"hf/none/{maker(config, last)}/{made_by(config, config.arms[0], last)}"]
+    return [f"hf/none/{maker(config, last)}/{made_by(config, config.variant_names[0], last)}"]
 
 
 def downloads(config: Config) -> list[str]:
@@ -219,13 +223,15 @@ def packed(config: Config) -> list[str]:
 
 
 def backtranslations(config: Config) -> list[str]:
-    """The jobs that generate, of all arms."""
-    return list(dict.fromkeys(job for arm in config.arms for job in chunks(config, arm)))
+    """The jobs that generate, of all variants."""
+    return list(
+        dict.fromkeys(job for variant in config.variant_names for job in chunks(config, variant))
+    )
 
 
 def figures(config: Config) -> list[str]:
-    """Names of the report's figures: all that the main arm can have numbers for."""
-    tasks, main = config.xtreme.tasks, config.arm(config.arms[0]).pretrain
+    """Names of the report's figures: all that the main variant can have numbers for."""
+    tasks, main = config.xtreme.tasks, config.variant(config.variant_names[0]).pretrain
     stages = {"camlm": main.camlm, "btmlm": main.btmlm}
     trained = [own.objectives for stage, own in stages.items() if _runs(config, stage)]
     on = [name for name in Shares.model_fields if any(getattr(own, name) for own in trained)]

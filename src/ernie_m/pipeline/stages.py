@@ -74,12 +74,12 @@ def _part(section: Section, part: type[Section]) -> Section:
 
 
 def _training(config: Config, variant: str, stage: str) -> StageJob:
-    own = getattr(config.arm(variant).pretrain, stage)
+    own = getattr(config.variant(variant).pretrain, stage)
     return StageJob(**own.model_dump(), hardware=config.hardware)
 
 
 def _pack(config: Config, corpus: str, shard: str) -> PackSettings:
-    trainings = [config.arm(arm).pretrain for arm in config.arms]
+    trainings = [config.variant(variant).pretrain for variant in config.variant_names]
     return PackSettings(
         # Of a document some rows only are dealt to a corpus: they do not follow on each other.
         join=Corpus.parse(corpus).is_mono and shard != DEALT,
@@ -90,12 +90,12 @@ def _pack(config: Config, corpus: str, shard: str) -> PackSettings:
 
 def _initialise(config: Config, variant: str) -> InitialiseSettings:
     return InitialiseSettings(
-        **config.arm(variant).model.model_dump(), languages=config.corpora.languages
+        **config.variant(variant).model.model_dump(), languages=config.corpora.languages
     )
 
 
 def _backtranslate(config: Config, variant: str, *_: str) -> BacktranslateJob:
-    return config.arm(variant).backtranslate_job(config.corpora.pairs)
+    return config.variant(variant).backtranslate_job(config.corpora.pairs)
 
 
 def _text(jobs: Callable[[Config], list[str]]) -> Callable[[Config], list[str]]:
@@ -108,10 +108,10 @@ def _drawn_mb(config: Config) -> int:
     numbers a few times (docs/engine.md)."""
 
     def drawn(variant: str) -> int:
-        own = config.arm(variant).pretrain.btmlm
+        own = config.variant(variant).pretrain.btmlm
         return own.steps * own.batch_tokens // own.row_length * 32 // 1_000_000
 
-    return max(map(drawn, config.arms))
+    return max(map(drawn, config.variant_names))
 
 
 def _sampled_lines(config: Config) -> int:
@@ -119,12 +119,12 @@ def _sampled_lines(config: Config) -> int:
 
 
 def _predict(config: Config, task: TaskName, variant: str, *_: str) -> PredictSettings:
-    own = config.arm(variant)
+    own = config.variant(variant)
     return own.xtreme.predict_for(task, own.model.layers)
 
 
 def _align(config: Config, variant: str, *_: str) -> AlignJob:
-    own = config.arm(variant)
+    own = config.variant(variant)
     return own.xtreme.align_job(own.model.layers)
 
 
@@ -268,7 +268,7 @@ STAGES: dict[str, Stage] = {
     ),
     "pretrain_initialise": Stage(
         milestone="camlm",
-        jobs=lambda config: plan.trained_arms(config, "initialise"),
+        jobs=lambda config: plan.trained_variants(config, "initialise"),
         instance=("variant",),
         settings=_initialise,
         keys=("model", "corpora.languages"),
@@ -279,7 +279,7 @@ STAGES: dict[str, Stage] = {
     ),
     "pretrain_adopt": Stage(
         milestone="camlm",
-        jobs=lambda config: plan.trained_arms(config, "initialise") if config.init else [],
+        jobs=lambda config: plan.trained_variants(config, "initialise") if config.init else [],
         instance=("variant",),
         settings=lambda config, variant: Section(),
         reads=("tokenizer_train", "pretrain_initialise"),
@@ -289,7 +289,7 @@ STAGES: dict[str, Stage] = {
     ),
     "pretrain_camlm": Stage(
         milestone="camlm",
-        jobs=lambda config: plan.trained_arms(config, "camlm"),
+        jobs=lambda config: plan.trained_variants(config, "camlm"),
         instance=("variant",),
         settings=lambda config, variant: _training(config, variant, "camlm"),
         keys=("pretrain.camlm", "hardware"),
@@ -314,7 +314,7 @@ STAGES: dict[str, Stage] = {
     ),
     "pretrain_btmlm": Stage(
         milestone="btmlm",
-        jobs=lambda config: plan.trained_arms(config, "btmlm"),
+        jobs=lambda config: plan.trained_variants(config, "btmlm"),
         instance=("variant",),
         settings=lambda config, variant: _training(config, variant, "btmlm"),
         keys=("pretrain.btmlm", "hardware"),
@@ -360,7 +360,9 @@ STAGES: dict[str, Stage] = {
         milestone="xtreme",
         jobs=lambda config: plan.evaluations(config, lambda task: task.trained),
         instance=_OF_TASK,
-        settings=lambda config, task, variant, *_: config.arm(variant).xtreme.finetune_for(task),
+        settings=lambda config, task, variant, *_: config.variant(variant).xtreme.finetune_for(
+            task
+        ),
         keys=("xtreme.finetune", "xtreme.per_task", "xtreme.recipe", "xtreme.training"),
         reads=("tokenizer_train", "xtreme_prepare", *_ENCODERS),
         seed="instance",

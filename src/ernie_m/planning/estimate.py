@@ -85,7 +85,7 @@ def pieces(config: Config) -> int:
 
 
 class Estimate:
-    """The costs of a configuration, training of the main arm and all variants included."""
+    """The costs of a configuration, training of the main variant and all variants included."""
 
     def __init__(
         self, config: Config, table: Throughputs, accelerator: str, utilisation: float
@@ -184,21 +184,22 @@ class Estimate:
 
     def _initialise(self, stage: str, jobs: int) -> Cost:
         size = sum(
-            sum(parameters(self.config.arm(arm).model, self.vocabulary)) for arm in self.jobs[stage]
+            sum(parameters(self.config.variant(variant).model, self.vocabulary))
+            for variant in self.jobs[stage]
         )
         return Cost(stage, jobs, written=size * _WEIGHT_BYTES)
 
     def _training(self, stage: str, jobs: int) -> Cost:
         tokens = flops = written = 0.0
-        for arm in self.jobs[stage]:
+        for variant in self.jobs[stage]:
             settings: StageSettings = getattr(
-                self.config.arm(arm).pretrain, stage.removeprefix("pretrain_")
+                self.config.variant(variant).pretrain, stage.removeprefix("pretrain_")
             )
-            model = self.config.arm(arm).model
-            arm_tokens = settings.steps * settings.batch_tokens
+            model = self.config.variant(variant).model
+            variant_tokens = settings.steps * settings.batch_tokens
             length = settings.row_length
             row = training_flops(model, self.vocabulary, [length], length * _predicted(settings))
-            tokens, flops = tokens + arm_tokens, flops + arm_tokens * row / length
+            tokens, flops = tokens + variant_tokens, flops + variant_tokens * row / length
             written += sum(parameters(model, self.vocabulary)) * (_WEIGHT_BYTES + _STATE_BYTES)
         width = 4 if self.vocabulary > 65_535 else 2
         return Cost(
@@ -210,35 +211,35 @@ class Estimate:
         predicted."""
         flops = tokens = written = read = 0.0
         width = 4 if self.vocabulary > 65_535 else 2
-        for arm in self._generating:
-            chosen, source = self.config.arm(arm), self.generated_tokens(arm)
+        for variant in self._generating:
+            chosen, source = self.config.variant(variant), self.generated_tokens(variant)
             ratio = chosen.pretrain.backtranslate.placeholder_ratio
             length = chosen.pretrain.btmlm.row_length
             share = ratio / (1 + ratio)
             row = forward_flops(chosen.model, self.vocabulary, [length], length * share)
-            arm_tokens = source * (1 + ratio)
-            tokens, flops = tokens + arm_tokens, flops + arm_tokens * row / length
+            variant_tokens = source * (1 + ratio)
+            tokens, flops = tokens + variant_tokens, flops + variant_tokens * row / length
             written, read = written + source * ratio * width, read + source * width
         return Cost(stage, jobs, read, written, tokens, flops, gpu_hours=self._hours(flops))
 
     @property
     def _generating(self) -> list[str]:
-        """Arms with back-translation."""
+        """Variants with back-translation."""
         jobs = self.jobs["pretrain_backtranslate"]
         return list(dict.fromkeys(job.split("/")[0] for job in jobs))
 
-    def monolingual_tokens(self, arm: str) -> dict[str, float]:
-        """Tokens of monolingual text by language, for languages with a target in this arm."""
+    def monolingual_tokens(self, variant: str) -> dict[str, float]:
+        """Tokens of monolingual text by language, for languages with a target in this variant."""
         codes = self.config.corpora.languages
-        job = self.config.arm(arm).backtranslate_job(self.config.corpora.pairs)
+        job = self.config.variant(variant).backtranslate_job(self.config.corpora.pairs)
         return {code: self.tokens(f"mono-{code}") for code in targets_of(codes, job)}
 
-    def generated_tokens(self, arm: str) -> float:
-        """Tokens of the distinct sentences that stage 2 of an arm draws, rows being full: a
+    def generated_tokens(self, variant: str) -> float:
+        """Tokens of the distinct sentences that stage 2 of a variant draws, rows being full: a
         language with T tokens, from which D are drawn with replacement, gives T (1 - exp(-D /
         T))."""
-        pretrain = self.config.arm(arm).pretrain
-        settings, available = pretrain.btmlm, self.monolingual_tokens(arm)
+        pretrain = self.config.variant(variant).pretrain
+        settings, available = pretrain.btmlm, self.monolingual_tokens(variant)
         weights = settings.objectives.model_dump()
         budget = settings.steps * settings.batch_tokens * weights["btmlm"] / sum(weights.values())
         source = budget / (1 + pretrain.backtranslate.placeholder_ratio)
@@ -254,10 +255,12 @@ class Estimate:
         """Tokens of monolingual text without generation because no step draws them, and the
         accelerator hours that this saves."""
         generation = {cost.stage: cost for cost in self.costs()}.get("pretrain_backtranslate")
-        made = sum(self.generated_tokens(arm) for arm in self._generating)
+        made = sum(self.generated_tokens(variant) for variant in self._generating)
         left = sum(
-            max(sum(self.monolingual_tokens(arm).values()) - self.generated_tokens(arm), 0.0)
-            for arm in self._generating
+            max(
+                sum(self.monolingual_tokens(variant).values()) - self.generated_tokens(variant), 0.0
+            )
+            for variant in self._generating
         )
         return left, (generation.gpu_hours or 0.0) * left / made if generation and made else 0.0
 

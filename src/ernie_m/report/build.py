@@ -18,7 +18,7 @@ missing says so. The page repeats byte for byte from the same inputs.
 
 Outputs: ``report`` (HTML), ``figures`` (SVG: those of the page, each a file that can be read
 without the page; :func:`ernie_m.pipeline.plan.figures` names them), ``scores`` (CSV, one line a
-number), ``losses`` (CSV, one line a validation of the main arm), ``metrics`` (JSON, the averages;
+number), ``losses`` (CSV, one line a validation, main variant), ``metrics`` (JSON, the averages;
 of several seeds their mean and deviation), ``lineage`` (every record, one a line: small
 enough for git, so that a clone without data can tell what is behind a number).
 """
@@ -49,7 +49,7 @@ def _evidence(job: Job[ReportSettings]) -> Evidence:
 
 
 def _numbers(main: list[scores.Table], trained: list[training.Trained]) -> dict[str, Any]:
-    """The averages of the main arm beside the best baseline, and the last validation losses."""
+    """The averages of the main variant beside the best baseline, and the last validation losses."""
     found: dict[str, Any] = {}
     for table in main:
         averages = {row.stage: row.average.value for row in table.stages if row.average}
@@ -71,7 +71,7 @@ def _numbers(main: list[scores.Table], trained: list[training.Trained]) -> dict[
 def _context(
     job: Job[ReportSettings], evidence: Evidence, tables: list[scores.Table], metrics: dict
 ) -> dict[str, Any]:
-    trained = training.chain(evidence, scores.MAIN_ARM)
+    trained = training.chain(evidence, scores.MAIN_VARIANT)
     main_tables = [table for table in tables if table.metric == metrics.get(table.task)]
     page = job.output_paths["report"][0]
     return {
@@ -155,7 +155,7 @@ def run(job: Job[ReportSettings]) -> None:
     job.output("report").write_text(render(context), encoding="utf-8")
     write_figures(job, drawings(context))
     scores.write_csv(rows, job.output("scores"))
-    training.write_losses(training.chain(evidence, scores.MAIN_ARM), job.output("losses"))
+    training.write_losses(training.chain(evidence, scores.MAIN_VARIANT), job.output("losses"))
     write_records(evidence, job.output("lineage"))
     job.write_json("metrics", _numbers(context["main_tables"], context["trained"]))
     logger.info("%d scores of %d jobs on the page", len(rows), len(evidence.records))

@@ -9,7 +9,7 @@ from ernie_m.catalogue.published import PUBLISHED, Published
 from ernie_m.catalogue.tasks import TASKS, XTREME
 from ernie_m.records.record import Record
 from ernie_m.report.evidence import Evidence
-from ernie_m.report.scores import MAIN_ARM, STAGES, TRANSFER, Cell, Row, Table
+from ernie_m.report.scores import MAIN_VARIANT, STAGES, TRANSFER, Cell, Row, Table
 from ernie_m.xtreme.scoring.aggregate import benchmark, task_score
 
 
@@ -44,7 +44,7 @@ def _less(own: Row, published: Published) -> dict[str, Cell]:
 
 
 def _setting(evidence: Evidence, task: str) -> str | None:
-    """How the main arm's models were made for a task, as ``SETTINGS`` of
+    """How the main variant's models were made for a task, as ``SETTINGS`` of
     :mod:`ernie_m.catalogue.published` has it; None where no job tells."""
     own = [job for job in evidence.jobs("xtreme_predict") if _of(job, task)]
     if not own:
@@ -59,13 +59,13 @@ def _setting(evidence: Evidence, task: str) -> str | None:
 
 
 def _of(job: Record, task: str | None) -> bool:
-    """Whether a job is one of the main arm, and of a task if one is given."""
-    name, arm, *_ = job.instance.split("/")
-    return arm == MAIN_ARM and task in (None, name)
+    """Whether a job is one of the main variant, and of a task if one is given."""
+    name, variant, *_ = job.instance.split("/")
+    return variant == MAIN_VARIANT and task in (None, name)
 
 
 def taught_in(evidence: Evidence, task: str | None = None) -> set[str]:
-    """The languages of the main arm's fine-tuning, for all tasks or for one."""
+    """The languages of the main variant's fine-tuning, for all tasks or for one."""
     return {
         Path(file.path).stem.rpartition("-")[2]
         for job in evidence.jobs("xtreme_finetune")
@@ -75,7 +75,7 @@ def taught_in(evidence: Evidence, task: str | None = None) -> set[str]:
 
 
 def groups(tables: list[Table]) -> dict[str, dict[str, float]]:
-    """XTREME's means of the main arm by step of pre-training: of each group whose tasks are all
+    """XTREME's means of the main variant by step of pre-training: of each group whose tasks are all
     there, and ``overall`` where all nine are."""
     averages: dict[str, dict[str, dict[str, float]]] = {stage: {} for stage in STAGES}
     for table in tables:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ernie_m.catalogue.tasks import ENGLISH, TASKS
 from ernie_m.report.evidence import Evidence
 
-MAIN_ARM = "ernie_m"
+MAIN_VARIANT = "ernie_m"
 BASELINE = "baseline"
 AVERAGE, TRANSFER = "average", "transfer"
 MEANS = (AVERAGE, TRANSFER)
@@ -23,7 +23,7 @@ AS_RELEASED = "as released"
 
 
 def stage_names(evidence: Evidence) -> dict[str, str]:
-    """What the main arm's steps of pre-training are called."""
+    """What the main variant's steps of pre-training are called."""
     return STAGES | ({"initialise": AS_RELEASED.capitalize()} if evidence.start else {})
 
 
@@ -139,7 +139,7 @@ class Row:
         if self.baseline:
             return self.stage.replace("_", " ")
         adopted = self.adopted and self.stage == "initialise"
-        if self.variant == MAIN_ARM:
+        if self.variant == MAIN_VARIANT:
             return AS_RELEASED.capitalize() if adopted else STAGES[self.stage]
         return f"{self.variant}, {AS_RELEASED if adopted else AFTER[self.stage]}"
 
@@ -203,19 +203,19 @@ class Table:
 
     @property
     def averages(self) -> list[str]:
-        """Where the averages of the main arm and of the baselines are."""
+        """Where the averages of the main variant and of the baselines are."""
         rows = (row.average for row in [*self.stages, *self.baselines])
         return [place for cell in rows if cell for place in cell.places]
 
     @property
     def stages(self) -> list[Row]:
-        """Rows of the main arm, in the order of pre-training."""
-        return [row for row in self.rows if row.variant == MAIN_ARM]
+        """Rows of the main variant, in the order of pre-training."""
+        return [row for row in self.rows if row.variant == MAIN_VARIANT]
 
     @property
     def variants(self) -> list[Row]:
-        """Rows of the other arms."""
-        return [row for row in self.rows if row.variant not in (MAIN_ARM, BASELINE)]
+        """Rows of the other variants."""
+        return [row for row in self.rows if row.variant not in (MAIN_VARIANT, BASELINE)]
 
     @property
     def baselines(self) -> list[Row]:
@@ -260,7 +260,7 @@ class Verdict:
 def verdict(table: Table, variant: str, stage: str) -> Verdict | None:
     """What there is to say of a row's average; None where it has none."""
     best = table.best_baseline
-    own, start = table.average(variant, stage), table.average(MAIN_ARM, "initialise")
+    own, start = table.average(variant, stage), table.average(MAIN_VARIANT, "initialise")
     return Verdict(own, start, best.average if best else None) if own else None
 
 
@@ -287,7 +287,7 @@ def _rows(scores: Iterable[Score], adopted: bool) -> list[Row]:
     def place(name: tuple[str, str]) -> tuple:
         variant, stage = name
         known = order.index(stage) if stage in order else len(order)
-        return variant == BASELINE, variant != MAIN_ARM, variant, known
+        return variant == BASELINE, variant != MAIN_VARIANT, variant, known
 
     return [
         Row(*name, {language: _merge(group) for language, group in groups[name].items()}, adopted)

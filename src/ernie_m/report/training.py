@@ -1,4 +1,4 @@
-"""Curves, losses, tokens and settings of the arms, as the records chain them."""
+"""Curves, losses, tokens and settings of the variants, as the records chain them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from ernie_m.records.record import Record
 from ernie_m.report import figures
 from ernie_m.report.evidence import Artifact, Evidence
-from ernie_m.report.scores import MAIN_ARM, STAGES
+from ernie_m.report.scores import MAIN_VARIANT, STAGES
 from ernie_m.report.svg import Drawing
 from ernie_m.words import flatten
 
@@ -57,13 +57,13 @@ class Trained:
         return STAGES[self.name]
 
 
-def chain(evidence: Evidence, arm: str) -> list[Trained]:
-    """The trainings behind an arm's last model, first to last; arms may share the first."""
+def chain(evidence: Evidence, variant: str) -> list[Trained]:
+    """The trainings behind a variant's last model, first to last; variants may share the first."""
     last = [
         record
         for stage in reversed(TRAINED)
         for record in evidence.jobs(stage)
-        if record.instance == arm
+        if record.instance == variant
     ][:1]
     found: list[Trained] = []
     while last:
@@ -113,7 +113,7 @@ def _valid(
 
 
 def write_losses(stages: Sequence[Trained], path: Path) -> None:
-    """Validation losses of an arm, one line a validation; tokens count on from stage to stage.
+    """Validation losses of a variant, one line a validation; tokens count on from stage to stage.
 
     A cell is empty where the objective is off.
     """
@@ -175,31 +175,31 @@ def _panel(
     return figures.losses(objective, curves, mean(unigram) if unigram else None)
 
 
-def arms(evidence: Evidence) -> list[str]:
-    """Every arm that was trained, the main one first."""
+def variant_names(evidence: Evidence) -> list[str]:
+    """Every variant that was trained, the main one first."""
     names = {record.instance for stage in TRAINED for record in evidence.jobs(stage)}
-    return sorted(names, key=lambda name: (name != MAIN_ARM, name))
+    return sorted(names, key=lambda name: (name != MAIN_VARIANT, name))
 
 
-def arm_settings(evidence: Evidence, arm: str) -> dict[str, Any]:
-    """Settings of an arm by ``stage.key``; of the main arm where it shares a stage."""
+def variant_settings(evidence: Evidence, variant: str) -> dict[str, Any]:
+    """Settings of a variant by ``stage.key``; of the main variant where it shares a stage."""
     found: dict[str, Any] = {}
     for stage in ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm"):
-        own = evidence.settings(stage, arm) or evidence.settings(stage, MAIN_ARM)
+        own = evidence.settings(stage, variant) or evidence.settings(stage, MAIN_VARIANT)
         name = stage.removeprefix("pretrain_")
         found |= {f"{name}.{key}": value for key, value in flatten(own)}
     generation = [
         record.settings
         for record in evidence.jobs("pretrain_backtranslate")
-        if record.instance.startswith(f"{arm}/")
+        if record.instance.startswith(f"{variant}/")
     ]
     for key, value in flatten(generation[0] if generation else {}):
         found[f"backtranslate.{key}"] = value
     return found
 
 
-def differences(evidence: Evidence, arm: str) -> list[tuple[str, Any, Any]]:
-    """Settings in which an arm differs from the main one: key, its value, the main arm's."""
-    main = arm_settings(evidence, MAIN_ARM)
-    own = arm_settings(evidence, arm)
+def differences(evidence: Evidence, variant: str) -> list[tuple[str, Any, Any]]:
+    """Settings in which a variant differs from the main one: key, its value, the main variant's."""
+    main = variant_settings(evidence, MAIN_VARIANT)
+    own = variant_settings(evidence, variant)
     return [(key, own[key], main[key]) for key in own if key in main and own[key] != main[key]]

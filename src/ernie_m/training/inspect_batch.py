@@ -1,6 +1,6 @@
 """Show the batch of a pre-training step: pieces, masks, streams, and the attention mask.
 
-RECORD is the record of a training, `results/<run>/pretrain_<stage>/<arm>/record.json`, or its
+RECORD is the record of a training, `results/<run>/pretrain_<stage>/<variant>/record.json`, or its
 folder: the batch of any step is recomputed from its inputs, settings and seed.
 """
 

@@ -182,7 +182,9 @@ class Crate:
         )
         self.workflow.append_to("step", step)
         given = [self.pedigree.parameters[job.job] for job in jobs]
-        for key in dict.fromkeys(key for own in given for key in own):  # arms may differ in them
+        for key in dict.fromkeys(
+            key for own in given for key in own
+        ):  # variants may differ in them
             values = [own[key] for own in given if key in own]
             read.append(self._setting(stage, step, key, values))
         for tool in dict.fromkeys(self._tool(job) for job in jobs):

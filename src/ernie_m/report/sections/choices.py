@@ -17,7 +17,7 @@ from ernie_m.records.graph import SHARED
 from ernie_m.records.record import File, Record
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.page import shown
-from ernie_m.report.scores import MAIN_ARM
+from ernie_m.report.scores import MAIN_VARIANT
 
 
 def sources(evidence: Evidence) -> list[dict[str, Any]]:
@@ -66,12 +66,12 @@ def choices(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _values(evidence: Evidence, choice: Choice) -> list[tuple[str, str, str]]:
-    """The settings of a choice as ``stage.key`` and value, of the main arm, and a file of the job
-    that was given them."""
+    """The settings of a choice as ``stage.key`` and value, of the main variant, and a file of the
+    job that was given them."""
     found = []
     for stage, key in choice.settings:
         jobs = evidence.jobs(stage)
-        own = [record for record in jobs if record.instance == MAIN_ARM] or jobs
+        own = [record for record in jobs if record.instance == MAIN_VARIANT] or jobs
         settings: Any = own[0].settings if own else {}
         for part in key.split("."):
             settings = settings.get(part) if isinstance(settings, dict) else None

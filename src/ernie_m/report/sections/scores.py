@@ -9,7 +9,7 @@ from typing import Any
 from ernie_m.catalogue.published import LEADERBOARD
 from ernie_m.report import comparison, figures, scores, training
 from ernie_m.report.evidence import Evidence
-from ernie_m.report.scores import AFTER, MAIN_ARM, STAGES, Table, readable, stage_names
+from ernie_m.report.scores import AFTER, MAIN_VARIANT, STAGES, Table, readable, stage_names
 from ernie_m.report.svg import Drawing
 from ernie_m.words import plural
 
@@ -41,7 +41,7 @@ def verdict(tables: Sequence[Table], adopted: bool = False) -> list[str]:
     start_words = "that of the weights it started from" if adopted else "the untrained encoder's"
     sentences = []
     for stage in ("camlm", "btmlm"):
-        found = (scores.verdict(table, MAIN_ARM, stage) for table in tables)
+        found = (scores.verdict(table, MAIN_VARIANT, stage) for table in tables)
         rows = [own for own in found if own and own.start and own.baseline]
         if rows:
             above = sum(own.above(own.start) for own in rows)
@@ -56,8 +56,8 @@ def verdict(tables: Sequence[Table], adopted: bool = False) -> list[str]:
 
 
 def variants(evidence: Evidence, tables: Sequence[Table]) -> list[dict[str, Any]]:
-    """The arms with their tokens, what sets them apart, and their averages."""
-    names = training.arms(evidence)
+    """The variants with their tokens, what sets them apart, and their averages."""
+    names = training.variant_names(evidence)
     if len(names) < 2:
         return []
     rows = []
@@ -88,13 +88,13 @@ def _last_average(table: Table, variant: str) -> Any:
 
 
 def layers(evidence: Evidence) -> list[dict[str, Any]]:
-    """Accuracy by layer of the main arm's encoders, mean over languages and seeds, as a figure a
-    task."""
+    """Accuracy by layer of the main variant's encoders, mean over languages and seeds, as a figure
+    a task."""
     sweeps: dict[str, dict[str, list[list[float]]]] = {}
     used: dict[str, int] = {}
     for artifact in evidence.shown("xtreme_sweep", "layers"):
-        task, arm, stage, _ = artifact.instance.split("/")
-        if arm == MAIN_ARM:
+        task, variant, stage, _ = artifact.instance.split("/")
+        if variant == MAIN_VARIANT:
             sweep = artifact.json()
             used[task] = sweep["layer"]
             own = sweeps.setdefault(task, {}).setdefault(stage, [])
@@ -123,7 +123,7 @@ def steps_shown(evidence: Evidence, tables: Iterable[Table]) -> dict[str, str]:
 
 
 def taught_in(evidence: Evidence) -> str:
-    """The languages of the main arm's fine-tuning, in words."""
+    """The languages of the main variant's fine-tuning, in words."""
     return "all languages" if len(comparison.taught_in(evidence)) > 1 else "English alone"
 
 

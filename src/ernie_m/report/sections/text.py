@@ -9,7 +9,7 @@ from typing import Any
 from ernie_m.pipeline.plan import DEALT
 from ernie_m.report import training
 from ernie_m.report.evidence import Artifact, Evidence
-from ernie_m.report.scores import MAIN_ARM
+from ernie_m.report.scores import MAIN_VARIANT
 from ernie_m.report.sections.run import languages, pairs
 
 
@@ -102,7 +102,7 @@ def tokens_of_text(evidence: Evidence) -> dict[str, Any]:
 
 
 def generated(evidence: Evidence) -> dict[str, dict[str, Any]]:
-    """Pseudo tokens by arm, over all chunks, and the files that count them."""
+    """Pseudo tokens by variant, over all chunks, and the files that count them."""
     found: dict[str, dict[str, Any]] = {}
     for artifact in evidence.shown("pretrain_backtranslate", "stats"):
         stats = artifact.json()
@@ -116,7 +116,7 @@ def generated(evidence: Evidence) -> dict[str, dict[str, Any]]:
 
 def cuts(evidence: Evidence) -> list[dict[str, Any]]:
     """Texts and tokens that were cut: as they were encoded, and by each objective of a stage of the
-    main arm, whose rows have less room."""
+    main variant, whose rows have less room."""
     names = ("texts", "texts_cut", "tokens", "tokens_cut")
     rows: dict[str, dict[str, Any]] = {}
 
@@ -132,7 +132,7 @@ def cuts(evidence: Evidence) -> list[dict[str, Any]]:
             add("encoding", (own[key] for key in stored), artifact.path)
     for number, stage in enumerate(training.TRAINED, 1):
         for artifact in evidence.shown(stage, "metrics"):
-            if artifact.instance == MAIN_ARM:
+            if artifact.instance == MAIN_VARIANT:
                 for objective, own in artifact.json()["cut"].items():
                     name = f"stage {number}, {objective.upper()}"
                     add(name, (own[key] for key in names), artifact.path)

@@ -25,21 +25,21 @@ examples:
   ernie-m score --predictions submission/predictions --labels submission/labels"""
 
 
-def _predictions_of(run: Path, task: Task, arm: str, stage: str, seed: int) -> Path | None:
+def _predictions_of(run: Path, task: Task, variant: str, stage: str, seed: int) -> Path | None:
     """Folder of a task's predictions; tasks without fine-tuning have one seed only."""
-    folder = run / "xtreme_predict" / task.name / arm / stage
+    folder = run / "xtreme_predict" / task.name / variant / stage
     others = [] if task.trained else sorted(folder.glob("seed*"))
     found = [folder / f"seed{seed}", *others]
     return next((path for path in found if path.is_dir()), None)
 
 
-def _last_stage(run: Path, arm: str) -> str:
+def _last_stage(run: Path, variant: str) -> str:
     """The last stage of pre-training with predictions."""
-    present = {path.name for path in run.glob(f"xtreme_predict/*/{arm}/*")}
+    present = {path.name for path in run.glob(f"xtreme_predict/*/{variant}/*")}
     return max(present & {*get_args(Stage)}, key=get_args(Stage).index, default="btmlm")
 
 
-def write(run: Path, arm: str, stage: str, seed: int, output: Path) -> list[str]:
+def write(run: Path, variant: str, stage: str, seed: int, output: Path) -> list[str]:
     """Write every task of XTREME for which the model has predictions; returns their names.
 
     Raises :class:`UserError` when there is none, or a language is missing.
@@ -48,7 +48,7 @@ def write(run: Path, arm: str, stage: str, seed: int, output: Path) -> list[str]
         raise UserError(f"There is no folder {run}.", "Name that of a run, as results/default.")
     done = []
     for task in (TASKS[name] for name in XTREME):
-        folder = _predictions_of(run, task, arm, stage, seed)
+        folder = _predictions_of(run, task, variant, stage, seed)
         if folder is None:
             continue
         for language in task.languages:
@@ -69,7 +69,7 @@ def write(run: Path, arm: str, stage: str, seed: int, output: Path) -> list[str]
         done.append(task.name)
     if not done:
         raise UserError(
-            f"{run} has no predictions of {arm}/{stage} with seed {seed} for a task of XTREME.",
+            f"{run} has no predictions of {variant}/{stage} with seed {seed} for a task of XTREME.",
             f"Ask for some of {', '.join(XTREME)} in `xtreme.tasks`, or name another model.",
         )
     return done
@@ -97,13 +97,13 @@ def main(arguments: Sequence[str]) -> int:
     """Write the files and print their tasks; raises :class:`UserError`."""
     parser = argument_parser("ernie-m submission", __doc__, epilog=EXAMPLES)
     parser.add_argument("run", type=Path, help="folder of a run, results/<run>")
-    parser.add_argument("--arm", default="ernie_m", help="arm of the experiment [ernie_m]")
+    parser.add_argument("--variant", default="ernie_m", help="variant of the experiment [ernie_m]")
     parser.add_argument("--stage", help="stage of pre-training [the last with predictions]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the fine-tuning [1]")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     args = parser.parse_args(arguments)
-    stage = args.stage or _last_stage(args.run, args.arm)
-    done = write(args.run, args.arm, stage, args.seed, args.output)
+    stage = args.stage or _last_stage(args.run, args.variant)
+    done = write(args.run, args.variant, stage, args.seed, args.output)
     archive = zip_predictions(args.output, done)
     print(f"{archive}: {', '.join(done)} ({len(done)} of {len(XTREME)} tasks)")
     return 0
