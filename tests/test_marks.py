@@ -9,8 +9,8 @@ import yaml
 
 from ernie_m.catalogue.deviations import DEVIATIONS, FROM_CHECKPOINT, OPEN_CHOICES
 from ernie_m.config.base import Section, section_of
-from ernie_m.generate.commented import remarks_in
 from ernie_m.config.root import Config
+from ernie_m.generate.commented import remarks_in
 from ernie_m.marks import MARK, MARKS, legend
 from ernie_m.words import flatten
 from tests.repository import ROOT

@@ -57,7 +57,7 @@ def claim(graph: Graph, place: Place) -> dict[str, Any]:
 
     Raises :class:`UserError` for keys that lead to no number.
     """
-    node = graph.maker(place.path)
+    node = graph.nodes.get(place.path) or graph.makers[place.path]
     scores = node.stage in ("xtreme_score", "xtreme_baseline") and place.path in node.recorded
     if scores and (place.keys or _averaged(graph.base / place.path)):
         return _score(graph, node, place)

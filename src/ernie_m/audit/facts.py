@@ -76,7 +76,10 @@ def finding_data(finding: Finding) -> dict[str, str]:
 
 
 def _job(chain: Chain, node: Record) -> dict[str, Any]:
-    made = [_made(record) for record in history(chain.graph.base / node.path)]
+    made = [
+        {"ended": old.run.ended, "commit": old.run.git.commit, **old.recorded}
+        for old in history(chain.graph.base / node.path)
+    ]
     return {
         "job": node.job,
         "mark": mark(chain, [node]),
@@ -84,10 +87,6 @@ def _job(chain: Chain, node: Record) -> dict[str, Any]:
         "made": made,
         **node.data,
     }
-
-
-def _made(record: Record) -> dict[str, Any]:
-    return {"ended": record.run.ended, "commit": record.run.git.commit, **record.recorded}
 
 
 def readable(chain: Chain) -> list[Record]:
@@ -133,7 +132,7 @@ def foreign(chain: Chain) -> dict[str, dict[str, str | None]]:
     """Files that some job read and no job made: digest as read, and as it is now."""
     return {
         file.path: {"recorded": file.sha256, "observed": chain.sha256(file.path)}
-        for node in readable(chain)
+        for node in chain.nodes
         for file in node.read_files
         if file.path not in chain.graph.made_by
     }

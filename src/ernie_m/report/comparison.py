@@ -51,10 +51,10 @@ def _setting(evidence: Evidence, task: str) -> str | None:
         return None
     (model,) = own[-1].inputs["model"]
     maker = evidence.makers.get(model.path)
-    if maker and maker.stage == "xtreme_align":
+    if maker and maker.record.stage == "xtreme_align":
         return "aligned"
     if not TASKS[task].trained:
-        return "finetuned" if maker and maker.stage == "xtreme_finetune" else "pretrained"
+        return "finetuned" if maker and maker.record.stage == "xtreme_finetune" else "pretrained"
     return "all" if len(taught_in(evidence, task)) > 1 else "english"
 
 

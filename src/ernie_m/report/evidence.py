@@ -22,16 +22,6 @@ class Artifact:
     name: str
     record: Record
 
-    @property
-    def stage(self) -> str:
-        """Stage of the job, ``xtreme_score``."""
-        return self.record.stage
-
-    @property
-    def instance(self) -> str:
-        """Instance of the job, ``standin_qa/ernie_m/btmlm/seed1``."""
-        return self.record.instance
-
     def json(self) -> Any:
         """The file's content; raises :class:`UserError` when it is no JSON."""
         return parsed(Path(self.path), Path(self.path).read_text(encoding="utf-8"))
@@ -66,7 +56,7 @@ class Evidence:
                     "Give the `record.json` beside it to the report too, or make the file anew.",
                 )
             artifact = self.makers[path]
-            self._shown.setdefault((artifact.stage, artifact.name), []).append(artifact)
+            self._shown.setdefault((artifact.record.stage, artifact.name), []).append(artifact)
 
     @classmethod
     def read(cls, records: Iterable[Path], files: Iterable[Path]) -> Evidence:
@@ -92,7 +82,7 @@ class Evidence:
         return [
             artifact.path
             for artifact in self.shown(stage, name)
-            if instance in (None, artifact.instance)
+            if instance in (None, artifact.record.instance)
         ]
 
     def jobs(self, stage: str) -> list[Record]:
@@ -115,24 +105,20 @@ class Evidence:
     @cached_property
     def run(self) -> str:
         """Name of the run, from where its records' files are."""
-        for path, artifact in self.makers.items():
-            if artifact.stage not in SHARED:
-                return Path(path).parts[1]
-        return ""
+        own = (record.path for record in self.records if record.stage not in SHARED)
+        return next((Path(path).parts[1] for path in own), "")
 
     @cached_property
     def start(self) -> File | None:
         """The weights of others that pre-training starts from, as their reader recorded them."""
-        for record in self.jobs("pretrain_adopt"):
-            for file in record.inputs.get("source", []):
-                return file
-        return None
+        makers = self.jobs("pretrain_adopt")
+        return next((file for job in makers for file in job.inputs.get("source", [])), None)
 
     @cached_property
     def edges(self) -> set[tuple[str, str]]:
         """Which stage reads files of which: (maker, reader)."""
         return {
-            (artifact.stage, record.stage)
+            (artifact.record.stage, record.stage)
             for record in self.records
             for artifact in self.inputs_of(record)
         }

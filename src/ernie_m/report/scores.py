@@ -75,7 +75,7 @@ def read_scores(evidence: Evidence) -> list[Score]:
     rows: list[Score] = []
     for artifact in evidence.shown("xtreme_score", "scores"):
         document = artifact.json()
-        _, variant, stage, seed = artifact.instance.split("/")
+        _, variant, stage, seed = artifact.record.instance.split("/")
         made = {"variant": variant, "stage": stage, "seed": int(seed.removeprefix("seed"))}
         rows += _of_languages(document, {**_kind(document), **made, "path": artifact.path})
     for artifact in evidence.shown("xtreme_baseline", "scores"):

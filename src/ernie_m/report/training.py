@@ -76,14 +76,14 @@ def chain(evidence: Evidence, variant: str) -> list[Trained]:
         last = [
             artifact.record
             for artifact in evidence.inputs_of(record)
-            if artifact.stage in TRAINED and artifact.name == "model"
+            if artifact.record.stage in TRAINED and artifact.name == "model"
         ][:1]
     return found[::-1]
 
 
 def _of(evidence: Evidence, record: Record, name: str) -> Artifact | None:
     for artifact in evidence.shown(record.stage, name):
-        if artifact.instance == record.instance:
+        if artifact.record.instance == record.instance:
             return artifact
     return None
 

@@ -45,11 +45,6 @@ def joint_digest(files: list[File]) -> str:
     return whole[:36]
 
 
-def _common(files: list[File]) -> str:
-    """What the paths of ``files`` have in common."""
-    return os.path.commonpath([file.path for file in files])
-
-
 def usage(record: Record) -> Iterator[store.Point]:
     """Time and memory that a job took."""
     ended = _milliseconds(record.run.ended)
@@ -174,7 +169,7 @@ class Logger:
             if known or not files:
                 models.extend(LoggedModelInput(model) for model in known)
                 continue
-            common = _common(files)
+            common = os.path.commonpath([file.path for file in files])
             profile = {"files": len(files), "bytes": sum(file.bytes for file in files)}
             dataset = Dataset(
                 name=f"{name}: {common}"[:LONGEST_NAME],

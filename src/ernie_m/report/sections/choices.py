@@ -14,7 +14,6 @@ from ernie_m.catalogue.deviations import (
     Choice,
 )
 from ernie_m.records.graph import SHARED
-from ernie_m.records.record import File, Record
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.page import shown
 from ernie_m.report.scores import MAIN_VARIANT
@@ -27,7 +26,11 @@ def sources(evidence: Evidence) -> list[dict[str, Any]]:
             **_filled(record.settings),
             "id": record.instance,
             "read": [
-                {**asdict(file), "name": _upstream(record, file), "pinned": _pinned(record, file)}
+                {
+                    **asdict(file),
+                    "name": record.settings.get("filename") or Path(file.path).name,  # upstream's
+                    "pinned": (record.published or {}).get(file.path),  # by the registry's row
+                }
                 for file in record.made_files
             ],
         }
@@ -40,16 +43,6 @@ def _filled(row: dict[str, Any]) -> dict[str, Any]:
     """A row with its version in the address, where that has a place for it."""
     url = row.get("url")
     return row | ({"url": url.replace("{version}", row["version"])} if url else {})
-
-
-def _upstream(record: Record, file: File) -> str:
-    """A downloaded file's name at its publisher's."""
-    return record.settings.get("filename") or Path(file.path).name
-
-
-def _pinned(record: Record, file: File) -> str | None:
-    """The digest that the registry's row names for a file, if it names one."""
-    return (record.published or {}).get(file.path)
 
 
 def choices(evidence: Evidence) -> list[dict[str, Any]]:

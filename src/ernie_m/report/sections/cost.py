@@ -18,7 +18,7 @@ def costs(evidence: Evidence) -> list[dict[str, Any]]:
         for artifact in evidence.shown(stage, "metrics"):
             tokens[stage] = tokens.get(stage, 0) + artifact.json()["tokens"]
     for artifact, parts in encoded(evidence):
-        tokens[artifact.stage] = tokens.get(artifact.stage, 0) + sum(parts.values())
+        tokens[artifact.record.stage] = tokens.get(artifact.record.stage, 0) + sum(parts.values())
     rows = []
     for stage in graph.in_order(evidence.edges, {record.stage for record in evidence.records}):
         jobs = evidence.jobs(stage)
@@ -37,7 +37,7 @@ def costs(evidence: Evidence) -> list[dict[str, Any]]:
 
 def pipeline(evidence: Evidence, own_stage: str) -> Drawing:
     """The picture of the stages, this report's own included."""
-    ends = {artifact.stage for artifact in evidence.makers.values()}
+    ends = {artifact.record.stage for artifact in evidence.makers.values()}
     edges = evidence.edges | {(stage, own_stage) for stage in ends}
     notes = {
         row["stage"]: f"{plural(row['jobs'], 'job')}, {duration(row['seconds'])}"

@@ -53,7 +53,7 @@ def _amount(evidence: Evidence) -> str:
     """How much monolingual and parallel text there is to train on."""
     rows = {"mono": 0, "parallel": 0}
     for shard in evidence.shown("corpora_select", "stats"):
-        rows[shard.instance.partition("-")[0]] += shard.json()["rows"]["train"]
+        rows[shard.record.instance.partition("-")[0]] += shard.json()["rows"]["train"]
     return f"{count(rows['mono'])} monolingual rows, {count(rows['parallel'])} sentence pairs"
 
 

@@ -93,7 +93,7 @@ def layers(evidence: Evidence) -> list[dict[str, Any]]:
     sweeps: dict[str, dict[str, list[list[float]]]] = {}
     used: dict[str, int] = {}
     for artifact in evidence.shown("xtreme_sweep", "layers"):
-        task, variant, stage, _ = artifact.instance.split("/")
+        task, variant, stage, _ = artifact.record.instance.split("/")
         if variant == MAIN_VARIANT:
             sweep = artifact.json()
             used[task] = sweep["layer"]

@@ -19,7 +19,7 @@ def cleaning(evidence: Evidence) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for stage in ("corpora_filter", "corpora_select"):
         for artifact in evidence.shown(stage, "stats"):
-            stats, (name, _, shard) = artifact.json(), artifact.instance.partition("/")
+            stats, (name, _, shard) = artifact.json(), artifact.record.instance.partition("/")
             own = found.setdefault(
                 name,
                 {"name": name, "rows_in": 0, "dropped": Counter(), "examples": {}, "paths": []},
@@ -93,7 +93,7 @@ def tokens_of_text(evidence: Evidence) -> dict[str, Any]:
         for code, own in stats["languages"].items()
     }
     for artifact, parts in encoded(evidence):
-        kind, _, code = artifact.instance.partition("/")[0].partition("-")
+        kind, _, code = artifact.record.instance.partition("/")[0].partition("-")
         if kind == "mono":
             own = found.setdefault(code, {"vocabulary": None, "tokens": 0, "paths": []})
             own["tokens"] += parts["train"]
@@ -106,7 +106,7 @@ def generated(evidence: Evidence) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for artifact in evidence.shown("pretrain_backtranslate", "stats"):
         stats = artifact.json()
-        own = found.setdefault(artifact.instance.split("/")[0], {"paths": []})
+        own = found.setdefault(artifact.record.instance.split("/")[0], {"paths": []})
         own["paths"].append(artifact.path)
         for key in ("sentences", "source_tokens", "pseudo_tokens"):
             own[key] = own.get(key, 0) + stats[key]
@@ -132,7 +132,7 @@ def cuts(evidence: Evidence) -> list[dict[str, Any]]:
             add("encoding", (own[key] for key in stored), artifact.path)
     for number, stage in enumerate(training.TRAINED, 1):
         for artifact in evidence.shown(stage, "metrics"):
-            if artifact.instance == MAIN_VARIANT:
+            if artifact.record.instance == MAIN_VARIANT:
                 for objective, own in artifact.json()["cut"].items():
                     name = f"stage {number}, {objective.upper()}"
                     add(name, (own[key] for key in names), artifact.path)
