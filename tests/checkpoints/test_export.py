@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.errors import UserError
 from ernie_m.model.checkpoint import save
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.record import seal
+from ernie_m.records.record import File, Record, seal
 from ernie_m.report.evidence import Evidence
 from ernie_m.use import align, embed, fill_mask, translate_tokens
 from ernie_m.use.common import Model, Text
@@ -55,12 +54,13 @@ def test_an_export_has_a_record_and_a_card(run, capsys) -> None:
 
 
 def test_the_card_has_each_download_s_digest_and_each_remark_once() -> None:
-    def downloaded(name: str) -> dict[str, Any]:
+    def downloaded(name: str) -> Record:
         row = {"id": name, "version": "1", "licence": "CC0-1.0", "home": "https://example.org"}
         row |= {"sha256": None, "note": "Web text."}  # upstream publishes no digest
-        file = {"path": f"results/corpora_download/{name}/original", "sha256": 16 * name + "0"}
-        facts = {"settings": row, "outputs": {"file": [file]}}
-        return {"stage": "corpora_download", "instance": name, "facts": facts}
+        folder = f"results/corpora_download/{name}"
+        outputs = {"file": [File(f"{folder}/original", 16 * name + "0", 1)]}
+        stage = "corpora_download"
+        return Record(f"{folder}/record.json", stage, name, settings=row, outputs=outputs)
 
     lines = card._text(Evidence([downloaded("a"), downloaded("b")], []))
     assert [line for line in lines if "|" in line][2:] == [
