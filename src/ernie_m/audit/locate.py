@@ -17,6 +17,7 @@ from typing import Any, get_args
 from ernie_m.audit.tracked import tags_of
 from ernie_m.config.xtreme import Stage
 from ernie_m.errors import UserError, parsed
+from ernie_m.pipeline.stages import parts_of
 from ernie_m.records.digest import file_sha256
 from ernie_m.records.graph import RESULTS, Graph, base_of, read_graph
 from ernie_m.records.record import HISTORY, RECORD, Record
@@ -119,7 +120,7 @@ def _score(what: str, cell: Cell) -> Place:
     all_tasks: dict[str, list[Record]] = {}
     for node in graph.nodes.values():
         if node.stage == wanted:
-            all_tasks.setdefault(node.instance.split("/")[0], []).append(node)
+            all_tasks.setdefault(parts_of(node.stage, node.instance)["task"], []).append(node)
     own = [name for name in all_tasks if name.removeprefix(STANDIN) == task.removeprefix(STANDIN)]
     if not own:
         raise UserError(
@@ -132,9 +133,9 @@ def _score(what: str, cell: Cell) -> Place:
     nodes = [node for name in own for node in all_tasks[name]]
     if cell.stage is None and not baseline:
         cell = replace(cell, stage=_last_stage(nodes))
-    found = [node for node in nodes if _is_of(node.instance.split("/")[1:], cell)]
+    found = [node for node in nodes if _is_of(node, cell)]
     if not found:
-        known = sorted("/".join(node.instance.split("/")[1:]) for node in nodes)
+        known = sorted(node.instance.partition("/")[2] for node in nodes)
         raise UserError(
             f"Run `{cell.run}` has no scores of `{task}` for {_words(cell)}.",
             "Choose by --variant, --stage and --seed among "
@@ -152,7 +153,9 @@ def _score(what: str, cell: Cell) -> Place:
 def _last_stage(nodes: Iterable[Record]) -> str:
     """The last stage of pre-training that some scores are of."""
     order = get_args(Stage)
-    return max((node.instance.split("/")[2] for node in nodes), key=order.index)
+    return max(
+        (parts_of(node.stage, node.instance)["checkpoint"] for node in nodes), key=order.index
+    )
 
 
 def _unread(graph: Graph) -> str:
@@ -161,11 +164,13 @@ def _unread(graph: Graph) -> str:
     return f" But {'; '.join(damaged[:3])}: make it anew." if damaged else ""
 
 
-def _is_of(model: list[str], cell: Cell) -> bool:
-    if not model:  # a baseline, which has no model
+def _is_of(node: Record, cell: Cell) -> bool:
+    parts = parts_of(node.stage, node.instance)
+    if "variant" not in parts:  # a baseline, which has no model
         return True
-    variant, stage, seed = model
-    return (variant, stage) == (cell.variant, cell.stage) and cell.seed in (None, int(seed[4:]))
+    seed = int(parts["seed"].removeprefix("seed"))
+    model = (parts["variant"], parts["checkpoint"])
+    return model == (cell.variant, cell.stage) and cell.seed in (None, seed)
 
 
 def _words(cell: Cell) -> str:

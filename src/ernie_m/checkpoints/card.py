@@ -11,6 +11,7 @@ import yaml
 from ernie_m.catalogue.tasks import TASKS, Task
 from ernie_m.config.export import ExportSettings
 from ernie_m.model.architecture import Architecture
+from ernie_m.pipeline.stages import parts_of
 from ernie_m.report import scores
 from ernie_m.report.evidence import Evidence
 from ernie_m.words import plural
@@ -158,7 +159,7 @@ def _text(evidence: Evidence) -> list[str]:
 
 def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
     """The settings of each training behind the checkpoint."""
-    variant = subject.instance.split("/")[1 if subject.task else 0]
+    variant = parts_of(subject.stage, subject.instance)["variant"]
     rows = []
     stages = (("pretrain_camlm", "CAMLM stage"), ("pretrain_btmlm", "BTMLM stage"))
     for stage, name in stages if _trained(subject) else ():
@@ -215,10 +216,9 @@ def _scores(subject: Subject, evidence: Evidence) -> list[str]:
 
 def _evaluated_as(subject: Subject) -> tuple[str, str]:
     """Variant and stage under which the checkpoint is scored."""
-    if subject.task:
-        _, variant, stage, _ = subject.instance.split("/")
-        return variant, stage
-    return subject.instance, subject.stage.removeprefix("pretrain_")
+    parts = parts_of(subject.stage, subject.instance)
+    stage = parts.get("checkpoint", subject.stage.removeprefix("pretrain_"))
+    return parts["variant"], "initialise" if stage == "adopt" else stage
 
 
 def _limits(subject: Subject, evidence: Evidence) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ernie_m.catalogue.published import PUBLISHED, Published
 from ernie_m.catalogue.tasks import TASKS, XTREME
+from ernie_m.pipeline.stages import parts_of
 from ernie_m.records.record import Record
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.scores import MAIN_VARIANT, STAGES, TRANSFER, Cell, Row, Table
@@ -60,8 +61,8 @@ def _setting(evidence: Evidence, task: str) -> str | None:
 
 def _of(job: Record, task: str | None) -> bool:
     """Whether a job is one of the main variant, and of a task if one is given."""
-    name, variant, *_ = job.instance.split("/")
-    return variant == MAIN_VARIANT and task in (None, name)
+    parts = parts_of(job.stage, job.instance)
+    return parts["variant"] == MAIN_VARIANT and task in (None, parts["task"])
 
 
 def taught_in(evidence: Evidence, task: str | None = None) -> set[str]:

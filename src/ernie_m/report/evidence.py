@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.errors import UserError, parsed
+from ernie_m.pipeline.stages import parts_of
 from ernie_m.records.graph import SHARED
 from ernie_m.records.record import File, Record
 
@@ -21,6 +22,11 @@ class Artifact:
     path: str
     name: str
     record: Record
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The parts of the job's instance by name: task, variant, checkpoint, seed."""
+        return parts_of(self.record.stage, self.record.instance)
 
     def json(self) -> Any:
         """The file's content; raises :class:`UserError` when it is no JSON."""

@@ -75,8 +75,8 @@ def read_scores(evidence: Evidence) -> list[Score]:
     rows: list[Score] = []
     for artifact in evidence.shown("xtreme_score", "scores"):
         document = artifact.json()
-        _, variant, stage, seed = artifact.record.instance.split("/")
-        made = {"variant": variant, "stage": stage, "seed": int(seed.removeprefix("seed"))}
+        parts, seed = artifact.parts, int(artifact.parts["seed"].removeprefix("seed"))
+        made = {"variant": parts["variant"], "stage": parts["checkpoint"], "seed": seed}
         rows += _of_languages(document, {**_kind(document), **made, "path": artifact.path})
     for artifact in evidence.shown("xtreme_baseline", "scores"):
         document = artifact.json()

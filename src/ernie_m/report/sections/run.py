@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ernie_m.corpus import Corpus
 from ernie_m.report import training
 from ernie_m.report.evidence import Evidence
 from ernie_m.words import count, duration
@@ -53,7 +54,7 @@ def _amount(evidence: Evidence) -> str:
     """How much monolingual and parallel text there is to train on."""
     rows = {"mono": 0, "parallel": 0}
     for shard in evidence.shown("corpora_select", "stats"):
-        rows[shard.record.instance.partition("-")[0]] += shard.json()["rows"]["train"]
+        rows[Corpus.parse(shard.parts["corpus"]).kind] += shard.json()["rows"]["train"]
     return f"{count(rows['mono'])} monolingual rows, {count(rows['parallel'])} sentence pairs"
 
 

@@ -93,8 +93,9 @@ def layers(evidence: Evidence) -> list[dict[str, Any]]:
     sweeps: dict[str, dict[str, list[list[float]]]] = {}
     used: dict[str, int] = {}
     for artifact in evidence.shown("xtreme_sweep", "layers"):
-        task, variant, stage, _ = artifact.record.instance.split("/")
-        if variant == MAIN_VARIANT:
+        parts = artifact.parts
+        task, stage = parts["task"], parts["checkpoint"]
+        if parts["variant"] == MAIN_VARIANT:
             sweep = artifact.json()
             used[task] = sweep["layer"]
             own = sweeps.setdefault(task, {}).setdefault(stage, [])

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ernie_m.corpus import Corpus
 from ernie_m.pipeline.plan import DEALT
 from ernie_m.report import training
 from ernie_m.report.evidence import Artifact, Evidence
@@ -19,12 +20,14 @@ def cleaning(evidence: Evidence) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     for stage in ("corpora_filter", "corpora_select"):
         for artifact in evidence.shown(stage, "stats"):
-            stats, (name, _, shard) = artifact.json(), artifact.record.instance.partition("/")
+            stats, name = artifact.json(), artifact.parts["corpus"]
             own = found.setdefault(
                 name,
                 {"name": name, "rows_in": 0, "dropped": Counter(), "examples": {}, "paths": []},
             )
-            if stage == "corpora_filter" or shard == DEALT:  # others are what the filter has left
+            if (
+                stage == "corpora_filter" or artifact.parts["shard"] == DEALT
+            ):  # others are what the filter has left
                 own["rows_in"] += stats["rows_in"]
             own["dropped"].update(stats["dropped"])
             own["examples"] = {
@@ -93,9 +96,10 @@ def tokens_of_text(evidence: Evidence) -> dict[str, Any]:
         for code, own in stats["languages"].items()
     }
     for artifact, parts in encoded(evidence):
-        kind, _, code = artifact.record.instance.partition("/")[0].partition("-")
-        if kind == "mono":
-            own = found.setdefault(code, {"vocabulary": None, "tokens": 0, "paths": []})
+        corpus = Corpus.parse(artifact.parts["corpus"])
+        if corpus.is_mono:
+            empty: dict[str, Any] = {"vocabulary": None, "tokens": 0, "paths": []}
+            own = found.setdefault(corpus.text, empty)
             own["tokens"] += parts["train"]
             own["paths"].append(artifact.path)
     return {code: found[code] for code in training.in_order(found, languages(evidence))}
@@ -106,7 +110,7 @@ def generated(evidence: Evidence) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for artifact in evidence.shown("pretrain_backtranslate", "stats"):
         stats = artifact.json()
-        own = found.setdefault(artifact.record.instance.split("/")[0], {"paths": []})
+        own = found.setdefault(artifact.parts["variant"], {"paths": []})
         own["paths"].append(artifact.path)
         for key in ("sentences", "source_tokens", "pseudo_tokens"):
             own[key] = own.get(key, 0) + stats[key]
