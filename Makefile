@@ -67,7 +67,7 @@ lock: ## resolve the dependencies of pyproject.toml anew and pin them in require
 
 clean: ## remove the results of all runs; downloads, tracking and .venv stay
 	if [ -d results ]; then \
-	  find results -mindepth 1 -maxdepth 1 ! -name corpora_download -exec rm -rf {} +; fi
+	  find results -mindepth 1 -maxdepth 1 ! -name '*_download' -exec rm -rf {} +; fi
 	rm -rf work build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Remade when the pins or the project file change. The package is installed so that its source

@@ -12,7 +12,7 @@ from ernie_m import cli
 from ernie_m.audit import chain
 from ernie_m.audit.chain import Verdict
 from ernie_m.config.load import read
-from ernie_m.corpora.trust import TRUSTED, trust
+from ernie_m.downloads.trust import TRUSTED, trust
 from ernie_m.records.digest import file_sha256
 from ernie_m.records.record import seal
 from ernie_m.records.writer import open_record, write_record

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from ernie_m.atomic import partial
-from ernie_m.checkpoints import download
-from ernie_m.checkpoints.download import arrive, wanted_of
 from ernie_m.config.checkpoints import CheckpointRow, CheckpointsSettings
 from ernie_m.config.load import load
-from ernie_m.corpora.trust import trusted_sha256
+from ernie_m.downloads.fetch import Wanted, arrive, download
+from ernie_m.downloads.trust import TRUSTED, trusted_sha256
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from tests.loopback import Publisher
@@ -50,7 +49,7 @@ def fetch(row):
     folder.mkdir(parents=True, exist_ok=True)
     outputs = {"files": [folder / name for name in row.names]}
     job = Job("ernie_m.checkpoints.download", row.id, row, 1, 1, {}, outputs)
-    download.run(job)
+    download(job)
     for path in outputs["files"]:
         partial(path).replace(path)
     return job
@@ -93,8 +92,8 @@ def test_another_digest_is_refused_and_the_file_is_dropped(publisher):
         fetch(wrong)
     assert not list(Path("results").rglob("spm.model"))
     assert sorted(path.name for path in Path("work/downloads").glob("*.part")) == [
-        "own+config.json.part",
-        "own+model.safetensors.part",
+        "results+checkpoints_download+own+config.json.part",
+        "results+checkpoints_download+own+model.safetensors.part",
     ]
 
 
@@ -120,7 +119,12 @@ def test_offline_nothing_is_fetched_and_a_folder_is_offered(publisher, monkeypat
 def test_a_mirror_helps_out(publisher):
     elsewhere = f"{publisher.address}/there/{{file}}"
     gone = row(publisher, url="http://127.0.0.1:9/{file}", mirrors=(elsewhere,))
-    part, source = arrive(wanted_of(gone, "config.json"), pauses=())
+    result, trusted = (
+        "results/checkpoints_download/own/config.json",
+        TRUSTED["checkpoints_download"],
+    )
+    wanted = Wanted(gone, "config.json", result, trusted, pauses=())
+    part, source = arrive(wanted, Path("never"))
     assert part.read_bytes() == b"{}" and source == "registry"
 
 

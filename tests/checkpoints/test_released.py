@@ -83,7 +83,7 @@ def configure(repository, address: str) -> None:
     }
     sources = yaml.safe_load((folder / "config/xtreme_sources.yaml").read_text(encoding="utf-8"))
     for source in sources:
-        source["files"] = dict.fromkeys(source["files"])
+        source["files"] = {name: {} for name in source["files"]}
     small = {
         "init": "ernie-tiny",
         "checkpoints": {"registry": "config/own_checkpoints.yaml"},

@@ -94,7 +94,7 @@ def fetched(config, publisher, place):
     half = (publisher.folder / FILES[0]).stat().st_size // 2
     publisher.stalls[FILES[0]] = half
     killed = job(config, place)
-    part = place / "work/downloads/xlmr-tiny+model.safetensors.part"
+    part = place / "work/downloads/results+checkpoints_download+xlmr-tiny+model.safetensors.part"
     deadline = time.monotonic() + 300  # slow machines are no fault
     while not part.is_file() or part.stat().st_size < half - io.DEFAULT_BUFFER_SIZE:
         assert killed.poll() is None and time.monotonic() < deadline

@@ -55,6 +55,9 @@ def test_defaults_hold_together():
         ({"sha256": "short"}, r"row 1, sha256"),
         ({"url": "https://example.org/x"}, "exactly one of package, url, path and hub"),
         ({"package": None}, "exactly one of package, url, path and hub"),
+        ({"package": None, "hub": "owner/name"}, "files of a hub end in .parquet"),
+        ({"sha256": None}, "is a package, which needs a sha256"),
+        ({"mirrors": ["https://example.org/x"]}, "has mirrors of no url"),
         ({"filename": "../up"}, r"row 1, filename"),
         ({"surprise": 1}, r"row 1, surprise"),
         ({"format": "moses"}, "format moses, which holds 2 languages; make a row for each"),
@@ -162,7 +165,10 @@ def test_heads_that_cannot_be(heads, message):
     ("change", "message"),
     [
         ({"format": "moses", "languages": ("en", "de")}, "not for files of the format moses"),
-        ({"url": None, "hub": "owner/name"}, "has head_bytes, which need a url or a path"),
+        (
+            {"url": None, "hub": "owner/name", "filename": "train.parquet"},
+            "has head_bytes, which need a url or a path",
+        ),
     ],
 )
 def test_rows_that_have_no_head(change, message):

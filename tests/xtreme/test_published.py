@@ -16,8 +16,9 @@ import pytest
 from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.sources import SourceJob, load_sources
 from ernie_m.config.xtreme import PrepareSettings, XtremeSettings
+from ernie_m.downloads.fetch import Wanted, fetch
 from ernie_m.errors import UserError
-from ernie_m.xtreme import download, prepare
+from ernie_m.xtreme import prepare
 from ernie_m.xtreme.examples import READERS
 from ernie_m.xtreme.files import EXAMPLE, read_lines
 from ernie_m.xtreme.tasks import conll, conllu, udpos
@@ -503,37 +504,45 @@ def test_a_table_with_another_label_is_refused(tmp_path):
 
 
 def source(**values: Any) -> SourceJob:
-    row = {"id": "s", "version": "1", "licence": "MIT", "home": "https://a.b", "files": {"f": None}}
+    row = {"id": "s", "version": "1", "licence": "MIT", "home": "https://a.b", "files": {"f": {}}}
     return SourceJob(**{**row, **values})
+
+
+def bring(row: SourceJob, name: str, target: Path) -> str:
+    """Fetch one file of a row; returns where the trusted digest came from."""
+    folder = target.parent
+    result = f"results/xtreme_download/{row.id}/{name}"
+    wanted = Wanted(row, name, result, folder / "trusted", folder / "parts", ())
+    return fetch({target: wanted})[name]
 
 
 def test_a_copy_is_taken_from_a_folder_and_compared_with_the_registry(tmp_path):
     (tmp_path / "f").write_text("text")
     target = tmp_path / "target"
-    download.bring(source(folder=str(tmp_path)), "f", target)
+    assert bring(source(folder=str(tmp_path)), "f", target) == "first use"
     assert target.read_text() == "text"
     with pytest.raises(UserError, match="the registry says 000"):
-        download.bring(source(folder=str(tmp_path), files={"f": "0" * 64}), "f", target)
-    with pytest.raises(UserError, match="there is no file"):
-        download.bring(source(folder=str(tmp_path / "none")), "f", target)
+        bring(source(folder=str(tmp_path), files={"f": {"sha256": "0" * 64}}), "f", target)
+    with pytest.raises(UserError, match="none/f does not exist") as error:
+        bring(source(folder=str(tmp_path / "none")), "f", target)
+    assert "the folder in `xtreme.local.s`" in error.value.fix
+    (tmp_path / "f").write_text("other")
+    with pytest.raises(UserError, match="when it was first fetched"):
+        bring(source(folder=str(tmp_path)), "f", target)
 
 
 def test_a_file_is_fetched_from_its_address(tmp_path, httpd):
     (httpd.folder / "a b").write_text("text")
-    row = source(url=f"{httpd.address}/{{file}}", files={"a b": None})
-    download.bring(row, "a b", tmp_path / "target")
+    row = source(url=f"{httpd.address}/{{file}}", files={"a b": {}, "none": {}})
+    bring(row, "a b", tmp_path / "target")
     assert (tmp_path / "target").read_text() == "text"
-    with pytest.raises(UserError, match=r"none of source `s` could not be fetched: .*404"):
-        download.persistently(
-            lambda: download.fetch_url(f"{httpd.address}/none", tmp_path / "t"),
-            "none of source `s`",
-            pauses=(),
-        )
+    with pytest.raises(UserError, match=r"Source `s`: none could not be fetched: .*404"):
+        bring(row, "none", tmp_path / "target")
 
 
-def test_what_cannot_be_fetched_tells_how_to_get_it():
+def test_what_cannot_be_fetched_tells_how_to_get_it(tmp_path):
     with pytest.raises(UserError) as error:
-        download.bring(source(note="Click there."), "f", Path("never"))
+        bring(source(note="Click there."), "f", tmp_path / "never")
     assert "Click there." in error.value.what and "xtreme.local.s" in error.value.fix
 
 
@@ -543,7 +552,8 @@ def test_the_registry_has_every_published_task_and_knows_all_its_files():
     assert raw == {name for name, task in TASKS.items() if task.published}
     assert set(rows["xquad"].files) == {f"xquad.{x}.json" for x in TASKS["xquad"].languages}
     assert len(rows["tatoeba"].files) == 2 * len(TASKS["tatoeba"].languages)
-    assert all(rows["tatoeba"].files.values()) and all(rows["xquad"].files.values())
+    for name in ("tatoeba", "xquad"):
+        assert all(facts.sha256 for facts in rows[name].files.values())
     revisions = {row.version for row in rows.values() if row.hub}
     assert len(revisions) == 1 and re.fullmatch("[0-9a-f]{40}", revisions.pop())
 
@@ -559,7 +569,7 @@ def test_the_registry_has_every_published_task_and_knows_all_its_files():
 )
 def test_a_wrong_row_is_named(tmp_path, change, message):
     path = tmp_path / "sources.yaml"
-    row = "- id: s\n  version: '1'\n  licence: MIT\n  home: h\n  files: {f: null}\n"
+    row = "- id: s\n  version: '1'\n  licence: MIT\n  home: h\n  files: {f: {}}\n"
     path.write_text(f"{row}{change}\n")
     with pytest.raises(ValueError, match=r"sources\.yaml, row 1") as error:
         load_sources(path)

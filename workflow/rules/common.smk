@@ -272,22 +272,10 @@ def pseudo(variant):
     ]
 
 
-def source_files(source):
-    """The files of a source of evaluation data, pinned where their SHA-256 is known."""
-    return [
-        (
-            ensure(f"<results>/xtreme_download/{{source}}/{name}", sha256=digest)
-            if digest
-            else ensure(f"<results>/xtreme_download/{{source}}/{name}", non_empty=True)
-        )
-        for name, digest in SOURCES[source].files.items()
-    ]
-
-
 def sources_of(task):
     """The files that a published task's examples are read from."""
     return [
-        f"<results>/xtreme_download/{source}/{name}"
+        f"results/xtreme_download/{source}/{name}"
         for source in CONFIG.xtreme.sources_of(task)
         for name in SOURCES[source].files
     ]

@@ -10,18 +10,22 @@ for source in SOURCES:
     rule:
         """Published evaluation files are taken from their publishers, or from a folder that has
         them already, and are compared with the registry: a score stands for the benchmark only if
-        it was measured on the benchmark's own bytes.
+        it was measured on the benchmark's own bytes. They are the same for all runs, which share
+        them.
         """
         name:
             f"xtreme_download_{source}"
         output:
-            files=source_files(source),
-            sums="<results>/xtreme_download/{source}/SHA256SUMS",
-            record="<results>/xtreme_download/{source}/record.json",
+            files=[
+                ensure(f"results/xtreme_download/{{source}}/{name}", non_empty=True)
+                for name in SOURCES[source].files
+            ],
+            sums="results/xtreme_download/{source}/SHA256SUMS",
+            record="results/xtreme_download/{source}/record.json",
         log:
-            "<logs>/xtreme_download/{source}.log",
+            "results/logs/xtreme_download/{source}.log",
         benchmark:
-            "<benchmarks>/xtreme_download/{source}.tsv"
+            "results/benchmarks/xtreme_download/{source}.tsv"
         wildcard_constraints:
             source=source,
         retries: 2

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.config.root import Config
-from ernie_m.corpora.trust import TRUSTED, trusted_sha256
+from ernie_m.downloads.trust import TRUSTED, trusted_sha256
 from ernie_m.pipeline.stages import seed_of, settings_of
 from ernie_m.records.digest import code_facts, file_sha256
 from ernie_m.records.graph import SHARED, Graph

@@ -159,7 +159,7 @@ def _text(evidence: Evidence) -> list[str]:
 
 def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
     """The settings of each training behind the checkpoint."""
-    variant = parts_of(subject.stage, subject.instance)["variant"]
+    variant, _ = _evaluated_as(subject)
     rows = []
     stages = (("pretrain_camlm", "CAMLM stage"), ("pretrain_btmlm", "BTMLM stage"))
     for stage, name in stages if _trained(subject) else ():
@@ -218,7 +218,7 @@ def _evaluated_as(subject: Subject) -> tuple[str, str]:
     """Variant and stage under which the checkpoint is scored."""
     parts = parts_of(subject.stage, subject.instance)
     stage = parts.get("checkpoint", subject.stage.removeprefix("pretrain_"))
-    return parts["variant"], "initialise" if stage == "adopt" else stage
+    return parts.get("variant", subject.instance), "initialise" if stage == "adopt" else stage
 
 
 def _limits(subject: Subject, evidence: Evidence) -> list[str]:

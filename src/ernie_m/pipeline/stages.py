@@ -331,7 +331,7 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, source: config.xtreme.sources()[source],
         keys=(TASK_ROWS,),
         minutes=120,
-        beside=1000,
+        shared=True,
     ),
     "xtreme_prepare": Stage(
         milestone="xtreme",

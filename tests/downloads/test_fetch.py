@@ -1,4 +1,4 @@
-"""Fetching: three kinds of source, and everything that may come wrong."""
+"""Fetching: four kinds of source, and everything that may come wrong."""
 
 import errno
 import gzip
@@ -18,10 +18,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 from ernie_m.config.corpora import DatasetRow
-from ernie_m.corpora import download
-from ernie_m.corpora.download import fetch
 from ernie_m.corpora.extract import reader_of
-from ernie_m.corpora.trust import trusted_sha256
+from ernie_m.downloads import fetch as fetching
+from ernie_m.downloads.fetch import PARTS, PAUSES, TIMEOUT, Wanted
+from ernie_m.downloads.trust import TRUSTED, trusted_sha256
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 
@@ -127,6 +127,15 @@ def server():
     started.released.set()
     started.http.shutdown()
     started.http.server_close()
+
+
+def fetch(
+    row, target, pauses=PAUSES, timeout=TIMEOUT, parts=PARTS, trusted=TRUSTED["corpora_download"]
+):
+    """Fetch a row; returns where the trusted digest came from."""
+    result = f"results/corpora_download/{row.id}/original"
+    wanted = Wanted(row, row.filename, result, trusted, parts, pauses, timeout)
+    return fetching.fetch({target: wanted})[row.filename]
 
 
 def get(tmp_path, pauses=(0.0,), **changes):
@@ -325,8 +334,8 @@ def test_the_record_says_that_the_first_use_was_trusted(server, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     settings = row(path=None, url=server.url, sha256=None)
     job = Job("ernie_m.corpora.download", "own", settings, 1, 1, {}, {"file": [Path("original")]})
-    download.run(job)
-    assert job.notes == {"sha256_from": "first use"}
+    fetching.download(job)
+    assert job.notes == {"sha256_from": {"own.txt": "first use"}}
     assert Path("config/corpora.sha256").is_file()
 
 
@@ -543,7 +552,7 @@ def test_a_head_that_is_whole_but_was_not_moved_is_not_fetched_again(server, tmp
 ALONE = """
 import sys
 from pathlib import Path
-from tests.corpora.test_download import get_head
+from tests.downloads.test_fetch import get_head
 get_head(Path(sys.argv[1]), url=sys.argv[2], size=800_000, timeout=60.0)
 """
 
@@ -552,7 +561,7 @@ def test_a_head_goes_on_where_kill_9_has_stopped_it(server, tmp_path):
     server.faults, server.content = ["hang"], CONTENT * 100
     job = subprocess.Popen([sys.executable, "-c", ALONE, str(tmp_path), server.url])
     try:
-        part = tmp_path / "parts" / "own.head-800000.part"
+        part = tmp_path / "parts/results+corpora_download+own.head-800000+original.part"
         until = time.monotonic() + 60
         while not (part.is_file() and part.stat().st_size > 200_000):
             assert job.poll() is None and time.monotonic() < until

@@ -10,11 +10,10 @@ from __future__ import annotations
 import fcntl
 from pathlib import Path
 
+from ernie_m.records.graph import SHARED
+
 # By the stage that downloads.
-TRUSTED = {
-    "corpora_download": Path("config/corpora.sha256"),
-    "checkpoints_download": Path("config/checkpoints.sha256"),
-}
+TRUSTED = {stage: Path(f"config/{stage.partition('_')[0]}.sha256") for stage in SHARED}
 
 
 def trusted_sha256(result: str, path: Path) -> str | None:

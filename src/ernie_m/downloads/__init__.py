@@ -1,0 +1,1 @@
+"""Bringing here what others publish, pinned and verified: one way for all registries."""
