@@ -63,7 +63,7 @@ def users(graph: Graph, key: str, layers: Layers | None) -> list[str]:
     ]
 
 
-def struck(graph: Graph, what: str, layers: Layers | None) -> list[str]:
+def directly_affected(graph: Graph, what: str, layers: Layers | None) -> list[str]:
     """Records of the jobs that ``what`` reaches at once; raises :class:`UserError` for a stranger.
 
     Empty for what no result depends on.
@@ -98,7 +98,7 @@ def struck(graph: Graph, what: str, layers: Layers | None) -> list[str]:
 
 def impact(graph: Graph, what: str, layers: Layers | None) -> list[Record]:
     """The jobs that would be made again, makers first."""
-    return graph.ahead(*struck(graph, what, layers))
+    return graph.ahead(*directly_affected(graph, what, layers))
 
 
 def numbers(nodes: Sequence[Record]) -> list[str]:
@@ -149,7 +149,7 @@ def main(arguments: Sequence[str]) -> int:
     args = parser.parse_args(arguments)
     layers = layers_for(args.run, args.configfile)
     graph = read_graph(Path.cwd(), args.run)
-    direct = struck(graph, args.what, layers)
+    direct = directly_affected(graph, args.what, layers)
     nodes = graph.ahead(*direct)
     if args.json:
         jobs = [{"job": node.job, "stage": node.stage, "record": node.path} for node in nodes]
