@@ -191,3 +191,29 @@ def test_an_orphan_of_a_killed_run_is_not_joined(folder: Path) -> None:
         orphan.kill()
         orphan.wait()
     assert run(folder).returncode == 0
+
+
+def reads(folder: Path, source: str, into: str) -> subprocess.CompletedProcess[str]:
+    """The stage on a file of ours, into another folder, the copy one deeper than the record."""
+    files = ["--input", "text", source, "--output", "copy", f"{into}/deep/copy.txt"]
+    files += ["--output", "stats", f"{into}/stats.json", "--record", f"{into}/record.json"]
+    words = [sys.executable, "-m", "ernie_m.stage", *files]
+    return subprocess.run(
+        words, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False
+    )
+
+
+def test_no_job_reads_what_its_maker_did_not_write(folder: Path) -> None:
+    """Also where the maker's record lies above the file; what no record claims is taken as it is."""
+    assert run(folder).returncode == 0
+    assert reads(folder, "out/copy.txt", "next").returncode == 0
+    assert reads(folder, "next/deep/copy.txt", "last").returncode == 0
+    for name in ("out/copy.txt", "next/deep/copy.txt"):
+        (folder / name).write_text("jello")
+        done = reads(folder, name, "last")
+        said = done.stderr + done.stdout
+        assert done.returncode == 1 and "Traceback" not in said
+        assert f"{name} is not what stage wrote" in said and "ernie-m restore --for" in said
+        assert (folder / "last/deep/copy.txt").read_text() == "hello"
+    (folder / "out/record.json").unlink()
+    assert reads(folder, "out/copy.txt", "last").returncode == 0

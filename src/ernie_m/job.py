@@ -25,6 +25,7 @@ from ernie_m.atomic import partial
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, exit_status_of
+from ernie_m.records.inputs import check_inputs
 from ernie_m.records.writer import Account, Opening, open_record, write_record
 
 S = TypeVar("S", bound=Section)
@@ -214,6 +215,7 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
     with exclusive(lock):
         try:
             opening = open_record(job.account)
+            check_inputs(file for files in opening.inputs.values() for file in files)
             run(job)
             _finish(job, record, opening)
         except BaseException:
