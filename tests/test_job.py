@@ -204,7 +204,7 @@ def reads(folder: Path, source: str, into: str) -> subprocess.CompletedProcess[s
 
 
 def test_no_job_reads_what_its_maker_did_not_write(folder: Path) -> None:
-    """Also where the maker's record lies above the file; what no record claims is taken as it is."""
+    """Nor where the maker's record lies above it; what no record claims is taken as it is."""
     assert run(folder).returncode == 0
     assert reads(folder, "out/copy.txt", "next").returncode == 0
     assert reads(folder, "next/deep/copy.txt", "last").returncode == 0

@@ -11,10 +11,20 @@ def partial(path: Path) -> Path:
     return path.with_name(f".partial-{path.name}")
 
 
+def complete(path: Path) -> None:
+    """Call the file that was written to ``partial(path)`` complete; raises ``OSError``.
+
+    Its bytes are on the disk before its name is, or a power cut could leave a name without bytes.
+    """
+    with partial(path).open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial(path), path)
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all; raises ``OSError``."""
     try:
         partial(path).write_text(text, encoding="utf-8")
-        os.replace(partial(path), path)
+        complete(path)
     finally:
         partial(path).unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ernie_m.arguments import argument_parser
-from ernie_m.atomic import partial
+from ernie_m.atomic import complete, partial
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, exit_status_of
@@ -190,7 +190,7 @@ def _finish(job: Job[Any], record: Path, opening: Opening) -> None:
                 f"{job.stage} ended without writing {path}.", "This is a bug in the stage."
             )
     for path in (path for paths in job.output_paths.values() for path in paths):
-        os.replace(partial(path), path)
+        complete(path)
     write_record(job.account, record, opening)
     for action in job.afterwards:
         action()
