@@ -22,6 +22,7 @@ from ernie_m.config.corpora import DatasetRow
 from ernie_m.config.load import read
 from ernie_m.config.root import Config
 from ernie_m.corpora.hashing import hash64
+from ernie_m.corpus import Corpus
 from ernie_m.errors import UserError, parsed
 from ernie_m.pipeline import plan
 from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
@@ -84,7 +85,7 @@ class Results:
 
     def steps(self, corpus: str) -> list[Step]:
         """The stages that dropped rows, in order."""
-        codes, dealt = corpus.split("-")[1:], self.config.corpora.is_dealt(corpus)
+        codes, dealt = Corpus.parse(corpus).languages, self.config.corpora.is_dealt(corpus)
         read = [f"rows-{code}" for code in codes] if dealt else []
         steps = [self._filtered(name) for name in read]
         if dealt:
@@ -111,7 +112,7 @@ class Results:
 
     def _dealt(self, corpus: str) -> Iterator[Step]:
         stats = self.json("corpora_deal", "stats.json")
-        for code in corpus.split("-")[1:]:
+        for code in Corpus.parse(corpus).languages:
             own = stats["languages"][code]
             train = own["rows"]["train"]
             step = Step(
@@ -119,7 +120,7 @@ class Results:
             )
             step.add(own)
             yield step
-        if pair := stats["pairs"].get(corpus.partition("-")[2]):
+        if pair := stats["pairs"].get(Corpus.parse(corpus).text):
             after = sum(pair["pairs"].values())
             step = Step("corpora_deal, pairs", after + sum(pair["dropped"].values()), after)
             step.add(pair)
@@ -194,7 +195,7 @@ def _problems(rows: Sequence[DatasetRow], steps: Sequence[Step]) -> Iterator[str
 def card(results: Results, corpus: str) -> str:
     """The card of one corpus, as Markdown."""
     config = results.config
-    codes = corpus.split("-")[1:]
+    kind, codes = Corpus.parse(corpus)
     rows = [
         row
         for row in config.corpora.rows().values()
@@ -202,7 +203,6 @@ def card(results: Results, corpus: str) -> str:
         or (row.content == "rows" and set(codes) <= set(row.languages))
     ]
     steps = results.steps(corpus)
-    kind = corpus.split("-")[0]
     alike = [name for name in config.corpora.names if name.startswith(kind)]
     found = {name: results.files("tokenizer_pack", name, "manifest.json") for name in alike}
     manifests = [parsed(path, path.read_text("utf-8")) for path in found[corpus]]
