@@ -1,1 +1,1 @@
-"""What stands behind a result, and whether it holds."""
+"""The lineage of a result, and whether it still holds."""

@@ -20,18 +20,18 @@ from ernie_m.records.writer import changed_sources
 
 
 class Verdict(Enum):
-    """What is the matter, least first; the value is the exit status of `ernie-m audit`."""
+    """What is wrong, mildest first; the value is the exit status of `ernie-m audit`."""
 
     VERIFIED = 0
-    INCOMPLETE = 3  # nothing is wrong with what is here, but not everything is here
+    INCOMPLETE = 3  # what is here is in order, but something is missing
     STALE = 4  # code, settings or an input have changed since
-    BROKEN = 5  # a record is missing, unreadable, edited, or says what its neighbour denies
-    TAMPERED = 6  # a file is not what its record says
+    BROKEN = 5  # a record is missing, unreadable, edited, or contradicts its neighbour
+    TAMPERED = 6  # a file differs from its record
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is the matter: with which job, which file, in words."""
+    """One problem: the job, the file, and what is wrong in words."""
 
     verdict: Verdict
     job: str
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass
 class Chain:
-    """Every job behind one file, the file's own first, each after all that use it."""
+    """Every job behind a file: first the one that made it, then each after all its readers."""
 
     target: str
     graph: Graph
@@ -57,14 +57,14 @@ class Chain:
 
     @property
     def offence(self) -> Finding | None:
-        """The first finding of the worst kind, from the sources on: what lies behind the rest."""
+        """The first finding of the worst kind, counting from the sources: the cause of the rest."""
         order = {node.job: place for place, node in enumerate(self.nodes)}
         verdict = self.verdict
         worst = [finding for finding in self.findings if finding.verdict == verdict]
         return max(worst, key=lambda finding: order.get(finding.job, -1), default=None)
 
     def sha256(self, path: str) -> str | None:
-        """Digest of a file as it is now, None when it is not here."""
+        """Digest of a file as it is now, None if it is missing."""
         if path not in self.hashed:
             file = self.graph.base / path
             self.hashed[path] = file_sha256(file) if file.is_file() else None
@@ -72,16 +72,16 @@ class Chain:
 
     @cached_property
     def uncommitted(self) -> set[str]:
-        """Source files that differ from the commit today."""
+        """Source files that differ from the commit now."""
         return set(changed_sources())
 
     def find(self, verdict: Verdict, node: Record, path: str, what: str) -> None:
-        """Note that something is the matter."""
+        """Add a finding."""
         self.findings.append(Finding(verdict, node.job, path, what))
 
 
 def chain_of(graph: Graph, nodes: list[Record], target: str) -> Chain:
-    """Some jobs of a graph, readers first, with the faults of their records."""
+    """A chain of some jobs of a graph, readers first, with the faults of their records."""
     chain = Chain(target, graph, nodes)
     for node in nodes:
         if node.fault:
@@ -90,7 +90,7 @@ def chain_of(graph: Graph, nodes: list[Record], target: str) -> Chain:
 
 
 def check_files(chain: Chain) -> None:
-    """Compare the files that are here with what was recorded when they were written."""
+    """Compare the files that are here with the digests recorded when they were written."""
     for node in chain.nodes:
         for path, recorded in node.recorded.items():
             now = chain.sha256(path)
@@ -102,10 +102,10 @@ def check_files(chain: Chain) -> None:
 
 
 def check_links(chain: Chain) -> None:
-    """Compare what each job read with what the job before it recorded as written.
+    """Compare what each job read with what the maker recorded as written.
 
-    A record that was read itself (by the report), or a file that no job made, is compared as it
-    lies there.
+    A record that was itself an input (of the report), or a file that no job made, is compared as
+    it is on disk.
     """
     for node in chain.nodes:
         for file in node.read_files:
@@ -141,7 +141,7 @@ def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def check_code(chain: Chain) -> None:
-    """Compare the code that each job ran with the code that is here, and this with git's."""
+    """Compare the code that each job ran with the code that is here, and that with git."""
     for node in (node for node in chain.nodes if node.data):
         try:
             changed = _changed(node.code.files, code_facts(node.module))
@@ -153,7 +153,7 @@ def check_code(chain: Chain) -> None:
 
 
 def _check_commit(chain: Chain, node: Record, changed: set[str]) -> None:
-    """Code that was not committed when it ran must be so now, or nobody can get it back."""
+    """Code that was uncommitted when it ran must be committed now, or nobody can get it back."""
     git = node.run.git
     if git.dirty and git.changed is None:  # schema 1
         what = "was run with changes that are not committed; which files is not recorded"
@@ -165,7 +165,7 @@ def _check_commit(chain: Chain, node: Record, changed: set[str]) -> None:
 
 
 def check_settings(chain: Chain, config: Config) -> None:
-    """Compare the settings that each job was given with what ``config`` would give it."""
+    """Compare the settings that each job was given with those that ``config`` would give it."""
     for node in (node for node in chain.nodes if node.data):
         try:
             now = settings_of(config, node.stage, node.instance).model_dump(mode="json")
@@ -186,12 +186,12 @@ def check_settings(chain: Chain, config: Config) -> None:
 
 
 def _registry(config: Config, stage: str) -> str:
-    """The file whose rows are the settings of a download."""
+    """The registry file whose rows are the settings of a download."""
     return getattr(config, stage.partition("_")[0]).registry
 
 
 def _renamed(chain: Chain, node: Record, config: Config, now: dict[str, Any]) -> bool:
-    """Note where the registry names another digest for a file of the same version."""
+    """Add a finding where the registry now has another digest for a file of the same version."""
     before, after = node.published or {}, node.published_by(now) or {}
     pairs = ((path, before[path], after.get(path)) for path in before)
     odd = [(path, old, new) for path, old, new in pairs if old and new and old != new]
@@ -203,8 +203,8 @@ def _renamed(chain: Chain, node: Record, config: Config, now: dict[str, Any]) ->
 
 
 def check_sources(chain: Chain) -> None:
-    """Every chain must begin at a download whose bytes are those that the registry names, or where
-    it names none, those that came when the data set was first downloaded."""
+    """Every chain must begin at a download with the digest that the registry names; where it names
+    none, with that of the first download."""
     for node in (node for node in chain.nodes if node.data):
         if node.read_files:
             continue
@@ -222,7 +222,7 @@ def check_sources(chain: Chain) -> None:
 
 
 def check_sizes(chain: Chain) -> None:
-    """As :func:`check_files`, by presence and size alone, which costs no reading."""
+    """Like :func:`check_files`, but by presence and size only, without reading the files."""
     for node in chain.nodes:
         for file in node.made_files:
             path = chain.graph.base / file.path
@@ -239,9 +239,9 @@ CHECKS: tuple[Callable[[Chain], None], ...] = (check_links, check_code, check_so
 
 
 def check(chain: Chain, config: Config | None, hashing: bool = True) -> Chain:
-    """The chain with everything that is the matter with it.
+    """The chain with all its findings.
 
-    Without ``config``, settings are not compared; without ``hashing``, files are taken by size.
+    Without ``config``, settings are not compared; without ``hashing``, only sizes of files are.
     """
     for step in (check_files if hashing else check_sizes, *CHECKS):
         step(chain)

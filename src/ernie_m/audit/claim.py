@@ -1,4 +1,4 @@
-"""What a number claims: its value, what was measured on what, and beside what it may be set."""
+"""What a number claims: its value, what was measured on which data, and what to compare it with."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ MEASURES = {
     "dev_loss": "loss on English dev examples at that step",
     **{task: "average over languages of the task's metric, in percent" for task in TASKS},
 }
-SCORES = "report_build/scores.csv"  # kept in git, so that numbers are at hand without the data
+SCORES = "report_build/scores.csv"  # kept in git, so that a clone without data has the numbers
 
 
 def claim(graph: Graph, place: Place) -> dict[str, Any]:
-    """The claim at a place: for a score all that it can be judged by, else what the file is.
+    """The claim at a place: for a score all that is needed to judge it, else what the file is.
 
-    Raises :class:`UserError` for keys that lead to no number.
+    Raises :class:`UserError` if the keys do not lead to a number.
     """
     node = graph.nodes.get(place.path) or graph.makers[place.path]
     scores = node.stage in ("xtreme_score", "xtreme_baseline") and place.path in node.recorded
@@ -73,7 +73,7 @@ def claim(graph: Graph, place: Place) -> dict[str, Any]:
 
 
 def _averaged(path: Path) -> bool:
-    """Whether a file of scores may have an average; with too few examples there is none."""
+    """Whether a score file may have an average; with too few examples there is none."""
     return bool((_document(path) or {}).get("average", True))
 
 
@@ -129,7 +129,7 @@ def _score(graph: Graph, node: Record, place: Place) -> dict[str, Any]:
         found["value"] = _follow(document, keys, place.path)
         row = document if model else document["baselines"][keys[1]]
         found["n"] = row["languages"].get(language, {}).get("n")
-    if found.get("n") and metric == "accuracy":  # a share of independent answers
+    if found.get("n") and metric == "accuracy":  # a proportion of independent answers
         share = found["value"] / 100
         found["standard_error"] = round(100 * math.sqrt(share * (1 - share) / found["n"]), 2)
     if model:
@@ -139,7 +139,7 @@ def _score(graph: Graph, node: Record, place: Place) -> dict[str, Any]:
 
 
 def _completed(keys: tuple[str, ...], document: dict[str, Any], model: bool) -> tuple[str, ...]:
-    """Keys down to one number: without any the average, without a metric the task's own."""
+    """Keys down to one number: by default the average, and the task's main metric."""
     metric = document.get("metric", "accuracy")
     if not model and len(keys) < 2:
         names = ", ".join(f"baselines/{name}" for name in document.get("baselines", ()))
@@ -151,14 +151,14 @@ def _completed(keys: tuple[str, ...], document: dict[str, Any], model: bool) -> 
 
 
 def _split(node: Record, language: str) -> list[File]:
-    """The files that were scored: of one language, or of all behind a mean."""
+    """The test files that were scored: one language's, or all those behind a mean."""
     test = node.inputs.get("test", [])
     own = [file for file in test if Path(file.path).stem == f"test-{language}"]
     return own or test
 
 
 def _from_table(base: Path, place: Place, found: dict[str, Any]) -> float | None:
-    """The value as the report's table has it, for when the file itself is not here."""
+    """The value in the report's table, for use when the file itself is missing."""
     table = base / "results" / place.run / SCORES
     if not table.is_file():
         return None
@@ -173,7 +173,7 @@ def _from_table(base: Path, place: Place, found: dict[str, Any]) -> float | None
 
 
 def _seeds(graph: Graph, node: Record, keys: tuple[str, ...]) -> dict[str, Any]:
-    """The same number with each seed of fine-tuning, their mean and sample deviation."""
+    """The same number for each fine-tuning seed, with mean and sample standard deviation."""
     values = {}
     folder = Path(node.path).parent.parent
     for file in sorted((graph.base / folder).glob("seed*/scores.json")):
@@ -186,8 +186,8 @@ def _seeds(graph: Graph, node: Record, keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _published(task: str, language: str, metric: str, standin: bool) -> dict[str, Any]:
-    """ERNIE-M's published figures for the same task, language and metric with their sources, or
-    why there are none."""
+    """ERNIE-M's published figures for the same task, language and metric, with their sources; or
+    the reason why there are none."""
     if standin:
         return {"figures": {}, "remark": "not comparable: a stand-in, not a task of the paper"}
     own = [row for row in PUBLISHED.get((task, metric), ()) if row.ours and language in row.scores]

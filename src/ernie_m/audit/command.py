@@ -1,4 +1,4 @@
-"""Say what stands behind a number or a file, back to the downloaded bytes, and whether it holds.
+"""Trace a number or a file back to the downloaded bytes, and check that it still holds.
 
 WHAT is one of
 
@@ -10,9 +10,9 @@ WHAT is one of
   an MLflow run               the 32 digits of its id
 
 Reads the records, and hashes the files that are here; works on a clone without data (recorded,
-not checked) and without a workflow engine. Exit status: 0 VERIFIED, 3 INCOMPLETE (files are not
-here, or the code was never committed), 4 STALE (code, settings or an input changed since),
-5 BROKEN (a record is missing or was edited), 6 TAMPERED (a file is not what its record says).
+not checked) and without a workflow engine. Exit status: 0 VERIFIED, 3 INCOMPLETE (files are
+missing, or the code was never committed), 4 STALE (code, settings or an input changed since),
+5 BROKEN (a record is missing or was edited), 6 TAMPERED (a file differs from its record).
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from ernie_m.audit.locate import Cell, locate
 from ernie_m.records.record import Record
 from ernie_m.words import duration, few, plural, shortened, size
 
-SHOWN = 6  # findings and files that are listed without --full
-LONGEST = 60  # of a value of a setting
+SHOWN = 6  # findings and files listed without --full
+LONGEST = 60  # characters of a setting's value
 MAIN_PACKAGES = ("torch", "numpy", "sentencepiece", "datasets", "pyarrow")
 
 
 def _claim(claim: dict[str, Any]) -> Iterator[str]:
-    """The number, what it is of, and what it may be set beside."""
+    """The number, what it measures, and what to compare it with."""
     if "split" not in claim:
         number = f" = {claim['value']}" if claim.get("value") is not None else ""
         yield claim["what"] + number
@@ -82,7 +82,7 @@ def _verdict(chain: Chain, full: bool) -> Iterator[str]:
 
 
 def _commit(nodes: Sequence[Record]) -> str:
-    """The commit that some jobs ran at, with `+` where the working tree had changes."""
+    """The commit that some jobs ran at, with `+` if the working tree had changes."""
     states = [node.run.git for node in nodes if node.data]
     commits = {state.commit for state in states}
     name = (commits.pop() or "no git")[:7] if len(commits) == 1 else f"{len(commits)} commits"
@@ -101,7 +101,7 @@ def _line(chain: Chain, name: str, nodes: Sequence[Record]) -> str:
 
 
 def _spine(chain: Chain, full: bool) -> Iterator[str]:
-    """The jobs from the download on; those of one stage in one line."""
+    """The jobs from the download on, one line a stage."""
     stages: dict[str, list[Record]] = {}
     for node in reversed(chain.nodes):
         stages.setdefault(node.stage or node.job, []).append(node)
@@ -137,7 +137,7 @@ def _short(value: Any) -> str:
 
 
 def _keys(keys: Sequence[dict[str, Any]], full: bool) -> Iterator[str]:
-    """Keys that are not as declared or of which ERNIE-M's value is told; all with ``full``."""
+    """Keys that differ from their default or deviate from ERNIE-M; all keys with ``full``."""
     own = [key for key in keys if "default" in key and key["value"] != key["default"]]
     yield f"{len(keys)} reached this number, {len(own)} of them not as by default" + (
         "" if full else "; all of them, and what ERNIE-M has for them: --full"
@@ -213,7 +213,7 @@ def _next(steps: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def screen(chain: Chain, told: dict[str, Any], full: bool) -> Iterator[str]:
-    """The account in lines for people."""
+    """The account as lines of text for people."""
     yield from words.section("meant", filter(None, [told["remark"]]))
     yield from words.section("claim", _claim(told["claim"]))
     yield from words.section("verdict", _verdict(chain, full))
@@ -235,7 +235,7 @@ def screen(chain: Chain, told: dict[str, Any], full: bool) -> Iterator[str]:
 
 
 def _made(jobs: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """When each job was run, as far as its history goes back."""
+    """When each job was run, as far back as its history goes."""
     for job in jobs:
         times = [f"{made['ended']} at {(made['commit'] or 'no git')[:7]}" for made in job["made"]]
         if times:
@@ -243,7 +243,7 @@ def _made(jobs: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def add_cell(parser: argparse.ArgumentParser) -> None:
-    """Options that say which of a run's numbers is meant."""
+    """Options that select one of a run's numbers."""
     parser.add_argument("--run", default=Cell.run, help="name of the run (default: default)")
     parser.add_argument(
         "--variant", default=Cell.variant, help="variant, or `baseline` (default: ernie_m)"
@@ -267,7 +267,7 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
 
 
 def layers_for(run: str, overlays: Sequence[Path] | None) -> Layers | None:
-    """The configuration that a run is compared with."""
+    """The configuration to compare a run with."""
     return Layers.read(*overlays) if overlays else layers_of(run)
 
 

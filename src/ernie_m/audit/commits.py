@@ -1,4 +1,4 @@
-"""What two commits differ in, from what git keeps: configuration, code, dvc.lock and scores."""
+"""How two commits differ in what git keeps: configuration, code, dvc.lock and scores."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ Change = tuple[Any, Any]
 
 
 def commit_of(name: str) -> str | None:
-    """The commit that a name stands for, None when it is no commit."""
+    """The commit that a name resolves to, None if it is not a commit."""
     return git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
 
 
 def _file(ref: str, path: str) -> bytes:
-    """A file as it is in a commit, empty when it is not there."""
+    """A file's content in a commit, empty if the commit does not have it."""
     done = subprocess.run(["git", "show", f"{ref}:{path}"], capture_output=True, check=False)
     return done.stdout if done.returncode == 0 else b""
 
 
 def _settings(ref: str) -> dict[str, Any]:
-    """Keys of the default configuration, and of the registry's rows."""
+    """Keys of the default configuration and of the registry rows."""
     try:
         config = yaml.load(_file(ref, BASE.as_posix()), YamlLoader) or {}
         rows = yaml.load(_file(ref, REGISTRY), YamlLoader) or []
@@ -82,12 +82,12 @@ def _digest(ref: str, path: str) -> str:
 
 
 def _stages_of_code() -> dict[str, set[str]]:
-    """Source files of today by stage."""
+    """Today's source files by stage."""
     return {stage: set(code_facts(module_of(stage))) for stage in STAGES}
 
 
 def _stages_of_key(key: str) -> list[str]:
-    """Stages whose settings are taken from the section of a key."""
+    """Stages that take settings from the section of a key."""
     own = re.sub(r"^variants\.\w+\.", "", key)
     if own == "seed":
         return sorted(name for name, stage in STAGES.items() if stage.seed == "run")
@@ -99,7 +99,7 @@ def _stages_of_key(key: str) -> list[str]:
 
 
 def difference(a: str, b: str) -> dict[str, Any]:
-    """What differs between two commits, and which stages each difference reaches."""
+    """The differences between two commits, and the stages that each one affects."""
 
     def changed(read: Callable[[str], dict[str, Any]]) -> dict[str, Change]:
         before, after = read(a), read(b)
@@ -138,7 +138,7 @@ def _numbers(found: dict[str, Any], full: bool) -> Iterator[str]:
 
 
 def text(found: dict[str, Any], full: bool) -> Iterator[str]:
-    """The difference in lines for people."""
+    """The differences as lines of text for people."""
     yield from words.plain("A", [found["a"]])
     yield from words.plain("B", [found["b"]])
     yield from words.plain("numbers", _numbers(found, full))

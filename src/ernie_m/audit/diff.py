@@ -1,9 +1,9 @@
-"""Set two numbers, runs or commits side by side, and say what can explain the difference.
+"""Compare two numbers, runs or commits, and say what can explain the difference.
 
 A and B are numbers or files as for `ernie-m audit` (`xtreme/retrieval/de@seed=2`), names of runs
-under results/, or commits. Of two results the chains are compared job by job: a job explains a
+under results/, or commits. For two results the chains are compared job by job: a job explains a
 difference when its own settings, seed or code differ and its bytes do too; the jobs after it
-follow. Of two commits the configuration, the code, the data (dvc.lock) and the scores kept in git
+follow. For two commits the configuration, the code, the data (dvc.lock) and the scores kept in git
 are compared.
 """
 
@@ -44,7 +44,7 @@ class Side:
 
 @dataclass
 class Pair:
-    """The same step of both sides, with all in which the two differ."""
+    """The same step on both sides, with all their differences."""
 
     a: Record
     b: Record
@@ -57,19 +57,19 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """The job; of two jobs the first, with what the second has instead of its last part."""
+        """The job; for two jobs the first, with the second's last part where it differs."""
         same = self.a.job == self.b.job
         return self.a.job if same else f"{self.a.job} -> {self.b.job.rpartition('/')[2]}"
 
     @property
     def own(self) -> bool:
-        """Whether the step itself differs, and not only what it was given."""
+        """Whether the step itself differs, and not only its inputs."""
         other_job = self.a.job != self.b.job and not self.inputs
         return bool(self.keys or self.code or self.other_maker or other_job)
 
     @property
     def role(self) -> str:
-        """What the step has to do with a difference of the numbers."""
+        """The step's part in a difference of the numbers."""
         if self.same_bytes:
             return "idle" if self.own else "same"
         if self.own:
@@ -78,7 +78,7 @@ class Pair:
 
 
 def side(what: str) -> Side:
-    """What ``what`` names: a run, or a result with all that is behind it."""
+    """The run that ``what`` names, or the result with all the jobs behind it."""
     if (Path(RESULTS) / what).is_dir() and what not in SHARED:
         graph = read_graph(Path.cwd(), what)
         nodes = graph.behind(*graph.nodes)
@@ -86,7 +86,7 @@ def side(what: str) -> Side:
     try:
         place = locate(what, Cell())
     except UserError:
-        if "/" in what:  # a path or a cell, of which enough was said
+        if "/" in what:  # a path or a cell, for which the first message says enough
             raise
         raise _stranger(what) from None
     chain = chain_at(place)
@@ -96,7 +96,7 @@ def side(what: str) -> Side:
 
 
 def _stranger(what: str) -> UserError:
-    """That a name is no run and no result; a commit has only commits to be compared with."""
+    """Error: a name is neither run nor result; a commit can only be compared with a commit."""
     known = ", ".join(runs(Path.cwd())) or "none"
     if commits.commit_of(what):
         return UserError(
@@ -113,7 +113,7 @@ def _stranger(what: str) -> UserError:
 
 
 def _scores(graph: Graph, nodes: Sequence[Record]) -> dict[str, float]:
-    """Averages of all tasks that a run has scored, by task, model and metric."""
+    """Averages of all scored tasks of a run, by task, model and metric."""
     found = {}
     for node in nodes:
         if node.stage == "xtreme_score":
@@ -129,10 +129,10 @@ def _scores(graph: Graph, nodes: Sequence[Record]) -> dict[str, float]:
 def paired(
     a: Sequence[Record], b: Sequence[Record], loose: bool
 ) -> tuple[list[tuple[Record, Record]], list[Record], list[Record]]:
-    """Jobs that are the same step, then those that only one side has.
+    """Pairs of jobs that are the same step, then the jobs that only one side has.
 
-    Jobs of one name belong together. With ``loose``, of what is left over in a stage also jobs in
-    their order, where both sides have as many: the fine-tuning with seed 1 and that with seed 2.
+    Jobs with the same name are paired. With ``loose``, the remaining jobs of a stage are paired in
+    order if both sides have as many: the fine-tuning with seed 1 and the one with seed 2.
     """
     pairs: list[tuple[Record, Record]] = []
     only_a: list[Record] = []
@@ -150,7 +150,7 @@ def paired(
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Change]:
-    """Keys whose values differ, with both."""
+    """Keys whose values differ, with both values."""
     keys = sorted(key for key in before | after if before.get(key) != after.get(key))
     return {key: (before.get(key, ABSENT), after.get(key, ABSENT)) for key in keys}
 
@@ -166,7 +166,7 @@ def _circumstances(node: Record) -> dict[str, Any]:
 
 
 def _makers(graph: Graph, node: Record) -> dict[str, list[str]]:
-    """Stages whose jobs made the files that a job read, by the name it read them under."""
+    """Stages that made a job's input files, by input name."""
     found = {}
     for name, files in node.inputs.items():
         made = {graph.makers[file.path].stage for file in files if file.path in graph.makers}
@@ -175,7 +175,7 @@ def _makers(graph: Graph, node: Record) -> dict[str, list[str]]:
 
 
 def compared(a: Side, b: Side, left: Record, right: Record) -> Pair:
-    """All in which two jobs differ."""
+    """All differences between two jobs."""
     return Pair(
         left,
         right,
@@ -189,7 +189,7 @@ def compared(a: Side, b: Side, left: Record, right: Record) -> Pair:
 
 
 def difference(a: Side, b: Side) -> dict[str, Any]:
-    """Numbers side by side, and every step with its part in the difference."""
+    """The numbers side by side, and each step with its part in the difference."""
     readable = [[node for node in own.nodes if node.data] for own in (a, b)]
     pairs, only_a, only_b = paired(readable[0], readable[1], loose=bool(a.claim and b.claim))
     steps = [compared(a, b, left, right) for left, right in pairs]
@@ -237,13 +237,13 @@ def _sources(nodes: Sequence[Record]) -> dict[str, str]:
 
 
 def _source(node: Record, path: str) -> str:
-    """A downloaded file in words; the name of the file where there are several."""
+    """A downloaded file in words: with its file name where there are several."""
     file = f", {Path(path).name}" if len(node.recorded) > 1 else ""
     return f"{node.instance} {node.settings.get('version', '')}{file}"
 
 
 def _noise(a: Side, b: Side) -> float | None:
-    """Standard error of the difference of two shares of independent answers."""
+    """Standard error of the difference of two proportions of independent answers."""
     errors = [own.claim.get("standard_error") for own in (a, b)]
     return round(math.hypot(*errors), 2) if all(errors) else None  # type: ignore[arg-type]
 
@@ -254,7 +254,7 @@ def _changed(changed: dict[str, Change]) -> Iterator[str]:
 
 
 def _why(step: dict[str, Any]) -> str:
-    """In what a step differs of itself."""
+    """How the step itself differs."""
     told = list(_changed(step["keys"]))
     told += [f"code of {few(step['code'])}"] if step["code"] else []
     reads = step["reads"].items()
@@ -263,7 +263,7 @@ def _why(step: dict[str, Any]) -> str:
 
 
 def _alike(steps: Sequence[dict[str, Any]], full: bool) -> list[str]:
-    """Why steps differ of themselves, and which do for the same reason."""
+    """How steps themselves differ, those with the same reason in one line."""
     reasons: dict[str, list[str]] = {}
     for step in steps:
         reasons.setdefault(_why(step), []).append(step["job"])

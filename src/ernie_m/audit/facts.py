@@ -1,4 +1,4 @@
-"""Everything that the records tell of one result, as plain data: what `ernie-m audit` shows."""
+"""All that the records say about one result, as plain data: what `ernie-m audit` shows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ernie_m.records.graph import Reader
 from ernie_m.records.record import Record
 
 MARKS = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
-# The reasons under which stages count what they keep out of training because it is tested.
+# Drop reasons under which stages count text that they keep out of training because it is tested.
 REPEATING = ("held out", "nearly held out", "evaluation text")
 
 
 def chain_at(place: Place) -> Chain:
-    """The jobs behind a place; raises :class:`UserError` when no record tells of it."""
+    """The jobs behind a place; raises :class:`UserError` if no record mentions it."""
     reader = Reader(place.base)
     start = reader.record_of(place.path)
     graph = reader.graph([start])
@@ -44,7 +44,7 @@ def chain_at(place: Place) -> Chain:
 
 
 def account(place: Place, layers: Layers | None) -> tuple[Chain, dict[str, Any]]:
-    """The checked chain behind a place, and all there is to say of it."""
+    """The checked chain behind a place, and the full account of it."""
     chain = chain_at(place)
     if place.superseded:
         chain.find(Verdict.STALE, chain.nodes[0], place.path, f": {place.remark}")
@@ -71,7 +71,7 @@ def account(place: Place, layers: Layers | None) -> tuple[Chain, dict[str, Any]]
 
 
 def finding_data(finding: Finding) -> dict[str, str]:
-    """A finding with its verdict's name."""
+    """A finding with the name of its verdict."""
     return asdict(finding) | {"verdict": finding.verdict.name}
 
 
@@ -90,12 +90,12 @@ def _job(chain: Chain, node: Record) -> dict[str, Any]:
 
 
 def readable(chain: Chain) -> list[Record]:
-    """The jobs whose record can be read."""
+    """The jobs whose records can be read."""
     return [node for node in chain.nodes if node.data]
 
 
 def mark(chain: Chain, nodes: Iterable[Record]) -> str:
-    """What was found out about some jobs: checked, recorded only, or the worst finding."""
+    """The result of checking some jobs: checked, recorded only, or the worst finding."""
     jobs = {node.job for node in nodes}
     worst = max(
         (finding.verdict for finding in chain.findings if finding.job in jobs),
@@ -106,7 +106,7 @@ def mark(chain: Chain, nodes: Iterable[Record]) -> str:
 
 
 def sources(chain: Chain) -> Iterator[dict[str, Any]]:
-    """The downloads: what the registry says of each, and the digest of what is here."""
+    """The downloads: the registry row of each, and the digest of the file that is here."""
     names = ("id", "version", "licence", "home", "package", "url", "path")
     for node in readable(chain):
         for path, published in (node.published or {}).items():
@@ -124,12 +124,12 @@ def sources(chain: Chain) -> Iterator[dict[str, Any]]:
 
 
 def _address(row: dict[str, Any], name: str) -> str:
-    """Where a file was fetched from, where a row has several."""
+    """Where a file was fetched from, if its row has several."""
     return row["url"].replace("{version}", row["version"] or "").replace("{file}", name)
 
 
 def foreign(chain: Chain) -> dict[str, dict[str, str | None]]:
-    """Files that some job read and no job made: digest as read, and as it is now."""
+    """Files that some job read and no job made: their digest when read, and now."""
     return {
         file.path: {"recorded": file.sha256, "observed": chain.sha256(file.path)}
         for node in chain.nodes
@@ -139,7 +139,7 @@ def foreign(chain: Chain) -> dict[str, dict[str, str | None]]:
 
 
 def code(chain: Chain) -> dict[str, Any]:
-    """Commits, a digest for each stage, and the files that differ today."""
+    """Commits, the code digest of each stage, and the source files that differ today."""
     nodes = readable(chain)
     own = {node.job for node in nodes if node.code.files}
     files = {path for node in nodes for path in node.code.files}
@@ -156,7 +156,7 @@ def code(chain: Chain) -> dict[str, Any]:
 
 
 def circumstances(nodes: Iterable[Record]) -> dict[str, list[str]]:
-    """Software and hardware, each with all values that occur."""
+    """Software and hardware, each with all its values."""
     found: dict[str, set[str]] = {}
     for run in (node.run for node in nodes):
         facts = {
@@ -173,7 +173,7 @@ def circumstances(nodes: Iterable[Record]) -> dict[str, list[str]]:
 
 
 def seen_text(chain: Chain) -> dict[str, Any]:
-    """Whether what is tested was seen before: text in training, test files in choosing a model."""
+    """Whether test data was seen before: its text in training, its files in model selection."""
     readers = {node.job for node in chain.nodes if node.inputs.get("test")}
     return {
         "compared": _compared(readable(chain)),
@@ -186,7 +186,7 @@ def seen_text(chain: Chain) -> dict[str, Any]:
 
 
 def _compared(nodes: list[Record]) -> bool:
-    """Whether the training text was compared with what is tested: with the test files themselves,
+    """Whether the training text was compared with the test data: with the test files themselves,
     or with the held-out rows that they are made of."""
     tested, hashed, held_out = (set[str]() for _ in range(3))
     for node in nodes:
@@ -201,8 +201,8 @@ def _compared(nodes: list[Record]) -> bool:
 
 
 def _dropped(chain: Chain) -> dict[str, int] | None:
-    """How many rows of training text were dropped for repeating tested ones, by reason; None
-    unless the statistics of all jobs that drop them are here."""
+    """Rows of training text dropped because they repeat test data, counted by reason; None unless
+    the statistics of all jobs that drop them are here."""
     paths = [
         chain.graph.base / path
         for node in readable(chain)
@@ -225,7 +225,7 @@ def _dropped(chain: Chain) -> dict[str, int] | None:
 
 
 def repeats(nodes: list[Record]) -> dict[str, Any]:
-    """What the bytes depend on beside inputs, settings and code: seeds, threads, resumption."""
+    """What the bytes depend on besides inputs, settings and code: seeds, threads, resumption."""
     drawn = {
         node.stage: node.seed
         for node in reversed(nodes)
@@ -238,12 +238,12 @@ def repeats(nodes: list[Record]) -> dict[str, Any]:
 
 
 def seconds(nodes: Iterable[Record]) -> float:
-    """Time that jobs took when they were run last."""
+    """Time that the last run of each job took."""
     return sum(node.seconds for node in nodes)
 
 
 def _affected(chain: Chain, verdict: Verdict) -> list[Record]:
-    """The jobs of the chain that have a finding, and those of it that come after them."""
+    """The jobs of the chain with a finding of this kind, and their descendants in the chain."""
     jobs = {finding.job for finding in chain.findings if finding.verdict == verdict}
     hit = [node.path for node in chain.nodes if node.job in jobs]
     behind = {node.path for node in chain.nodes}
@@ -257,7 +257,7 @@ def snakemake(target: str, layers: Layers | None, *more: str) -> str:
 
 
 def next_steps(chain: Chain, layers: Layers | None) -> list[dict[str, Any]]:
-    """Commands that follow from the verdict, each with its purpose and a cost in seconds/bytes."""
+    """Commands that the verdict suggests, each with its purpose and a cost in seconds or bytes."""
     target = chain.target
     if Path(target).name == "record.json":
         target = next(iter(chain.nodes[0].recorded), target)

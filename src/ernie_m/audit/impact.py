@@ -1,4 +1,4 @@
-"""Say which numbers would change with a file or a key of the configuration.
+"""List the numbers that would change with a file or a key of the configuration.
 
 The inverse of `ernie-m audit`: WHAT is a source file, a result or another file that some job reads,
 or a key such as `pretrain.btmlm.steps` (or a group of keys, `pretrain.btmlm`).
@@ -44,7 +44,7 @@ def _code(node: Record) -> set[str]:
 
 
 def readers(graph: Graph, path: str) -> list[str]:
-    """Records of the jobs that read a file, or run it as code."""
+    """Records of the jobs that read a file or run it as code."""
     return [
         place
         for place, node in graph.nodes.items()
@@ -53,7 +53,7 @@ def readers(graph: Graph, path: str) -> list[str]:
 
 
 def users(graph: Graph, key: str, layers: Layers | None) -> list[str]:
-    """Records of the jobs that a key, or one of a group of keys, reaches."""
+    """Records of the jobs that a key, or any key of a group, reaches."""
     chosen = layers.chosen if layers else None
     return [
         place
@@ -64,9 +64,9 @@ def users(graph: Graph, key: str, layers: Layers | None) -> list[str]:
 
 
 def directly_affected(graph: Graph, what: str, layers: Layers | None) -> list[str]:
-    """Records of the jobs that ``what`` reaches at once; raises :class:`UserError` for a stranger.
+    """Records of the jobs that ``what`` reaches directly; raises :class:`UserError` if unknown.
 
-    Empty for what no result depends on.
+    Empty if no result depends on it.
     """
     path = Path(what)
     for key, file in layers.registries.items() if layers else ():
@@ -97,7 +97,7 @@ def directly_affected(graph: Graph, what: str, layers: Layers | None) -> list[st
 
 
 def impact(graph: Graph, what: str, layers: Layers | None) -> list[Record]:
-    """The jobs that would be made again, makers first."""
+    """The jobs that would be rerun, makers first."""
     return graph.ahead(*directly_affected(graph, what, layers))
 
 

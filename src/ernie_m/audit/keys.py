@@ -1,6 +1,6 @@
-"""Which keys of the configuration reached a job, where each is set, and what the paper has.
+"""The configuration keys that reached a job, where each is set, and the paper's values.
 
-What the paper has is said in the words of :mod:`ernie_m.catalogue.deviations`, with their marks.
+The paper's values are worded and marked as in :mod:`ernie_m.catalogue.deviations`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def _fields(section: str) -> frozenset[str]:
 
 
 def _overrides(node: Record, name: str, key: str, chosen: Mapping[str, Any]) -> Iterator[str]:
-    """Keys that lie over ``key`` for this job, the one with the last word first.
+    """Keys that override ``key`` for this job, highest precedence first.
 
-    What a recipe sets has no key of its own, and is named ``xtreme.recipe.<name>``.
+    A setting from a recipe has no key; it is named ``xtreme.recipe.<name>``.
     """
     parts = parts_of(node.stage, node.instance)
     task, variant = parts.get("task", ""), parts.get("variant", MAIN_VARIANT)
@@ -70,7 +70,7 @@ def _set_by_recipe(stage: str, task: str, recipe: str) -> Iterable[str]:
 
 
 def _place(stage: str, instance: str, name: str) -> str:
-    """The dotted key that a setting of a job comes from, before overrides."""
+    """The dotted key that a job's setting comes from, before overrides."""
     keys = (STAGES[stage].keys if stage in STAGES else ()) or (stage,)
     if keys[0] in REGISTRIES:
         row = instance.split("/")[0].partition(HEAD)[0]
@@ -79,7 +79,7 @@ def _place(stage: str, instance: str, name: str) -> str:
 
 
 def _under(key: str, name: str) -> str | None:
-    """A setting's dotted key where ``key`` is its section, the setting itself, or a part of it."""
+    """A setting's dotted key if ``key`` is its section, the setting itself, or a part of it."""
     section, _, last = key.rpartition(".")
     if name.split(".")[0] in _fields(key):
         return f"{key}.{name}"
@@ -93,8 +93,8 @@ def _under(key: str, name: str) -> str | None:
 def keys_of(node: Record, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Every key that reached a job, with the value that the job was given.
 
-    ``chosen`` are the keys that the configuration sets itself, by dotted key: with it, the keys of
-    a variant, of a task or of a recipe that lie over the general ones are named in their place.
+    ``chosen`` are the keys that the configuration sets explicitly, by dotted key: with it, a key
+    of a variant, task or recipe that overrides a general key is named instead of that one.
     """
     found: dict[str, Any] = {}
     stage = STAGES.get(node.stage)
@@ -112,8 +112,8 @@ def keys_of(node: Record, chosen: Mapping[str, Any] | None = None) -> dict[str, 
 
 
 def _init(node: Record) -> str:
-    """What `init` named for a job: the row whose files it started from, or their folder; empty
-    when it started from nothing."""
+    """The value of `init` for a job: the registry row or the folder that it started from; empty if
+    it started from scratch."""
     files = node.inputs.get("source", [])
     folder = Path(files[0].path).parent if files else None
     if folder and folder.parent == Path(RESULTS, "checkpoints_download"):
@@ -123,14 +123,14 @@ def _init(node: Record) -> str:
 
 @dataclass(frozen=True)
 class Layers:
-    """The files of a configuration, the lowest first, with the keys that each sets."""
+    """The files of a configuration, lowest precedence first, with the keys that each sets."""
 
     config: Config
     files: tuple[tuple[str, dict[str, Any]], ...]
 
     @classmethod
     def read(cls, *overlays: Path) -> Layers:
-        """``config/config.yaml`` with ``overlays`` over it; raises :class:`UserError`."""
+        """``config/config.yaml`` with ``overlays`` on top; raises :class:`UserError`."""
         files = tuple(
             (path.as_posix(), dict(flatten(read_yaml(path)))) for path in (BASE, *overlays)
         )
@@ -138,7 +138,7 @@ class Layers:
 
     @property
     def overlays(self) -> list[str]:
-        """The files over ``config/config.yaml``."""
+        """The files on top of ``config/config.yaml``."""
         return [name for name, _ in self.files[1:]]
 
     @property
@@ -148,12 +148,12 @@ class Layers:
 
     @property
     def registries(self) -> dict[str, str]:
-        """The files whose rows are the settings of downloads, by the key that names them."""
+        """The registry files whose rows are the settings of downloads, by the key naming them."""
         sections = {key: getattr(self.config, key.partition(".")[0]) for key in REGISTRIES}
         return {key: section.registry for key, section in sections.items()}
 
     def where(self, key: str) -> str:
-        """The file that has the last word on a key; `default` when none sets it."""
+        """The file that decides a key; `default` if none sets it."""
         for registry, file in self.registries.items():
             if key.startswith(f"{registry}."):
                 return file
@@ -164,9 +164,9 @@ class Layers:
 
 
 def layers_of(run: str) -> Layers | None:
-    """The configuration in ``config/`` whose key ``run`` names the results folder, if there is one.
+    """The configuration in ``config/`` whose key ``run`` names the results folder, if any.
 
-    Raises :class:`UserError` when it is not valid.
+    Raises :class:`UserError` if it is not valid.
     """
     if not BASE.is_file():
         return None
@@ -179,7 +179,7 @@ def layers_of(run: str) -> Layers | None:
 
 
 def _names(overlay: Path, run: str) -> bool:
-    """Whether a file is a configuration of this run; the registry is a list, and none."""
+    """Whether a file is a configuration of this run; a registry, being a list, is not."""
     try:
         return read_yaml(overlay).get("run") == run
     except UserError:
@@ -193,7 +193,7 @@ def _defaults() -> dict[str, Any]:
 
 @cache
 def _choices() -> dict[str, tuple[str, str]]:
-    """What the paper has for a key, and whether that is a deviation or left open by it."""
+    """The paper's value of each key, and whether ours deviates or the paper leaves it open."""
     found = {}
     for flag, choices in (("open", OPEN_CHOICES), ("deviation", DEVIATIONS)):
         for choice in choices:
@@ -204,7 +204,7 @@ def _choices() -> dict[str, tuple[str, str]]:
 
 
 def _declared(key: str) -> str:
-    """The key that an override (of a variant, a task, a recipe) lies over."""
+    """The key that an override (of a variant, a task, a recipe) replaces."""
     key = re.sub(r"^variants\.\w+\.", "", key)
     key = re.sub(r"^xtreme\.per_task\.\w+\.", "xtreme.finetune.", key)
     recipe, _, name = key.rpartition(".")
@@ -215,7 +215,7 @@ def _declared(key: str) -> str:
 
 
 def _paper(key: str) -> tuple[str, str] | None:
-    """The paper's word on a key, or on the group it is in; stage 2 is trained as stage 1."""
+    """The paper's value of a key, or of its group; stage 2 is trained like stage 1."""
     parts = _declared(key).split(".")
     groups = [".".join(parts[:end]) for end in range(len(parts), 1, -1)]
     for group in groups:
@@ -226,10 +226,10 @@ def _paper(key: str) -> tuple[str, str] | None:
 
 
 def explained(nodes: Iterable[Record], layers: Layers | None) -> list[dict[str, Any]]:
-    """The keys that reached any of ``nodes``: value, where set, default, and the paper's.
+    """The keys that reached any of ``nodes``: value, where set, default, and the paper's value.
 
-    ``where`` is None when the configuration of today has another value or is not known. A key that
-    jobs got with different values (a seed for each) has all of them in a list.
+    ``where`` is None if today's configuration has another value or is not known. A key whose value
+    differs between jobs (a seed for each) has a list of all its values.
     """
     chosen = layers.chosen if layers else None
     reached: dict[str, list[Any]] = {}

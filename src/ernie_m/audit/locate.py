@@ -1,9 +1,9 @@
-"""From what a user points at to a file of the pipeline, and a number in it.
+"""Resolve what a user names to a file of the pipeline, and a number in it.
 
 A path, with `#key/key` for a number in a JSON file; a cell (`xtreme/TASK/LANGUAGE[/METRIC]`, or
-`pretrain/STAGE/key/key` for what a training measured), with `@seed=2,stage=camlm` where it is not
-the usual one; a digest, or its beginning; the id of an MLflow run. A copy of a result, wherever it
-lies, is known by its bytes.
+`pretrain/STAGE/key/key` for a metric of a training), with `@seed=2,stage=camlm` where it is not
+the default one; a digest or its prefix; the id of an MLflow run. A copy of a result, wherever it
+lies, is recognised by its bytes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ STANDIN = "standin_"
 
 @dataclass(frozen=True)
 class Cell:
-    """Which of a run's numbers is meant, where a name alone leaves it open; without ``stage`` that
-    of the last one that was evaluated."""
+    """Selects one of a run's numbers where the name alone is ambiguous; ``stage`` defaults to the
+    last one that was evaluated."""
 
     run: str = "default"
     variant: str = "ernie_m"
@@ -38,7 +38,7 @@ class Cell:
     seed: int | None = None
 
     def but(self, words: str) -> Cell:
-        """With what `seed=2,stage=camlm` says; raises :class:`UserError` for an unknown name."""
+        """This cell, changed by `seed=2,stage=camlm`; raises :class:`UserError` for other names."""
         given: dict[str, Any] = {}
         known = [field.name for field in fields(self)]
         for word in filter(None, words.split(",")):
@@ -54,10 +54,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Place:
-    """A file by its recorded path, under ``base``; ``keys`` lead to a number in it.
+    """A file by its recorded path, relative to ``base``; ``keys`` lead to a number in it.
 
-    ``remark`` says what was found out on the way, ``superseded`` that the thing meant is no longer
-    what lies there.
+    ``remark`` is what was found out on the way; ``superseded``: another version now lies there.
     """
 
     base: Path
@@ -73,9 +72,9 @@ class Place:
 
 
 def locate(what: str, cell: Cell, store: str = "") -> Place:
-    """The place that ``what`` means; ``store`` is the address of MLflow's.
+    """The place that ``what`` means; ``store`` is the URI of the MLflow store.
 
-    Raises :class:`UserError` when there is none.
+    Raises :class:`UserError` if there is none.
     """
     name, _, keys = what.partition("#")
     path = Path(name)
@@ -146,12 +145,12 @@ def _score(what: str, cell: Cell) -> Place:
     path = min(found, key=lambda node: (not node.instance.startswith(task), node.instance))
     (scores,) = path.recorded
     keys = _score_keys(rest)
-    name = cell.stage or ""  # of a baseline
+    name = cell.stage or ""  # a baseline's name
     return Place(graph.base, scores, ("baselines", name, *keys) if baseline else keys)
 
 
 def _last_stage(nodes: Iterable[Record]) -> str:
-    """The last stage of pre-training that some scores are of."""
+    """The last stage of pre-training that has scores."""
     order = get_args(Stage)
     return max(
         (parts_of(node.stage, node.instance)["checkpoint"] for node in nodes), key=order.index
@@ -159,7 +158,7 @@ def _last_stage(nodes: Iterable[Record]) -> str:
 
 
 def _unread(graph: Graph) -> str:
-    """Names the damaged records, one of which may be that of the number meant."""
+    """Names the damaged records: one of them may belong to the number meant."""
     damaged = [f"{node.path} {node.fault}" for node in graph.nodes.values() if not node.data]
     return f" But {'; '.join(damaged[:3])}: make it anew." if damaged else ""
 
@@ -179,7 +178,7 @@ def _words(cell: Cell) -> str:
 
 
 def _score_keys(rest: list[str]) -> tuple[str, ...]:
-    """Keys in a scores file: languages are a level below its means."""
+    """Keys in a score file: languages are one level below the means."""
     if rest and rest[0] not in ("average", "transfer"):
         return ("languages", *rest)
     return tuple(rest)
@@ -203,7 +202,7 @@ def _measure(what: str, cell: Cell) -> Place:
 
 
 def _digest(base: Path, digest: str, remark: str = "") -> Place | None:
-    """The file with a digest: as records have it, or as an earlier record had it."""
+    """The file with a digest, according to the records or to earlier versions of them."""
     if not (base / RESULTS).is_dir():
         return None
     graph = read_graph(base)
@@ -220,7 +219,10 @@ def _digest(base: Path, digest: str, remark: str = "") -> Place | None:
 
 
 def _one(digest: str, paths: Iterable[str]) -> str:
-    """The file meant: where several have the same bytes, the first; where they differ, none."""
+    """The file meant: the first of several with the same bytes.
+
+    Raises :class:`UserError` for the beginning of a digest that fits several.
+    """
     first, *rest = sorted(paths)
     if rest and len(digest) < 64:
         names = ", ".join([first, *rest][:6])
@@ -229,7 +231,7 @@ def _one(digest: str, paths: Iterable[str]) -> str:
 
 
 def earlier(graph: Graph) -> Iterable[tuple[str, str, str]]:
-    """Path, time and digest of every file that the histories beside the records know."""
+    """Path, time and digest of every file in the histories beside the records."""
     for place in graph.nodes:
         for record in history(graph.base / place):
             for file in record.made_files:
@@ -237,7 +239,7 @@ def earlier(graph: Graph) -> Iterable[tuple[str, str, str]]:
 
 
 def history(record: Path) -> list[Record]:
-    """Every record that the job of this one has left, oldest first."""
+    """All records that this record's job has left, oldest first."""
     file = record.with_name(HISTORY)
     if not file.is_file():
         return []
@@ -247,7 +249,7 @@ def history(record: Path) -> list[Record]:
 
 
 def _tracked(run_id: str, store: str) -> Place | None:
-    """What the job of an MLflow run made; for the run of an invocation, its report."""
+    """The output of the job of an MLflow run; for the run of an invocation, its report."""
     tags = tags_of(store, run_id) if RUN_ID.fullmatch(run_id) else None
     if tags is None:
         return None

@@ -1,11 +1,11 @@
 """Bring results back after a clone, a checkout or a change of machine.
 
 Fetches what DVC has (`dvc pull`, or `dvc checkout` without a remote), checks every byte against the
-records, and makes Snakemake's bookkeeping agree for all that is as this commit would make it. What
-is stale stays so. Ends with what `snakemake` would now run: nothing, if all is current.
+records, and updates Snakemake's metadata for all results that this commit would make again exactly.
+Stale results stay stale. Ends with what `snakemake` would now run: nothing, if all is current.
 
-The only lineage command that writes. The DVC files are those of the default run; for results that
-came another way use --no-pull.
+This is the only lineage command that writes. DVC has the files of the default run only; for results
+that came another way use --no-pull.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ DONE = "Bookkeeping agrees for"
 
 
 def tool(name: str, *arguments: str) -> str:
-    """Run a tool of the environment; returns what it printed.
+    """Run a tool of the environment; returns its output.
 
-    Raises :class:`UserError` with its first and last words when it fails.
+    Raises :class:`UserError` with the beginning and end of its output if it fails.
     """
     command = [sys.executable, "-m", name, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -51,9 +51,9 @@ def tool(name: str, *arguments: str) -> str:
 
 
 def behind(targets: Sequence[str]) -> Graph:
-    """The jobs behind ``targets``, as far as records or their collection tell.
+    """The jobs behind ``targets``, as far as there are records.
 
-    Raises :class:`UserError` for a file that no record tells of.
+    Raises :class:`UserError` for a file that no record mentions.
     """
     reader = Reader(Path.cwd())
     graph = reader.graph(map(reader.record_of, targets))
@@ -67,7 +67,7 @@ def behind(targets: Sequence[str]) -> Graph:
 
 
 def fetch(targets: Sequence[str], force: bool) -> str:
-    """Let DVC bring the files; returns the command that did it."""
+    """Let DVC fetch the files; returns the command that did it."""
     if not LOCK.is_file():
         raise UserError(
             f"There is no {LOCK} here, so DVC knows of no results.",
@@ -81,20 +81,20 @@ def fetch(targets: Sequence[str], force: bool) -> str:
 
 
 def current(chain: Chain, layers: Layers | None) -> list[str]:
-    """Records of the jobs that are here and as this configuration and code would make them."""
+    """Records of the jobs whose results are here and current for this configuration and code."""
     found = states(chain, layers.config if layers else None)
     return [node.path for node in chain.nodes if found[node.path]["state"] == "current"]
 
 
 def ends(graph: Graph, records: Sequence[str]) -> list[str]:
-    """An output of each of these jobs that no other of them reads."""
+    """One output of each job whose files no other of these jobs reads."""
     own = set(records)
     last = [path for path in records if not own.intersection(graph.readers[path])]
     return [next(iter(graph.nodes[path].recorded)) for path in last]
 
 
 def agree(graph: Graph, records: Sequence[str], overlays: Sequence[str]) -> None:
-    """Let Snakemake take these jobs as done, with the bytes that they have."""
+    """Let Snakemake treat these jobs as done, with the bytes that are here."""
     targets = ends(graph, records)
     if targets:
         given = ["--configfile", *overlays] if overlays else []
@@ -104,7 +104,7 @@ def agree(graph: Graph, records: Sequence[str], overlays: Sequence[str]) -> None
 
 
 def left_to_do(targets: Sequence[str], overlays: Sequence[str]) -> str:
-    """What a dry run says: nothing, or its table of jobs."""
+    """The table of jobs of a dry run; empty if there is nothing to do."""
     given = ["--configfile", *overlays] if overlays else []
     printed = tool("snakemake", *targets, "--dry-run", *given)
     if NOTHING in printed:

@@ -1,7 +1,7 @@
-"""Say of every job of a run whether its results are current, stale and why, or missing.
+"""Say for every job of a run whether its results are current, stale (and why), or missing.
 
-Files are judged by presence and size; `ernie-m verify` reads their bytes. Exit status as that of
-`ernie-m audit`, by the worst of what was found.
+Files are judged by presence and size; `ernie-m verify` reads their bytes. The exit status is that
+of `ernie-m audit`, by the worst finding.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STATES = {
 
 
 def asked_for(config: Config) -> dict[str, str]:
-    """Every job that a configuration asks for, with the stage, by the path of its record."""
+    """Every job that a configuration asks for: its stage, by the path of its record."""
     found = {}
     for stage, instances in jobs(config).items():
         root = RESULTS if stage in SHARED else f"{RESULTS}/{config.run}"
@@ -43,10 +43,10 @@ def asked_for(config: Config) -> dict[str, str]:
 
 
 def states(chain: Chain, config: Config | None) -> dict[str, dict[str, Any]]:
-    """Of each job its state and why, by the path of its record; a missing one has no record.
+    """Each job's state and the reason, by the path of its record; a missing job has no record.
 
-    What was made from something stale is stale too: it is to be made again, though its own record
-    is in order.
+    A result of a stale input is stale too: it has to be made again, although its own record is in
+    order.
     """
     found: dict[str, dict[str, Any]] = {}
     own: dict[str, list[Any]] = {}

@@ -1,4 +1,4 @@
-"""Draw what is behind a result, or what was made of it: a tree, Mermaid, or data.
+"""Draw the jobs behind a result, or those that used it: as a tree, as Mermaid, or as data.
 
 WHAT is as for `ernie-m audit`. Jobs of one stage are one node; `--full` draws each.
 """
@@ -25,7 +25,7 @@ def related(graph: Graph, start: str, ahead: bool) -> Graph:
 
 
 def drawn(graph: Graph, full: bool) -> tuple[dict[str, str], Edges]:
-    """Labels of the nodes to draw, and of each the nodes that it comes from."""
+    """Labels of the nodes to draw, and for each node those that it comes from."""
 
     def name(node: Record) -> str:
         return node.job if full or not node.data else node.stage
@@ -46,7 +46,7 @@ def drawn(graph: Graph, full: bool) -> tuple[dict[str, str], Edges]:
 
 
 def reversed_edges(edges: Edges) -> Edges:
-    """Each edge the other way round."""
+    """All edges reversed."""
     found: Edges = {key: [] for key in edges}
     for reader, makers in edges.items():
         for one in makers:
@@ -55,7 +55,7 @@ def reversed_edges(edges: Edges) -> Edges:
 
 
 def tree(start: str, labels: Mapping[str, str], edges: Edges) -> Iterator[str]:
-    """The graph from ``start`` on as a tree; what was drawn already is only named."""
+    """The graph from ``start`` on as a tree; a node that was already drawn is only named."""
     seen: set[str] = set()
 
     def branch(key: str, head: str, rest: str) -> Iterator[str]:
@@ -74,7 +74,7 @@ def tree(start: str, labels: Mapping[str, str], edges: Edges) -> Iterator[str]:
 
 
 def mermaid(labels: Mapping[str, str], edges: Edges) -> Iterator[str]:
-    """The graph in Mermaid's language, from the sources on."""
+    """The graph in Mermaid syntax, sources first."""
     ids = {key: f"n{index}" for index, key in enumerate(labels)}
     yield "flowchart LR"
     yield from (f'  {ids[key]}["{label}"]' for key, label in labels.items())

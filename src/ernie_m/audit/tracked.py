@@ -1,4 +1,4 @@
-"""What an MLflow run says of itself: its tags."""
+"""The tags of an MLflow run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ernie_m.tracking.store import connect, sqlite_file
 
 
 def tags_of(uri: str, run_id: str) -> dict[str, str] | None:
-    """Tags of a run in the store at ``uri``; None where there is no such run or no store.
+    """Tags of a run in the store at ``uri``; None if there is no such run or no store.
 
-    Raises :class:`UserError` for a damaged one.
+    Raises :class:`UserError` for a damaged store.
 
     A SQLite store is read without MLflow, which takes seconds to load.
     """

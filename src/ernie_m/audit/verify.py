@@ -1,7 +1,7 @@
 """Hash every recorded file that is here, several at a time, and compare it with its record.
 
-Of all runs, of one (--run), or of the chain behind one result. Exit status: 0 all is as recorded,
-3 some files are not here, 5 a record is missing or edited, 6 a file is not what its record says.
+Covers all runs, one run (--run), or the chain behind one result. Exit status: 0 all is as recorded,
+3 some files are missing, 5 a record is missing or edited, 6 a file differs from its record.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ernie_m.words import duration, plural, size
 
 
 def hash_all(chain: Chain, workers: int) -> int:
-    """Hash the outputs of all jobs of a chain that are here; returns how many bytes they have."""
+    """Hash those outputs of a chain's jobs that are here; returns their number of bytes."""
     paths = [path for node in chain.nodes for path in node.recorded]
     with ThreadPoolExecutor(workers) as pool:  # hashing lets other threads run
         list(pool.map(chain.sha256, paths))

@@ -1,4 +1,4 @@
-"""How the commands put findings, settings and jobs in words."""
+"""Findings, settings and jobs in words, for the commands."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ernie_m.words import few
 
 WIDTH = 100
 MARGIN = 10
-SEVERAL = {"has": "have", "is": "are", "was": "were"}  # of what findings begin with
+SEVERAL = {"has": "have", "is": "are", "was": "were"}  # plurals of the words that begin findings
 
 
 def value(setting: Any) -> str:
-    """A setting as JSON; lists of words by spaces."""
+    """A setting as JSON; lists of words separated by spaces."""
     if isinstance(setting, list) and setting and all(isinstance(item, str) for item in setting):
         return " ".join(setting)
     return json.dumps(setting, ensure_ascii=False)
@@ -28,7 +28,7 @@ def finding(found: Finding) -> str:
 
 
 def alike(findings: Iterable[Finding]) -> list[str]:
-    """Findings in words; what is said of several jobs or files in the same words is said once."""
+    """Findings in words; the same finding on several jobs or files is stated once."""
     groups: dict[tuple[Verdict, str], list[Finding]] = {}
     for found in findings:
         groups.setdefault((found.verdict, found.what), []).append(found)
@@ -45,7 +45,7 @@ def alike(findings: Iterable[Finding]) -> list[str]:
 
 
 def jobs(names: Iterable[str], full: bool = False) -> str:
-    """Jobs by name; with ``full`` each, otherwise several of one stage as their number."""
+    """Jobs by name; without ``full``, several jobs of one stage are given as a number."""
     stages: dict[str, list[str]] = {}
     for name in names:
         stages.setdefault(name.partition("/")[0], []).append(name)
@@ -56,7 +56,7 @@ def jobs(names: Iterable[str], full: bool = False) -> str:
 
 
 def section(name: str, lines: Iterable[str]) -> Iterator[str]:
-    """Lines under a name in the margin, wrapped; nothing for no lines."""
+    """Lines under a name in the margin, wrapped; nothing if there are no lines."""
     for index, line in enumerate(lines):
         head = f"{name if index == 0 else '':<{MARGIN}}"
         yield from textwrap.wrap(
@@ -70,6 +70,6 @@ def section(name: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def plain(name: str, lines: Iterable[str]) -> Iterator[str]:
-    """The same without wrapping: tables, and commands that are to be copied."""
+    """The same without wrapping, for tables and for commands to be copied."""
     for index, line in enumerate(lines):
         yield f"{name if index == 0 else '':<{MARGIN}}{line}".rstrip()

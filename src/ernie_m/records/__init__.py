@@ -1,1 +1,1 @@
-"""What was made of what: digests, the record beside each result, the graph that they form."""
+"""Lineage: digests, the record beside each result, and the graph that the records form."""

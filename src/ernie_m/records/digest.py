@@ -12,10 +12,10 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2]
 PACKAGE = "ernie_m"
-# What the package carries beside code (pyproject.toml); what an editor leaves there does not count.
+# Package data (pyproject.toml); files that an editor leaves there do not count.
 PACKAGE_DATA = (".html", ".css", ".js")
 
-# What these contribute to an output's bytes is already in the declared settings, or is nothing;
+# They affect an output's bytes only through the declared settings, or not at all;
 # rewording a config description must not retrain a model.
 NOT_COUNTED = ("callbacks", "config", "pipeline", "records", "audit", "tracking", "job", "errors")
 
@@ -27,7 +27,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _significant(source: str) -> str:
-    """Source text without what cannot change behaviour: comments, blank lines, docstrings."""
+    """Source text without comments, blank lines and docstrings, which cannot change behaviour."""
     skip = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
     tokens = [
         token
@@ -38,7 +38,7 @@ def _significant(source: str) -> str:
     kept: list[str] = []
     in_docstring = False
     for index, token in enumerate(tokens):
-        if in_docstring:  # its line's end goes with it, so that adding one changes nothing
+        if in_docstring:  # drop its newline too, so that adding one changes nothing
             in_docstring = False
             continue
         starts = index == 0 or tokens[index - 1].type in opening
@@ -56,7 +56,7 @@ def source_digest(path: Path) -> str:
 
 
 def bytes_digest(name: str, content: bytes) -> str:
-    """The same of a file's content, which need not lie here."""
+    """The same for content that need not be on disk."""
     if name.endswith(".py"):
         content = _significant(content.decode("utf-8")).encode()
     return hashlib.sha256(content).hexdigest()
@@ -76,7 +76,7 @@ def _counted(module: str) -> bool:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All statements in a tree; expressions, most of it, can hold no import."""
+    """All statements in a tree; expressions, which are most of it, cannot hold an import."""
     for inner in ast.iter_child_nodes(node):
         if not isinstance(inner, ast.expr):
             yield inner
@@ -85,7 +85,7 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 
 @cache
 def _imports(module: str, path: Path) -> set[str]:
-    """Names of modules that ``module`` imports anywhere in its text, parents included."""
+    """Names of modules that ``module`` imports anywhere in its source, parents included."""
     package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
     found: set[str] = set()
     for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
@@ -105,8 +105,7 @@ def code_files(module: str) -> tuple[Path, ...]:
     """Files that ``module`` may execute or read from this package, sorted.
 
     Its import closure (static imports), and the templates and style sheets beside those modules.
-    Raises ``ModuleNotFoundError`` when there is no such module, whose digest would be that of
-    nothing.
+    Raises ``ModuleNotFoundError`` for an unknown module; its digest would be that of no files.
     """
     if _module_file(module) is None:
         raise ModuleNotFoundError(f"there is no module {module} under {SOURCE}", name=module)
@@ -124,7 +123,7 @@ def code_files(module: str) -> tuple[Path, ...]:
 
 
 def code_facts(module: str) -> dict[str, str]:
-    """Digest of each file in the closure, keyed by its path from the repository's root."""
+    """Digest of each file in the closure, keyed by its path relative to the repository root."""
     root = SOURCE.parent
     return {path.relative_to(root).as_posix(): source_digest(path) for path in code_files(module)}
 

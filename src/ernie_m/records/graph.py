@@ -1,4 +1,4 @@
-"""The graph of jobs, read from the records that they left."""
+"""The graph of jobs, read from their records."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ernie_m.pipeline.stages import stages_with
 from ernie_m.records.record import RECORD, Record
 
 RESULTS = "results"
-# The stages whose results all runs share.
+# Stages whose results are shared by all runs.
 SHARED = frozenset(stages_with("shared"))
-LINEAGE = "report_build/lineage.jsonl"  # every record of a run in one file, kept in git
+LINEAGE = "report_build/lineage.jsonl"  # all records of a run in one file, kept in git
 
 
 @dataclass
 class Graph:
-    """Jobs by the path of their record; ``base`` is the folder that recorded paths start from.
+    """Jobs by the path of their record; recorded paths are relative to ``base``.
 
-    ``made_by`` is the record of the job that made each result that some job read, by the result's
-    path; it may be missing.
+    ``made_by`` maps each result that some job read to the record of the job that made it, which
+    may be missing.
     """
 
     base: Path
@@ -38,7 +38,7 @@ class Graph:
 
     @cached_property
     def readers(self) -> dict[str, list[str]]:
-        """Records of the jobs that read files of a job, by the path of its record."""
+        """For each job, by the path of its record, the records of the jobs that read its files."""
         found: dict[str, list[str]] = {path: [] for path in self.nodes}
         for path, node in self.nodes.items():
             for source in self.sources(node):
@@ -51,17 +51,17 @@ class Graph:
         return tuple(dict.fromkeys(filter(None, makers)))
 
     def behind(self, *starts: str) -> list[Record]:
-        """The jobs that ``starts`` (records) come from, themselves included, readers first."""
+        """The ancestors of ``starts`` (records), themselves included, readers first."""
         return self._ordered(starts, lambda path: self.sources(self.nodes[path]))
 
     def ahead(self, *starts: str) -> list[Record]:
-        """The jobs that use what ``starts`` (records) made, themselves included, makers first."""
+        """The descendants of ``starts`` (records), themselves included, makers first."""
         return self._ordered(starts, lambda path: self.readers[path])
 
     def _ordered(
         self, starts: Iterable[str], neighbours: Callable[[str], Iterable[str]]
     ) -> list[Record]:
-        """What can be reached from ``starts``, each node before all that it leads to."""
+        """The nodes reachable from ``starts``, each before all that it leads to."""
         done: list[str] = []
         seen: set[str] = set()
         waiting = [(start, False) for start in starts]
@@ -76,9 +76,9 @@ class Graph:
         return [self.nodes[path] for path in reversed(done)]
 
     def data(self) -> dict[str, Any]:
-        """The graph as plain data: ``nodes`` (jobs) and ``edges`` (which job read what of which).
+        """The graph as plain data: ``nodes`` (jobs) and ``edges`` (files that one read of another).
 
-        A node's ``id`` is the path of its record; edges go from the maker to the reader. Order is
+        A node's ``id`` is the path of its record; edges go from maker to reader. Both are sorted
         by id, so that equal graphs give equal text.
         """
         nodes = [_as_data(self.nodes[path]) for path in sorted(self.nodes)]
@@ -114,12 +114,12 @@ def _as_data(node: Record) -> dict[str, Any]:
 
 
 def made_here(path: str) -> bool:
-    """Whether a file is a result; another (a checkpoint from elsewhere) has no record."""
+    """Whether a file is a result; other files (an external checkpoint) have no record."""
     return path.startswith(f"{RESULTS}/")
 
 
 def base_of(file: Path) -> Path:
-    """The folder that recorded paths start from, for a file in it; results may have been moved.
+    """The folder that recorded paths are relative to, for a file in it; results may have moved.
 
     Raises :class:`UserError` for a file that does not lie in a folder ``results``.
     """
@@ -133,8 +133,8 @@ def base_of(file: Path) -> Path:
 
 
 class Reader:
-    """Reads records under ``base``, each once; from the file with all of them where a folder is not
-    here."""
+    """Reads records under ``base``, each once; if a job's folder is missing, from the file with
+    all records of its run."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -142,9 +142,9 @@ class Reader:
 
     @cached_property
     def packed(self) -> dict[str, Record]:
-        """Every record that some run's file with all records holds, by its path.
+        """All records in the files with all records of a run, by path.
 
-        A damaged line is left out: that its file is not as it was is told of the file.
+        Damaged lines are left out: the check of the file's digest reports them.
         """
         found = {}
         for file in sorted((self.base / RESULTS).glob(f"*/{LINEAGE}")):
@@ -158,7 +158,7 @@ class Reader:
         return found
 
     def record(self, path: str) -> Record:
-        """The job whose record should be at ``path``."""
+        """The job whose record is expected at ``path``."""
         if path not in self._read:
             file = self.base / path
             self._read[path] = Record.read(file, path) if file.exists() else self._missing(path)
@@ -171,8 +171,8 @@ class Reader:
         return Record(path, fault="is missing")
 
     def record_of(self, path: str) -> str:
-        """Where the record of the job that made a file lies: beside it, or above it, as of figures
-        in a folder of their own. Beside it where none claims it."""
+        """Path of the record of the job that made a file: beside it, or above it (figures lie in
+        a folder of their own). Beside it if no record claims the file."""
         if Path(path).name == RECORD:
             return path
         places = [(folder / RECORD).as_posix() for folder in Path(path).parents]
@@ -181,7 +181,7 @@ class Reader:
         return next(claimed, (*here, *places)[0])
 
     def graph(self, starts: Iterable[str]) -> Graph:
-        """The jobs with these records, and all that they come from."""
+        """The jobs with these records and all their ancestors."""
         graph = Graph(self.base)
         waiting = list(starts)
         while waiting:
@@ -195,7 +195,7 @@ class Reader:
         return graph
 
     def all(self, run: str | None = None) -> Iterator[str]:
-        """Paths of all records, or of those of one run."""
+        """Paths of all records, or of one run's."""
         folder = self.base / RESULTS / (run or "")
         here = {path.relative_to(self.base).as_posix() for path in folder.rglob(RECORD)}
         prefix = folder.relative_to(self.base).as_posix() + "/"
@@ -203,7 +203,7 @@ class Reader:
 
 
 def runs(base: Path) -> list[str]:
-    """Names of the runs of which there are records under ``base``."""
+    """Names of the runs that have records under ``base``."""
     return sorted({Path(path).parts[1] for path in Reader(base).all()} - SHARED)
 
 

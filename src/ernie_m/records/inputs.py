@@ -1,4 +1,4 @@
-"""Whether the files that a job is about to read are those that their makers recorded."""
+"""Check that the files that a job is about to read are those that their makers recorded."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ernie_m.records.record import RECORD, File, Record
 
 
 def check_inputs(files: Iterable[File]) -> None:
-    """Compare digests with the records beside or above the files; raises :class:`UserError`, with
-    the file and its maker, for other bytes.
+    """Compare digests with the records beside or above the files; raises :class:`UserError`,
+    naming the file and its maker, where they differ.
 
-    A file that no record claims, such as a checkpoint from elsewhere, is taken as it is.
+    A file that no record claims, such as an external checkpoint, is not checked.
     """
     record = cache(_record)
     for file in files:
@@ -33,7 +33,6 @@ def check_inputs(files: Iterable[File]) -> None:
 
 
 def _record(folder: Path) -> Record | None:
-    """The record in a folder; None where there is none or it cannot be read, which the audit
-    reports."""
+    """The record in a folder; None if it is missing or unreadable, which the audit reports."""
     path = folder / RECORD
     return Record.read(path, path.as_posix()) if path.is_file() else None

@@ -1,8 +1,8 @@
-"""What the record of a job says, as types.
+"""The record of a job, as types.
 
-Schema 2 added to ``run``: which source files had uncommitted changes, the digest of the list of
-pinned packages, the processor and what the job took of it. Records of schema 1 are read as they
-are; they only say less.
+Schema 2 added to ``run``: the source files with uncommitted changes, the digest of the lock file,
+the processor, and the processor time and memory that the job used. Records of schema 1 can still
+be read; they only lack these.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HISTORY = "history.jsonl"
 
 
 def seal(data: dict[str, Any]) -> str:
-    """Digest of everything in a record but its seal; shows whether it was edited afterwards."""
+    """Digest of everything in a record except its seal; reveals later edits."""
     sealed = {key: value for key, value in data.items() if key != "seal"}
     text = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -31,7 +31,7 @@ def seal(data: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class File:
-    """A file as a job read or wrote it; ``path`` starts at the folder that results/ is in."""
+    """A file as a job read or wrote it; ``path`` is relative to the folder that holds results/."""
 
     path: str
     sha256: str
@@ -40,8 +40,8 @@ class File:
 
 @dataclass(frozen=True)
 class Git:
-    """The commit, whether the working tree differed from it, and which source files did; None
-    where that was not recorded."""
+    """The commit, whether the working tree differed from it, and which source files did (None if
+    that was not recorded)."""
 
     commit: str | None = None
     dirty: bool = False
@@ -50,7 +50,7 @@ class Git:
 
 @dataclass(frozen=True)
 class Code:
-    """Digests of the code that a job could run: of all, and of each source file."""
+    """Digests of the code that a job could run: one of all, and one of each source file."""
 
     digest: str = ""
     files: dict[str, str] = field(default_factory=dict)
@@ -58,10 +58,10 @@ class Code:
 
 @dataclass(frozen=True)
 class Run:
-    """What does not repeat: when, where, with what; ``notes`` are the job's own words.
+    """What varies from run to run: time, machine, software; the job itself adds ``notes``.
 
-    Times are ISO 8601, ``memory_mb`` the largest memory in 10^6 bytes. What an old record does not
-    say has its default.
+    Times are ISO 8601, ``memory_mb`` is peak memory in 10^6 bytes. Fields that an old record lacks
+    have their defaults.
     """
 
     git: Git = Git()
@@ -79,7 +79,7 @@ class Run:
 
     @classmethod
     def parse(cls, data: dict[str, Any]) -> Run:
-        """A run from its JSON."""
+        """A run from JSON."""
         own = {one.name for one in fields(cls)} - {"notes", "git"}
         known = {key: value for key, value in data.items() if key in own}
         notes = {key: value for key, value in data.items() if key not in own | {"git"}}
@@ -87,7 +87,7 @@ class Run:
 
     @property
     def host(self) -> str:
-        """The machine in words, empty where it is not recorded."""
+        """The machine in words, empty if not recorded."""
         about = self.machine
         return f"{about['system']} {about['cpu']}, {about['cores']} cores" if about else ""
 
@@ -97,11 +97,11 @@ Files = Mapping[str, list[File]]
 
 @dataclass(frozen=True)
 class Record:
-    """One job as its record tells it; empty but for ``path`` and ``fault`` when it cannot be used.
+    """One job's record; empty except for ``path`` and ``fault`` if the record cannot be used.
 
-    ``path`` is where the record lies, ``data`` its JSON as it is, ``fault`` what is the matter with
-    it (``was edited``). ``packed`` says that it comes from the file with all records of its run,
-    because the job's folder is not here.
+    ``path`` is where the record lies, ``data`` its unchanged JSON, ``fault`` what is wrong with it
+    (``was edited``). ``packed``: it was read from the file with all records of its run, because
+    the job's folder is missing.
     """
 
     path: str
@@ -120,8 +120,8 @@ class Record:
 
     @classmethod
     def parse(cls, data: Any, path: str = "") -> Record:
-        """A record from its JSON, with what is wrong with it; without ``path`` it lies where the
-        layout of results has it."""
+        """A record from JSON, with its fault if it has one; without ``path`` its place follows
+        from the layout of results."""
         if isinstance(data, dict) and data.get("schema") not in READABLE:
             return cls(path, fault=f"is not of a known schema ({SCHEMA} is today's)")
         try:
@@ -165,12 +165,12 @@ class Record:
 
     @property
     def seal(self) -> str:
-        """Digest of the record, as it says itself."""
+        """Digest of the record, as stated in it."""
         return self.data.get("seal", "")
 
     @property
     def seconds(self) -> float:
-        """Time that the job took, of killed attempts that it went on from too."""
+        """Time that the job took, including the killed attempts that it resumed."""
         return max(self.run.seconds, self.run.notes.get("training_seconds") or 0.0)
 
     @cached_property
@@ -190,20 +190,20 @@ class Record:
 
     @property
     def row(self) -> dict[str, Any] | None:
-        """The registry's row of what was downloaded; None for a job that is no download."""
+        """The registry row that was downloaded; None if the job is not a download."""
         return self.settings if "licence" in self.settings else None
 
     @property
     def published(self) -> dict[str, str | None] | None:
-        """SHA-256 of each output as its publisher names it, None where he names none.
+        """SHA-256 of each output as published, None for outputs without a published one.
 
-        None altogether for a job that is no download: a download has a row of a registry, whose
-        ``sha256`` is that of its one file, or whose ``files`` name theirs.
+        None altogether if the job is not a download. A download has a registry row, with the
+        ``sha256`` of its single file, or one for each of its ``files``.
         """
         return self.published_by(self.settings)
 
     def published_by(self, row: dict[str, Any]) -> dict[str, str | None] | None:
-        """The same as another version of the registry's row has it."""
+        """The same according to another version of the registry row."""
         if "sha256" in row:
             return dict.fromkeys(self.recorded, row["sha256"])
         if "files" not in row:
@@ -220,8 +220,8 @@ def _files(data: dict[str, list[dict[str, Any]]]) -> Files:
 
 
 def _place(stage: str, instance: str, outputs: Files) -> str:
-    """Where the record of a job lies: in the folder of its stage and instance, under which its
-    outputs lie too."""
+    """Path of a job's record: in the folder of its stage and instance, which holds its outputs
+    too."""
     made = next((file.path for files in outputs.values() for file in files), "")
     root, _, _ = made.partition(f"/{stage}/")
     return "/".join(filter(None, (root, stage, instance, RECORD)))

@@ -1,4 +1,4 @@
-"""Write the record that each job leaves beside its outputs, and what of the machine is in it."""
+"""Write the record beside a job's outputs, with the facts on the machine that go into it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ PACKAGES = (
 
 
 def file_facts(path: Path) -> File:
-    """Path from the working directory, SHA-256 and size of one file; raises ``OSError``."""
+    """Path relative to the working directory, SHA-256 and size of a file; raises ``OSError``."""
     name = Path(os.path.relpath(path)).as_posix()
     return File(name, file_sha256(path), path.stat().st_size)
 
 
 def git(*words: str) -> str | None:
-    """What git prints, or None when it fails or there is no git."""
+    """Output of git, or None if it fails or is not installed."""
     try:
         done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -44,14 +44,14 @@ def git(*words: str) -> str | None:
 
 
 def changed_sources() -> list[str]:
-    """Files under `src/` that differ from the commit or are not in it, from git's top folder."""
+    """Files under `src/` that are changed or untracked, relative to git's top folder."""
     lines = (git("status", "--porcelain", "--untracked-files=all", "--", "src") or "").splitlines()
     return sorted(line[3:].rpartition(" -> ")[2].strip('"') for line in lines)
 
 
 def git_state() -> Git:
-    """The commit that the working tree is at, and what differs from it."""
-    # Small results are in git too; that they change is what a run is for.
+    """The commit of the working tree, and the changes since."""
+    # Small results are in git too; a run is expected to change them.
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ":!results")
     return Git(git("rev-parse", "HEAD"), bool(changed), changed_sources())
 
@@ -77,10 +77,9 @@ def _plain(named: dict[str, list[File]]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Account:
-    """What a job tells of itself: which it is, its files by name, and what it was given.
+    """What a job contributes to its record: its identity, its files by name, its settings.
 
-    ``settings`` are plain data; ``notes`` do not repeat from run to run (resumed from, tracking
-    run).
+    ``settings`` are plain data; ``notes`` vary from run to run (resumed from, tracking run).
     """
 
     module: str
@@ -96,7 +95,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Opening:
-    """What is true when a job begins: an hour later, code and inputs may have been edited."""
+    """Facts taken when a job begins: an hour later, code and inputs may have been edited."""
 
     started: datetime
     inputs: dict[str, list[File]]
@@ -105,7 +104,7 @@ class Opening:
 
 
 def open_record(job: Account) -> Opening:
-    """Note what a job is about to read and run; raises ``OSError`` for an unreadable input."""
+    """Take digests of a job's inputs and code; raises ``OSError`` for an unreadable input."""
     return Opening(
         started=datetime.now(UTC),
         inputs=_files(job.inputs, job.threads),
@@ -121,7 +120,7 @@ def _machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "processor": _processor(),
     }
-    torch = sys.modules.get("torch")  # a job that has not loaded it has used no accelerator
+    torch = sys.modules.get("torch")  # a job that has not imported it has used no accelerator
     if torch is not None and torch.cuda.is_available():
         devices = range(torch.cuda.device_count())
         facts["accelerators"] = [torch.cuda.get_device_name(device) for device in devices]
@@ -130,7 +129,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name, as the system gives it."""
+    """The processor's name, as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -140,7 +139,7 @@ def _processor() -> str:
 
 
 def _used() -> dict[str, float]:
-    """Processor time in seconds, and the largest memory in MB, of this process."""
+    """Processor time in seconds and peak memory in MB of this process."""
     own = resource.getrusage(resource.RUSAGE_SELF)
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
     return {
@@ -167,7 +166,7 @@ def _run_facts(job: Account, opening: Opening) -> dict[str, Any]:
 
 
 def _sums(outputs: dict[str, list[File]], folder: Path) -> str:
-    """Digests of outputs in the form of sha256sum, which checks them in their folder."""
+    """Digests of outputs in the format of sha256sum, which can check them in their folder."""
     lines = (
         f"{file.sha256}  {Path(os.path.relpath(file.path, folder)).as_posix()}"
         for own in outputs.values()
@@ -177,13 +176,13 @@ def _sums(outputs: dict[str, list[File]], folder: Path) -> str:
 
 
 def write_record(job: Account, path: Path, opening: Opening) -> None:
-    """Write the record of a finished job, beside and renamed.
+    """Write the record of a finished job, to a temporary name that is then renamed.
 
-    ``facts`` repeat from run to run with the same inputs, code, settings and seed; ``run`` holds
-    what does not. The record is also added to the history beside it, which no engine knows of, so
-    that it stays when the job is run again. The digests of the outputs are left in a file that has
-    nothing else, and so is the same whenever they are: by it an engine knows large files again.
-    Raises ``OSError`` when an output cannot be read back.
+    ``facts`` repeat with the same inputs, code, settings and seed; ``run`` holds the rest. The
+    record is also appended to the history beside it, which the workflow engine does not know, so
+    that it survives a rerun of the job. The digests of the outputs get a file with nothing else in
+    it, so that it is the same whenever they are: the engine recognises large files by it. Raises
+    ``OSError`` when an output cannot be read back.
     """
     outputs = _files(job.outputs, job.threads)
     record = {
