@@ -1,4 +1,4 @@
-"""Write the report: one HTML file that needs nothing else, a table of every score, a summary.
+"""Write the report: one self-contained HTML file, a table of all scores, a summary.
 
 Inputs by name, any of them possibly of many files:
 
@@ -6,21 +6,21 @@ Inputs by name, any of them possibly of many files:
 ``baselines``  ``scores.json`` of ``xtreme_baseline``
 ``sweeps``     ``layers.json`` of ``xtreme_sweep``
 ``curves``     ``curves.jsonl`` of ``pretrain_camlm`` and ``pretrain_btmlm``
-``metrics``    ``metrics.json`` of the same
+``metrics``    ``metrics.json`` of the same stages
 ``stats``      ``stats.json`` of ``corpora_filter``, ``corpora_deal``, ``corpora_select``,
-               ``tokenizer_train``, ``pretrain_backtranslate`` (and of others,
-               which are not shown)
+               ``tokenizer_train``, ``pretrain_backtranslate`` (others are
+               accepted, but not shown)
 ``manifests``  ``manifest.json`` of ``tokenizer_pack``
 ``records``    ``record.json`` of every job of the run
 
-The records say which file is what, so only ``records`` is needed; a section whose files are
-missing says so. The page repeats byte for byte from the same inputs.
+The records say what each file is, so only ``records`` is required; a section whose files are
+missing says so. The same inputs give the same page, byte for byte.
 
-Outputs: ``report`` (HTML), ``figures`` (SVG: those of the page, each a file that can be read
-without the page; :func:`ernie_m.pipeline.plan.figures` names them), ``scores`` (CSV, one line a
-number), ``losses`` (CSV, one line a validation, main variant), ``metrics`` (JSON, the averages;
-of several seeds their mean and deviation), ``lineage`` (every record, one a line: small
-enough for git, so that a clone without data can tell what is behind a number).
+Outputs: ``report`` (HTML), ``figures`` (SVG: the figures of the page, each readable on its own;
+:func:`ernie_m.pipeline.plan.figures` names them), ``scores`` (CSV, one line a number), ``losses``
+(CSV, one line a validation, main variant), ``metrics`` (JSON: the averages, for several seeds
+their mean and standard deviation), ``lineage`` (all records, one a line: small enough for git, so
+that a clone without data can trace a number).
 """
 
 from __future__ import annotations
@@ -133,14 +133,14 @@ def drawings(context: dict[str, Any]) -> dict[str, svg.Drawing]:
 
 
 def write_figures(job: Job[ReportSettings], drawn: dict[str, svg.Drawing]) -> None:
-    """Each figure as a file; one that the run has no numbers for says so."""
+    """Write each figure to a file; a figure without numbers in this run says so."""
     for path, target in zip(job.output_paths["figures"], job.outputs("figures"), strict=True):
         drawing = drawn.get(path.stem) or svg.blank(path.stem.replace("-", ": ", 1))
         target.write_text(drawing.file(), encoding="utf-8")
 
 
 def write_records(evidence: Evidence, path: Path) -> None:
-    """Every record as it is, one a line."""
+    """Write all records, unchanged, one a line."""
     lines = (json.dumps(record.data, ensure_ascii=False) + "\n" for record in evidence.records)
     path.write_text("".join(lines), encoding="utf-8")
 

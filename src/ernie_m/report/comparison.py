@@ -16,15 +16,16 @@ from ernie_m.xtreme.scoring.aggregate import benchmark, task_score
 
 @dataclass(frozen=True)
 class Compared:
-    """A published row; ``differences`` is the run's last stage less it, by language, where both
-    were made the same way, with the deviation over the run's seeds."""
+    """A published row; ``differences`` are the scores of the run's last stage minus the published
+    ones, by language, with the deviation over the run's seeds; only where both have the same
+    setting."""
 
     row: Published
     differences: dict[str, Cell]
 
 
 def compared(evidence: Evidence, table: Table) -> list[Compared]:
-    """The published rows for a table, none for a stand-in."""
+    """The published rows for a table; none for a stand-in."""
     own = table.stages[-1] if table.stages else None
     setting = None if table.standin else _setting(evidence, table.task)
     return [
@@ -45,8 +46,8 @@ def _less(own: Row, published: Published) -> dict[str, Cell]:
 
 
 def _setting(evidence: Evidence, task: str) -> str | None:
-    """How the main variant's models were made for a task, as ``SETTINGS`` of
-    :mod:`ernie_m.catalogue.published` has it; None where no job tells."""
+    """The setting of the main variant for a task, one of ``SETTINGS`` of
+    :mod:`ernie_m.catalogue.published`; None if no job's record shows it."""
     own = [job for job in evidence.jobs("xtreme_predict") if _of(job, task)]
     if not own:
         return None
@@ -60,13 +61,13 @@ def _setting(evidence: Evidence, task: str) -> str | None:
 
 
 def _of(job: Record, task: str | None) -> bool:
-    """Whether a job is one of the main variant, and of a task if one is given."""
+    """Whether a job belongs to the main variant, and to ``task`` if that is given."""
     parts = parts_of(job.stage, job.instance)
     return parts["variant"] == MAIN_VARIANT and task in (None, parts["task"])
 
 
 def taught_in(evidence: Evidence, task: str | None = None) -> set[str]:
-    """The languages of the main variant's fine-tuning, for all tasks or for one."""
+    """The languages that the main variant was fine-tuned in, for all tasks or for one."""
     return {
         Path(file.path).stem.rpartition("-")[2]
         for job in evidence.jobs("xtreme_finetune")
@@ -76,8 +77,8 @@ def taught_in(evidence: Evidence, task: str | None = None) -> set[str]:
 
 
 def groups(tables: list[Table]) -> dict[str, dict[str, float]]:
-    """XTREME's means of the main variant by step of pre-training: of each group whose tasks are all
-    there, and ``overall`` where all nine are."""
+    """XTREME's means of the main variant by pre-training stage: of each group with all its tasks,
+    and ``overall`` if all nine tasks are there."""
     averages: dict[str, dict[str, dict[str, float]]] = {stage: {} for stage in STAGES}
     for table in tables:
         for row in table.stages:

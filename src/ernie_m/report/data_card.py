@@ -1,8 +1,8 @@
-"""Write a data card for each training corpus of a finished run: where the text is from and under
-which licence, how much there was and what was dropped and why, with examples of both.
+"""Write a data card for each training corpus of a finished run: the sources of the text and their
+licences, how much there was, what was dropped and why, with examples of both.
 
-Cards are Markdown files in `results/<run>/cards/`, made from the statistics that the stages left;
-they are no input of anything.
+Cards are Markdown files in `results/<run>/cards/`, made from the statistics of the stages; nothing
+reads them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ examples:
 
 @dataclass
 class Step:
-    """One stage's account: rows before and after, drops by reason, examples by reason."""
+    """One stage's counts: rows before and after, drops and examples by reason."""
 
     name: str
     before: int
@@ -48,20 +48,20 @@ class Step:
     examples: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
     def add(self, facts: Mapping[str, Any]) -> None:
-        """Take in the drops of one statistics file."""
+        """Add the drops of one statistics file."""
         self.dropped.update(facts["dropped"])
         for reason, examples in facts["examples"].items():
             self.examples.setdefault(reason, []).extend(examples)
 
 
 class Results:
-    """What a run left, as far as the cards need it."""
+    """The files of a run that the cards need."""
 
     def __init__(self, config: Config) -> None:
         self.config, self.folder = config, Path("results", config.run)
 
     def json(self, *parts: str) -> Any:
-        """A statistics file; raises :class:`UserError` when its stage has not been run."""
+        """A statistics file; raises :class:`UserError` if its stage has not been run."""
         path = self.folder.joinpath(*parts)
         try:
             return parsed(path, path.read_text(encoding="utf-8"))
@@ -138,7 +138,7 @@ def _source(row: DatasetRow) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    """Text as it may stand in a line of Markdown."""
+    """Text escaped for a line of Markdown."""
     return "`" + shortened(text, _WIDTH).replace("`", "'").replace("\n", " ") + "`"
 
 

@@ -1,4 +1,4 @@
-"""What the report is made of: the records, and the files that they claim."""
+"""The sources of the report: the records, and the files that they claim."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ernie_m.records.record import File, Record
 
 @dataclass(frozen=True)
 class Artifact:
-    """One output file, with the job that made it and the name it has there."""
+    """An output file, with the job that made it and its output name there."""
 
     path: str
     name: str
@@ -29,7 +29,7 @@ class Artifact:
         return parts_of(self.record.stage, self.record.instance)
 
     def json(self) -> Any:
-        """The file's content; raises :class:`UserError` when it is no JSON."""
+        """The file's content; raises :class:`UserError` if it is not JSON."""
         return parsed(Path(self.path), Path(self.path).read_text(encoding="utf-8"))
 
     def lines(self) -> list[Any]:
@@ -44,7 +44,7 @@ def normal(path: Path) -> str:
 
 
 class Evidence:
-    """Records sorted by stage and instance, and the files to be shown, by what made them."""
+    """Records sorted by stage and instance, and the files to show, by the job that made them."""
 
     def __init__(self, records: Iterable[Record], paths: Iterable[str]) -> None:
         self.records = sorted(records, key=lambda record: (record.stage, record.instance))
@@ -66,8 +66,8 @@ class Evidence:
 
     @classmethod
     def read(cls, records: Iterable[Path], files: Iterable[Path]) -> Evidence:
-        """Evidence on disk; raises :class:`UserError` for a record that cannot be read, and for a
-        file that no record claims."""
+        """Evidence from disk; raises :class:`UserError` for an unreadable record, and for a file
+        that no record claims."""
         read = [Record.read(path, normal(path)) for path in records]
         for record in read:
             if not record.data:
@@ -75,16 +75,16 @@ class Evidence:
         return cls(read, (normal(path) for path in files))
 
     def shown(self, stage: str, name: str) -> list[Artifact]:
-        """Files of one stage and output name that were given to the report."""
+        """The files of a stage and output name that were given to the report."""
         return self._shown.get((stage, name), [])
 
     def only(self, stage: str, name: str) -> Any:
-        """Content of the one JSON file of a stage, None when it was not given."""
+        """Content of the only JSON file of a stage, None if it was not given."""
         found = self.shown(stage, name)
         return found[0].json() if found else None
 
     def paths(self, stage: str, name: str, instance: str | None = None) -> list[str]:
-        """Paths of the shown files of a stage, of one job where ``instance`` is given."""
+        """Paths of the shown files of a stage, or of one of its jobs (``instance``)."""
         return [
             artifact.path
             for artifact in self.shown(stage, name)
@@ -96,33 +96,33 @@ class Evidence:
         return [record for record in self.records if record.stage == stage]
 
     def settings(self, stage: str, instance: str | None = None) -> dict[str, Any]:
-        """Settings of one job, of the stage's first when ``instance`` is None; ``{}`` if none."""
+        """Settings of a job, by default of the stage's first; ``{}`` if there is none."""
         for record in self.jobs(stage):
             if instance in (None, record.instance):
                 return record.settings
         return {}
 
     def inputs_of(self, record: Record) -> Iterator[Artifact]:
-        """The files a job read, as far as their makers' records are here."""
+        """The files that a job read, as far as their makers' records are here."""
         for file in record.read_files:
             if file.path in self.makers:
                 yield self.makers[file.path]
 
     @cached_property
     def run(self) -> str:
-        """Name of the run, from where its records' files are."""
+        """Name of the run, from the paths of its records."""
         own = (record.path for record in self.records if record.stage not in SHARED)
         return next((Path(path).parts[1] for path in own), "")
 
     @cached_property
     def start(self) -> File | None:
-        """The weights of others that pre-training starts from, as their reader recorded them."""
+        """The external weights that pre-training starts from, as recorded by their reader."""
         makers = self.jobs("pretrain_adopt")
         return next((file for job in makers for file in job.inputs.get("source", [])), None)
 
     @cached_property
     def edges(self) -> set[tuple[str, str]]:
-        """Which stage reads files of which: (maker, reader)."""
+        """Pairs of stages (maker, reader) of which the second reads files of the first."""
         return {
             (artifact.record.stage, record.stage)
             for record in self.records

@@ -1,4 +1,4 @@
-"""The report's charts. Each says one thing, with labels where the lines are."""
+"""The report's charts. Each makes one point, with labels at the lines."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Values = dict[str, float]
 
 
 def points(value: float) -> str:
-    """A score, which is in percent, with the digit that XTREME prints."""
+    """A score (in percent) with one decimal, as XTREME prints it."""
     return f"{value:.1f}"
 
 
 def steps(table: Table) -> Drawing:
-    """Average score after each step of pre-training, languages faint, baselines dashed."""
+    """Average score after each stage of pre-training, languages faint, baselines dashed."""
     drawing = Drawing(
         *PANEL, f"{table.title}: average {table.metric_name} in percent, by step of pre-training"
     )
@@ -55,7 +55,7 @@ def _mean(row: Row) -> float:
 
 
 def _dashed(axes: Axes, baselines: Sequence[Row]) -> None:
-    """Baselines as dashed lines with their names at the right, moved apart where they crowd."""
+    """Baselines as dashed lines with names at the right, moved apart where they would overlap."""
     if baselines:
         axes.drawing.key("dashed", "baselines without a model")
     heights = [axes.at_y(_mean(row)) for row in baselines]
@@ -70,8 +70,8 @@ def _dashed(axes: Axes, baselines: Sequence[Row]) -> None:
 def layers(
     task: str, averages: dict[str, list[float]], used: int, names: Mapping[str, str]
 ) -> Drawing:
-    """Retrieval from each hidden state, a line for each step of pre-training (``averages`` by
-    stage, ``names`` in words), with the state that is used for the scores."""
+    """Retrieval by hidden state, a line for each stage of pre-training (``averages`` by stage,
+    ``names`` in words), with a mark at the state that the scores use."""
     drawing = Drawing(*PANEL, f"{task}: average accuracy in percent, by layer")
     drawing.key("boundary", "the layer that the scores are from")
     last = max(1, max(len(line) for line in averages.values()) - 1)
@@ -97,7 +97,7 @@ def layers(
 
 @dataclass(frozen=True)
 class Curve:
-    """Losses in one stage of training; ``tokens`` counts from the start of pre-training.
+    """Losses in one training stage; ``tokens`` are counted from the start of pre-training.
 
     ``train`` and ``valid`` are (tokens, nats), oldest first.
     """
@@ -112,7 +112,7 @@ class Curve:
 def losses(objective: str, curves: Sequence[Curve], unigram: float | None) -> Drawing:
     """Training (thin) and validation (thick) loss of one objective over tokens.
 
-    The dashed line is what word frequencies alone would score: under it something was learnt.
+    The dashed line is the loss of word frequencies alone: below it something was learnt.
     """
     drawing = Drawing(*PANEL, f"{objective.upper()}: loss in nats over training tokens")
     scale = 1e6 if max(curve.end for curve in curves) >= 1e6 else 1e3
@@ -134,8 +134,8 @@ def losses(objective: str, curves: Sequence[Curve], unigram: float | None) -> Dr
 
 
 def _span(curves: Sequence[Curve], unigram: float | None) -> tuple[float, float]:
-    """Losses to show: all, but of a model that got under the unigram level only the last bit
-    above it, or the fall from the start would flatten everything that matters."""
+    """Range of losses to show: all, but for a model that got below the unigram level only a little
+    above it, or the drop at the start would flatten everything that matters."""
     shown = [value for curve in curves for _, value in [*curve.train, *curve.valid]]
     low, high = min(shown), max(shown)
     if unigram is not None:
@@ -147,7 +147,7 @@ def _span(curves: Sequence[Curve], unigram: float | None) -> tuple[float, float]
 
 
 def _below(series: Sequence[tuple[float, float]], high: float) -> list[tuple[float, float]]:
-    """The points from where the line first comes under ``high``, that crossing included."""
+    """The points from where the line first falls below ``high``, including that crossing."""
     for index, (x, y) in enumerate(series):
         if y <= high:
             if index == 0:
@@ -197,8 +197,8 @@ def dots(
     mark: str,
     digits: int = 1,
 ) -> Drawing:
-    """A line for each name, with a dot for each stage of ``series`` and an upright mark, for which
-    the key has ``labels`` and ``mark``."""
+    """A row for each name, with a dot for each stage of ``series`` and a vertical mark; the legend
+    has ``labels`` and ``mark``."""
     row = 20
     drawing = Drawing(PANEL[0], 34 + row * len(names), title)
     every = [*marks.values(), *(value for values in series.values() for value in values.values())]

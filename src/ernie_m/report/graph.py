@@ -1,4 +1,4 @@
-"""The picture of the pipeline, drawn from the records: which stage read what of which."""
+"""The drawing of the pipeline, made from the records: which stage read whose files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ernie_m.report.svg import Drawing
 Edge = tuple[str, str]
 WIDTH, NODE_WIDTH, NODE_HEIGHT, LAYER, LANE = 380, 156, 36, 62, 26
 SWEEPS, MOST_TRIED = 24, 6
-ABREAST = 2  # stages beside each other that a phone still shows legibly
+ABREAST = 2  # stages side by side that are still legible on a phone
 ARROW = (
     '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"'
     ' orient="auto"><path d="M0 1L7 4L0 7z" class="arrow-head"/></marker></defs>'
@@ -21,26 +21,26 @@ ARROW = (
 
 
 def reduced(edges: set[Edge]) -> set[Edge]:
-    """Edges that no longer path stands for."""
+    """Edges that no longer path implies (transitive reduction)."""
     return set(networkx.transitive_reduction(networkx.DiGraph(sorted(edges))).edges)
 
 
 def layers(edges: set[Edge]) -> dict[str, int]:
-    """Depth of each stage, as late as its readers allow, so that side branches stay short."""
+    """Depth of each stage, as deep as its readers allow, so that side branches are short."""
     upwards = networkx.DiGraph((reader, maker) for maker, reader in edges)
     rows = [*networkx.topological_generations(upwards)]
     return {stage: depth for depth, row in enumerate(reversed(rows)) for stage in row}
 
 
 def in_order(edges: set[Edge], stages: Iterable[str]) -> list[str]:
-    """``stages`` from the first of the pipeline to the last."""
+    """``stages`` in pipeline order."""
     depth = layers(edges)
     return sorted(stages, key=lambda stage: (depth.get(stage, 0), stage))
 
 
 def _eased(depth: dict[str, int], edges: set[Edge]) -> dict[str, int]:
-    """Depths with stages lifted out of rows that are too full, where their makers allow it; the one
-    with the most makers first, whose arrows become shorter."""
+    """Depths with stages moved up from rows that are too full, where their makers allow it; those
+    with the most makers first, because their arrows become shorter."""
     eased = dict(depth)
     for row in range(max(depth.values(), default=0), 0, -1):
         rows = Counter(eased.values())
@@ -56,7 +56,7 @@ def _eased(depth: dict[str, int], edges: set[Edge]) -> dict[str, int]:
 
 
 def _routes(edges: set[Edge], depth: dict[str, int]) -> list[list[str]]:
-    """Each edge as a chain with one point a layer; points between have made-up names."""
+    """Each edge as a chain with one point per layer; the points between have dummy names."""
     routes = []
     for maker, reader in sorted(edges):
         between = [f"{maker}>{reader}@{k}" for k in range(depth[maker] + 1, depth[reader])]
@@ -69,7 +69,7 @@ def _width(point: str) -> float:
 
 
 def _crossings(route_steps: Iterable[tuple[str, str]], order: dict[str, int]) -> int:
-    """How many pairs of arrows between neighbouring rows cross."""
+    """Number of crossing pairs of arrows between neighbouring rows."""
     places = [(order[above], order[under]) for above, under in route_steps]
     return sum((a - c) * (b - d) < 0 for i, (a, b) in enumerate(places) for c, d in places[:i])
 
@@ -95,7 +95,7 @@ def _untangle(rows: list[list[str]], steps: list[list[tuple[str, str]]]) -> None
 def _spread(row: list[str], wanted: dict[str, float], width: float) -> dict[str, float]:
     """Centres in the order of ``row``, near the wanted ones, without overlap, inside the width.
 
-    Halfway between pushing everything right and pushing everything left.
+    The mean of the placement pushed to the right and the one pushed to the left.
     """
     rightward, edge = {}, 0.0
     for point in row:
@@ -116,14 +116,14 @@ def _spread(row: list[str], wanted: dict[str, float], width: float) -> dict[str,
 
 
 def _pull(one: str, other: str) -> float:
-    """Arrows that run past rows are kept straight before others are."""
+    """Weight of an edge: arrows that pass rows are straightened before others."""
     return (1.0, 3.0, 8.0)[("@" in one) + ("@" in other)]
 
 
 def _places(
     rows: list[list[str]], steps: list[list[tuple[str, str]]], width: float
 ) -> dict[str, float]:
-    """Horizontal centre of every point: each drifts to the middle of its neighbours."""
+    """Horizontal centre of every point: each moves towards the mean of its neighbours."""
     pulls: dict[str, list[tuple[str, float]]] = {}
     for above, under in (step for between in steps for step in between):
         pulls.setdefault(above, []).append((under, _pull(above, under)))
@@ -143,7 +143,7 @@ def _places(
 
 
 def _straighten(rows: list[list[str]], routes: list[list[str]], place: dict[str, float]) -> None:
-    """Let an arrow that runs past rows at their edge run straight down."""
+    """Make an arrow that passes rows at their edge run straight down."""
     for points in (set(route[1:-1]) for route in routes):
         own = [row for row in rows if points & set(row)]
         for end, outermost in ((-1, max), (0, min)):
@@ -153,9 +153,9 @@ def _straighten(rows: list[list[str]], routes: list[list[str]], place: dict[str,
 
 
 def picture(edges: set[Edge], notes: dict[str, str]) -> Drawing:
-    """Stages as boxes with ``notes`` under their names, downwards; arrows follow the data.
+    """Stages as boxes with ``notes`` under their names, top to bottom; arrows follow the data.
 
-    An arrow is left out where a longer way says the same.
+    An arrow is left out if a longer path implies it.
     """
     kept = reduced(edges)
     depth = _eased(layers(kept), kept)

@@ -1,4 +1,4 @@
-"""What stands behind the numbers of the page: the jobs, as data for its script."""
+"""The lineage of the numbers on the page: the jobs, as data for its script."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ SOURCE = ("version", "licence", "home", "sha256")
 
 
 def origin(places: Iterable[str]) -> Markup:
-    """Attribute of an element whose numbers come from ``places``: paths, or ``path#key/key``."""
+    """HTML attribute for numbers that come from ``places``: paths, or ``path#key/key``."""
     found = " ".join(dict.fromkeys(places))
     return Markup(' data-from="{}"').format(found) if found else Markup("")
 
 
 def data(evidence: Evidence, own_stage: str, page: str) -> dict[str, Any]:
-    """Every job, makers before readers, this page's own last.
+    """All jobs, makers before readers, the one that makes this page last.
 
-    ``from`` are places in the list of jobs, ``settings`` one in the list of settings, which many
-    jobs share; ``made`` are path, SHA-256 (its beginning) and bytes.
+    ``from`` are indices into the list of jobs, ``settings`` is an index into the list of settings,
+    which many jobs share; ``made`` are path, SHA-256 (its beginning) and bytes.
     """
     order = graph.in_order(evidence.edges, {record.stage for record in evidence.records})
     records = sorted(
@@ -64,6 +64,6 @@ def _about(record: Record) -> dict[str, Any]:
 
 
 def embedded(value: dict[str, Any]) -> Markup:
-    """JSON that may stand in a page: nothing in it ends the script element."""
+    """JSON that is safe in a page: nothing in it ends the script element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c"))

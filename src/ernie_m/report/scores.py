@@ -1,4 +1,4 @@
-"""Scores as tidy rows, and the tables that are made of them."""
+"""Scores as tidy rows, and the tables made from them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ MEANS = (AVERAGE, TRANSFER)
 METRICS = {"f1": "F1", "em": "exact match", "exact_match": "exact match"}
 AFTER = {"initialise": "untrained", "camlm": "after stage 1", "btmlm": "after stage 2"}
 STAGES = {"initialise": "Untrained", "camlm": "CAMLM", "btmlm": "BTMLM"}
-# In their places where a run starts from the weights of others.
+# Names instead of those above where a run starts from external weights.
 AS_RELEASED = "as released"
 
 
 def stage_names(evidence: Evidence) -> dict[str, str]:
-    """What the main variant's steps of pre-training are called."""
+    """Names of the main variant's pre-training stages in words."""
     return STAGES | ({"initialise": AS_RELEASED.capitalize()} if evidence.start else {})
 
 
 @dataclass(frozen=True)
 class Score:
     """One number. A baseline has ``variant`` "baseline", its name as ``stage`` and no seed;
-    ``language`` is "average" for the mean over all languages, "transfer" for that over all but
-    English. ``value`` is in percent, ``n`` the examples behind it; ``averaged`` is false where they
-    are too few to count in the means."""
+    ``language`` is "average" for the mean over all languages, "transfer" for the mean over all but
+    English. ``value`` is in percent, ``n`` is the number of examples; ``averaged`` is false if
+    they are too few to count in the means."""
 
     task: str
     category: str
@@ -49,7 +49,7 @@ class Score:
 
     @property
     def place(self) -> str:
-        """Where the number is: ``path#key/key``."""
+        """Place of the number: ``path#key/key``."""
         keys = [self.language] if self.language in MEANS else ["languages", self.language]
         inside = ["baselines", self.stage] if self.variant == BASELINE else []
         return f"{self.path}#{'/'.join([*inside, *keys, self.metric])}"
@@ -71,7 +71,7 @@ def _of_languages(document: dict, common: dict) -> Iterable[Score]:
 
 
 def read_scores(evidence: Evidence) -> list[Score]:
-    """Every score that was given, models before baselines."""
+    """All scores given to the report, models before baselines."""
     rows: list[Score] = []
     for artifact in evidence.shown("xtreme_score", "scores"):
         document = artifact.json()
@@ -91,7 +91,7 @@ def _kind(document: dict) -> dict:
 
 
 def write_csv(scores: Iterable[Score], path: Path) -> None:
-    """One line a number, raw values."""
+    """Write one line a number, raw values."""
     with path.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -102,11 +102,11 @@ def write_csv(scores: Iterable[Score], path: Path) -> None:
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean over seeds, with their deviation (None for one seed) and the numbers behind it, as
-    ``path#key/key``.
+    """Mean over seeds, with their deviation (None for one seed) and the places of the numbers
+    behind it, as ``path#key/key``.
 
-    ``averaged`` is false where too few examples stand behind it to count in the means. ``heat``
-    places the value between the task's lowest (0) and highest (1).
+    ``averaged`` is false if it has too few examples to count in the means. ``heat`` is the
+    position of the value between the task's lowest (0) and highest (1).
     """
 
     value: float
@@ -120,8 +120,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table: a model or a baseline, with cells by language; ``adopted`` where the run
-    starts from the weights of others."""
+    """A row of a table: a model or a baseline, with cells by language; ``adopted`` if the run
+    starts from external weights."""
 
     variant: str
     stage: str
@@ -130,12 +130,12 @@ class Row:
 
     @property
     def baseline(self) -> bool:
-        """Whether no model was involved."""
+        """Whether the row is a baseline, without a model."""
         return self.variant == BASELINE
 
     @property
     def label(self) -> str:
-        """How the row is called in words."""
+        """The row's name in words."""
         if self.baseline:
             return self.stage.replace("_", " ")
         adopted = self.adopted and self.stage == "initialise"
@@ -145,7 +145,7 @@ class Row:
 
     @property
     def average(self) -> Cell | None:
-        """The mean over languages, None when the file has none."""
+        """The mean over languages, None if the score file has none."""
         return self.cells.get(AVERAGE)
 
     @property
@@ -155,7 +155,7 @@ class Row:
 
     @property
     def gap(self) -> Cell | None:
-        """English less the mean over the other languages."""
+        """English minus the mean over the other languages."""
         english, others = self.cells.get(ENGLISH), self.transfer
         if english is None or others is None:
             return None
@@ -164,7 +164,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Scores of one task by one metric: ``languages`` are the columns after the average."""
+    """Scores of one task in one metric: ``languages`` are the columns after the average."""
 
     task: str
     category: str
@@ -190,7 +190,7 @@ class Table:
 
     @property
     def averaged(self) -> int:
-        """How many languages the averages are over."""
+        """Number of languages in the averages."""
         return sum(
             any(row.cells[code].averaged for row in self.rows if code in row.cells)
             for code in self.languages
@@ -203,7 +203,7 @@ class Table:
 
     @property
     def averages(self) -> list[str]:
-        """Where the averages of the main variant and of the baselines are."""
+        """Places of the averages of the main variant and of the baselines."""
         rows = (row.average for row in [*self.stages, *self.baselines])
         return [place for cell in rows if cell for place in cell.places]
 
@@ -223,7 +223,7 @@ class Table:
         return [row for row in self.rows if row.baseline]
 
     def average(self, variant: str, stage: str) -> Cell | None:
-        """Mean over languages of one row, None when it was not evaluated."""
+        """Mean over languages of one row, None if it was not evaluated."""
         for row in self.rows:
             if (row.variant, row.stage) == (variant, stage):
                 return row.average
@@ -239,33 +239,33 @@ class Table:
         )
 
 
-# One seed and some hundred examples a language: a smaller difference of averages says nothing.
+# With one seed and a few hundred examples a language, a smaller difference of averages is noise.
 MARGIN = 1  # points
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """An average beside those that it has to be above: of the encoder that the run started with,
-    and of the best baseline; None where there is none."""
+    """An average beside those that it has to beat: of the encoder that the run started from and of
+    the best baseline; None if there is none."""
 
     own: Cell
     start: Cell | None
     baseline: Cell | None
 
     def above(self, other: Cell | None) -> bool:
-        """Whether it is by more than :data:`MARGIN`."""
+        """Whether the average is above ``other`` by more than :data:`MARGIN`."""
         return other is not None and self.own.value > other.value + MARGIN
 
 
 def verdict(table: Table, variant: str, stage: str) -> Verdict | None:
-    """What there is to say of a row's average; None where it has none."""
+    """The verdict on a row's average; None if it has none."""
     best = table.best_baseline
     own, start = table.average(variant, stage), table.average(MAIN_VARIANT, "initialise")
     return Verdict(own, start, best.average if best else None) if own else None
 
 
 def readable(task: str) -> str:
-    """A task's name as papers write it; one that is no longer in the catalogue as it stands."""
+    """A task's name as papers write it; unchanged if it is no longer in the catalogue."""
     return TASKS[task].title if task in TASKS else task
 
 
@@ -296,14 +296,14 @@ def _rows(scores: Iterable[Score], adopted: bool) -> list[Row]:
 
 
 def _shaded(rows: list[Row]) -> list[Row]:
-    """Cells with their heat, and with a mark on the best of each language."""
+    """Cells with their heat, and with a mark on the best one of each language."""
     values = [cell.value for row in rows for cell in row.cells.values()]
     low, high = min(values), max(values)
     columns: dict[str, list[float]] = {}
     for row in rows:
         for language, cell in row.cells.items():
             columns.setdefault(language, []).append(cell.value)
-    # Where all are equal there is no best.
+    # If all are equal there is no best one.
     best = {language: max(own) for language, own in columns.items() if max(own) > min(own)}
 
     def shade(language: str, cell: Cell) -> Cell:
@@ -324,7 +324,7 @@ def tables(
 ) -> list[Table]:
     """A table for each task and metric, the main metric of a task (``metrics``) first.
 
-    Columns follow ``languages``, tasks the catalogue; ``adopted`` as :class:`Row` has it.
+    Columns follow ``languages``, tasks the catalogue; ``adopted`` as in :class:`Row`.
     """
     grouped: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
@@ -348,7 +348,7 @@ def tables(
 
 
 def main_metrics(evidence: Evidence) -> dict[str, str]:
-    """The metric that stands for each task, from its score files."""
+    """Main metric of each task, from its score files."""
     found = {}
     for artifact in evidence.shown("xtreme_score", "scores"):
         document = artifact.json()

@@ -1,4 +1,4 @@
-"""Curves, losses, tokens and settings of the variants, as the records chain them."""
+"""Curves, losses, tokens and settings of the variants, linked by the records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ernie_m.report.scores import MAIN_VARIANT, STAGES
 from ernie_m.report.svg import Drawing
 from ernie_m.words import flatten
 
-# What a predicted token of each objective is restored from.
+# The context from which each objective predicts a token.
 RESTORED = {
     "mmlm": "from its own sentence",
     "tlm": "from its own sentence and the translation",
@@ -26,19 +26,19 @@ TRAINED = ("pretrain_camlm", "pretrain_btmlm")
 
 
 def mean(values: dict[str, float]) -> float:
-    """Mean over languages or pairs, each counting alike."""
+    """Mean over languages or pairs, equally weighted."""
     return sum(values.values()) / len(values)
 
 
 def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
-    """``names`` as in ``order``, those that are not in it last."""
+    """``names`` sorted as in ``order``, those not in it last."""
     known = {name: place for place, name in enumerate(order)}
     return sorted(names, key=lambda name: (known.get(name, len(known)), name))
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One finished stage of training: its curve and its last losses."""
+    """One finished training stage: its curve and its last losses."""
 
     stage: str
     record: Record
@@ -89,7 +89,7 @@ def _of(evidence: Evidence, record: Record, name: str) -> Artifact | None:
 
 
 def objectives(stages: list[Trained]) -> list[str]:
-    """Every objective with a validation loss, in the paper's order."""
+    """All objectives with a validation loss, in the paper's order."""
     return [name for name in RESTORED if any(name in stage.metrics["valid"] for stage in stages)]
 
 
@@ -98,7 +98,7 @@ def _series(curve: list[dict[str, float]], key: str, start: float) -> list[tuple
 
 
 def _validation(line: dict[str, float], objective: str) -> float | None:
-    """Mean over languages of one validation, None when there was none."""
+    """Mean over languages at one validation, None if there was none."""
     prefix = f"valid/{objective}/"
     values = {key: value for key, value in line.items() if key.startswith(prefix)}
     return mean(values) if values else None
@@ -113,9 +113,9 @@ def _valid(
 
 
 def write_losses(stages: Sequence[Trained], path: Path) -> None:
-    """Validation losses of a variant, one line a validation; tokens count on from stage to stage.
+    """Write a variant's validation losses, one line a validation; tokens add up over stages.
 
-    A cell is empty where the objective is off.
+    A cell is empty if the objective is off.
     """
     start = 0.0
     with path.open("w", encoding="utf-8", newline="") as handle:
@@ -132,7 +132,7 @@ def write_losses(stages: Sequence[Trained], path: Path) -> None:
 
 
 def loss_figures(stages: list[Trained], order: Sequence[str]) -> list[dict[str, Any]]:
-    """A chart of the losses and one by language for each objective; languages and pairs follow
+    """For each objective a chart of the losses and one by language; languages and pairs follow
     ``order``."""
     made = []
     for objective in objectives(stages):
@@ -176,13 +176,13 @@ def _panel(
 
 
 def variant_names(evidence: Evidence) -> list[str]:
-    """Every variant that was trained, the main one first."""
+    """All trained variants, the main one first."""
     names = {record.instance for stage in TRAINED for record in evidence.jobs(stage)}
     return sorted(names, key=lambda name: (name != MAIN_VARIANT, name))
 
 
 def variant_settings(evidence: Evidence, variant: str) -> dict[str, Any]:
-    """Settings of a variant by ``stage.key``; of the main variant where it shares a stage."""
+    """Settings of a variant by ``stage.key``; those of the main variant for a shared stage."""
     found: dict[str, Any] = {}
     for stage in ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm"):
         own = evidence.settings(stage, variant) or evidence.settings(stage, MAIN_VARIANT)
@@ -199,7 +199,7 @@ def variant_settings(evidence: Evidence, variant: str) -> dict[str, Any]:
 
 
 def differences(evidence: Evidence, variant: str) -> list[tuple[str, Any, Any]]:
-    """Settings in which a variant differs from the main one: key, its value, the main variant's."""
+    """Settings in which a variant differs from the main one: key, its value, the main value."""
     main = variant_settings(evidence, MAIN_VARIANT)
     own = variant_settings(evidence, variant)
     return [(key, own[key], main[key]) for key in own if key in main and own[key] != main[key]]
