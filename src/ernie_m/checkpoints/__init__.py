@@ -1,1 +1,1 @@
-"""Weights from elsewhere and for elsewhere: XLM-R, ERNIE-M, transformers, ONNX."""
+"""Import and export of weights: XLM-R, ERNIE-M, transformers, ONNX."""

@@ -1,4 +1,4 @@
-"""The model card: what an exported checkpoint is, told from the records of the jobs behind it."""
+"""The model card of an exported checkpoint, written from the records of the jobs behind it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ PAPER = """\
 
 @dataclass(frozen=True)
 class Subject:
-    """What the card is about. ``origin`` is the path of the checkpoint, ``stage`` what made it
-    (``pretrain_btmlm``), ``verdict`` what a check of its lineage said, ``fresh_head`` whether the
-    head for masked tokens is random, because its source has none."""
+    """The subject of the card. ``origin`` is the path of the checkpoint, ``stage`` made it
+    (``pretrain_btmlm``), ``verdict`` is the result of checking its lineage, ``fresh_head`` whether
+    the LM head is random because the source has none."""
 
     origin: str
     sha256: str
@@ -53,7 +53,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _sources(evidence: Evidence) -> list[dict[str, Any]]:
-    """Registry rows, with the digest of what came: upstream may publish none."""
+    """Registry rows, with the digest of the downloaded file: upstream may publish none."""
     return [
         record.settings | {"sha256": file.sha256}
         for record in evidence.jobs("corpora_download")
@@ -62,26 +62,26 @@ def _sources(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _weights(evidence: Evidence) -> dict[str, Any]:
-    """The row of the weights that were started from, empty where they came from a folder, or from
-    nowhere."""
+    """The registry row of the weights that training started from; empty for weights from a folder
+    and for training from scratch."""
     maker = evidence.makers.get(evidence.start.path) if evidence.start else None
     return maker.record.settings if maker else {}
 
 
 def _licence(evidence: Evidence) -> str:
-    """The licence that text and weights of others are under, or ``other``."""
+    """The licence of the text and of external weights, or ``other``."""
     rows = filter(None, (*_sources(evidence), _weights(evidence)))
     found = {row["licence"] for row in rows}
     return found.pop().lower() if len(found) == 1 else "other"
 
 
 def _flow(words: Sequence[str]) -> str:
-    """Words as a list in one line of YAML, where Norwegian's code alone would mean `false`."""
+    """Words as a YAML list in one line, quoted: Norwegian's code alone would mean `false`."""
     return yaml.safe_dump(list(words), default_flow_style=True, width=float("inf")).strip()
 
 
 def _front(subject: Subject, evidence: Evidence) -> list[str]:
-    """The block that model hubs read."""
+    """The front matter that model hubs read."""
     base = subject.settings.format
     tags = ["ernie-m", "cross-lingual", *([subject.task.kind] if subject.task else [])]
     known = _languages(subject)
@@ -96,8 +96,7 @@ def _front(subject: Subject, evidence: Evidence) -> list[str]:
 
 
 def _trained(subject: Subject) -> bool:
-    """Whether the checkpoint went through any pre-training here; taken for granted where no record
-    tells."""
+    """Whether the checkpoint had any pre-training here; assumed if there are no records."""
     made = (subject.stage + "/" + subject.instance).replace("_", "/").split("/")
     return not {"initialise", "adopt"} & set(made)
 
@@ -136,7 +135,7 @@ def _about(subject: Subject, evidence: Evidence) -> list[str]:
 
 
 def _languages(subject: Subject) -> Sequence[str]:
-    """The languages of the pre-training; weights of others know theirs."""
+    """The languages of the pre-training; external weights bring their own."""
     return subject.shape.languages if _trained(subject) else ()
 
 
@@ -185,7 +184,7 @@ def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
 
 
 def _scores(subject: Subject, evidence: Evidence) -> list[str]:
-    """Averages over languages of this checkpoint, with what they have to be above."""
+    """This checkpoint's averages over languages, with the scores that they have to beat."""
     variant, stage = _evaluated_as(subject)
     metrics = scores.main_metrics(evidence)
     start = scores.AS_RELEASED if evidence.start else "untrained encoder"

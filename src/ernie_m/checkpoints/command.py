@@ -27,19 +27,19 @@ from ernie_m.report.evidence import normal
 
 LATEST = Path("results/default/pretrain_btmlm/ernie_m")
 STAGE = "checkpoints_export"
-# Jobs whose records do not stand behind a checkpoint, or are made after its export.
+# Stages that are not behind a checkpoint, or run after its export.
 LATER = (STAGE, "report_build")
 
 
 def _run_of(model: Path) -> Path | None:
-    """The run's folder ``results/<run>`` that a checkpoint lies in, if it does."""
+    """The folder ``results/<run>`` that holds a checkpoint, if any."""
     parts = Path(normal(model)).parts
     inside = len(parts) > 3 and parts[0] == RESULTS
     return Path(*parts[:2]) if inside else None
 
 
 def _evidence(run: Path | None) -> dict[str, list[Path]]:
-    """What the card is told from: records and scores of the run, none outside a run."""
+    """Inputs of the card: records and scores of the run, none outside a run."""
     if run is None:
         return {}
     folders = [run, *(run.parent / stage for stage in sorted(SHARED))]
@@ -53,14 +53,14 @@ def _evidence(run: Path | None) -> dict[str, list[Path]]:
 
 
 def _settings(run: Path | None, form: str, language: str) -> ExportSettings:
-    """As the rule would give them; of a run that no configuration in `config/` is of, defaults."""
+    """The settings as the rule gives them; defaults for a run that `config/` does not have."""
     layers = layers_of(run.name) if run else None
     predict = layers.config.xtreme.predict if layers else PredictSettings()
     return ExportSettings.of(form, language, predict)
 
 
 def _words(model: Path, form: str, language: str, out: Path | None) -> tuple[Path, list[str]]:
-    """The folder, and the command line of the stage."""
+    """The output folder, and the command line of the stage."""
     run = _run_of(model)
     if run is None and out is None:
         raise UserError(f"{model} lies in no run.", "Say where the export goes by --out FOLDER.")

@@ -1,8 +1,8 @@
-"""Write a checkpoint for other libraries, with a model card that its lineage tells.
+"""Write a checkpoint for other libraries, with a model card made from its lineage.
 
 Inputs: ``model`` (pre-trained or fine-tuned), ``tokenizer``, and for the card ``records``,
-``scores`` and ``baselines``, any of them possibly none. Outputs: ``model`` (the weights), ``card``
-and ``files`` (the rest), all in one folder and named as the library wants them.
+``scores`` and ``baselines``, each possibly empty. Outputs: ``model`` (the weights), ``card`` and
+``files`` (the rest), all in one folder and named as the library expects.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _write(
     shape: Architecture,
     task: Task | None,
 ) -> None:
-    """The folder as the library wants it, but for the card."""
+    """Write the folder as the library expects it, except for the card."""
     settings, vocabulary = job.settings, job.input("tokenizer")
     if Tokenizer(vocabulary).sha256 != shape.tokenizer:
         raise UserError(
@@ -73,7 +73,7 @@ def _write(
 def _verdict(record: str, path: str) -> str:
     """Whether the files and records behind a checkpoint agree, back to the downloads.
 
-    Code and settings are left to `ernie-m audit`: what they are today is no part of an export.
+    Code and settings are left to `ernie-m audit`: their state today is no part of an export.
     """
     graph = Reader(Path.cwd()).graph([record])
     chain = chain_of(graph, graph.behind(record), path)

@@ -1,4 +1,4 @@
-"""Which files an export consists of; light, because the workflow asks too."""
+"""The files of an export; imports little, because the workflow uses it too."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ FORMS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def files_of_form(form: str) -> dict[str, list[str]]:
-    """Outputs of the stage that exports, by name, as paths within the folder."""
+    """Outputs of the export stage, by name, as paths within the folder."""
     weights, others = FORMS[form]
     return {"model": [weights], "card": [CARD], "files": list(others)}

@@ -1,9 +1,9 @@
 """Write a folder that `transformers` loads as XLM-R.
 
-XLM-R's classes compute what our encoder computes. The language embedding, which they do not know,
-goes where they add a vector to each token: token type 0 is no language (the body alone, and what
-is used when nothing is said), type ``1 + i`` is language ``i``. So nothing is lost, and the
-default is the body without language, as the published ERNIE-M is.
+XLM-R's classes compute what our encoder computes. They have no language embedding; it is stored as
+their token-type embedding, which is also added to each token: token type 0, the default, is no
+language, type ``1 + i`` is language ``i``. So nothing is lost, and the default is the encoder
+without language embedding, like the published ERNIE-M.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SPECIALS = {
 
 
 def token_types(weights: dict[str, Tensor], shape: Architecture, language: str) -> Tensor:
-    """Rows ``[1 + languages, D]`` of XLM-R's token types; row 0, the default, is ``language``'s.
+    """XLM-R's token-type embedding ``[1 + languages, D]``; row 0, the default, is ``language``'s.
 
     Raises :class:`UserError` for a language that the model does not know.
     """
@@ -91,8 +91,8 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 def write_tokenizer(folder: Path, model: bytes, path: Path, shape: Architecture) -> ModelProto:
-    """The vocabulary in the forms that transformers reads; ``model`` is the SentencePiece model,
-    copied as it is. Raises :class:`UserError` for one that XLM-R's classes cannot hold."""
+    """Write the vocabulary in the formats that transformers reads; ``model`` is the SentencePiece
+    model, copied unchanged. Raises :class:`UserError` for one that XLM-R's classes cannot hold."""
     proto = pieces.parse(model, path)
     (folder / "sentencepiece.bpe.model").write_bytes(model)
     _write_json(folder / "tokenizer.json", tokenizer_json(proto))
@@ -115,8 +115,8 @@ def write_model(
     language: str,
     task: Task | None = None,
 ) -> None:
-    """Configuration and weights of a pre-trained model (our names, with its head or without) or
-    of a fine-tuned one; raises :class:`UserError` for an unknown language."""
+    """Write configuration and weights of a pre-trained model (our names, with or without its head)
+    or of a fine-tuned one; raises :class:`UserError` for an unknown language."""
     types = token_types(weights, shape, language)
     table, heads = names.body("xlm-roberta", shape.layers), {}
     if task is not None:

@@ -1,4 +1,4 @@
-"""Write the encoder as ONNX, with the inputs that transformers' models have."""
+"""Write the encoder as ONNX, with the inputs of a transformers model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPSET = 18
 
 
 class Padded(nn.Module):
-    """The encoder over one sentence or pair a row."""
+    """The encoder on a padded batch: one sentence or pair a row."""
 
     def __init__(self, encoder: Encoder, language: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Padded(nn.Module):
             tables=same + Table.ONE_SENTENCE,
             groups=same,
             documents=torch.where(there, same, same - 1),
-            rows=None,  # type: ignore[arg-type]  # where documents lie is for those who pack
+            rows=None,  # type: ignore[arg-type]  # positions of documents matter only when packed
             starts=None,  # type: ignore[arg-type]
             lengths=None,  # type: ignore[arg-type]
         )
@@ -59,7 +59,7 @@ def write_model(folder: Path, encoder: Encoder, language: str) -> None:
         raise UserError("ONNX is written by onnxscript, which is not installed.", "Install it.")
     for noisy in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    # Three tensors: one that was given twice would be taken for one input.
+    # Three tensors: the same tensor given twice would become a single input.
     example = tuple(torch.ones(2, 8, dtype=torch.int64) for _ in range(3))
     dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     names = ("input_ids", "attention_mask", "token_type_ids")

@@ -1,4 +1,4 @@
-"""Any checkpoint, ours or from elsewhere, ready for use."""
+"""Open any checkpoint, ours or external, for use."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ernie_m.tokenizer.vocabulary import Tokenizer
 
 
 def open_checkpoint(path: Path) -> tuple[LanguageModel, Tokenizer]:
-    """The model in a file of ours or in a folder, in evaluation mode, with its vocabulary.
+    """The model from a file of ours or from a folder, in evaluation mode, with its tokenizer.
 
-    Raises :class:`UserError` for what is no checkpoint, and for one that was fine-tuned or has no
-    masked-language-model head.
+    Raises :class:`UserError` for anything but a checkpoint, and for one that was fine-tuned or has
+    no LM head.
     """
     folder = path if path.is_dir() else path.parent
     if (folder / CONFIG).is_file():

@@ -1,7 +1,7 @@
-"""Write a folder that `sentence_transformers` loads: text to vector, as the retrieval task does it.
+"""Write a folder that `sentence_transformers` loads: text to vector, as in the retrieval task.
 
-The layer that is pooled becomes the last one, and the layers above it, which a sentence vector
-does not need, are left out. Special tokens get the weight 0 in the mean.
+The pooled layer becomes the last one; the layers above it are left out, because a sentence vector
+does not need them. Special tokens have weight 0 in the mean.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _write_token_weights(folder: Path, proto: ModelProto, skip: bool) -> None:
-    """A weight for each piece in the mean over tokens."""
+    """Write the weight of each piece in the mean over tokens."""
     vocabulary = pieces.piece_names(proto)
     skipped = ("<s>", "</s>") if skip else ()
     config = {
@@ -52,7 +52,7 @@ def write_model(
     settings: ExportSettings,
     proto: ModelProto,
 ) -> None:
-    """Everything beside the vocabulary; raises :class:`UserError` for a layer that is not there."""
+    """Write all but the vocabulary; raises :class:`UserError` for a layer that does not exist."""
     layers = layer_index(settings.layer, shape.layers)
     body = {name: tensor for name, tensor in weights.items() if name.startswith("encoder.")}
     huggingface.write_model(folder, body, replace(shape, layers=layers), settings.language)

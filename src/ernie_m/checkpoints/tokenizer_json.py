@@ -1,6 +1,7 @@
-"""Write a vocabulary for the library tokenizers.
+"""Convert a vocabulary for the library tokenizers.
 
-Apart from what reads vocabularies, which the training of one imports: an export retrains nothing.
+Kept apart from the reading of vocabularies, which tokenizer training imports: a change to the
+export must not retrain anything.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from ernie_m.tokenizer.vocabulary import BOS, EOS, UNK
 def tokenizer_json(proto: ModelProto) -> dict[str, Any]:
     """A vocabulary as a ``tokenizer.json`` of the library tokenizers.
 
-    Splitting at white space before the ``▁`` is what SentencePiece's removal of extra spaces
-    comes to. Raises :class:`UserError` for a vocabulary with byte fallback, which XLM-R's
-    tokenizer classes do not have.
+    Splitting at white space before the ``▁`` is equivalent to SentencePiece's removal of extra
+    spaces. Raises :class:`UserError` for a vocabulary with byte fallback, which XLM-R's tokenizer
+    classes do not have.
     """
     if proto.trainer_spec.byte_fallback:
         raise UserError(
@@ -43,7 +44,7 @@ def tokenizer_json(proto: ModelProto) -> dict[str, Any]:
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            # The mask takes the space before it with it, as XLM-R's does.
+            # The mask token absorbs the space before it, as XLM-R's does.
             {"id": ids[name], "content": name, "lstrip": name == MASK, **special}
             for name in [*SPECIALS, MASK]
         ],

@@ -1,4 +1,4 @@
-"""What runs are called in MLflow, and the tags by which its tables are filtered and grouped."""
+"""Names of runs in MLflow, and the tags by which its tables are filtered and grouped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ernie_m.records.record import Git
 from ernie_m.tracking.session import Session
 
 CURRENT, SUPERSEDED = "no", "yes"  # values of the tag `superseded`
-# Shown above the experiment's table; what to type into its search box.
+# Shown above the experiment's table: what to type into its search box.
 EXPERIMENT_NOTE = """\
 Invocations are runs with their jobs nested: `Expand rows` shows them, a search picks among them.
 
@@ -18,7 +18,7 @@ Invocations are runs with their jobs nested: `Expand rows` shows them, a search 
 Group by the tags `variant`, `checkpoint`, `task`, `language` or `seed` to compare.
 `ernie-m audit RUN_ID` walks from a run back to the downloaded bytes.
 """
-# Without it MLflow opens the experiment as one of language-model applications.
+# Without this tag MLflow shows the experiment as one of language-model applications.
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.note.content": EXPERIMENT_NOTE,
@@ -26,7 +26,7 @@ EXPERIMENT_TAGS = {
 
 
 def results_folder(run: str) -> str:
-    """The folder that an invocation fills, which tells runs of one job apart from another's."""
+    """The folder that an invocation fills; it distinguishes the same job of different runs."""
     return f"results/{run}"
 
 
@@ -51,7 +51,7 @@ def parent_tags(run: str) -> dict[str, str]:
 
 
 def job_tags(session: Session, stage: str, instance: str) -> dict[str, str]:
-    """Tags of a job's run, by which it is found again, filtered and grouped."""
+    """Tags of a job's run, for finding, filtering and grouping it."""
     parts = parts_of(stage, instance)
     return {
         **parts,
@@ -66,7 +66,7 @@ def job_tags(session: Session, stage: str, instance: str) -> dict[str, str]:
 
 
 def parent_note(run_id: str) -> str:
-    """What is written at the top of an invocation's page."""
+    """The text at the top of an invocation's page."""
     return (
         "Artifacts: the report, its figures, all scores as a table, the configuration. From the "
         f"report to the downloaded bytes: `ernie-m audit {run_id}`"
@@ -74,5 +74,5 @@ def parent_note(run_id: str) -> str:
 
 
 def job_note(record_path: str, run_id: str) -> str:
-    """What is written at the top of a job's page."""
+    """The text at the top of a job's page."""
     return f"Record: `{record_path}`. From here to the downloaded bytes: `ernie-m audit {run_id}`"

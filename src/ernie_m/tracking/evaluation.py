@@ -1,4 +1,4 @@
-"""Tables, figures and the page of an evaluation, as artifacts of MLflow runs."""
+"""Tables, figures and the report of an evaluation, as artifacts of MLflow runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ernie_m.records.record import Record
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TABLE = "scores.json"  # MLflow shows tables in this form
+TABLE = "scores.json"  # the format in which MLflow shows tables
 # Columns of the table of all scores; MLflow's page shows five at a time.
 COLUMNS = ("task", "metric", "stage", "language", "value", "variant", "seed", "n")
 
@@ -28,7 +28,7 @@ def intact_files(record: Record, name: str) -> Iterator[Path]:
 
 
 def log_table(client: MlflowClient, run_id: str, record: Record) -> None:
-    """The scores of one job as a table, a language a line; nothing for a job without scores."""
+    """Log the scores of one job as a table, one language a row; nothing if it has no scores."""
     for path in intact_files(record, "scores"):
         if path.suffix == ".json":
             document = json.loads(path.read_text(encoding="utf-8"))
@@ -41,7 +41,7 @@ def log_table(client: MlflowClient, run_id: str, record: Record) -> None:
 
 
 def log_report(client: MlflowClient, run_id: str, record: Record) -> None:
-    """The report's page, its figures, and all scores of the run as one table."""
+    """Log the report's page, its figures, and all scores of the run as one table."""
     for path in intact_files(record, "report"):
         client.log_artifact(run_id, str(path), "report")
     for path in intact_files(record, "figures"):

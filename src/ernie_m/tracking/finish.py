@@ -1,9 +1,9 @@
 """Log every finished job as a child of the invocation's parent run, then close the parent.
 
-What is logged comes from the lineage records, after the jobs: a job itself does not need the
-store, and a record that an earlier invocation could not log is logged now. A second call finds
-the session gone and does nothing; one after a failure half-way completes what is there. Never
-fails: trouble with the store is a warning.
+The lineage records are logged after the jobs: a job itself does not need the store, and a record
+that an earlier invocation could not log is logged now. A second call finds the session gone and
+does nothing; a call after a failure half-way completes what is there. Never fails: trouble with
+the store is a warning.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 NUMBERS = ("metrics", "scores", "stats")  # outputs whose JSON files hold numbers
 LOGGED = "record.sha256"
-USED = ("seconds", "cpu_seconds", "memory_mb")  # what a record says of the means of a job
-LONGEST_NAME = 500  # of a data set, set by MLflow
+USED = ("seconds", "cpu_seconds", "memory_mb")  # the resource use in a record
+LONGEST_NAME = 500  # characters of a dataset's name, MLflow's limit
 REPORT = "report_build"
-EXPORT = "checkpoints_export"  # the stage whose models are meant for others
+EXPORT = "checkpoints_export"  # the stage whose models go into the registry
 
 
 def _milliseconds(moment: str) -> int:
@@ -46,7 +46,7 @@ def joint_digest(files: list[File]) -> str:
 
 
 def usage(record: Record) -> Iterator[store.Point]:
-    """Time and memory that a job took."""
+    """Time and memory that a job used."""
     ended = _milliseconds(record.run.ended)
     for name in USED:
         if (used := getattr(record.run, name)) is not None:
@@ -93,7 +93,7 @@ class Logger:
         self.client = client
         self.session = session
         self.reader = Reader(Path())
-        self.models: dict[str, str | None] = {}  # sha256 of a model file -> MLflow's id
+        self.models: dict[str, str | None] = {}  # SHA-256 of a model file -> MLflow's id
         self.children = {
             (run.data.tags.get("stage"), run.data.tags.get("instance")): run
             for run in self._search(f"tags.`mlflow.parentRunId` = {store.quoted(session.run_id)}")
@@ -109,7 +109,7 @@ class Logger:
         )
 
     def _current(self) -> dict[tuple[str, str], list[str]]:
-        """Ids of the runs that no later one has superseded, by stage and instance."""
+        """Ids of the runs that have not been superseded, by stage and instance."""
         results = store.quoted(describe.results_folder(self.session.run))
         standing = f"tags.superseded = {store.quoted(describe.CURRENT)}"
         found: dict[tuple[str, str], list[str]] = {}
@@ -120,18 +120,18 @@ class Logger:
         return found
 
     def supersede(self, stage: str, instance: str, run_id: str) -> None:
-        """Mark the earlier runs of a job; those of an invocation have no stage."""
+        """Mark the earlier runs of a job as superseded; runs of an invocation have no stage."""
         for older in self.current.get((stage, instance), []):
             if older != run_id:
                 tags = {"superseded": describe.SUPERSEDED, "superseded_by": run_id}
                 store.log_tags(self.client, older, tags)
 
     def already_logged(self, digest: str) -> bool:
-        """Whether any invocation has logged the record with this digest."""
+        """Whether some invocation has logged the record with this digest."""
         return any(self._search(f"tags.`{LOGGED}` = {store.quoted(digest)}"))
 
     def log(self, record: Record, digest: str) -> None:
-        """Write one record as a child, completing the run of a job that was attached live."""
+        """Write one record as a child run; completes the run of a job that was attached live."""
         stage, instance = record.stage, record.instance
         child = self.children.get((stage, instance)) or self.client.create_run(
             self.session.experiment_id,
@@ -149,12 +149,12 @@ class Logger:
             self._register(run_id, record, file)
         evaluation.log_table(self.client, run_id, record)
         self.supersede(stage, instance, run_id)
-        # Last, so that a record whose logging was cut short is logged again.
+        # Last, so that a record whose logging was interrupted is logged again.
         store.log_tags(self.client, run_id, _tags(record, digest, run_id))
         self.client.set_terminated(run_id, "FINISHED", _milliseconds(record.run.ended))
 
     def _seen(self, child: Any) -> Iterator[tuple[str, int]]:
-        """Name and step of every value that was written while the job ran."""
+        """Name and step of every value that was logged while the job ran."""
         for key in child.data.metrics:
             for metric in self.client.get_metric_history(child.info.run_id, key):
                 yield key, metric.step
@@ -188,7 +188,7 @@ class Logger:
             self.client.log_inputs(run_id, datasets=datasets, models=models)
 
     def _model(self, digest: str) -> str | None:
-        """MLflow's id of the model whose file has this digest, when it is one."""
+        """MLflow's id of the model whose file has this digest, None if it is not a model."""
         if digest not in self.models:
             found = self.client.search_logged_models(
                 [self.session.experiment_id], f"tags.sha256 = {store.quoted(digest)}", max_results=1
@@ -197,7 +197,7 @@ class Logger:
         return self.models[digest]
 
     def _register(self, run_id: str, record: Record, file: File) -> None:
-        """Enter a model that stays where it is: its weights are versioned by DVC, not copied."""
+        """Log a model by reference: its weights are versioned by DVC, not copied."""
         if self._model(file.sha256):
             return
         import mlflow
@@ -218,7 +218,7 @@ class Logger:
             self._publish(run_id, record, file, model.model_id)
 
     def _publish(self, run_id: str, record: Record, file: File, model_id: str) -> None:
-        """A version in the model registry, which points at the entered model: nothing is copied."""
+        """Add a version to the model registry; it points to the logged model and copies nothing."""
         name = "-".join([self.session.run, *record.instance.split("/")])
         query = f"name = {store.quoted(name)}"
         if not self.client.search_registered_models(query, max_results=1):
@@ -233,7 +233,7 @@ class Logger:
         )
 
     def close(self, status: str) -> None:
-        """Close the parent; jobs that were attached and left no record have failed."""
+        """Close the parent; jobs that were attached but left no record have failed."""
         query = f"tags.`mlflow.parentRunId` = {store.quoted(self.session.run_id)}"
         for run in self._search(f"{query} and attributes.status = 'RUNNING'"):
             self.client.set_terminated(run.info.run_id, "FAILED")
@@ -241,7 +241,7 @@ class Logger:
 
 
 def records(run: str) -> list[tuple[Record, str]]:
-    """Every readable record of ``run`` with the digest of its file, oldest first."""
+    """All readable records of ``run`` with the digest of their file, oldest first."""
     found = []
     for folder in (Path(RESULTS, run), *(Path(RESULTS, stage) for stage in sorted(SHARED))):
         for path in sorted(folder.rglob(RECORD)):
@@ -254,7 +254,7 @@ def records(run: str) -> list[tuple[Record, str]]:
 
 
 def finish(session: sessions.Session, status: str) -> int:
-    """Log what is new under ``session`` and close it; returns how many records were logged."""
+    """Log new records under ``session`` and close it; returns the number of records logged."""
     client = store.connect(session.uri)
     logger = Logger(client, session)
     new = [item for item in records(session.run) if not logger.already_logged(item[1])]
@@ -262,10 +262,10 @@ def finish(session: sessions.Session, status: str) -> int:
         try:
             logger.log(record, digest)
         except (KeyError, ValueError) as error:
-            # One job's damaged files must not hide the others; the store's own errors end it all.
+            # Damaged files of one job must not hide the others; errors of the store end the loop.
             sessions.warn(f"logging {record.job}", error)
         if record.stage == REPORT:
-            # The run's summary also stands on the parent, where invocations are compared.
+            # The run's summary is also logged on the parent, where invocations are compared.
             store.log_points(client, session.run_id, points(record))
             evaluation.log_report(client, session.run_id, record)
             note = {"mlflow.note.content": describe.parent_note(session.run_id)}

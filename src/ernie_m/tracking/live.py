@@ -1,6 +1,6 @@
-"""Curves of a long job, visible while it runs.
+"""Live curves of a long job.
 
-A thread of its own does everything that waits: MLflow's import, the first contact, one batch
+A separate thread does everything that blocks: MLflow's import, the first connection, one batch
 every few seconds. The training loop only appends to a list, whatever the store does.
 """
 
@@ -21,10 +21,10 @@ FLUSH_SECONDS = 5.0
 
 
 class Live:
-    """A child run that takes metrics; made by :func:`attach`.
+    """A child run that accepts metrics; made by :func:`attach`.
 
-    ``run_id`` is MLflow's id once the store has answered (certain after :meth:`close`), and None
-    when tracking is off or has failed.
+    ``run_id`` is MLflow's id once the store has answered (final after :meth:`close`), None if
+    tracking is off or has failed.
     """
 
     def __init__(self, session: sessions.Session | None, stage: str, instance: str) -> None:
@@ -41,7 +41,7 @@ class Live:
             self._thread.start()
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Note the finite ones of ``metrics`` at ``step``; returns at once."""
+        """Queue the finite values of ``metrics`` at ``step``; returns immediately."""
         if self._thread is None or self._failed.is_set():
             return
         now = time.time_ns() // 1_000_000
@@ -50,7 +50,7 @@ class Live:
             self._waiting.extend(points)
 
     def close(self, timeout: float = 30.0) -> None:
-        """Write what is left, waiting at most ``timeout`` seconds. The record closes the run."""
+        """Write the rest, waiting at most ``timeout`` seconds. Logging the record ends the run."""
         if self._thread is None:
             return
         self._closing.set()
@@ -80,14 +80,14 @@ class Live:
                         points, self._waiting = self._waiting, []
                     store.log_points(client, child.info.run_id, points)
             return
-        # Nobody writes any more, so nothing must be collected either.
+        # Nobody writes any more, so nothing may be queued either.
         self._failed.set()
 
 
 def attach(stage: str, instance: str) -> Live:
-    """A child run of this invocation's parent; does nothing when tracking is off.
+    """A child run of this invocation's parent; does nothing if tracking is off.
 
-    Tracking is on when the variable ``ERNIE_M_TRACKING`` names a session file that exists.
+    Tracking is on if the environment variable ``ERNIE_M_TRACKING`` names an existing session file.
     """
     session = None
     with sessions.harmless("reading the session"):

@@ -1,4 +1,4 @@
-"""The parent run of one invocation, kept in a file so that any process can find it."""
+"""The parent run of an invocation, kept in a file so that any process can find it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDER = Path("work") / "tracking"
 class Session:
     """Where runs are logged: store, experiment, and the parent run of this invocation.
 
-    ``run`` names the results folder; ``run_id`` and ``experiment_id`` are the store's own.
+    ``run`` names the results folder; ``run_id`` and ``experiment_id`` are ids of the store.
     """
 
     uri: str
@@ -30,24 +30,24 @@ class Session:
 
 
 def session_file(run: str) -> Path:
-    """File of the invocation that fills ``results/{run}``."""
+    """Session file of the invocation that fills ``results/{run}``."""
     return FOLDER / f"{run}.json"
 
 
 def read(path: Path) -> Session | None:
-    """The session in ``path``, or None when tracking is off (no such file)."""
+    """The session in ``path``, or None if tracking is off (no such file)."""
     if not path.is_file():
         return None
     return Session(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def write(session: Session, path: Path) -> None:
-    """Write ``session`` whole or not at all; raises ``OSError``."""
+    """Write ``session`` atomically; raises ``OSError``."""
     write_atomic(path, json.dumps(asdict(session), indent=1) + "\n")
 
 
 def warn(doing: str, error: Exception) -> None:
-    """Say on stderr that tracking failed, in one line, and that results are not touched by it."""
+    """Say on stderr in one line that tracking failed and that results are not affected."""
     reason = str(error).strip().splitlines() or [""]
     print(
         f"warning: tracking failed while {doing} ({type(error).__name__}: {reason[0][:300]}); "
@@ -59,7 +59,7 @@ def warn(doing: str, error: Exception) -> None:
 
 @contextmanager
 def harmless(doing: str) -> Iterator[None]:
-    """Turn every failure inside into a warning: a tracking store never decides over a job."""
+    """Turn every failure inside into a warning: a tracking store must never fail a job."""
     try:
         yield
     except Exception as error:

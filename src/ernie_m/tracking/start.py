@@ -1,7 +1,7 @@
 """Open the parent run of an invocation.
 
-Started once, before any job: it alone creates the store's tables, because parallel first
-contact with a fresh SQLite file corrupts it. Leaves ``work/tracking/{run}.json`` for
+Run once, before any job: it alone creates the store's tables, because parallel first connections
+to a new SQLite file corrupt it. Writes ``work/tracking/{run}.json`` for
 :mod:`ernie_m.tracking.live` (named by the variable ``ERNIE_M_TRACKING``) and
 :mod:`ernie_m.tracking.finish`. Without that file tracking is off. Never fails: trouble with the
 store is a warning, and the run goes on without it.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Wait for other invocations that are creating the store."""
+    """Lock against other invocations that are creating the store."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -53,7 +53,7 @@ def _open_store(uri: str) -> MlflowClient:
 def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     """Id of the experiment; a local one keeps its artifacts beside the database.
 
-    The location is given because the default follows the working directory of whoever asks first.
+    The location is given because the default depends on the working directory of the first caller.
     """
     from mlflow.exceptions import MlflowException
 
@@ -67,7 +67,7 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
             name, artifact_location=location, tags=describe.EXPERIMENT_TAGS
         )
     except MlflowException:
-        # Somebody else on the same server made it in between.
+        # Another client of the same server created it in between.
         found = client.get_experiment_by_name(name)
         if found is None:
             raise
@@ -75,7 +75,7 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
 
 
 def _close_predecessor(client: MlflowClient, path: Path, uri: str) -> None:
-    """Mark the parent that a killed invocation left open."""
+    """Close the parent run that a killed invocation left open."""
     before = sessions.read(path)
     if before is None or before.uri != uri:
         return
@@ -85,9 +85,9 @@ def _close_predecessor(client: MlflowClient, path: Path, uri: str) -> None:
 
 
 def open_parent(uri: str, experiment: str, run: str, config: dict[str, Any]) -> sessions.Session:
-    """Create the store when it is new, and in it the parent run with ``config``.
+    """Create the store if it is new, and in it the parent run with ``config``.
 
-    Returns the session, already written to its file. Raises whatever the store raises.
+    Returns the session, already written to its file. Raises any error of the store.
     """
     path = sessions.session_file(run)
     path.parent.mkdir(parents=True, exist_ok=True)

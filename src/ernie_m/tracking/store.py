@@ -1,4 +1,4 @@
-"""The only door to MLflow: connecting, and writing within the limits of its batches."""
+"""The only module that talks to MLflow: connecting, and writing in batches within its limits."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SQLITE = "sqlite:///"
 
-# MLflow's own limits per request, and lengths that stay readable in its tables.
+# MLflow's limits per request, and lengths that are readable in its tables.
 METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 LONGEST_VALUE = 500
 LONGEST_KEY = 250
 WATCH_SECONDS = 10.0
 
-# No telemetry, no progress bars among a job's own, and an unreachable server gives up in seconds.
+# No telemetry, no progress bars among those of a job, and a timeout of seconds for the server.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -41,9 +41,9 @@ ENVIRONMENT = {
 
 
 def connect(uri: str) -> MlflowClient:
-    """A client of the store at ``uri``; takes 3-4 s, almost all of it MLflow's import.
+    """A client of the store at ``uri``; takes 3-4 s, almost all of it for importing MLflow.
 
-    A fresh SQLite file is given its tables here, which only one process may do at a time.
+    Creates the tables in a new SQLite file, which only one process may do at a time.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -56,7 +56,7 @@ def connect(uri: str) -> MlflowClient:
 
 
 def migrate(uri: str) -> None:
-    """Bring the tables of an older SQLite store up to the installed MLflow."""
+    """Migrate the tables of an older SQLite store to the installed MLflow."""
     command = [sys.executable, "-m", "mlflow", "db", "upgrade", uri]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, **ENVIRONMENT})
 
@@ -74,12 +74,12 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def _key(text: str) -> str:
-    """``text`` with only the characters that MLflow takes in names."""
+    """``text`` with only the characters that MLflow allows in names."""
     return re.sub(r"[^\w\-. :/]", "_", text)[:LONGEST_KEY]
 
 
 def shown(value: Any) -> str:
-    """A parameter as text: lists of plain values by commas, the rest as JSON, cut when long."""
+    """A parameter as text: lists of plain values with commas, the rest as JSON, cut if long."""
     if isinstance(value, list) and not any(isinstance(item, dict | list) for item in value):
         text = ", ".join(str(item) for item in value)
     else:
@@ -88,7 +88,7 @@ def shown(value: Any) -> str:
 
 
 def numbers(value: Any) -> dict[str, float]:
-    """The finite numbers in nested mappings, by path with slashes; lists are left out."""
+    """The finite numbers in nested mappings, by path with slashes; lists are skipped."""
     return {
         path: float(leaf)
         for path, leaf in flatten(value, joint="/")
@@ -100,7 +100,7 @@ Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, ste
 
 
 def log_points(client: MlflowClient, run_id: str, points: Iterable[Point]) -> None:
-    """Write metric values in batches, some fifty times faster than one by one."""
+    """Write metric values in batches, about fifty times faster than one by one."""
     from mlflow.entities import Metric
 
     metrics = (Metric(_key(name), value, when, step) for name, value, when, step in points)
@@ -109,7 +109,7 @@ def log_points(client: MlflowClient, run_id: str, points: Iterable[Point]) -> No
 
 
 def log_params(client: MlflowClient, run_id: str, params: Mapping[str, Any]) -> None:
-    """Write nested ``params`` flat, with dots between the keys."""
+    """Write nested ``params`` flattened, with dots between the keys."""
     from mlflow.entities import Param
 
     flat = (Param(_key(path), shown(value)) for path, value in flatten(params))
@@ -128,9 +128,9 @@ def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None
 
 @contextmanager
 def machine_watched(run_id: str) -> Iterator[None]:
-    """Log processor, memory, disk and GPU use of the machine while the block runs.
+    """Log the machine's processor, memory, disk and GPU use while the block runs.
 
-    MLflow's own monitor, in a thread; without the packages it needs there are no such curves.
+    Uses MLflow's monitor, in a thread; without the packages it needs there are no such curves.
     """
     try:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
@@ -147,12 +147,12 @@ def machine_watched(run_id: str) -> Iterator[None]:
 
 
 def quoted(text: str) -> str:
-    """``text`` as a literal of MLflow's filter language."""
+    """``text`` as a string literal of MLflow's filter language."""
     return "'" + text.replace("'", "") + "'"
 
 
 def pages(search: Any, **query: Any) -> Iterator[Any]:
-    """Every result of one of the client's ``search_*`` methods."""
+    """All results of one of the client's ``search_*`` methods, page by page."""
     token = None
     while True:
         page = search(**query, page_token=token)
