@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from ernie_m.arguments import argument_parser
 from ernie_m.errors import exit_status_of
 
-# Family -> verb -> its module, and its purpose in a few words.
+# Family -> verb -> its module and a short description.
 FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     "configuration": {
         "config": ("ernie_m.generate.command", "write or check the files made from the models"),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 class Corpus(NamedTuple):
     """``mono-de``: text in one language; ``parallel-en-de``: sentence pairs; ``rows-de``: n-way
-    rows in one language, before they are dealt. Languages have no hyphen in their codes."""
+    rows in one language, before they are dealt out. Language codes contain no hyphen."""
 
     kind: str
     languages: tuple[str, ...]
@@ -25,7 +25,7 @@ class Corpus(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What is read of a dataset for it: ``de``, ``en-de``."""
+        """Languages of the text that it reads from a dataset: ``de``, ``en-de``."""
         return "-".join(self.languages)
 
     def __str__(self) -> str:
@@ -33,5 +33,5 @@ class Corpus(NamedTuple):
 
 
 def codes_of(name: str) -> tuple[str, ...]:
-    """The languages of a pair or of what is read of a dataset: ``en-de``, ``de``."""
+    """The languages in a name: of a pair, ``en-de``, or of a single language, ``de``."""
     return tuple(name.split("-"))

@@ -1,4 +1,4 @@
-"""Write a checkpoint or the lineage of a result in a form that others read.
+"""Write a checkpoint or the lineage of a result in a format that other tools read.
 
 hf                     a checkpoint as a folder for transformers
 sentence-transformers  a checkpoint as a folder for sentence-transformers
@@ -7,7 +7,7 @@ ro-crate               lineage as Provenance Run Crate (RO-Crate, JSON-LD)
 prov                   lineage as W3C PROV (PROV-JSON)
 openlineage            lineage as OpenLineage events
 
-`ernie-m export hf --help` tells the options of a form.
+`ernie-m export hf --help` lists the options of a form.
 """
 
 from __future__ import annotations

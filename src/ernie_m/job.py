@@ -58,7 +58,7 @@ class Job(Generic[S]):
 
     @property
     def account(self) -> Account:
-        """What the record tells of the job."""
+        """The job's contribution to its record."""
         return Account(
             module=self.module,
             stage=self.stage,
@@ -103,7 +103,7 @@ class Job(Generic[S]):
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock of an output; an orphan of a killed run must not write beside its successor.
+    """Lock an output: an orphan of a killed run must not write beside its successor.
 
     Raises :class:`UserError` naming the process that holds it.
     """
@@ -125,8 +125,8 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def _allow_open_files() -> None:
-    """Let this process have more files open than the usual 1,024, as far as the system does: a
-    training keeps every shard of its text open."""
+    """Raise this process's limit of open files above the usual 1,024, as far as the system allows:
+    a training keeps every shard of its text open."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if most == resource.RLIM_INFINITY else min(_OPEN_FILES, most)
     if now != resource.RLIM_INFINITY and now < wanted:
@@ -134,7 +134,7 @@ def _allow_open_files() -> None:
 
 
 class NamedFiles(dict[str, list[Path]]):
-    """Files by the names that ``option`` gives them; a name that it lacks is a user's mistake."""
+    """Files by the names that ``option`` gives them; a missing name is a user's mistake."""
 
     def __init__(self, option: str, given: list[list[str]] | None) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """Numbers and names in words for people.
 
-No module that trains or makes text imports this one: it changes often, and a stage is run again
-when a module changes that it imports.
+No module that trains or makes text imports this one: it changes often, and a stage is rerun when a
+module that it imports changes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
 def _scaled(number: float) -> tuple[float, str]:
-    """A number below 1000, and the prefix of what it counts."""
+    """A number below 1000, and its unit prefix."""
     for prefix in PREFIXES[:-1]:
         if abs(number) < 1000:
             return number, prefix
@@ -69,8 +69,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def flatten(value: Mapping[str, Any], joint: str = ".") -> Iterator[tuple[str, Any]]:
-    """What nested groups hold, by the keys that lead there: ``a.b``. Lists and empty groups are
-    values."""
+    """The values in nested groups, by joined keys: ``a.b``. Lists and empty groups are values."""
     for key, inner in value.items():
         if isinstance(inner, Mapping) and inner:
             yield from ((f"{key}{joint}{path}", leaf) for path, leaf in flatten(inner, joint))

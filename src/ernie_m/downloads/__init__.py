@@ -1,1 +1,1 @@
-"""Bringing here what others publish, pinned and verified: one way for all registries."""
+"""Downloads, pinned and verified, in the same way for all registries."""

