@@ -149,7 +149,7 @@ def command(stage, inputs="", lists="", outputs="", instance=None):
 
 
 def settings(stage, instance=None):
-    """What a job is told of the configuration: the keys that its stage uses, and no others."""
+    """A job's settings: the keys that its stage uses, and no others."""
     pattern = instance or STAGES[stage].wildcards
     return lambda wildcards: settings_text(CONFIG, stage, pattern.format(**wildcards))
 
@@ -179,9 +179,8 @@ def source():
 
 
 def undated(files):
-    """Input files (or a function that names them) of which only the bytes count. Snakemake compares
-    bytes up to a size, and goes by dates above it: of what the rules make it is told by `sums`.
-    """
+    """Input files (or a function that names them) of which only the bytes count, not the dates.
+    Snakemake compares bytes up to a size and dates above it; `sums` stand in for larger files."""
     if callable(files):
         return ancient(files)
     paths = [files] if isinstance(files, str) else files
@@ -189,8 +188,8 @@ def undated(files):
 
 
 def sums(files):
-    """The digests that are left beside some files (or a function that names them) by the jobs that
-    made them: small, and the same wherever and whenever the bytes are."""
+    """The `SHA256SUMS` beside some files (or a function that names them), written by the jobs that
+    made them: small, and equal wherever and whenever the bytes are."""
     if callable(files):
         return lambda wildcards: sums(files(wildcards))
     paths = [files] if isinstance(files, str) else files
@@ -255,7 +254,7 @@ def checkpoint(variant, name):
 TRAINING_THREADS = CONFIG.hardware.num_threads * CONFIG.hardware.processes
 
 
-# Both parts of a shard are told by the same digests.
+# Both parts of a shard have their digests in one file.
 ENCODED_SUMS = sums(encoded("train"))
 
 

@@ -64,7 +64,7 @@ rule corpora_extract:
 rule corpora_filter:
     """What is not a sentence of its language teaches the model noise, and an evaluation on it
     measures noise. What is dropped is counted by reason, so that a filter that eats a language is
-    seen before anything is trained on the rest. What stays leaves fingerprints, because whether a
+    seen before anything is trained on the rest. Rows that pass leave fingerprints, because whether a
     row is a repetition cannot be seen from its shard alone."""
     input:
         corpus=undated(lambda wildcards: extracts(wildcards.corpus)),
@@ -212,7 +212,7 @@ rule corpora_dedup:
 
 
 rule corpora_select:
-    """What stays of a shard becomes training text, but for what the evaluation tasks hold, and for
+    """The remaining rows of a shard become training text, except what the evaluation tasks hold, and for
     whole documents that are drawn by the hash of their name for the validation losses: a paragraph
     of a document that was trained on would be no test."""
     input:
