@@ -180,7 +180,8 @@ def source():
 
 def undated(files):
     """Input files (or a function that names them) of which only the bytes count, not the dates.
-    Snakemake compares bytes up to a size and dates above it; `sums` stand in for larger files."""
+    Snakemake compares bytes up to a size and dates above it; `sums` stand in for larger files.
+    """
     if callable(files):
         return ancient(files)
     paths = [files] if isinstance(files, str) else files

@@ -212,7 +212,7 @@ rule corpora_dedup:
 
 
 rule corpora_select:
-    """The remaining rows of a shard become training text, except what the evaluation tasks hold, and for
+    """The remaining rows of a shard become training text, except what the evaluation tasks hold and
     whole documents that are drawn by the hash of their name for the validation losses: a paragraph
     of a document that was trained on would be no test."""
     input:
