@@ -19,8 +19,7 @@ from torch import Tensor
 from ernie_m.catalogue.tasks import Task
 from ernie_m.checkpoints.tokenizer_json import tokenizer_json
 from ernie_m.foreign import names
-from ernie_m.foreign.names import LANGUAGE, TOKEN_TYPES
-from ernie_m.foreign.weights import NOTE
+from ernie_m.foreign.names import LANGUAGE, NOTE, TOKEN_TYPES
 from ernie_m.model.architecture import POSITION_OFFSET, Architecture
 from ernie_m.model.encoder import LAYER_NORM_EPS
 from ernie_m.tokenizer import pieces

@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+# Key of our exports' config.json for what XLM-R's configuration has no key for.
+NOTE = "ernie_m"
+
 Layout = Literal["xlm-roberta", "ernie_m", "paddle"]
 
 # Our module names -> theirs, relative to a layer.

@@ -21,13 +21,11 @@ from ernie_m.catalogue.checkpoints import CONFIG, LIST, read_json, vocabulary_in
 from ernie_m.errors import UserError
 from ernie_m.foreign import names
 from ernie_m.foreign.files import Weights, read_weights
-from ernie_m.foreign.names import HEAD_BIAS, LANGUAGE, POSITION, WORD, Layout
+from ernie_m.foreign.names import HEAD_BIAS, LANGUAGE, NOTE, POSITION, WORD, Layout
 from ernie_m.model import checkpoint
 from ernie_m.model.encoder import LAYER_NORM_EPS
 from ernie_m.tokenizer import pieces
 
-# Key of our exports' config.json for what XLM-R's configuration has no key for.
-NOTE = "ernie_m"
 # Heads and buffers, which are not read.
 _LEFT_BEHIND = re.compile(r"(pooler|classifier|qa_outputs|linear_(start|end))\.|.*position_ids$")
 # Configuration values that this encoder requires.
