@@ -13,12 +13,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from ernie_m.catalogue.checkpoints import files_of
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.checkpoints.forms import files_of_form
-from ernie_m.pipeline import plan
 from ernie_m.config.load import load
 from ernie_m.errors import UserError
-from ernie_m.records.digest import code_digest
-from ernie_m.records.graph import SHARED
+from ernie_m.pipeline import plan
 from ernie_m.pipeline.stages import (
     STAGES,
     jobs,
@@ -28,7 +27,8 @@ from ernie_m.pipeline.stages import (
     stages_with,
 )
 from ernie_m.planning.estimate import parameters, pieces
-from ernie_m.catalogue.tasks import TASKS
+from ernie_m.records.digest import code_digest
+from ernie_m.records.graph import SHARED
 
 # A plan is made of millions of objects that live to its end. To look for garbage among them at every
 # seven hundredth one takes a seventh of its time, and finds little.
@@ -62,8 +62,8 @@ N_WAY_ROWS = [
 # Those whose records the report and the export collect.
 RECORDED = [stage for stage in JOBS if not STAGES[stage].collects]
 LAST = plan.last_stage(CONFIG)
-# As plan.exports has it, for any variant.
-EXPORT = f"hf/none/{plan.maker(CONFIG, LAST)}/{{variant}}"
+# Of the job that exports, for any variant.
+EXPORT = os.path.dirname(*JOBS["checkpoints_export"]) + "/{variant}"
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
 # Beside this file, also where another workflow imports it.
 SOURCE_FOLDER = os.path.abspath(f"{workflow.current_basedir}/../../src")

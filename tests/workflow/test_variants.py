@@ -6,7 +6,7 @@ import shutil
 from tests.repository import Repository
 
 FEW = {"steps": 4, "batch_pairs": 8, "validation_pairs": 20, "evaluations": 2}
-ARMS = {
+VARIANTS = {
     "near": {"xtreme": {"retrieval": "aligned", "align": FEW}},
     "taught": {"xtreme": {"training": "all", "retrieval": "finetuned"}},
 }
@@ -16,14 +16,14 @@ MADE_BY = {
 }
 SCORES = {
     variant: f"results/default/xtreme_score/standin_retrieval/{variant}/btmlm/seed1/scores.json"
-    for variant in ARMS
+    for variant in VARIANTS
 }
 
 
 def test_aligned_retrieval_and_retrieval_after_a_task_in_all_languages(tiny, tmp_path):
     shutil.copytree(tiny.path, tmp_path / "copy", symlinks=True)
     repository = Repository(tmp_path / "copy")
-    with repository.configured(variants=ARMS):
+    with repository.configured(variants=VARIANTS):
         call = ("--cores", "2", *SCORES.values())
         once, twice = ("prepare", "align", "finetune"), ("predict", "score")
         expected = {f"xtreme_{s}": 1 for s in once} | {f"xtreme_{s}": 2 for s in twice}
