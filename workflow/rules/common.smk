@@ -63,7 +63,7 @@ N_WAY_ROWS = [
 RECORDED = [stage for stage in JOBS if not STAGES[stage].collects]
 LAST = plan.last_stage(CONFIG)
 # Of the job that exports, for any variant.
-EXPORT = os.path.dirname(*JOBS["checkpoints_export"]) + "/{variant}"
+EXPORT = os.path.join(os.path.dirname(*JOBS["checkpoints_export"]), "{variant}")
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
 # Beside this file, also where another workflow imports it.
 SOURCE_FOLDER = os.path.abspath(f"{workflow.current_basedir}/../../src")
