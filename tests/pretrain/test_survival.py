@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ernie_m.callbacks.checkpointer import Checkpointer
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.job import Job
 from ernie_m.training.stage import train_stage
@@ -19,7 +20,7 @@ from tests.pretrain.conftest import stage_job, write_corpus
 KILLS = 20
 # A server that has imported torch and nothing else, so that a run starts in milliseconds.
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["ernie_m.training.stage", "tests.pretrain.conftest"])
+SERVER.set_forkserver_preload(["ernie_m.callbacks", "tests.pretrain.conftest"])
 
 
 def job(folder: Path, corpus: dict[str, list[Path]], model: Path, **hardware: Any) -> Job[Any]:
@@ -43,7 +44,7 @@ def job(folder: Path, corpus: dict[str, list[Path]], model: Path, **hardware: An
 
 def work(folder: Path, made: Job[Any]) -> None:
     os.chdir(folder)
-    train_stage(made)
+    train_stage(made, [Checkpointer()])
 
 
 def started(folder: Path, made: Job[Any]) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 from safetensors.torch import load as load_tensors
 
+from ernie_m.callbacks.checkpointer import Checkpointer
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.training import stage
@@ -41,7 +42,7 @@ def train(
         folder=folder,
         threads=granted,
     )
-    train_stage(made)
+    train_stage(made, [Checkpointer()])
     return [made.output(name).read_bytes() for name in OUTPUTS], made
 
 

@@ -111,6 +111,11 @@ LINES = {
         appended("\nADDED = 1"),
         set(),
     ),
+    "when a training's state is saved": (
+        "src/ernie_m/callbacks/checkpointer.py",
+        appended("\nADDED = 1"),
+        set(),
+    ),
     "a line in the export's writer of tokenizer.json": (
         "src/ernie_m/checkpoints/tokenizer_json.py",
         appended("\nADDED = 1"),

@@ -1,9 +1,10 @@
-"""Callbacks of a training: display, speed, curves in MLflow."""
+"""Callbacks of a training: saved states, display, speed, curves in MLflow."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ernie_m.callbacks.checkpointer import Checkpointer
 from ernie_m.callbacks.curves import Curves
 from ernie_m.callbacks.display import Display
 from ernie_m.callbacks.speed import Speed
@@ -14,4 +15,4 @@ from ernie_m.training.callbacks import Callback
 def callbacks(job: Job[Any]) -> list[Callback]:
     """The callbacks of a pre-training stage."""
     speed = Speed()
-    return [speed, Display(speed), Curves(job.stage, job.instance, speed)]
+    return [Checkpointer(), speed, Display(speed), Curves(job.stage, job.instance, speed)]

@@ -1,6 +1,6 @@
 """The callback interface of the trainer; implementations are in :mod:`ernie_m.callbacks`.
 
-Callbacks are passed in by the stage, are called on rank 0 only, and do not influence the training.
+Callbacks are passed in by the stage and do not influence the training: no weight depends on them.
 So they are no part of the code that a trained model depends on: editing one retrains nothing, and a
 run under way resumes from its state.
 """
@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 class Callback:
     """Does nothing; override the methods of interest."""
 
+    # Whether every rank calls it, and not rank 0 alone; collective operations need that.
+    every_rank = False
+
     def on_start(self, trainer: Trainer) -> None:
         """The state is restored; no step has been taken yet."""
 
     def on_step(self, trainer: Trainer, batch: Packed) -> None:
         """A step was taken, or skipped, on ``batch``."""
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """The validation that was due after a step is done too."""
 
     def wants_losses(self) -> bool:
         """Whether :meth:`on_losses` should be called now; it costs an all-reduce."""

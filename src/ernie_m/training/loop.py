@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,9 +23,7 @@ from ernie_m.training.state import Progress, State
 from ernie_m.training.validation import Losses, Validation, overall
 
 logger = logging.getLogger(__name__)
-# Signals by which a scheduler preempts a job.
-REQUEUE = (signal.SIGTERM, signal.SIGUSR1)
-# Steps between all-reduces of the ranks' decisions to stop or save.
+# Steps between all-reduces of the ranks' decisions, like those to stop or to save.
 SYNC_EVERY = 10
 # Weight of the newest loss in the moving average to which a loss explosion is compared.
 TREND = 0.05
@@ -55,8 +50,7 @@ class Trainer:
         self.state = state
         self.callbacks = callbacks
         self.progress = Progress()
-        self.clock = self.saved = time.monotonic()
-        self.signals_caught: list[int] = []
+        self.clock = time.monotonic()
         self.final: Losses = {}
 
     def run(self) -> int:
@@ -66,11 +60,10 @@ class Trainer:
         self.engine.losses.train()
         for callback in self.callbacks:
             callback.on_start(self)
-        self.clock = self.saved = time.monotonic()
+        self.clock = time.monotonic()
         try:
-            with self._signals():
-                for batch in prefetched(self._batch, resumed, total):
-                    self._train_step(batch)
+            for batch in prefetched(self._batch, resumed, total):
+                self._train_step(batch)
         finally:
             for callback in self.callbacks:
                 callback.on_end()
@@ -84,20 +77,19 @@ class Trainer:
         norm = self._step(batch)
         for callback in self.callbacks:
             callback.on_step(self, batch)
-        step, settings = self.progress.step, self.settings
-        last = step == settings.steps
-        if step % settings.evaluate_every == 0 or last:
+        if self.progress.step % self.settings.evaluate_every == 0 or self.last:
             self._evaluate(norm)
-        stop = self._agreed(bool(self.signals_caught))
-        due = step % settings.checkpoint_every == 0 or self._agreed(self._save_due())
-        if (due or stop) and not last:
-            self._save()
-        if stop and not last:
-            self._exit_on_signal()
-        if self._agreed(any(callback.wants_losses() for callback in self.callbacks)):
-            means = self._means()
+        for callback in self.callbacks:
+            callback.on_step_end(self)
+        if self.agreed(any(callback.wants_losses() for callback in self.callbacks)):
+            means = self.means()
             for callback in self.callbacks:
                 callback.on_losses(self, means)
+
+    @property
+    def last(self) -> bool:
+        """Whether the last step was taken."""
+        return self.progress.step == self.settings.steps
 
     def _step(self, batch: Packed) -> torch.Tensor:
         step, optimiser = self.progress.step, self.settings.optimiser
@@ -144,23 +136,18 @@ class Trainer:
             "steps out by `on_divergence: skip`.",
         )
 
-    def _agreed(self, flag: bool) -> bool:
+    def agreed(self, flag: bool) -> bool:
+        """Whether any rank's flag is set, asked at the same steps on every rank; collective."""
         processes = self.engine.processes
         if processes.size > 1 and self.progress.step % SYNC_EVERY:
             return False
         return processes.any(flag)
 
-    def _save_due(self) -> bool:
-        minutes = self.settings.checkpoint_minutes
-        return minutes > 0 and time.monotonic() - self.saved > 60 * minutes
+    def means(self) -> GroupMeans:
+        """Mean training loss and number of tokens by group since the last validation; collective.
 
-    def _save(self) -> None:
-        self._means()  # checks the losses: diverged weights must not replace a good state
-        self.state.save(self.progress)
-        self.saved = time.monotonic()
-
-    def _means(self) -> GroupMeans:
-        """Mean training loss and number of tokens by group since the last validation."""
+        Raises an error where training has diverged and is to stop then.
+        """
         values = self.engine.processes.all_reduce(self.engine.sums.values.clone())
         means = group_means(values)
         if self.settings.on_divergence == "stop" and not all(
@@ -175,28 +162,12 @@ class Trainer:
         point: dict[str, Any] = {"step": done.step, "tokens": done.tokens}
         point |= {"gradient_norm": norm.item(), "skipped": done.skipped}
         point["learning_rate"] = self.engine.optimiser.param_groups[0]["lr"]
-        point |= flat("train", self.validation.named(self._means()))
+        point |= flat("train", self.validation.named(self.means()))
         self.engine.sums.clear()
         point |= flat("valid", valid)
         done.curve.append(point)
         for callback in self.callbacks:
             callback.on_validation(self, point)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Catch a scheduler's signals, so that the current step is finished first."""
-        before = {which: signal.getsignal(which) for which in REQUEUE}
-        for which in REQUEUE:
-            signal.signal(which, lambda number, _: self.signals_caught.append(number))
-        try:
-            yield
-        finally:
-            for which, handler in before.items():
-                signal.signal(which, handler)
-
-    def _exit_on_signal(self) -> None:
-        logger.info("%s: state saved after step %d, stopping", self.name, self.progress.step)
-        sys.exit(128 + (self.signals_caught or [signal.SIGTERM])[0])
 
 
 def flat(part: str, losses: Losses) -> dict[str, float]:

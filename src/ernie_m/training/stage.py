@@ -76,7 +76,7 @@ def dataloader_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Text
 
 
 def _trainer(
-    job: Job[StageJob], engine: Engine, callbacks: Sequence[Callback] = ()
+    job: Job[StageJob], engine: Engine, callbacks: Sequence[Callback]
 ) -> tuple[Trainer, dict[str, Texts]]:
     settings, shape = job.settings, engine.model.shape
     train, valid = (texts_of(job, shape, part) for part in ("train", "valid"))
@@ -84,7 +84,7 @@ def _trainer(
     validation = Validation(
         valid, settings.evaluate_sentences, dataloader.masking, settings.row_length, job.seed
     )
-    state = State(state_folder(job), engine, settings.checkpoints_kept)
+    state = State(state_folder(job), engine)
     name = job.stage.removeprefix("pretrain_") + f" {job.instance}"
     return Trainer(name, engine, dataloader, validation, settings, state, callbacks), train
 
@@ -115,8 +115,7 @@ def _model(job: Job[StageJob]) -> LanguageModel:
 
 def train_stage(job: Job[StageJob], callbacks: Sequence[Callback] = ()) -> None:
     """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
-    ``valid``, and write ``model``, ``curves`` and ``metrics``; resumes from the newest state. Rank
-    0 calls ``callbacks``."""
+    ``valid``, and write ``model``, ``curves`` and ``metrics``; resumes from the newest state."""
     hardware = job.settings.hardware
     respawn(job.module, hardware.processes)
     torch.set_num_threads(hardware.num_threads)
@@ -125,7 +124,7 @@ def train_stage(job: Job[StageJob], callbacks: Sequence[Callback] = ()) -> None:
         if processes.first:
             _train_and_write(job, engine, callbacks)
         else:
-            _trainer(job, engine)[0].run()
+            _trainer(job, engine, [c for c in callbacks if c.every_rank])[0].run()
             engine.weights()
 
 

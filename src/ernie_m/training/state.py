@@ -1,8 +1,9 @@
 """Resumable training state that survives kill -9.
 
-It is saved outside the declared outputs, which a workflow engine deletes when a job fails, in a
-folder named by a digest of everything that decides the result: a run can never resume from the
-state of another.
+What a state holds, and how a training goes on from it, decide the trained bytes; when states are
+written and how many are kept do not, and are a callback's. States lie outside the declared outputs,
+which a workflow engine deletes when a job fails, in a folder named by a digest of everything that
+decides the result: a run can never resume from the state of another.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,35 +62,14 @@ class Progress:
 
 
 class State:
-    """Saves and restores an engine and its progress; keeps the newest ``kept`` states."""
+    """The saved states of a training, which :mod:`ernie_m.callbacks.checkpointer` writes."""
 
-    def __init__(self, folder: Path, engine: Engine, kept: int) -> None:
+    def __init__(self, folder: Path, engine: Engine) -> None:
         self.folder = folder
         self.engine = engine
-        self.kept = kept
 
-    def save(self, progress: Progress) -> None:
-        """Save the state after ``progress.step`` steps; rank 0 writes it and renames it into place.
-
-        The name ends in a digest of the bytes, by which later damage is detected.
-        """
-        state = self.engine.state()
-        if not self.engine.processes.first:
-            return
-        state["progress"] = json.dumps(asdict(progress))
-        state["hardware"] = self.engine.hardware.model_dump_json()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / "state.partial"
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        name = f"step-{progress.step:08d}-{file_sha256(temporary)[:16]}.pt"
-        os.replace(temporary, self.folder / name)
-        for old in self._saved()[self.kept :]:
-            old.unlink()
-
-    def _saved(self) -> list[Path]:
+    def saved(self) -> list[Path]:
+        """The files ``step-<step>-<digest of its bytes>.pt``, the newest first."""
         return sorted(self.folder.glob("step-*.pt"), reverse=True)
 
     def restore(self) -> Progress:
@@ -98,7 +77,7 @@ class State:
 
         A damaged state is named in the log, and the one before it is tried.
         """
-        for path in self._saved():
+        for path in self.saved():
             if not path.stem.endswith(file_sha256(path)[:16]):
                 logger.warning("%s is damaged; trying the state before it", path)
                 continue
