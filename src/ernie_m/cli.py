@@ -40,6 +40,8 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
         "diff": ("ernie_m.audit.diff", "two numbers, runs or commits, and what explains them"),
         "impact": ("ernie_m.audit.impact", "which numbers would change with a file or a key"),
         "trace": ("ernie_m.audit.trace", "what is behind a result, or made of it, as a graph"),
+        "sign": ("ernie_m.audit.sign", "the records of a run, so that none is replaced unseen"),
+        "replay": ("ernie_m.replay.command", "the jobs behind a result again, and compare"),
         "restore": ("ernie_m.audit.restore", "results back after a clone or a checkout"),
     },
     "models": {

@@ -1,0 +1,1 @@
+"""Doing jobs again, from their records alone."""

@@ -1,0 +1,165 @@
+"""A scratch folder in which a job is done again: code as it ran, inputs by link, own outputs."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from ernie_m.errors import UserError
+from ernie_m.records.digest import SOURCE, bytes_digest, code_facts, file_sha256
+from ernie_m.records.record import RECORD, File, Record
+
+LOGGED = 12  # lines of a failed job's output that are shown
+
+
+@dataclass
+class Scratch:
+    """Each job has a folder of its own below ``folder``, which takes the place of ``base``: paths
+    of records are relative to either. ``made`` are the files that came out, by recorded path.
+    """
+
+    base: Path
+    folder: Path
+    made: dict[str, Path] = field(default_factory=dict)
+    _sources: dict[str, Path] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def replay(self, record: Record) -> dict[str, str]:
+        """Do a job again; returns the digests of what came out by path.
+
+        Raises :class:`UserError` when code or inputs cannot be had as they were, or the job fails.
+        """
+        if not record.module.startswith("ernie_m."):
+            raise UserError(
+                f"{record.path} names module `{record.module}`, which is none of the package.",
+                "It is no record of this pipeline; make the result anew.",
+            )
+        with self._lock:
+            source = self._source(record)
+        own = self._own(record)
+        shutil.rmtree(own, ignore_errors=True)
+        read = {file.path: file for file in record.read_files}
+        # A job that reads records compares its other inputs with them.
+        fresh = {} if any(Path(path).name == RECORD for path in read) else self.made
+        for file in read.values():
+            origin = fresh.get(file.path) or self._original(record, file)
+            link = own / _inside(file.path)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(origin.resolve())
+        _run(record, source, own)
+        found = {file.path: own / _inside(file.path) for file in record.made_files}
+        self.made |= found
+        return {path: file_sha256(file) for path, file in found.items()}
+
+    def account(self, record: Record) -> Record:
+        """The record that the job left when it was done again."""
+        return Record.read(self._own(record) / _inside(record.path), record.path)
+
+    def _own(self, record: Record) -> Path:
+        return self.folder / record.job.replace("/", "+")
+
+    def _original(self, record: Record, file: File) -> Path:
+        original = self.base / file.path
+        if not original.is_file():
+            raise UserError(
+                f"{record.job} read {file.path}, which is not here.",
+                f"Fetch it by `ernie-m restore --for {file.path}`, or have it made again too, by a "
+                "greater --depth.",
+            )
+        if file_sha256(original) != file.sha256:
+            raise UserError(
+                f"{record.job} read {file.path} when its SHA-256 began with {file.sha256[:12]}; it "
+                "has changed since.",
+                f"`ernie-m audit {file.path}` says what it is now; make it anew, or take the "
+                "recorded bytes back by `ernie-m restore`.",
+            )
+        return original
+
+    def _source(self, record: Record) -> Path:
+        """The folder of the package as it was when the job ran: the one here if it counts as the
+        same, otherwise that of the commit."""
+        try:
+            if code_facts(record.module) == record.code.files:
+                return SOURCE
+        except ModuleNotFoundError:
+            pass
+        commit = record.run.git.commit or ""
+        if commit not in self._sources:
+            self._sources[commit] = _checked_out(commit, self.folder / "code" / commit, record)
+        source = self._sources[commit]
+        odd = [path for path, sha in record.code.files.items() if _digest(source, path) != sha]
+        if odd:
+            raise UserError(
+                f"{record.job} ran with changes in {odd[0]} that commit {commit[:12]} has not.",
+                "What nobody committed cannot be run again; make the result anew.",
+            )
+        return source
+
+
+def _inside(path: str) -> str:
+    """A recorded path as one below a folder; those that lead out of it are moved."""
+    parts = [part for part in Path(path).parts if part not in ("..", "/")]
+    inside = len(parts) == len(Path(path).parts)
+    return str(Path(*parts) if inside else Path("outside", *parts))
+
+
+def _run(record: Record, source: Path, folder: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "ERNIE_M_TRACKING"}
+    done = subprocess.run(
+        _words(record),
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(source)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        told = "\n".join(done.stdout.splitlines()[-LOGGED:])
+        raise UserError(
+            f"{record.job} failed when it was done again:\n{told}",
+            "Its packages or its machine may not be those of the record: "
+            f"`ernie-m audit {record.path} --full` names them.",
+        )
+
+
+def _words(record: Record) -> list[str]:
+    """The job's command line, as its rule has it."""
+    words = [sys.executable, "-m", record.module, "--seed", str(record.seed)]
+    words += ["--threads", str(record.run.threads), "--settings", json.dumps(record.settings)]
+    words += ["--instance", record.instance] if record.instance else []
+    for option, named in (("--input", record.inputs), ("--output", record.outputs)):
+        for name, files in named.items():
+            words += [option, name, *(_inside(file.path) for file in files)]
+    return [*words, "--record", _inside(record.path)]
+
+
+def _digest(source: Path, path: str) -> str:
+    file = source.parent / path
+    return bytes_digest(file.name, file.read_bytes()) if file.is_file() else ""
+
+
+def _checked_out(commit: str, folder: Path, record: Record) -> Path:
+    """The package of a commit, unpacked into ``folder``."""
+    top = SOURCE.parent
+    done = subprocess.run(
+        ["git", "-C", str(top), "archive", commit, "src"], capture_output=True, check=False
+    )
+    if not commit or done.returncode:
+        raise UserError(
+            f"{record.job} ran code that is not the one here, and commit "
+            f"{commit[:12] or '(none)'} is not in this repository.",
+            "Fetch the commit (`git fetch --unshallow` for a shallow clone), or make it anew.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "src"
