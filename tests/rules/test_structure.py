@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ernie_m.audit.planned import expected, unexpected
 from ernie_m.config.load import read
 from ernie_m.pipeline.stages import (
     STAGES,
@@ -167,6 +168,25 @@ def test_the_catalogue_is_told_what_its_form_asks():
     assert usage["software-stack-deployment"]["conda"] and usage["report"]
 
 
+def job_of(path, planned):
+    """Stage and instance of a file below results/; None for other files."""
+    top, *parts = path.split("/")
+    stage, *rest = parts if parts and parts[0] in STAGES else parts[1:] or [""]
+    if top != "results" or stage not in STAGES:
+        return None
+    ends = ["/".join(rest[:length]) for length in range(len(rest), -1, -1)]
+    return stage, next(job for job in ends if job in planned[stage])
+
+
+def read_by(text, planned):
+    """Of each job of a plan that Snakemake prints, the jobs whose files it reads."""
+    for block in re.split(r"\n(?=(?:local)?rule )", text):
+        found = [re.search(rf"^ +{name}: (.*)$", block, re.M) for name in ("input", "output")]
+        inputs, outputs = (match[1].split(", ") if match else [] for match in found)
+        if job := next(filter(None, (job_of(path, planned) for path in outputs)), None):
+            yield job, set(filter(None, (job_of(path, planned) for path in inputs)))
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_shipped_configuration_can_be_planned(blank, overlay):
     """Also the paper's 1,500 jobs, without any of its data."""
@@ -174,6 +194,13 @@ def test_every_shipped_configuration_can_be_planned(blank, overlay):
     config = read(ROOT / "config" / overlay, base=ROOT / "config/config.yaml")
     wanted = {stage: len(names) for stage, names in jobs_of(config).items() if names}
     assert jobs_in(text) == wanted
+    planned, checked = {stage: set(names) for stage, names in jobs_of(config).items()}, 0
+    for job, makers in read_by(text, planned):
+        assert unexpected(job[0], makers) == []
+        for stage, every in expected(config, planned, *job):
+            checked += 1
+            assert {maker for maker in makers if maker[0] == stage} == every
+    assert checked >= 3 or "pretrain_camlm" not in wanted
     commands = re.findall(r"^Shell command: (.+)$", text, re.MULTILINE)
     assert len(commands) >= sum(wanted.values())
     assert max(map(len, commands)) < 128 * 1024 / 4  # a quarter of what Linux takes

@@ -29,6 +29,7 @@ from ernie_m.audit.chain import Chain
 from ernie_m.audit.facts import account, mark, seconds
 from ernie_m.audit.keys import Layers, layers_of
 from ernie_m.audit.locate import Cell, locate
+from ernie_m.audit.signatures import SIGNERS
 from ernie_m.records.record import Record
 from ernie_m.words import duration, few, plural, shortened, size
 
@@ -79,6 +80,17 @@ def _verdict(chain: Chain, full: bool) -> Iterator[str]:
         yield from (f"also {line}" for line in (told if full else told[:SHOWN]))
         if len(told) > SHOWN and not full:
             yield f"and {len(told) - SHOWN} more; `--full` lists them"
+
+
+def _anchors(anchors: Sequence[str]) -> Iterator[str]:
+    """What outside the records confirms them."""
+    if anchors:
+        yield "by " + "; ".join(anchors)
+    else:
+        yield (
+            "by nothing but its own records, which anybody who can write here can make; see "
+            "`ernie-m sign` and `ernie-m replay`"
+        )
 
 
 def _commit(nodes: Sequence[Record]) -> str:
@@ -217,6 +229,7 @@ def screen(chain: Chain, told: dict[str, Any], full: bool) -> Iterator[str]:
     yield from words.section("meant", filter(None, [told["remark"]]))
     yield from words.section("claim", _claim(told["claim"]))
     yield from words.section("verdict", _verdict(chain, full))
+    yield from words.section("anchored", _anchors(told["anchors"]))
     if not told["settings_compared"]:
         remark = "Settings were not compared: no file in config/ is of this run; name it behind "
         yield from words.section("", [remark + "--configfile."])
@@ -266,6 +279,13 @@ def add_configuration(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_signers(parser: argparse.ArgumentParser) -> None:
+    """The option that says whose signatures count."""
+    parser.add_argument(
+        "--signers", type=Path, help=f"file of allowed signers (default: {SIGNERS})"
+    )
+
+
 def layers_for(run: str, overlays: Sequence[Path] | None) -> Layers | None:
     """The configuration to compare a run with."""
     return Layers.read(*overlays) if overlays else layers_of(run)
@@ -277,6 +297,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("what", metavar="WHAT", help="what is to be audited")
     add_cell(parser)
     add_configuration(parser)
+    add_signers(parser)
     parser.add_argument("--full", action="store_true", help="list every job, key and finding")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     args = parser.parse_args(arguments)
@@ -284,7 +305,7 @@ def main(arguments: Sequence[str]) -> int:
     store = own.config.tracking.uri if own else ""
     place = locate(args.what, Cell(args.run, args.variant, args.stage, args.seed), store)
     layers = own if place.run == args.run else layers_for(place.run, args.configfile)
-    chain, told = account(place, layers)
+    chain, told = account(place, layers, args.signers)
     if args.json:
         print(json.dumps(told, indent=1, ensure_ascii=False))
     else:

@@ -8,13 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ernie_m.audit.chain import Chain, Finding, Verdict, chain_of, check
+from ernie_m.audit.chain import Chain, Finding, Verdict, chain_of
+from ernie_m.audit.checks import check
 from ernie_m.audit.claim import claim
 from ernie_m.audit.keys import Layers, explained
-from ernie_m.audit.locate import Place, history
+from ernie_m.audit.locate import Place
+from ernie_m.audit.witnesses import check_witnesses
 from ernie_m.errors import UserError, parsed
 from ernie_m.pipeline.stages import STAGES, stages_with
-from ernie_m.records.graph import Reader
+from ernie_m.records.graph import Reader, history
 from ernie_m.records.record import Record
 
 MARKS = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
@@ -26,7 +28,8 @@ def chain_at(place: Place) -> Chain:
     """The jobs behind a place; raises :class:`UserError` if no record mentions it."""
     reader = Reader(place.base)
     start = reader.record_of(place.path)
-    graph = reader.graph([start])
+    # Those that read these results too: they are asked whether they read the same.
+    graph = reader.graph([start, *reader.all(place.run)])
     node = graph.nodes[start]
     if not node.data:
         known = "" if place.path == start else f", so nothing is known of {place.path}"
@@ -43,18 +46,27 @@ def chain_at(place: Place) -> Chain:
     return chain_of(graph, graph.behind(start), place.path)
 
 
-def account(place: Place, layers: Layers | None) -> tuple[Chain, dict[str, Any]]:
-    """The checked chain behind a place, and the full account of it."""
+def account(
+    place: Place, layers: Layers | None, signers: Path | None = None
+) -> tuple[Chain, dict[str, Any]]:
+    """The checked chain behind a place, and the full account of it; ``signers`` names those whose
+    signatures count."""
     chain = chain_at(place)
     if place.superseded:
         chain.find(Verdict.STALE, chain.nodes[0], place.path, f": {place.remark}")
     check(chain, layers.config if layers else None)
+    store = layers.config.tracking.uri if layers else ""
+    anchors = check_witnesses(chain, store, signers)
+    claimed = claim(chain.graph, place)
+    if "value_from" in claimed:
+        _check_table(chain, f"results/{place.run}/{claimed['value_from']}")
     findings = [finding_data(finding) for finding in chain.findings]
     return chain, {
         "target": chain.target,
         "remark": place.remark,
-        "claim": claim(chain.graph, place),
+        "claim": claimed,
         "verdict": chain.verdict.name,
+        "anchors": anchors,
         "settings_compared": layers is not None,
         "first": finding_data(chain.offence) if chain.offence else None,
         "findings": findings,
@@ -68,6 +80,19 @@ def account(place: Place, layers: Layers | None) -> tuple[Chain, dict[str, Any]]
         "next": next_steps(chain, layers),
         "jobs": [_job(chain, node) for node in chain.nodes],
     }
+
+
+def _check_table(chain: Chain, path: str) -> None:
+    """The table that a number was taken from, because the file with it is not here."""
+    reader = Reader(chain.graph.base)
+    maker = reader.record(reader.record_of(path))
+    recorded, now = maker.recorded.get(path), chain.sha256(path)
+    if recorded is None or maker.fault:
+        what = "has the number, and no record that is here says with which bytes it was written"
+        chain.find(Verdict.INCOMPLETE, chain.nodes[0], path, what)
+    elif now and recorded != now:
+        what = f"is {now[:12]}, its record says {recorded[:12]}"
+        chain.find(Verdict.TAMPERED, chain.nodes[0], path, what)
 
 
 def finding_data(finding: Finding) -> dict[str, str]:

@@ -16,11 +16,11 @@ from typing import Any, get_args
 
 from ernie_m.audit.tracked import tags_of
 from ernie_m.config.xtreme import Stage
-from ernie_m.errors import UserError, parsed
+from ernie_m.errors import UserError
 from ernie_m.pipeline.stages import parts_of
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.graph import RESULTS, Graph, base_of, read_graph
-from ernie_m.records.record import HISTORY, RECORD, Record
+from ernie_m.records.graph import RESULTS, Graph, base_of, history, read_graph
+from ernie_m.records.record import RECORD, Record
 
 HEXADECIMAL = re.compile(r"[0-9a-f]{8,64}")
 RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -213,7 +213,8 @@ def _digest(base: Path, digest: str, remark: str = "") -> Place | None:
         return Place(base, _one(digest, found), remark=remark)
     for path, ended, sha in earlier(graph):
         if sha.startswith(digest):
-            words = f"{remark} {sha[:12]} was made {ended} and has been made anew since."
+            words = f"{remark} {sha[:12]} was made {ended} and has been made anew since, as the "
+            words += "history beside the record has it, which nothing else confirms."
             return Place(base, path, remark=words.strip(), superseded=True)
     return None
 
@@ -234,18 +235,8 @@ def earlier(graph: Graph) -> Iterable[tuple[str, str, str]]:
     """Path, time and digest of every file in the histories beside the records."""
     for place in graph.nodes:
         for record in history(graph.base / place):
-            for file in record.made_files:
+            for file in () if record.fault else record.made_files:
                 yield file.path, record.run.ended, file.sha256
-
-
-def history(record: Path) -> list[Record]:
-    """All records that this record's job has left, oldest first."""
-    file = record.with_name(HISTORY)
-    if not file.is_file():
-        return []
-    return [
-        Record.parse(parsed(file, line)) for line in file.read_text(encoding="utf-8").splitlines()
-    ]
 
 
 def _tracked(run_id: str, store: str) -> Place | None:

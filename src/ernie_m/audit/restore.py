@@ -17,7 +17,8 @@ from pathlib import Path
 
 from ernie_m.arguments import argument_parser
 from ernie_m.audit import words
-from ernie_m.audit.chain import Chain, Verdict, chain_of, check
+from ernie_m.audit.chain import Chain, Verdict, chain_of
+from ernie_m.audit.checks import check
 from ernie_m.audit.command import add_configuration, layers_for
 from ernie_m.audit.keys import Layers
 from ernie_m.audit.status import states

@@ -13,7 +13,8 @@ from typing import Any
 
 from ernie_m.arguments import argument_parser
 from ernie_m.audit import words
-from ernie_m.audit.chain import Chain, Verdict, chain_of, check
+from ernie_m.audit.chain import Chain, Verdict, chain_of
+from ernie_m.audit.checks import check
 from ernie_m.audit.command import add_configuration, layers_for
 from ernie_m.audit.facts import finding_data
 from ernie_m.config.root import Config

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from ernie_m.arguments import argument_parser
 from ernie_m.audit import words
-from ernie_m.audit.chain import Chain, chain_of, check_files, check_sources
-from ernie_m.audit.command import add_cell
+from ernie_m.audit.chain import Chain, chain_of
+from ernie_m.audit.checks import check_files, check_sources
+from ernie_m.audit.command import add_cell, add_signers
 from ernie_m.audit.facts import chain_at
 from ernie_m.audit.locate import Cell, locate
+from ernie_m.audit.witnesses import check_witnesses
 from ernie_m.records.graph import RESULTS, read_graph
 from ernie_m.words import duration, plural, size
 
@@ -46,6 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         "what", metavar="WHAT", nargs="?", help="only what is behind this; as for `ernie-m audit`"
     )
     add_cell(parser)
+    add_signers(parser)
     parser.set_defaults(run=None)  # without WHAT, all runs
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="files at a time")
     parser.add_argument("--full", action="store_true", help="list every finding")
@@ -62,5 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     count = hash_all(chain, max(1, args.jobs))
     check_files(chain)
     check_sources(chain)
+    anchors = check_witnesses(chain, "", args.signers)
     print("\n".join(_text(chain, count, time.monotonic() - started, args.full)))
+    print(f"Anchored by {'; '.join(anchors) or 'nothing but its own records'}.")
     return chain.verdict.value

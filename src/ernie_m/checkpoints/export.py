@@ -15,7 +15,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ernie_m.audit.chain import chain_of, check_files, check_links, check_sources
+from ernie_m.audit.chain import chain_of
+from ernie_m.audit.checks import check_files, check_links, check_sources
 from ernie_m.catalogue.tasks import Task, task_of
 from ernie_m.checkpoints import huggingface, onnx, sentences
 from ernie_m.checkpoints.card import Subject, card

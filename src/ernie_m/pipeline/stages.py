@@ -34,7 +34,9 @@ class Stage:
     and these parts; ``keys`` are where they are set: sections or single keys, and the keys that lie
     over them; ``derived`` are the settings that no key has. ``seed`` is of the run, or the last
     part of the instance. ``milestone`` is the target, and the stage of DVC, that it belongs to;
-    ``reads`` are the stages that it reads files of in the default run (rules have the rest).
+    ``reads`` are the stages that it reads files of in the default run, ``may_read`` others that it
+    may read files of. Of those in ``every``, it reads every job's, or those whose names begin so:
+    ``tokenizer_pack/mono-``. The rules say which files.
     ``beside`` is memory in MB beside ``inputs`` times a job's input files and ``models`` times the
     weights, in each of the processes of a training; ``minutes`` is how long a job may take.
     """
@@ -46,6 +48,8 @@ class Stage:
     derived: tuple[str, ...] = ()
     instance: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    may_read: tuple[str, ...] = ()
+    every: tuple[str, ...] = ()
     seed: Literal["run", "instance"] | None = None
     minutes: int = 30
     beside: Callable[[Config], int] | int = 500
@@ -200,6 +204,7 @@ STAGES: dict[str, Stage] = {
         settings=lambda config: _part(config.corpora.select, EvalHashesSettings),
         keys=("corpora.select",),
         reads=("corpora_deal",),
+        may_read=("xtreme_prepare",),
         beside=1500,
     ),
     "corpora_dedup": Stage(
@@ -231,6 +236,7 @@ STAGES: dict[str, Stage] = {
         settings=lambda config: _part(config.tokenizer.train, QuotaSettings),
         keys=("tokenizer.train",),
         reads=("corpora_select",),
+        every=("corpora_select",),
     ),
     "tokenizer_sample": Stage(
         milestone="tokenizer",
@@ -248,7 +254,9 @@ STAGES: dict[str, Stage] = {
         jobs=lambda config: [""],
         settings=lambda config: config.tokenizer.train,
         keys=("tokenizer.train",),
-        reads=("tokenizer_sample",),
+        reads=("tokenizer_sample", "tokenizer_quotas"),
+        may_read=("corpora_select", "corpora_download", "checkpoints_download"),
+        every=("tokenizer_sample",),
         seed="run",
         minutes=240,
         beside=lambda config: 4000 + _sampled_lines(config) // 200,
@@ -283,6 +291,7 @@ STAGES: dict[str, Stage] = {
         instance=("variant",),
         settings=lambda config, variant: Section(),
         reads=("tokenizer_train", "pretrain_initialise"),
+        may_read=("checkpoints_download",),
         beside=1000,
         models=3,
         starts=True,
@@ -294,6 +303,8 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, variant: _training(config, variant, "camlm"),
         keys=("pretrain.camlm", "hardware"),
         reads=("tokenizer_pack", "pretrain_initialise"),
+        may_read=("pretrain_adopt",),
+        every=("tokenizer_pack",),
         seed="run",
         minutes=2880,
         beside=2000,
@@ -306,6 +317,7 @@ STAGES: dict[str, Stage] = {
         settings=_backtranslate,
         keys=("pretrain.backtranslate", "pretrain.btmlm", "corpora.pairs"),
         reads=("tokenizer_pack", "pretrain_camlm"),
+        every=("tokenizer_pack/mono-",),
         seed="run",
         minutes=720,
         beside=lambda config: 1500 + _drawn_mb(config),
@@ -319,6 +331,7 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, variant: _training(config, variant, "btmlm"),
         keys=("pretrain.btmlm", "hardware"),
         reads=("tokenizer_pack", "pretrain_camlm", "pretrain_backtranslate"),
+        every=("tokenizer_pack", "pretrain_backtranslate"),
         seed="run",
         minutes=2880,
         beside=2000,
@@ -340,6 +353,7 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, task: config.xtreme.prepare_for(task),
         keys=("xtreme.prepare",),
         reads=("corpora_deal",),
+        may_read=("xtreme_download",),
         seed="run",
         beside=1000,
         stats=True,
@@ -351,6 +365,8 @@ STAGES: dict[str, Stage] = {
         settings=_align,
         keys=("xtreme.align", "xtreme.predict"),
         reads=("tokenizer_pack", "tokenizer_train", *_ENCODERS),
+        may_read=("pretrain_adopt",),
+        every=("tokenizer_pack",),
         seed="instance",
         minutes=480,
         beside=4000,
@@ -365,6 +381,7 @@ STAGES: dict[str, Stage] = {
         ),
         keys=("xtreme.finetune", "xtreme.per_task", "xtreme.recipe", "xtreme.training"),
         reads=("tokenizer_train", "xtreme_prepare", *_ENCODERS),
+        may_read=("pretrain_adopt",),
         seed="instance",
         minutes=480,
         beside=3000,
@@ -377,6 +394,7 @@ STAGES: dict[str, Stage] = {
         settings=_predict,
         keys=("xtreme.predict", "xtreme.recipe", "xtreme.retrieval"),
         reads=("tokenizer_train", "xtreme_prepare", "xtreme_finetune", *_ENCODERS),
+        may_read=("pretrain_adopt", "xtreme_align"),
         minutes=120,
         beside=2000,
         inputs=4,
@@ -389,6 +407,7 @@ STAGES: dict[str, Stage] = {
         settings=_predict,
         keys=("xtreme.predict",),
         reads=("tokenizer_train", "xtreme_prepare", *_ENCODERS),
+        may_read=("pretrain_adopt", "xtreme_align"),
         minutes=60,
         beside=2000,
         inputs=4,

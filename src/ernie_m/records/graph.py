@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ernie_m.errors import UserError
+from ernie_m.errors import UserError, parsed
 from ernie_m.pipeline.stages import stages_with
-from ernie_m.records.record import RECORD, Record
+from ernie_m.records.record import HISTORY, RECORD, Record
 
 RESULTS = "results"
 # Stages whose results are shared by all runs.
@@ -132,6 +132,16 @@ def base_of(file: Path) -> Path:
     )
 
 
+def history(record: Path) -> list[Record]:
+    """All records that this record's job has left, oldest first."""
+    file = record.with_name(HISTORY)
+    if not file.is_file():
+        return []
+    return [
+        Record.parse(parsed(file, line)) for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+
+
 class Reader:
     """Reads records under ``base``, each once; if a job's folder is missing, from the file with
     all records of its run."""
@@ -153,7 +163,8 @@ class Reader:
                     record = Record.parse(json.loads(line))
                 except ValueError:
                     continue
-                if record.data:
+                # A run's lineage speaks of its own results and of those that all runs share.
+                if record.data and record.run_name in {file.parts[-3], *SHARED}:
                     found[record.path] = replace(record, packed=True)
         return found
 

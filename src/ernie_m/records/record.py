@@ -164,6 +164,12 @@ class Record:
         return "/".join(filter(None, (self.stage, self.instance)))
 
     @property
+    def run_name(self) -> str:
+        """The folder below results/ that the job's results are in: the run's, as a rule."""
+        parts = Path(self.path).parts
+        return parts[1] if len(parts) > 1 else ""
+
+    @property
     def seal(self) -> str:
         """Digest of the record, as stated in it."""
         return self.data.get("seal", "")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.atomic import write_atomic
-from ernie_m.records.digest import code_digest, code_facts, file_sha256
+from ernie_m.records.digest import bytes_digest, code_digest, code_facts, file_sha256
 from ernie_m.records.record import HISTORY, SCHEMA, SUMS, File, Git, seal
 
 LOCK = Path("requirements.txt")
@@ -47,6 +47,18 @@ def changed_sources() -> list[str]:
     """Files under `src/` that are changed or untracked, relative to git's top folder."""
     lines = (git("status", "--porcelain", "--untracked-files=all", "--", "src") or "").splitlines()
     return sorted(line[3:].rpartition(" -> ")[2].strip('"') for line in lines)
+
+
+def changed_since(commit: str) -> set[str] | None:
+    """Files under `src/` that differ from those of a commit; None if it is not here."""
+    listed = git("diff", "--name-only", "--no-renames", commit, "--", "src")
+    return None if listed is None else set(listed.splitlines())
+
+
+def committed_digest(commit: str, path: str) -> str:
+    """Digest of a source file as a commit has it, empty if it has no such file."""
+    content = git("show", f"{commit}:{path}")
+    return "" if content is None else bytes_digest(path, content.encode())
 
 
 def git_state() -> Git:
