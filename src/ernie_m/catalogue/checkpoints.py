@@ -1,4 +1,4 @@
-"""Which files of a folder a checkpoint consists of; light, because the workflow asks too."""
+"""The files of a checkpoint folder; imports nothing heavy, because the workflow uses it too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ernie_m.errors import UserError
 
-# By preference: what cannot hold code comes first.
+# In order of preference: formats that cannot contain code first.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model_state.pdparams")
 CONFIG = "config.json"
 PIECES = ("sentencepiece.bpe.model", "spm.model", "piece.model")
@@ -41,7 +41,7 @@ def vocabulary_in(folder: Path) -> Path:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """Everything that is read of the checkpoint in ``folder``; raises :class:`UserError`."""
+    """All files that are read of the checkpoint in ``folder``; raises :class:`UserError`."""
     optional = [path for name in (CONFIG, LIST) if (path := folder / name).is_file()]
     return [weights_in(folder), vocabulary_in(folder), *optional]
 

@@ -1,7 +1,7 @@
-"""Where the paper is silent or out of reach, and what was done instead.
+"""Deviations from the paper, and choices where its settings are not known.
 
-What the paper has is said with the marks of :mod:`ernie_m.marks`. The values come from the records,
-so that the page cannot say one thing and the run do another.
+The paper's side has the marks of :mod:`ernie_m.marks`. The values come from the records, so that
+the report cannot differ from the run.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Choice:
-    """One point: what the paper has as far as is known, what this run does, and the settings that
-    say so, as (stage, dotted key)."""
+    """One point: the paper as far as is known, this run, and the settings that decide it, as
+    (stage, dotted key)."""
 
     topic: str
     paper: str
@@ -26,7 +26,7 @@ FROM_NOTHING = Choice(
     "Random weights and a vocabulary of its own, both made from this text.",
     (("tokenizer_train", "vocabulary_size"),),
 )
-# In its place where `init` names a checkpoint.
+# Replaces it where `init` names a checkpoint.
 FROM_CHECKPOINT = Choice(
     FROM_NOTHING.topic,
     FROM_NOTHING.paper,

@@ -1,4 +1,4 @@
-"""What the pipeline knows about each language: its scripts, and how language identification errs.
+"""Facts about each language: its scripts, and confusions of language identification.
 
 The codes are those of CC-100, which ERNIE-M trains on, two letters wherever they exist. Its
 variants of a language are languages here: in Latin letters (``_rom``), Burmese in Zawgyi's encoding
@@ -22,7 +22,7 @@ class Language:
     spaced: bool = True
 
 
-# Script (Unicode's word for it) -> languages written in it.
+# Script (its Unicode name) -> languages written in it.
 _WRITTEN = {
     "LATIN": (
         "af az br bs ca cs cy da de en eo es et eu fi fr fy ga gd gl ha hr hu id is it jv la lt lv "
@@ -59,8 +59,8 @@ _WRITTEN = {
 # Second script of languages that are written in two.
 _ALSO = {"az": "CYRILLIC", "ku": "LATIN", "sr": "LATIN", "uz": "CYRILLIC"}
 
-# Languages that an identifier confuses on short lines, or tells apart where CC-100 does not: each
-# answer stands for the whole set.
+# Languages that an identifier confuses on short lines, or distinguishes where CC-100 does not: any
+# label of a set is accepted for all its languages.
 _CONFUSED = (
     "an ast ca es ext gl mwl oc pt",
     "da fo nn no sv",
@@ -88,12 +88,12 @@ _CONFUSED = (
     "ka xmf",
 )
 
-# What an identifier does not know, even under another code.
+# Languages that an identifier does not support, even under another code.
 _UNKNOWN_TO = {
     "py3langid": {"sd", "su", "wo", "yi"},
     "fasttext": {"ha", "om", "wo", "xh"},
 }
-# None knows languages in letters or encodings that are not their own.
+# None supports languages in a foreign script or encoding.
 _UNKNOWN_TO_ALL = {"bn_rom", "hi_rom", "my_zaw", "ta_rom", "te_rom", "ur_rom"}
 
 _UNSPACED = {"ja", "km", "lo", "my", "my_zaw", "th", "zh", "zh_hant"}

@@ -1,4 +1,4 @@
-"""Scores that others published on the tasks that this project has too, in percent, single models.
+"""Published scores on the tasks of this project, in percent, single models.
 
 Each row says where it was seen, by the marks of :mod:`ernie_m.marks`. The README is that of
 github.com/PaddlePaddle/ERNIE, branch repro, folder ernie-m; it has the models that ERNIE-M is
@@ -61,14 +61,14 @@ class Published:
 
     @property
     def ours(self) -> bool:
-        """Whether it is a model that this project reproduces."""
+        """Whether it is the model that this project reproduces."""
         return self.model.startswith("ERNIE-M")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What an encoder of base size was trained further with, and its averages over the languages
-    by task and metric: fine-tuned on English, means of five runs."""
+    """An ablation of the paper: objectives of continued pre-training at base size, and averages
+    over languages by task and metric, fine-tuned on English, means of five runs."""
 
     objectives: tuple[str, ...]
     scores: dict[tuple[str, str], float]

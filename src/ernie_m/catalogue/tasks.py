@@ -1,7 +1,7 @@
-"""The tasks by name: what kind each is, and which files it has.
+"""The evaluation tasks by name: kind, labels, languages and files.
 
-Every stage reads a task here; what a kind of task means to a stage is in that stage's own modules,
-so that a change to one task's making does not disturb the fine-tuning of another.
+How a stage treats a kind of task is in that stage's own modules, so that a change to how one task's
+examples are built leaves the fine-tuning of another alone.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ TASKS: dict[str, Task] = {
             languages=_codes("en nl es de"),
             trains_in_all=True,
         ),
-        # Real files, but learnt from a part of them: what is at hand where SQuAD and the English
-        # training treebanks are not.
+        # Real files, but trained on a part of them, for machines without SQuAD and the English
+        # training treebanks.
         Task(
             "standin_xquad", "Part of XQuAD", "qa", languages=_XQUAD, standin=True, answers="squad"
         ),

@@ -1,4 +1,4 @@
-"""Configuration key ``checkpoints``: the registry of weights of others that ``init`` may name."""
+"""Configuration key ``checkpoints``: third-party checkpoints that ``init`` may name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Shape(Section):
 
 
 class CheckpointRow(FilesRow):
-    """One row of the registry: weights, their `config.json` and their vocabulary."""
+    """One row of the registry: weights, `config.json` and vocabulary."""
 
     noun: ClassVar[str] = "Checkpoint"
 
@@ -57,7 +57,7 @@ class CheckpointRow(FilesRow):
 
 
 class CheckpointsSettings(Section):
-    """Weights of others."""
+    """Third-party checkpoints."""
 
     registry: str = Field(
         "config/checkpoints.yaml", description="File with the rows of known checkpoints."

@@ -1,4 +1,4 @@
-"""Configuration key ``corpora``: which text, how it is filtered, what becomes of it."""
+"""Configuration key ``corpora``: datasets, filters, deduplication, splits."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ VocabularyFormat = Literal["sentencepiece"]
 Format = Literal[RowsFormat, DocumentsFormat, PairsFormat, VocabularyFormat]
 TableKind = Literal["jsonl", "csv", "tsv", "parquet", "txt"]
 _TABLES = ("table", "document_table", "pair_table")
-# Lines from the first to the last, so that the beginning of a file can be read without its end.
+# Line-oriented formats: the beginning of a file can be read without its end.
 LinesFormat = Literal["cc100", "ccnet", "ccnet_text", "bitext", "wikimatrix"]
-# Between the id of a row and the length of the head that is taken of its file.
+# Between the id of a row and the bytes to which its file is truncated.
 HEAD = ".head-"
 
 
@@ -124,7 +124,7 @@ class DatasetRow(DownloadRow, FileFacts):
 
     @property
     def content(self) -> Literal["rows", "documents", "pairs", "vocabulary"]:
-        """What the format holds."""
+        """The kind of data in this format."""
         if self.format in get_args(DocumentsFormat):
             return "documents"
         if self.format in get_args(PairsFormat):
@@ -133,15 +133,15 @@ class DatasetRow(DownloadRow, FileFacts):
 
     @property
     def kind(self) -> str | None:
-        """Suffix of the file's name where the format is a table, which has several kinds."""
+        """File type of a table, by the suffix of its name; None for other formats."""
         return Path(self.filename).suffix[1:].lower() if self.format in _TABLES else None
 
     def head(self, default: int | None) -> DatasetRow:
-        """This row for ``head_bytes`` (``default`` where it names none) of its file.
+        """This row with its file truncated to ``head_bytes``, or ``default`` if the row has none.
 
-        Results of downloads are shared by all runs, and their digests kept by id: so a head has an
-        id of its own, ``cc100-en.head-250000000``, beside the whole file and other heads. Sizes are
-        scaled. Where nothing is cut, it is the whole file's row.
+        Downloads are shared by all runs, and their digests are kept by id: so a truncated file has
+        an id of its own, ``cc100-en.head-250000000``. Sizes are scaled. If nothing is truncated,
+        this is the row of the whole file.
         """
         head = self.head_bytes or default
         if head is None or (self.bytes and self.bytes <= head):
@@ -159,7 +159,7 @@ class DatasetRow(DownloadRow, FileFacts):
         return DatasetRow(**{**self.model_dump(), **own})
 
     def extract_settings(self) -> ExtractSettings:
-        """What the stage ``corpora.extract`` gets."""
+        """Settings of the stage ``corpora.extract``."""
         return ExtractSettings(
             format=self.format,
             kind=self.kind,
@@ -178,7 +178,7 @@ def _check_lines(name: object) -> None:
 
 
 class ExtractSettings(Section):
-    """How one downloaded file is read; taken from its registry row."""
+    """How to read one downloaded file; from its registry row."""
 
     format: Format = Field(
         description="Layout of the file, from its registry row; chooses the reader."
@@ -191,7 +191,8 @@ class ExtractSettings(Section):
     )
     min_score: float = Field(1.04, description="Least margin score of a WikiMatrix pair.")
     head_bytes: int | None = Field(
-        None, description="Length at which the file was cut on purpose; a shorter one is whole."
+        None,
+        description="Bytes to which the file was truncated on purpose; a shorter one is complete.",
     )
 
     @model_validator(mode="after")
@@ -205,7 +206,7 @@ Identifier = Literal["py3langid", "fasttext", "none"]
 
 
 class PairRules(Section):
-    """What makes two texts no pair."""
+    """Filters on sentence pairs."""
 
     max_length_ratio: float = Field(
         4.0,
@@ -290,7 +291,7 @@ class RowRules(PairRules):
 
 
 class FilterRules(RowRules):
-    """Filters on single rows, and in how many shards a corpus goes through them."""
+    """Filters on single rows, and the size of the shards in which a corpus is filtered."""
 
     shard_bytes: int = Field(
         8_000_000_000,
@@ -301,16 +302,16 @@ class FilterRules(RowRules):
 
 
 class FilterSettings(RowRules):
-    """What the stage that filters one shard is given."""
+    """Settings of the stage that filters one shard."""
 
     near_duplicates: bool = Field(
-        True, description="Whether documents leave fingerprints to be compared by."
+        True, description="Whether documents get MinHash fingerprints, for deduplication."
     )
     shards: int = Field(1, ge=1, description="Number of shards of the corpus.")
 
 
 class DedupRules(Section):
-    """What counts as a repetition."""
+    """What counts as a duplicate."""
 
     exact_duplicates: bool = Field(
         True,
@@ -334,7 +335,7 @@ class DedupRules(Section):
 
 
 class ValidRules(Section):
-    """What is held out for validation losses."""
+    """The validation split."""
 
     valid_share: float = Field(
         0.03,
@@ -346,7 +347,7 @@ class ValidRules(Section):
 
 
 class EvalHashesSettings(Section):
-    """Which texts of the evaluation tasks training text must not hold."""
+    """Decontamination: which evaluation texts must not be in the training text."""
 
     decontaminate_min_chars: int = Field(
         30,
@@ -357,7 +358,7 @@ class EvalHashesSettings(Section):
 
 
 class SelectRules(EvalHashesSettings, ValidRules):
-    """What of the rest becomes training text."""
+    """Decontamination, and the validation split."""
 
     decontaminate: bool = Field(
         True,
@@ -368,7 +369,7 @@ class SelectRules(EvalHashesSettings, ValidRules):
 
 
 class DealRules(Section):
-    """How n-way parallel rows are dealt out to evaluation tasks and training corpora."""
+    """How n-way parallel rows are split between evaluation tasks and training corpora."""
 
     test_share: float = Field(
         0.1,
@@ -391,7 +392,7 @@ class DealRules(Section):
 
 
 class DealSettings(DealRules, ValidRules, DedupRules, PairRules):
-    """The rules together with what is to be dealt, as the stage gets them."""
+    """Settings of the stage that splits n-way rows."""
 
     languages: tuple[str, ...] = Field(
         min_length=1, description="Languages of the rows, in the order of the configuration."
@@ -425,7 +426,7 @@ _DEFAULT_LANGUAGES = ("en", "de", "ru", "el", "zh", "bg")
 
 
 class CorporaSettings(Section):
-    """The text a run is made of."""
+    """Training and held-out text."""
 
     registry: str = Field(
         "config/corpora.yaml", description="File with the rows of known datasets."
@@ -433,7 +434,7 @@ class CorporaSettings(Section):
     datasets: tuple[str, ...] = Field(
         ("homeassistant",),
         min_length=1,
-        description="Ids of the registry rows that are fetched and read.",
+        description="Ids of registry rows: the datasets to download and read.",
     )
     head_bytes: dict[LinesFormat, Annotated[int, Field(gt=0)]] = Field(
         {},
@@ -456,8 +457,10 @@ class CorporaSettings(Section):
         DealRules(),
         description="What n-way parallel rows are used for; documents and pairs need no dealing.",
     )
-    dedup: DedupRules = Field(DedupRules(), description="Repetitions.")
-    select: SelectRules = Field(SelectRules(), description="Held-out text and training text.")
+    dedup: DedupRules = Field(DedupRules(), description="Deduplication.")
+    select: SelectRules = Field(
+        SelectRules(), description="Decontamination and the validation split."
+    )
 
     moved: ClassVar[dict[str, str]] = {
         "clean": "now `corpora.filter`",
@@ -505,13 +508,13 @@ class CorporaSettings(Section):
         return mono + [f"parallel-{pair}" for pair in self.pairs]
 
     def sources(self, corpus: str) -> list[DatasetRow]:
-        """The datasets of documents or pairs of a training corpus, or of n-way rows of a language
+        """The datasets of a training corpus's documents or pairs, or of a language's n-way rows
         (``rows-de``)."""
         return self._sources.get(corpus, [])
 
     @property
     def filtered(self) -> list[str]:
-        """The corpora that datasets are read for: ``rows-de``, ``mono-de``, ``parallel-en-de``."""
+        """Corpora read directly from datasets: ``rows-de``, ``mono-de``, ``parallel-en-de``."""
         return list(self._sources)
 
     @cached_property  # every job of a plan asks for it
@@ -522,7 +525,7 @@ class CorporaSettings(Section):
 
     @property
     def dealt_languages(self) -> tuple[str, ...]:
-        """Languages that n-way rows are in."""
+        """Languages of the n-way rows."""
         return tuple(code for code in self.languages if self.sources(f"rows-{code}"))
 
     def is_dealt(self, corpus: str) -> bool:
@@ -532,18 +535,18 @@ class CorporaSettings(Section):
         return any(codes <= set(row.languages) for row in rows)
 
     def shard_count(self, corpus: str) -> int:
-        """In how many shards a corpus of :attr:`filtered` is processed."""
+        """Number of shards of a corpus of :attr:`filtered`."""
         size = sum(row.text_bytes or row.bytes or 0 for row in self.sources(corpus))
         return max(1, -(-size // self.filter.shard_bytes))
 
     def filter_settings(self, corpus: str) -> FilterSettings:
-        """What the stage ``corpora.filter`` gets for a shard of a corpus."""
+        """Settings of the stage ``corpora.filter`` for a shard of a corpus."""
         rules = self.filter.model_dump(include=set(RowRules.model_fields))
         near = self.dedup.near_duplicates
         return FilterSettings(**rules, near_duplicates=near, shards=self.shard_count(corpus))
 
     def deal_settings(self) -> DealSettings:
-        """What the stage ``corpora.deal`` gets."""
+        """Settings of the stage ``corpora.deal``."""
         return DealSettings(
             **self.deal.model_dump(),
             **self.dedup.model_dump(),
@@ -554,8 +557,8 @@ class CorporaSettings(Section):
         )
 
     def rows(self) -> dict[str, DatasetRow]:
-        """Registry rows of the chosen datasets, or of the heads of their files, by id; raises
-        ``ValueError`` for an unknown one, and for heads of a format that none of them has."""
+        """Registry rows of the chosen datasets by id, truncated as ``head_bytes`` says; raises
+        ``ValueError`` for an unknown id, and for ``head_bytes`` of a format that no row has."""
         return self._rows
 
     @cached_property
@@ -576,7 +579,7 @@ class CorporaSettings(Section):
 
 
 def _holds(row: DatasetRow, corpus: str) -> bool:
-    """Whether a dataset has rows of a corpus."""
+    """Whether a dataset belongs to a corpus."""
     kind, codes = Corpus.parse(corpus)
     if kind == "rows":
         return row.content == "rows" and codes[0] in row.languages

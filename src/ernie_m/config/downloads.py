@@ -1,4 +1,4 @@
-"""What the registries of downloads have in common: a row is some files of one publisher."""
+"""Common to all registries of downloads: a row lists files of one publisher."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ernie_m.config.base import Section
 from ernie_m.config.registry import Row
 
 FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\]+$")]
-# What `datasets` brings is kept under the names of configuration and split: `PAN-X.af.test`.
+# What `datasets` fetches is named by configuration and split: `PAN-X.af.test.parquet`.
 PARQUET = ".parquet"
 
 
 class FileFacts(Section):
-    """What is known of a file before it is here."""
+    """What is known about a file before it is downloaded."""
 
     sha256: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
-        description="SHA-256 in hexadecimal digits; what arrives with another is refused. Where it "
-        "is not known, what arrives first is trusted, recorded beside the registries "
-        "(`config/corpora.sha256`), and demanded from then on.",
+        description="SHA-256 in hexadecimal digits; a file with another is refused. Where it is "
+        "not known, the first download is trusted, its digest recorded beside the registries "
+        "(`config/corpora.sha256`), and required from then on.",
     )
     bytes: int | None = Field(
         None, gt=0, description="Size in bytes where it is known exactly; another is refused."
@@ -39,9 +39,10 @@ class FileFacts(Section):
 
 
 class DownloadRow(Row):
-    """One version of something that is published. Rows are added, never changed."""
+    """One version of a published dataset or checkpoint. Rows are added, never changed."""
 
-    # What a row is called, the ways to its files, and whether there may be none but by hand.
+    # The noun for a row, the keys that say where its files are, and whether it may have none of
+    # these: such files have to be downloaded by hand.
     noun: ClassVar[str]
     ways: ClassVar[tuple[str, ...]] = ("package", "url", "hub")
     by_hand: ClassVar[bool] = False
@@ -70,25 +71,25 @@ class DownloadRow(Row):
 
     @property
     def known(self) -> Mapping[str, FileFacts]:
-        """What is known of each file, by upstream's name of it."""
+        """Facts about each file, by its name upstream."""
         raise NotImplementedError
 
     @property
     def most_bytes(self) -> int | None:
-        """Of a longer file only so many from its beginning are wanted."""
+        """Bytes after which a download is truncated; None to download all of it."""
         return None
 
     @property
     def elsewhere(self) -> str:
-        """What of the configuration names files that were got by hand."""
+        """The configuration key that names files downloaded by hand, for error messages."""
         raise NotImplementedError
 
     def copy_of(self, name: str) -> Path | None:
-        """The file on this machine that is taken instead of a download."""
+        """The local file to copy instead of downloading; None to download."""
         return None
 
     def addresses(self, name: str) -> tuple[str, ...]:
-        """Where a file is, the publisher first."""
+        """URLs of a file, the publisher's first, then mirrors."""
         return tuple(
             url.replace("{version}", self.version).replace("{file}", urllib.parse.quote(name))
             for url in (self.url, *self.mirrors)
@@ -112,7 +113,7 @@ class DownloadRow(Row):
 
 
 class FilesRow(DownloadRow):
-    """A row of several files that lie together."""
+    """A row of several files under one URL."""
 
     url: str | None = Field(
         None,

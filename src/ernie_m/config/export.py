@@ -1,4 +1,4 @@
-"""What the export of a checkpoint is given; no key of its own in the configuration."""
+"""Settings of a checkpoint's export; the configuration has no key for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMATS: tuple[str, ...] = get_args(Format)
 
 
 class ExportSettings(Section):
-    """Form of an export; sentence vectors are made as the retrieval tasks make them."""
+    """Format of an export; sentence embeddings are pooled as in the retrieval tasks."""
 
     format: Format = Field(description="library that is to load it")
     language: str = Field(
@@ -26,6 +26,6 @@ class ExportSettings(Section):
 
     @classmethod
     def of(cls, form: str, language: str, predict: PredictSettings) -> ExportSettings:
-        """The settings of one export, with sentence vectors as ``predict`` makes them."""
+        """The settings of one export, with the layer and pooling of ``predict``."""
         shared = predict.model_dump(include={"layer", "pooling", "skip_specials"})
         return cls.model_validate({"format": form, "language": language, **shared})

@@ -1,4 +1,4 @@
-"""Key `hardware`: how the arithmetic of a training is carried out."""
+"""Key `hardware`: threads, processes, precision and kernels of a training."""
 
 from typing import Literal
 
@@ -8,15 +8,15 @@ from ernie_m.config.base import Section
 
 
 class HardwareSettings(Section):
-    """How trainings use the machine: the same examples and updates whatever stands here, but sums
-    in another order, so that the last digits differ."""
+    """How a training uses the machine. Examples and updates do not depend on it, but the order of
+    floating-point sums does, so the last digits differ."""
 
     num_threads: int = Field(
         2,
         ge=1,
         le=128,
         description="CPU threads of each process. A setting and not a resource, because another "
-        "number adds in another order and changes the last bits.",
+        "number changes the order of sums, and so the last bits.",
     )
     processes: int = Field(
         1,
@@ -37,8 +37,8 @@ class HardwareSettings(Section):
     )
     recompute: bool = Field(
         False,
-        description="Keep no activations inside layers and compute them again on the way back: a "
-        "third more time, far less memory.",
+        description="Activation checkpointing: layers' activations are recomputed in the backward "
+        "pass; a third more time, far less memory.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",

@@ -1,4 +1,4 @@
-"""Reading a configuration, and refusing one that has mistakes."""
+"""Reading and validating a configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 def load(mapping: Mapping[str, Any]) -> Config:
-    """The whole configuration from nested dictionaries, as Snakemake or YAML give it.
+    """The whole configuration from nested dictionaries, as parsed by Snakemake or YAML.
 
     Raises :class:`UserError` that lists every problem, each with its full key path.
     """
@@ -75,7 +75,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The same value in JSON's types only, so that checking has one form to look at."""
+    """The same value in JSON types only, so that validation sees one form."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -88,7 +88,7 @@ def _plain(value: Any) -> Any:
 
 
 def _variant_problems(main: dict[str, Any], variants: Any) -> list[str]:
-    """A variant is checked as what it stands for: the main variant with its keys laid over."""
+    """A variant is validated as what it means: the main variant with its keys overriding."""
     main = {key: main[key] for key in Variant.model_fields if key in main}
     _, known = check(Variant, main)
     sentences = []
@@ -101,7 +101,7 @@ def _variant_problems(main: dict[str, Any], variants: Any) -> list[str]:
 
 
 def _unread_registries(config: Config) -> Iterator[str]:
-    """The models look into a registry that is there; what a run needs of one has to be there."""
+    """Validators read a registry only if it exists; here the registries that a run needs must."""
     needs: dict[str, Callable[[], object]] = {
         "corpora.registry": config.corpora.rows,
         "xtreme.registry": config.xtreme.sources,

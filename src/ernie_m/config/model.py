@@ -1,4 +1,4 @@
-"""Key `model`: the encoder's shape and how its weights start."""
+"""Key `model`: the encoder's architecture and initialisation."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from ernie_m.config.base import Section
 
 
 class ModelSettings(Section):
-    """Shape of the encoder and its initial weights."""
+    """Architecture and initialisation of the encoder."""
 
     layers: int = Field(
         2, ge=1, description="Layers; base 12, large 24 (authors). Time grows with it."
@@ -64,14 +64,14 @@ class ModelSettings(Section):
         0.1,
         gt=0,
         description="Standard deviation of initial word and position embeddings; 0.02 (authors). "
-        "At high rates a small table is overwritten by the first steps, and with it what likeness "
-        "shared pieces give.",
+        "At high learning rates the first steps overwrite a small table, and with it the "
+        "similarity that shared pieces give.",
     )
 
     head_bias_start: Literal["zero", "unigram"] = Field(
         "unigram",
         description="Initial bias of the MLM head: zero, or the log-probabilities of the "
-        "tokenizer's unigram model, so that training need not first learn piece frequencies.",
+        "tokenizer's unigram model, so that training need not learn piece frequencies first.",
     )
 
     @model_validator(mode="after")
@@ -82,6 +82,6 @@ class ModelSettings(Section):
 
 
 class InitialiseSettings(ModelSettings):
-    """What the stage that makes the untrained model is given."""
+    """Settings of the stage that initialises the model."""
 
-    languages: tuple[str, ...] = Field(description="Languages, in the order of their rows.")
+    languages: tuple[str, ...] = Field(description="Languages, in the order of their embeddings.")

@@ -9,14 +9,14 @@ from ernie_m.config.hardware import HardwareSettings
 
 
 class Shares(Section):
-    """Weights of the objectives: each gets its part of a batch's tokens; 0 switches it off."""
+    """Mixture weights of the objectives: each gets this share of a batch's tokens; 0: off."""
 
     mmlm: float = Field(0.2, ge=0, description="Masked LM on monolingual text.")
     tlm: float = Field(
         0.6,
         ge=0,
         description="Translation LM on pairs; part of the full system (paper: Table 6). At laptop "
-        "size it is what sets alignment going.",
+        "size it is what starts alignment.",
     )
     camlm: float = Field(0.6, ge=0, description="Cross-attention masked LM on pairs.")
     btmlm: float = Field(
@@ -31,7 +31,7 @@ class Shares(Section):
 
 
 class MaskRatios(Section):
-    """Share of a sentence's tokens that is predicted; the paper's values are not known."""
+    """Masking ratio: share of a sentence's tokens to predict; the paper's are not known."""
 
     mmlm: float = Field(
         0.3,
@@ -52,24 +52,22 @@ class MaskRatios(Section):
 
 
 class MaskingSettings(Section):
-    """What is predicted and how it is hidden."""
+    """Which tokens are predicted, and how they are masked."""
 
-    ratio: MaskRatios = Field(
-        MaskRatios(), description="Share of a sentence's tokens that is predicted, by objective."
-    )
+    ratio: MaskRatios = Field(MaskRatios(), description="Masking ratio by objective.")
     random_share: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="Share of hidden tokens that become a random piece; 0.1 (sibling: InfoXLM). "
-        "CAMLM hides none.",
+        description="Share of masked tokens that become a random piece; 0.1 (sibling: InfoXLM). "
+        "CAMLM masks none.",
     )
     keep_share: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="Share of hidden tokens that stay as they are; 0.1 (sibling: InfoXLM). CAMLM "
-        "hides none.",
+        description="Share of masked tokens left unchanged; 0.1 (sibling: InfoXLM). CAMLM masks "
+        "none.",
     )
 
 
@@ -100,11 +98,11 @@ class OptimiserSettings(Section):
 
 
 class DrawSettings(Section):
-    """Which texts each step of a stage reads."""
+    """Which texts a stage draws in each step."""
 
     objectives: Shares = Field(
         Shares(),
-        description="Weights by which the objectives part each batch's tokens; 0 switches one off.",
+        description="Mixture weights of the objectives in each batch's tokens; 0 disables one.",
     )
     steps: int = Field(4500, ge=1, description="Optimiser steps; 200,000 (sibling: InfoXLM).")
     batch_tokens: int = Field(
@@ -133,7 +131,7 @@ class StageSettings(DrawSettings):
     """One training stage."""
 
     masking: MaskingSettings = Field(
-        MaskingSettings(), description="What is predicted and how it is hidden."
+        MaskingSettings(), description="Which tokens are predicted, and how they are masked."
     )
     optimiser: OptimiserSettings = Field(
         OptimiserSettings(), description="AdamW with warm-up and linear decay."
@@ -148,26 +146,26 @@ class StageSettings(DrawSettings):
         15.0, ge=0, description="Minutes after which state is saved in any case; 0 switches it off."
     )
     checkpoints_kept: int = Field(
-        2, ge=1, description="Saved states that stay; a damaged newest one needs another."
+        2, ge=1, description="Saved states to keep; if the newest is damaged, an older one is used."
     )
     on_divergence: Literal["stop", "skip"] = Field(
         "stop",
-        description="After a loss that is not a number or explodes: stop, or leave out the update "
-        "and count it. Either keeps the batch. To skip waits for a GPU at every step.",
+        description="After a NaN, infinite or exploding loss: stop, or skip the update and count "
+        "it. Either saves the batch. `skip` synchronises with the GPU at every step.",
     )
     explosion: float = Field(
         4.0,
         ge=0,
-        description="A loss of more than this many times its moving mean has exploded; 0 looks for "
-        "losses that are not numbers only.",
+        description="A loss above this many times its moving mean has exploded; 0 checks for NaN "
+        "and infinite losses only.",
     )
 
 
 class StageJob(StageSettings):
-    """What a training stage is given."""
+    """Settings of a training stage's job."""
 
     hardware: HardwareSettings = Field(
-        HardwareSettings(), description="How the arithmetic is carried out."
+        HardwareSettings(), description="Threads, processes, precision and kernels."
     )
 
 
@@ -175,7 +173,9 @@ class BacktranslateSettings(Section):
     """Generation of pseudo tokens (docs/method.md)."""
 
     chunks: int = Field(
-        1, ge=1, description="Independent jobs; a lost one costs one. Changes no content."
+        1,
+        ge=1,
+        description="Jobs that generation is divided into; the result does not depend on it.",
     )
     placeholder_ratio: float = Field(
         0.15,
@@ -195,16 +195,16 @@ class BacktranslateSettings(Section):
 
 
 class BacktranslateJob(BacktranslateSettings):
-    """What the generating stage is given."""
+    """Settings of the stage that generates pseudo tokens."""
 
     pairs: tuple[str, ...] = Field(description="Pairs of the parallel text, `a-b`.")
     btmlm: DrawSettings = Field(
-        DrawSettings(), description="How stage 2 draws: it decides what is generated for."
+        DrawSettings(), description="How stage 2 draws: tokens are generated for what it reads."
     )
 
 
 class PretrainSettings(Section):
-    """From the initial model to the final one."""
+    """Pre-training: stage 1, generation, stage 2."""
 
     camlm: StageSettings = Field(
         StageSettings(), description="Stage 1: masked LM on one language and across two."
@@ -214,7 +214,7 @@ class PretrainSettings(Section):
     )
     btmlm: StageSettings = Field(
         StageSettings(objectives=Shares(btmlm=1.0), steps=3500),
-        description="Stage 2: goes on from stage 1, on generated tokens too.",
+        description="Stage 2: continues from stage 1, with generated tokens.",
     )
 
     @model_validator(mode="after")

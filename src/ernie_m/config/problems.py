@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in sentences that name the key and the way out."""
+"""Validation errors of a configuration as sentences that name the key and what to do."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def dotted(path: Path) -> str:
 
 
 def _way_out(model: type[Section], path: Path, under: Path) -> str:
-    """The nearest key to the unknown one at ``path``, there or elsewhere; else all keys there."""
+    """A suggestion for the unknown key at ``path``: a similar key, else all keys of its group."""
     *group, wrong = path
     section = _section_at(model, group)
     if section and wrong in section.moved:
@@ -85,7 +85,7 @@ def _sentence(model: type[Section], path: Path, under: Path, details: ErrorDetai
 
 
 def _wanted(details: ErrorDetails) -> str:
-    """What would be accepted, in YAML's words where pydantic's are JSON's or Python's."""
+    """What would be accepted, in terms of YAML instead of JSON or Python."""
     kinds = {"model_type": "a group of keys", "dict_type": "a group of keys"}
     if details["type"] == "string_pattern_mismatch":
         return f"text of the form {details['ctx']['pattern']}"
@@ -94,7 +94,7 @@ def _wanted(details: ErrorDetails) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value with its kind, short enough for one line."""
+    """A value with its type, short enough for one line."""
     kinds = {dict: "a group of keys", list: "a list", str: "text", bool: "true or false"}
     if value is None:
         return "empty"
@@ -103,7 +103,7 @@ def _shown(value: Any) -> str:
 
 
 def _section_at(model: type[Section], group: list[str | int]) -> type[Section] | None:
-    """What describes the group at that path; None where no section does."""
+    """The section at that path; None if there is none."""
     section: type[Section] | None = model
     parts = iter(group)
     for part in parts:

@@ -11,12 +11,12 @@ from pydantic import Field, ValidationError
 
 from ernie_m.config.base import Section
 
-# The same loader as `yaml.safe_load`'s, ten times as fast where libyaml is there.
+# Equivalent to `yaml.safe_load`, ten times as fast if libyaml is available.
 YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Row(Section):
-    """One row, found by its id."""
+    """One row, identified by its id."""
 
     id: str = Field(description="Name of the row, unique in its registry.")
 
@@ -38,7 +38,7 @@ def load_rows(path: Path, kind: type[R]) -> dict[str, R]:
 
 @lru_cache
 def _parsed(text: str, path: Path, kind: type[Row]) -> dict[str, Row]:
-    """Rows of a registry's text; remembered, because every job of a plan asks for its own."""
+    """Rows of a registry's text; cached, because every job of a plan asks for its own."""
     rows: dict[str, Row] = {}
     entries = yaml.load(text, YamlLoader) or []
     if not isinstance(entries, list):

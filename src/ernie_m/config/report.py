@@ -8,7 +8,7 @@ from ernie_m.config.base import Section
 
 
 class ReportSettings(Section):
-    """How the report introduces itself."""
+    """Title and introduction of the report."""
 
     title: str = Field(
         "ERNIE-M, reproduced",

@@ -1,6 +1,6 @@
 """The whole configuration: its top-level keys, and the variants of the experiment.
 
-Defaults of sections are made when they are asked for, since `corpora` looks into its registry.
+Defaults of sections are made lazily, since `corpora` reads its registry.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAIN_VARIANT = "ernie_m"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-# What a variant may change of the evaluation: how it is trained and used, not what is asked.
+# What a variant may change of the evaluation: fine-tuning and prediction, not tasks and metrics.
 VARIANT_KEYS = frozenset(
     {"recipe", "training", "finetune", "per_task", "retrieval", "align", "predict"}
 )
@@ -59,7 +59,7 @@ class Overrides(Section):
 
 
 class Variant(Section):
-    """What one variant of the experiment is trained with."""
+    """The sections that one variant of the experiment is trained with."""
 
     model: ModelSettings = Field(default_factory=ModelSettings, description="The encoder.")
     pretrain: PretrainSettings = Field(
@@ -68,7 +68,7 @@ class Variant(Section):
     xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="The evaluation.")
 
     def backtranslate_job(self, pairs: tuple[str, ...]) -> BacktranslateJob:
-        """What generation is given, with how stage 2 draws from the result."""
+        """Settings of generation, with how stage 2 draws from the result."""
         own = self.pretrain
         draws = own.btmlm.model_dump(include=set(DrawSettings.model_fields))
         return BacktranslateJob(
@@ -77,7 +77,7 @@ class Variant(Section):
 
 
 class Config(Section):
-    """Everything that decides what a run makes; machines and schedulers are in `profiles/`."""
+    """Everything that decides a run's results; machines and schedulers are in `profiles/`."""
 
     run: Name = Field(
         "default",
@@ -99,13 +99,13 @@ class Config(Section):
         "vocabulary.",
     )
     checkpoints: CheckpointsSettings = Field(
-        CheckpointsSettings(), description="Weights of others that `init` may name."
+        CheckpointsSettings(), description="Third-party checkpoints that `init` may name."
     )
     corpora: CorporaSettings = Field(
-        default_factory=CorporaSettings, description="The text and its division."
+        default_factory=CorporaSettings, description="Training and held-out text."
     )
     tokenizer: TokenizerSettings = Field(
-        default_factory=TokenizerSettings, description="Text to pieces."
+        default_factory=TokenizerSettings, description="The SentencePiece tokenizer."
     )
     model: ModelSettings = Field(default_factory=ModelSettings, description="The encoder.")
     pretrain: PretrainSettings = Field(
@@ -121,11 +121,11 @@ class Config(Section):
     )
     hardware: HardwareSettings = Field(
         default_factory=HardwareSettings,
-        description="How trainings use the machine: last digits only.",
+        description="How trainings use the machine: changes the last digits only.",
     )
     xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="Evaluation.")
     tracking: TrackingSettings = Field(
-        default_factory=TrackingSettings, description="Where MLflow keeps its account of the runs."
+        default_factory=TrackingSettings, description="Where MLflow logs the runs."
     )
     report: ReportSettings = Field(default_factory=ReportSettings, description="The report.")
 

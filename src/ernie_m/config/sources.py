@@ -1,4 +1,4 @@
-"""Where the published evaluation files come from: the rows of the registry of sources."""
+"""The registry of sources: where the published evaluation files come from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ernie_m.config.registry import load_rows
 
 
 class SourceRow(FilesRow):
-    """One row of the registry: files that tasks are read from; some can only be got by hand."""
+    """One row of the registry: files of evaluation tasks; some must be downloaded by hand."""
 
     noun: ClassVar[str] = "Source"
     by_hand: ClassVar[bool] = True
@@ -33,7 +33,7 @@ class SourceRow(FilesRow):
 
 
 class SourceJob(SourceRow):
-    """A row, and the folder of a copy that is taken instead."""
+    """A row, and a local folder to copy from instead of downloading."""
 
     folder: str | None = Field(None, description="Folder that holds the files, on this machine.")
 

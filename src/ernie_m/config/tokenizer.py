@@ -10,7 +10,7 @@ from ernie_m.config.base import Section
 
 
 class QuotaSettings(Section):
-    """How much of each language a vocabulary is trained on."""
+    """How much text of each language the vocabulary is trained on."""
 
     alpha: float = Field(
         0.3,
@@ -29,7 +29,7 @@ class QuotaSettings(Section):
 
 
 class SampleSettings(Section):
-    """Nothing: how much is drawn follows from the quotas."""
+    """No settings: sample sizes follow from the quotas."""
 
 
 class TrainSettings(QuotaSettings):
@@ -51,7 +51,7 @@ class TrainSettings(QuotaSettings):
     )
     byte_fallback: bool = Field(
         False,
-        description="Whether rare characters are spelt in bytes instead of `<unk>`; no (sibling: "
+        description="Whether rare characters become byte pieces instead of `<unk>`; no (sibling: "
         "XLM-R).",
     )
     trim: bool = Field(
@@ -69,13 +69,13 @@ class TrainSettings(QuotaSettings):
 
 
 class Rows(Section):
-    """The rows that a training reads the text in."""
+    """Length of the packed rows of a training."""
 
     row_length: int = Field(ge=16, description="Tokens of a row, the longest of any variant.")
 
 
 class PackSettings(Section):
-    """What the encoding of a shard is given: it stores what the longest rows have room for."""
+    """Settings of a shard's encoding: sequences are truncated to what the longest rows can hold."""
 
     join: bool = Field(
         description="Whether rows of one document are joined to sequences of that length."

@@ -8,7 +8,7 @@ from ernie_m.config.base import Section
 
 
 class TrackingSettings(Section):
-    """Where runs are logged; no result depends on it, and no job reruns because of it."""
+    """Where runs are logged; no result depends on it, and it makes no job run again."""
 
     uri: str = Field(
         "sqlite:///mlflow.db",

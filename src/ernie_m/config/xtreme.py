@@ -1,4 +1,4 @@
-"""Configuration key ``xtreme``: evaluation tasks, their making, fine-tuning and scoring."""
+"""Configuration key ``xtreme``: evaluation tasks, their examples, fine-tuning and scoring."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ STANDINS: tuple[TaskName, ...] = (
 
 
 class PrepareSettings(Section):
-    """How examples are made of held-out rows."""
+    """How examples are built from held-out rows."""
 
     train_examples: int = Field(
         1500,
@@ -203,20 +203,20 @@ class FinetuneSettings(Section):
     evaluations: int = Field(
         5,
         ge=1,
-        description="times (ours); how often the English development examples are looked at "
-        "to choose the best step",
+        description="times (ours); evaluations on the English development examples, by which "
+        "the best step is chosen",
     )
     evaluate_every: int = Field(
         0,
         ge=0,
-        description="updates; 100 or 1,000 (authors), 100 to 1,000 (sibling: XTREME); how often "
-        "they are looked at, where not 0, instead of `evaluations`",
+        description="updates; 100 or 1,000 (authors), 100 to 1,000 (sibling: XTREME); steps "
+        "between evaluations, where not 0, instead of `evaluations`",
     )
     patience: int = Field(
         0,
         ge=0,
-        description="times (ours); 5 on XNLI (sibling: XLM-R); fine-tuning ends when they were "
-        "looked at so often without a better score than before; 0: all updates are run",
+        description="evaluations (ours); 5 on XNLI (sibling: XLM-R); early stopping after so many "
+        "without a better score; 0: all updates are run",
     )
     selection: Literal["english_dev", "last"] = Field(
         "english_dev",
@@ -226,7 +226,7 @@ class FinetuneSettings(Section):
 
 
 class TaskFinetuneSettings(FinetuneSettings):
-    """Keys of `finetune` that differ for a task; written out as given, without defaults."""
+    """Keys of `finetune` that differ for a task; serialised without defaults."""
 
     @model_serializer(mode="wrap")
     def _given(self, serialise: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
@@ -255,16 +255,14 @@ class AlignSettings(Section):
     max_tokens: int = Field(
         64, ge=4, description="tokens of a sentence with special ones (ours); longer are cut"
     )
-    evaluations: int = Field(
-        5, ge=1, description="times (ours); how often validation pairs are looked at"
-    )
+    evaluations: int = Field(5, ge=1, description="times (ours); evaluations on validation pairs")
     validation_pairs: int = Field(
         500, ge=2, description="pairs of each language pair, at most (ours)"
     )
 
 
 class PredictSettings(Section):
-    """Prediction; the retrieval tasks take a pre-trained encoder as it is."""
+    """Prediction; retrieval tasks use the pre-trained encoder without fine-tuning."""
 
     layer: int = Field(
         -2,
@@ -322,7 +320,7 @@ class PredictSettings(Section):
 
 
 class AlignJob(AlignSettings):
-    """What the stage `xtreme.align` gets: vectors are trained as they are used."""
+    """Settings of the stage `xtreme.align`: sentence vectors are trained as they are used."""
 
     layer: int = Field(description="As `predict.layer`.")
     pooling: Literal["mean", "cls"] = Field(description="As `predict.pooling`.")
@@ -331,7 +329,7 @@ class AlignJob(AlignSettings):
 
 
 class ScoreSettings(Section):
-    """Scoring; the metrics themselves are the tasks' own."""
+    """Scoring, with each task's own metric."""
 
     min_examples: int = Field(
         50,
@@ -342,7 +340,7 @@ class ScoreSettings(Section):
 
 
 class XtremeSettings(Section):
-    """Which tasks are run, for what, and how."""
+    """Evaluation tasks, fine-tuning, prediction and scoring."""
 
     tasks: list[TaskName] = Field(
         list(STANDINS),
@@ -377,7 +375,7 @@ class XtremeSettings(Section):
         "(initialise: the untrained encoder, or what `init` names); none is run after the last of "
         "these",
     )
-    prepare: PrepareSettings = Field(PrepareSettings(), description="making of examples")
+    prepare: PrepareSettings = Field(PrepareSettings(), description="how examples are built")
     recipe: RecipeName = Field(
         "own",
         description="published settings (docs/evaluation.md) that are laid over `finetune` and "
@@ -454,7 +452,7 @@ class XtremeSettings(Section):
         return [row.id for row in self._rows.values() if task in getattr(row, form)]
 
     def prepare_for(self, task: TaskName) -> PrepareSettings:
-        """What making a task's examples depends on; published ones are taken as they are."""
+        """Settings of a task's examples; defaults for published tasks, which do not use them."""
         return PrepareSettings() if TASKS[task].published else self.prepare
 
     def training_for(self, task: TaskName) -> Literal["english", "all"]:
@@ -474,14 +472,14 @@ class XtremeSettings(Section):
         return PredictSettings(**{**self.predict.model_dump(), **keys})
 
     def align_job(self, layers: int) -> AlignJob:
-        """What the stage ``xtreme.align`` gets; vectors as retrieval takes them."""
+        """Settings of the stage ``xtreme.align``, pooled as in retrieval."""
         keys = self.predict.model_dump() | predict_keys(self.recipe, "retrieval", "", layers)
         as_used = {key: keys[key] for key in AlignJob.model_fields if key in keys}
         return AlignJob(**self.align.model_dump(), **as_used)
 
     def finetuned_on(self, task: TaskName) -> TaskName | None:
-        """The task that the encoder used for ``task`` is fine-tuned on; none for one that is as
-        pre-training left it, or aligned."""
+        """The task on which the encoder for ``task`` is fine-tuned; None if it is only
+        pre-trained, or aligned."""
         if TASKS[task].trained:
             return task
         return cast(TaskName, TASKS[task].after) if self.retrieval == "finetuned" else None

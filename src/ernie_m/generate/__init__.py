@@ -1,1 +1,1 @@
-"""What is made from the models and the table of stages: YAML, schema, tables, dvc.yaml."""
+"""Files generated from the config models and the table of stages."""

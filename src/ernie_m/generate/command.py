@@ -1,4 +1,4 @@
-"""Write or check the files that are made from the config models and the table of stages.
+"""Write or check the files that are generated from the config models and the table of stages.
 
 The models in src/ernie_m/config/ are the one place where a key, its default, its limits and its
 meaning are declared, src/ernie_m/pipeline/stages.py that where a stage is. From them this command
@@ -40,7 +40,7 @@ OVERLAYS = tuple(
 SCHEMA = Path("config/schema.json")
 DOCS = Path("docs/configuration.md")
 DVC = Path("dvc.yaml")
-# Between them are the milestones; what is before and behind is written by hand.
+# Between them are the milestones; the rest is written by hand.
 DVC_BEGIN, DVC_END = "stages:\n", "# Numbers within the milestones' results"
 BEGIN = "<!-- The tables below are written by `ernie-m config --write`. -->"
 

@@ -1,4 +1,4 @@
-"""YAML in which every key has its description above it and may have a remark behind it."""
+"""YAML with each key's description above it and an optional remark behind it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _entry(
     path: Path,
     remarks: Mapping[Path, str],
 ) -> Iterator[str]:
-    """The line of one key, and below it the keys it holds: a section's, or a table's free ones."""
+    """The line of one key, and below it the keys of its section or table."""
     value = values[path[-1]]
     start = "  " * (len(path) - 1) + f"{path[-1]}:"
     end = f"  # {remarks[path]}" if path in remarks else ""

@@ -12,7 +12,7 @@ from ernie_m.config.root import Config
 from ernie_m.pipeline.stages import REGISTRIES, STAGES, Stage, jobs, module_of
 from ernie_m.records.digest import code_facts
 
-# What each milestone is, in words; `dvc stage list` shows them.
+# Descriptions of the milestones, as `dvc stage list` shows them.
 MILESTONES = {
     "corpora": "Text, downloaded, filtered, and divided into training and held-out text",
     "tokenizer": "The vocabulary, and the training text in its pieces",
@@ -65,7 +65,7 @@ def _read(own: list[str], wanted: list[str]) -> set[str]:
 
 
 def _code(own: list[str]) -> Iterator[str]:
-    """The folders and files of code that these stages run."""
+    """Folders and files of the code that these stages import."""
     for path in {path for name in own for path in code_facts(module_of(name))}:
         top = "/".join(path.split("/")[:3])
         if not top.endswith("__init__.py"):
@@ -73,7 +73,7 @@ def _code(own: list[str]) -> Iterator[str]:
 
 
 def _files(own: list[str], config: Config) -> Iterator[str]:
-    """Their rules and registries; the files that all rules share, where nothing is read yet."""
+    """Their rules and registries; for stages that read no other, also what all share."""
     for phase in {name.partition("_")[0] for name in own}:
         yield f"workflow/rules/{phase}.smk"
     for key in {key for name in own for key in STAGES[name].keys if key in REGISTRIES}:
@@ -83,7 +83,7 @@ def _files(own: list[str], config: Config) -> Iterator[str]:
 
 
 def _keys(stages: Iterable[Stage]) -> set[str]:
-    """The keys that reach these stages; of a section and a key within it the section."""
+    """The keys that these stages depend on, without keys of a section that is listed itself."""
     found: set[str] = set()
     for stage in stages:
         found |= {*stage.keys, *(["init"] if stage.starts else [])}

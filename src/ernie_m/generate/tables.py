@@ -38,7 +38,7 @@ def _group(
 ) -> Iterator[str]:
     """The table of a section's plain keys, then those of the sections in it.
 
-    A section met again (both stages of pre-training have the same keys) shows what differs.
+    A section that occurs again (both stages of pre-training have the same keys) shows what differs.
     """
     first, known = seen.setdefault(section, (path, values))
     again = first != path
@@ -66,7 +66,7 @@ def _rows(
         if group or (known is not None and known[name] == values[name]):
             continue
         default = _code(json.dumps(values[name], ensure_ascii=False))
-        # Markdown shows code spans as they stand.
+        # Markdown leaves code spans unchanged.
         parts = re.split(r"(`[^`]*`)", field.description or "")
         meaning = "".join(part if part[:1] == "`" else part.replace("<", "&lt;") for part in parts)
         cells = (_code(name), default, _kind(properties[name]), meaning)

@@ -14,7 +14,7 @@ from ernie_m.config.xtreme import Stage, TaskName
 
 
 def last_stage(config: Config) -> Stage:
-    """The last stage of pre-training that is evaluated: none is run after it."""
+    """The last stage of pre-training that is evaluated; later ones are not run."""
     return max(config.xtreme.stages, key=get_args(Stage).index)
 
 
@@ -25,10 +25,10 @@ def _runs(config: Config, stage: str) -> bool:
 
 
 def reads_text(config: Config) -> dict[str, bool]:
-    """Whether there is use for the text: at all, and encoded.
+    """Whether the run needs text: at all, and encoded.
 
-    Nothing is trained on it where only what ``init`` names is evaluated; then it may still give
-    the tasks made of held-out rows, and a vocabulary that is trained or cut down.
+    Nothing is trained on it where only the checkpoint in ``init`` is evaluated; then it may still
+    be needed for tasks made of held-out rows, and to train or trim the vocabulary.
     """
     tasks = config.xtreme.tasks
     aligned = any(
@@ -44,7 +44,7 @@ def reads_text(config: Config) -> dict[str, bool]:
 
 
 def _up_to(config: Config, variant: str, stage: str) -> list[Section]:
-    """The settings that decide what a variant is after a stage of pre-training."""
+    """The settings that determine a variant's weights after a stage of pre-training."""
     own = config.variant(variant)
     steps = {
         "initialise": own.model,
@@ -56,7 +56,7 @@ def _up_to(config: Config, variant: str, stage: str) -> list[Section]:
 
 
 def made_by(config: Config, variant: str, stage: str) -> str:
-    """The first variant with the same settings up to a stage: what variants share is done once."""
+    """The first variant with the same settings up to a stage: common stages are run once."""
     wanted = _up_to(config, variant, stage)
     return next(name for name in config.variant_names if _up_to(config, name, stage) == wanted)
 
@@ -69,7 +69,7 @@ def trained_variants(config: Config, stage: str) -> list[str]:
 
 
 def chunks(config: Config, variant: str) -> list[str]:
-    """The jobs that generate what a variant trains on; none when it has no use for that."""
+    """The generation jobs whose pseudo tokens a variant trains on; none without BTMLM."""
     if not _runs(config, "btmlm") or not config.variant(variant).pretrain.btmlm.objectives.btmlm:
         return []
     maker = made_by(config, variant, "backtranslate")
@@ -77,7 +77,7 @@ def chunks(config: Config, variant: str) -> list[str]:
     return [f"{maker}/{chunk}" for chunk in range(count)]
 
 
-# The shard of a training corpus that n-way rows were dealt to; the others have numbers.
+# The shard of a training corpus that holds dealt n-way rows; the others have numbers.
 DEALT = "dealt"
 
 
@@ -95,7 +95,7 @@ def filtered(config: Config) -> list[str]:
 
 
 def shards_of(config: Config, corpus: str) -> list[str]:
-    """The shards of a training corpus: those of its documents or pairs, then what was dealt."""
+    """The shards of a training corpus: those of its documents or pairs, then dealt rows."""
     found = _numbered(config, [corpus] if config.corpora.sources(corpus) else [])
     return found + ([f"{corpus}/{DEALT}"] if config.corpora.is_dealt(corpus) else [])
 
@@ -106,14 +106,14 @@ def shards(config: Config) -> list[str]:
 
 
 def sampled(config: Config) -> list[str]:
-    """The shards of which lines are drawn to train a vocabulary; none where one is taken."""
+    """The shards sampled to train a vocabulary; none where a ready one is used."""
     ready = any(row.content == "vocabulary" for row in config.corpora.rows().values())
     return [] if config.init or ready else shards(config)
 
 
 def extracts(config: Config, *corpora: str) -> list[str]:
-    """What is read out of the downloads, for some corpora or all: ``{dataset}/de``, and
-    ``{dataset}/en-de`` for pairs."""
+    """The extraction jobs of some corpora or all: ``{dataset}/de``, and ``{dataset}/en-de`` for
+    pairs."""
     return [
         f"{row.id}/{corpus.partition('-')[2]}"
         for corpus in corpora or config.corpora.filtered
@@ -122,13 +122,13 @@ def extracts(config: Config, *corpora: str) -> list[str]:
 
 
 def eval_hashes(config: Config) -> list[str]:
-    """The job that gathers the evaluation texts; none where nothing is compared with them."""
+    """The job that hashes the evaluation texts; none where nothing is compared with them."""
     return [""] if compared_tasks(config) or config.corpora.dealt_languages else []
 
 
 def compared_tasks(config: Config) -> list[TaskName]:
-    """The published tasks that training text is compared with. Tasks made of held-out rows need not
-    be named: text is compared with all of these rows."""
+    """The published tasks for decontamination. Tasks made of held-out rows need not be named: text
+    is compared with all of these rows."""
     wanted = config.xtreme.tasks if config.corpora.select.decontaminate else ()
     return [task for task in wanted if TASKS[task].published]
 
@@ -140,7 +140,7 @@ def task_languages(config: Config, task: TaskName) -> tuple[str, ...]:
 
 
 def _use(variant: Variant, task: TaskName) -> list[Section | str]:
-    """What decides how an encoder is trained and used for a task."""
+    """The settings of an encoder's fine-tuning and prediction for a task."""
     own, layers = variant.xtreme, variant.model.layers
     use: list[Section | str] = [own.predict_for(task, layers)]
     if tuned := own.finetuned_on(task):
@@ -149,8 +149,8 @@ def _use(variant: Variant, task: TaskName) -> list[Section | str]:
 
 
 def scored_as(config: Config, task: TaskName, variant: str, stage: str) -> str:
-    """The first variant whose encoder after a stage is trained and used for a task in the same way:
-    nothing is scored twice under two names."""
+    """The first variant whose encoder after a stage is trained and used for a task in the same way,
+    so that nothing is scored twice under two names."""
 
     def use(name: str) -> tuple[str, list[Section | str]]:
         return made_by(config, name, stage), _use(config.variant(name), task)
@@ -162,7 +162,7 @@ def scored_as(config: Config, task: TaskName, variant: str, stage: str) -> str:
 def evaluations(config: Config, wanted: Callable[[Task], bool] = lambda _: True) -> list[str]:
     """Every task/variant/stage/seed that is scored, of all tasks or of those that are ``wanted``.
 
-    Tasks that use the encoder as pre-training left it have nothing to repeat with other seeds.
+    Tasks that are not fine-tuned have one seed: others would repeat the same result.
     """
     found = []
     tasks = [task for task in config.xtreme.tasks if wanted(TASKS[task])]
@@ -197,7 +197,7 @@ def training_files(config: Config, task: TaskName) -> list[str]:
 
 
 def maker(config: Config, checkpoint: str) -> str:
-    """The stage that makes an encoder: of the first one, with `init`, that which adopts."""
+    """The stage that writes an encoder; with ``init`` the first one is adopted."""
     adopted = config.init and checkpoint == "initialise"
     return "pretrain_adopt" if adopted else f"pretrain_{checkpoint}"
 

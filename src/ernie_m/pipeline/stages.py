@@ -1,8 +1,7 @@
-"""The stages, in the order of the pipeline: all that is to be known of one stands in its entry.
+"""The stages, in the order of the pipeline: an entry has all facts about one.
 
-Rules, plan, audit, tracking and ``dvc.yaml`` are views of this table. Settings that are too wide
-retrain a model for a word in the report's title; too narrow, they leave a stale result without
-saying so.
+Rules, plan, audit, tracking and ``dvc.yaml`` are views of this table. With too many settings, a
+new word in the report's title retrains a model; with too few, a stale result goes unnoticed.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Stage:
 
 
 def _part(section: Section, part: type[Section]) -> Section:
-    """Those of a section's keys that one stage uses."""
+    """The keys of a section that one stage uses."""
     return part(**section.model_dump(include=set(part.model_fields)))
 
 
@@ -85,7 +84,7 @@ def _training(config: Config, variant: str, stage: str) -> StageJob:
 def _pack(config: Config, corpus: str, shard: str) -> PackSettings:
     trainings = [config.variant(variant).pretrain for variant in config.variant_names]
     return PackSettings(
-        # Of a document some rows only are dealt to a corpus: they do not follow on each other.
+        # Only some rows of a document are dealt to a corpus: they are not consecutive.
         join=Corpus.parse(corpus).is_mono and shard != DEALT,
         camlm=Rows(row_length=max(own.camlm.row_length for own in trainings)),
         btmlm=Rows(row_length=max(own.btmlm.row_length for own in trainings)),
@@ -103,13 +102,13 @@ def _backtranslate(config: Config, variant: str, *_: str) -> BacktranslateJob:
 
 
 def _text(jobs: Callable[[Config], list[str]]) -> Callable[[Config], list[str]]:
-    """Jobs that there are only where there is use for the text."""
+    """Jobs that are run only where the run needs text."""
     return lambda config: jobs(config) if plan.reads_text(config)["at all"] else []
 
 
 def _drawn_mb(config: Config) -> int:
-    """What a job of the back-translation holds of the sentences that stage 2 draws, at most: their
-    numbers a few times (docs/engine.md)."""
+    """Most memory in MB that a back-translation job needs for the sentences that stage 2 draws:
+    a few copies of their indices (docs/engine.md)."""
 
     def drawn(variant: str) -> int:
         own = config.variant(variant).pretrain.btmlm
@@ -246,7 +245,7 @@ STAGES: dict[str, Stage] = {
         reads=("corpora_select", "tokenizer_quotas"),
         seed="run",
         minutes=120,
-        # A shard may give all lines of the sample.
+        # All lines of the sample may come from one shard.
         beside=lambda config: 500 + config.tokenizer.train.sample_lines // 500,
     ),
     "tokenizer_train": Stage(
@@ -473,7 +472,7 @@ def jobs(config: Config) -> dict[str, list[str]]:
 
 
 def parts_of(stage: str, instance: str) -> dict[str, str]:
-    """The parts of a job's instance by name; none for a stage that is not of today."""
+    """The parts of a job's instance by name; none for an unknown stage, as in old records."""
     return STAGES[stage].parts(instance) if stage in STAGES else {}
 
 
