@@ -2,11 +2,13 @@
 
 import pytest
 import yaml
+from tests.repository import ROOT
 
 from ernie_m.config.base import deep_merge
 from ernie_m.config.load import load, read
 from ernie_m.config.root import Config
 from ernie_m.errors import UserError
+from ernie_m.pipeline.stages import stages_with
 
 
 def refusal(mapping):
@@ -68,7 +70,12 @@ def test_unknown_key_names_the_nearest(wrong, sentence):
             '`pretrain.camlm.steps` is "many" (text), but it should be a valid integer.',
         ),
         ({"seed": True}, "`seed` is true (true or false), but it should be a valid integer."),
-        ({"seed": "7"}, '`seed` is "7" (text), but it should be a valid integer.'),
+        ({"seed": "7.5"}, '`seed` is "7.5" (text), but it should be a valid integer.'),
+        ({"seed": 1 << 64}, "a whole number of more than 64 bits"),
+        ({"seed": 2**32}, "it should be less than or equal to 4294967295"),
+        ({"pretrain": {"backtranslate": {"chunks": 2**63 - 1}}}, "less than or equal to 100000"),
+        ({"corpora": {"filter": {"shard_bytes": 1000}}}, None),
+        ({"run": "logs"}, "`results/logs/` is shared by all runs"),
         ({"seed": -1}, "`seed` is -1 (a number), but it should be greater than or equal to 0."),
         ({"model": None}, "`model` is empty, but it should be a group of keys."),
         ({"model": {"layers": 2.5}}, "`model.layers` is 2.5 (a number), but"),
@@ -89,7 +96,46 @@ def test_unknown_key_names_the_nearest(wrong, sentence):
     ],
 )
 def test_wrong_value_is_shown_beside_what_is_wanted(wrong, sentence):
-    assert sentence in refusal(wrong)
+    if sentence is None:
+        load(wrong)
+    else:
+        assert sentence in refusal(wrong)
+
+
+def test_no_run_has_the_folder_of_what_all_runs_share():
+    for stage in stages_with("shared"):
+        assert f"`results/{stage}/` is shared by all runs" in refusal({"run": stage})
+
+
+def test_a_corpus_has_as_many_shards_as_a_plan_can_hold(tmp_path):
+    row = {
+        **{"id": "big", "url": "https://a.example/b.txt", "filename": "b.txt", "version": "1"},
+        **{"licence": "CC0-1.0", "home": "https://a.example", "text_bytes": 10**15},
+        **{"format": "cc100", "languages": ["de"]},
+    }
+    registry = tmp_path / "own.yaml"
+    rows = [*yaml.safe_load((ROOT / "config/corpora.yaml").read_text()), row]
+    registry.write_text(yaml.safe_dump(rows))
+    corpora = {"registry": str(registry), "datasets": ["homeassistant", "big"]}
+    corpora["filter"] = {"shard_bytes": 1000}
+    assert "would make 1000000000000 shards of `mono-de`" in refusal({"corpora": corpora})
+
+
+@pytest.mark.parametrize("name", ["..", "a\nb", "$(id)", "/etc/passwd", "-rf", "a;b", "a" * 201])
+def test_a_file_name_of_a_registry_is_one_in_every_shell(tmp_path, name):
+    registry = tmp_path / "own.yaml"
+    rows = yaml.safe_load((ROOT / "config/corpora.yaml").read_text())
+    registry.write_text(yaml.safe_dump([rows[0] | {"filename": name}]))
+    assert "row 1, filename" in refusal({"corpora": {"registry": str(registry)}})
+
+
+def test_mirrors_are_addresses_of_the_web(tmp_path):
+    registry = tmp_path / "own.yaml"
+    (row,) = yaml.safe_load((ROOT / "config/corpora.yaml").read_text())
+    del row["package"]
+    row |= {"url": "https://a.example/b.zip", "mirrors": ["file:///etc/passwd"]}
+    registry.write_text(yaml.safe_dump([row]))
+    assert "row 1, mirrors.0" in refusal({"corpora": {"registry": str(registry)}})
 
 
 @pytest.mark.parametrize(
@@ -117,9 +163,17 @@ def test_all_problems_are_listed_once():
     assert text.count("\n  - ") == 3
 
 
-def test_exponents_that_yaml_takes_for_text_are_numbers():
-    mapping = yaml.safe_load("pretrain: {camlm: {optimiser: {learning_rate: 5e-4}}}")
-    assert load(mapping).pretrain.camlm.optimiser.learning_rate == 5e-4
+def test_numbers_that_arrive_as_text_are_numbers():
+    # YAML 1.1 takes 5e-4 for text, and `snakemake --config` every value that is nested.
+    text = "pretrain: {camlm: {steps: 7, optimiser: {learning_rate: 5e-4}}, btmlm: {masking: {}}}"
+    text += "\nxtreme: {seeds: [1, 2], predict: {centre: false}}\nreport: {title: 2024}"
+    text += "\nvariants: {small: {model: {layers: 1}}}"
+    config = load(yaml.load(text, yaml.BaseLoader))
+    assert config.pretrain.camlm.steps == 7
+    assert config.pretrain.camlm.optimiser.learning_rate == 5e-4
+    assert (config.xtreme.seeds, config.xtreme.predict.centre) == ([1, 2], False)
+    assert config.report.title == "2024"
+    assert config.variant("small").model.layers == 1
 
 
 def test_a_variant_is_the_main_variant_with_its_keys_laid_over():
@@ -155,7 +209,9 @@ def test_merge_replaces_lists_and_keeps_its_arguments():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: [1", "line 1 is not valid YAML"),
+        ("a: [1", "is not valid YAML: line"),
+        ("a: &a [*a]", "or holds itself"),
+        ("report: " + "[" * 20_000, "is nested more than 100 deep"),
         ("- a\n- b", "does not hold keys with values"),
         (None, "does not exist"),
     ],

@@ -9,11 +9,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import yaml
-
 from ernie_m.audit import words
+from ernie_m.bounded import parse_yaml
 from ernie_m.config.load import BASE
-from ernie_m.config.registry import YamlLoader
 from ernie_m.errors import UserError
 from ernie_m.pipeline.stages import STAGES, module_of
 from ernie_m.records.digest import bytes_digest, code_facts
@@ -41,20 +39,19 @@ def _file(ref: str, path: str) -> bytes:
 def _settings(ref: str) -> dict[str, Any]:
     """Keys of the default configuration and of the registry rows."""
     try:
-        config = yaml.load(_file(ref, BASE.as_posix()), YamlLoader) or {}
-        rows = yaml.load(_file(ref, REGISTRY), YamlLoader) or []
-    except yaml.YAMLError as error:
+        config = parse_yaml(_file(ref, BASE.as_posix()).decode()) or {}
+        rows = parse_yaml(_file(ref, REGISTRY).decode()) or []
+        registry = {f"corpora.registry.{row['id']}": row for row in rows}
+        return dict(flatten(config)) | dict(flatten(registry))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"The configuration in {ref} is not YAML: {' '.join(str(error).split())}.",
-            "Compare other commits.",
+            f"The configuration in {ref} cannot be read: {error}.", "Compare other commits."
         ) from None
-    registry = {f"corpora.registry.{row['id']}": row for row in rows}
-    return dict(flatten(config)) | dict(flatten(registry))
 
 
 def _data(ref: str) -> dict[str, Any]:
     """Digest of every output in dvc.lock."""
-    lock = yaml.load(_file(ref, LOCK), YamlLoader) or {}
+    lock = parse_yaml(_file(ref, LOCK).decode()) or {}
     stages = lock.get("stages", {}).values()
     return {out["path"]: out.get("md5") for stage in stages for out in stage.get("outs", [])}
 

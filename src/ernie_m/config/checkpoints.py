@@ -16,10 +16,10 @@ from ernie_m.config.registry import load_rows
 class Shape(Section):
     """The encoder's shape, which the section `model` must have."""
 
-    layers: int = Field(ge=1, description="Layers.")
-    width: int = Field(ge=1, description="Hidden size.")
-    heads: int = Field(ge=1, description="Attention heads.")
-    ffn: int = Field(ge=1, description="Inner size of the feed-forward layer.")
+    layers: int = Field(ge=1, le=1_000, description="Layers.")
+    width: int = Field(ge=1, le=1_000_000, description="Hidden size.")
+    heads: int = Field(ge=1, le=100_000, description="Attention heads.")
+    ffn: int = Field(ge=1, le=10_000_000, description="Inner size of the feed-forward layer.")
 
 
 class CheckpointRow(FilesRow):
@@ -31,7 +31,9 @@ class CheckpointRow(FilesRow):
         pattern=r"^[a-z0-9][a-z0-9_.-]*$", description="Name, as `init` and file paths use it."
     )
     shape: Shape = Field(description="Shape of the encoder.")
-    pieces: int = Field(ge=1, description="Pieces of its vocabulary, special ones included.")
+    pieces: int = Field(
+        ge=1, le=10_000_000, description="Pieces of its vocabulary, special ones included."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ernie_m.catalogue.languages import LANGUAGES
 from ernie_m.config.base import Section
-from ernie_m.config.downloads import DownloadRow, FileFacts, FileName
+from ernie_m.config.downloads import MOST_BYTES, DownloadRow, FileFacts, FileName
 from ernie_m.config.registry import load_rows
 from ernie_m.corpus import Corpus, codes_of
 from ernie_m.words import plural
@@ -30,6 +30,7 @@ _TABLES = ("table", "document_table", "pair_table")
 LinesFormat = Literal["cc100", "ccnet", "ccnet_text", "bitext", "wikimatrix"]
 # Between the id of a row and the bytes to which its file is truncated.
 HEAD = ".head-"
+MOST_SHARDS = 100_000  # of a corpus
 
 
 class DatasetRow(DownloadRow, FileFacts):
@@ -51,11 +52,13 @@ class DatasetRow(DownloadRow, FileFacts):
     text_bytes: int | None = Field(
         None,
         gt=0,
+        le=MOST_BYTES,
         description="Bytes of the text inside, about; for plans and the number of shards.",
     )
     head_bytes: int | None = Field(
         None,
         gt=0,
+        le=MOST_BYTES,
         description="Bytes, as they are published, from the beginning of the file that are taken "
         "of a larger one; only of formats of lines, and before `corpora.head_bytes`. `sha256` and "
         "`bytes` are the whole file's.",
@@ -296,6 +299,7 @@ class FilterRules(RowRules):
     shard_bytes: int = Field(
         8_000_000_000,
         ge=1_000,
+        le=MOST_BYTES,
         description="Bytes of text that a shard should hold, by the registry's `text_bytes`; their "
         "number decides how many jobs share a corpus, and changes no result.",
     )
@@ -307,7 +311,7 @@ class FilterSettings(RowRules):
     near_duplicates: bool = Field(
         True, description="Whether documents get MinHash fingerprints, for deduplication."
     )
-    shards: int = Field(1, ge=1, description="Number of shards of the corpus.")
+    shards: int = Field(1, ge=1, le=MOST_SHARDS, description="Number of shards of the corpus.")
 
 
 class DedupRules(Section):
@@ -352,6 +356,7 @@ class EvalHashesSettings(Section):
     decontaminate_min_chars: int = Field(
         30,
         ge=1,
+        le=1_000_000,
         description="Characters from which an evaluation text counts, spaces left out, Chinese, "
         "Japanese and Korean ones three times; shorter texts (labels, names) are in every corpus.",
     )
@@ -436,7 +441,7 @@ class CorporaSettings(Section):
         min_length=1,
         description="Ids of registry rows: the datasets to download and read.",
     )
-    head_bytes: dict[LinesFormat, Annotated[int, Field(gt=0)]] = Field(
+    head_bytes: dict[LinesFormat, Annotated[int, Field(gt=0, le=MOST_BYTES)]] = Field(
         {},
         description="Bytes that are taken from the beginning of each larger file of a format, "
         "packed as it is published: `{cc100: 250000000}` is about 1 GB of text of each language.",
@@ -491,6 +496,7 @@ class CorporaSettings(Section):
         # Defaults are built wherever the package is imported; rows() tells of a missing file.
         if Path(self.registry).is_file():
             self._check_content()
+            self._check_shards()
         return self
 
     def _check_content(self) -> None:
@@ -538,6 +544,14 @@ class CorporaSettings(Section):
         """Number of shards of a corpus of :attr:`filtered`."""
         size = sum(row.text_bytes or row.bytes or 0 for row in self.sources(corpus))
         return max(1, -(-size // self.filter.shard_bytes))
+
+    def _check_shards(self) -> None:
+        for corpus in self.filtered:
+            if (count := self.shard_count(corpus)) > MOST_SHARDS:
+                raise ValueError(
+                    f"`filter.shard_bytes` would make {count} shards of `{corpus}`, of which there "
+                    f"may be {MOST_SHARDS}"
+                )
 
     def filter_settings(self, corpus: str) -> FilterSettings:
         """Settings of the stage ``corpora.filter`` for a shard of a corpus."""

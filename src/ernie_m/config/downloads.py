@@ -12,7 +12,10 @@ from pydantic import Field, StringConstraints, model_validator
 from ernie_m.config.base import Section
 from ernie_m.config.registry import Row
 
-FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\]+$")]
+# A name in every file system and in a shell: no separator, quote, newline or leading dot.
+FileName = Annotated[str, StringConstraints(pattern=r"^\w[\w .+@=,~-]*$", max_length=200)]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://\S+$", max_length=2000)]
+MOST_BYTES = 10**16  # of a file
 # What `datasets` fetches is named by configuration and split: `PAN-X.af.test.parquet`.
 PARQUET = ".parquet"
 
@@ -28,11 +31,15 @@ class FileFacts(Section):
         "(`config/corpora.sha256`), and required from then on.",
     )
     bytes: int | None = Field(
-        None, gt=0, description="Size in bytes where it is known exactly; another is refused."
+        None,
+        gt=0,
+        le=MOST_BYTES,
+        description="Size in bytes where it is known exactly; another is refused.",
     )
     about_bytes: int | None = Field(
         None,
         gt=0,
+        le=MOST_BYTES,
         description="Size in bytes as upstream rounds it; for plans, and a first download that is "
         "trusted may have half or twice as much at most.",
     )
@@ -50,9 +57,7 @@ class DownloadRow(Row):
     package: str | None = Field(
         None, description="Project on PyPI; fetched with pip, from whatever index pip is set to."
     )
-    url: str | None = Field(
-        None, pattern=r"^https?://", description="Web address of the file; fetched over HTTP(S)."
-    )
+    url: Url | None = Field(None, description="Web address of the file; fetched over HTTP(S).")
     hub: str | None = Field(
         None,
         pattern=r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$",
@@ -61,7 +66,7 @@ class DownloadRow(Row):
         "behind the configuration where that is not given (`train.parquet`, "
         "`xnli.de.test.parquet`), and writes it as Parquet.",
     )
-    mirrors: tuple[str, ...] = Field(
+    mirrors: tuple[Url, ...] = Field(
         (), description="Other addresses of the same, tried in turn when `url` fails."
     )
     version: str = Field(description="Upstream's version, date or revision; pins what has one.")
@@ -117,7 +122,7 @@ class FilesRow(DownloadRow):
 
     url: str | None = Field(
         None,
-        pattern=r"^https?://.*\{file\}",
+        pattern=r"^https?://\S*\{file\}\S*$",
         description="Web address of a file, with `{file}` for its name and, if it has one, "
         "`{version}`; fetched over HTTP(S).",
     )

@@ -21,6 +21,7 @@ class HardwareSettings(Section):
     processes: int = Field(
         1,
         ge=1,
+        le=10_000,
         description="Processes that share each batch, one a GPU where there are GPUs. More than "
         "one starts `torchrun` on this machine; for several machines see docs/engine.md.",
     )
@@ -32,6 +33,7 @@ class HardwareSettings(Section):
     forward_tokens: int = Field(
         0,
         ge=0,
+        le=1_000_000_000,
         description="Most tokens of rows that pass through the model at once; larger batches "
         "accumulate gradients. 0 takes a process's whole share of the batch.",
     )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from ernie_m.bounded import MOST_YAML, check_bounds, parse_yaml, read_text
 from ernie_m.config.base import deep_merge
 from ernie_m.config.problems import check
 from ernie_m.config.root import Config, Variant
@@ -18,15 +16,16 @@ from ernie_m.errors import UserError
 
 BASE = Path("config/config.yaml")
 
-# YAML 1.1, which both PyYAML and Snakemake read, takes `1e-3` for text: it wants `1.0e-3`.
-EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
-
 
 def load(mapping: Mapping[str, Any]) -> Config:
     """The whole configuration from nested dictionaries, as parsed by Snakemake or YAML.
 
     Raises :class:`UserError` that lists every problem, each with its full key path.
     """
+    try:
+        check_bounds(mapping, MOST_YAML)
+    except ValueError as error:
+        raise _refusal([f"As a whole, {error}."]) from None
     plain = _plain(mapping)
     config, problems = check(Config, plain)
     main = plain if config is None else config.model_dump(mode="json")
@@ -52,18 +51,15 @@ def read(*overlays: Path | str, base: Path | str = BASE) -> Config:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, ``{}`` for an empty one; raises :class:`UserError`."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(read_text(path))
     except FileNotFoundError:
         raise UserError(
             f"Configuration file {path} does not exist.",
             "Correct its name, or run the command from the top folder of the repository.",
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or "it is not UTF-8 text"
+    except ValueError as error:
         raise UserError(
-            f"{path}{line} is not valid YAML: {reason}.",
+            f"{path} is not valid YAML: {error}.",
             "Correct the line; values with `: ` or ` #` inside need quotes.",
         ) from None
     if not isinstance(content, dict | None):
@@ -80,8 +76,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, str) and EXPONENT.fullmatch(value):
-        return float(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)  # a date or a path

@@ -11,23 +11,31 @@ class ModelSettings(Section):
     """Architecture and initialisation of the encoder."""
 
     layers: int = Field(
-        2, ge=1, description="Layers; base 12, large 24 (authors). Time grows with it."
+        2, ge=1, le=1_000, description="Layers; base 12, large 24 (authors). Time grows with it."
     )
     width: int = Field(
         128,
         ge=8,
+        le=100_000,
         description="Hidden size; base 768, large 1024 (authors). Time grows with its square at "
         "paper size.",
     )
     heads: int = Field(
-        4, ge=1, description="Attention heads; base 12, large 16 (authors); divides width."
+        4,
+        ge=1,
+        le=10_000,
+        description="Attention heads; base 12, large 16 (authors); divides width.",
     )
     ffn: int = Field(
-        512, ge=8, description="Inner size of the feed-forward layer; 4 x width (authors)."
+        512,
+        ge=8,
+        le=1_000_000,
+        description="Inner size of the feed-forward layer; 4 x width (authors).",
     )
     max_positions: int = Field(
         514,
         ge=8,
+        le=1_000_000,
         description="Rows of the position table, the first two unused; 514 (authors).",
     )
     dropout: float = Field(

@@ -78,7 +78,7 @@ class OptimiserSettings(Section):
         3e-3, gt=0, description="Peak rate; base 2e-4, large 1e-4 (memory)."
     )
     warmup_steps: int = Field(
-        200, ge=0, description="Steps of linear warm-up from 0; 10,000 (memory)."
+        200, ge=0, le=1_000_000_000, description="Steps of linear warm-up from 0; 10,000 (memory)."
     )
     weight_decay: float = Field(
         0.01,
@@ -104,15 +104,19 @@ class DrawSettings(Section):
         Shares(),
         description="Mixture weights of the objectives in each batch's tokens; 0 disables one.",
     )
-    steps: int = Field(4500, ge=1, description="Optimiser steps; 200,000 (sibling: InfoXLM).")
+    steps: int = Field(
+        4500, ge=1, le=1_000_000_000, description="Optimiser steps; 200,000 (sibling: InfoXLM)."
+    )
     batch_tokens: int = Field(
         2048,
         ge=32,
+        le=1_000_000_000,
         description="Tokens of a batch, all objectives together; 2,048 x 512 (memory).",
     )
     row_length: int = Field(
         128,
         ge=16,
+        le=1_000_000,
         description="Tokens of a packed row; no example may be longer. 512 (memory).",
     )
     alpha: float = Field(
@@ -123,7 +127,10 @@ class DrawSettings(Section):
         "are. 0.3 (memory: XLM-R), 0.7 (memory: InfoXLM); the paper's is not known.",
     )
     evaluate_sentences: int = Field(
-        100, ge=1, description="Held-out sentences per language or pair in a validation loss."
+        100,
+        ge=1,
+        le=1_000_000,
+        description="Held-out sentences per language or pair in a validation loss.",
     )
 
 
@@ -137,16 +144,25 @@ class StageSettings(DrawSettings):
         OptimiserSettings(), description="AdamW with warm-up and linear decay."
     )
     evaluate_every: int = Field(
-        500, ge=1, description="Steps between validation losses; more often costs time."
+        500,
+        ge=1,
+        le=1_000_000_000,
+        description="Steps between validation losses; more often costs time.",
     )
     checkpoint_every: int = Field(
-        500, ge=1, description="Steps between saved states; what a killed run can lose."
+        500,
+        ge=1,
+        le=1_000_000_000,
+        description="Steps between saved states; what a killed run can lose.",
     )
     checkpoint_minutes: float = Field(
         15.0, ge=0, description="Minutes after which state is saved in any case; 0 switches it off."
     )
     checkpoints_kept: int = Field(
-        2, ge=1, description="Saved states to keep; if the newest is damaged, an older one is used."
+        2,
+        ge=1,
+        le=1_000,
+        description="Saved states to keep; if the newest is damaged, an older one is used.",
     )
     on_divergence: Literal["stop", "skip"] = Field(
         "stop",
@@ -175,6 +191,7 @@ class BacktranslateSettings(Section):
     chunks: int = Field(
         1,
         ge=1,
+        le=100_000,
         description="Jobs that generation is divided into; the result does not depend on it.",
     )
     placeholder_ratio: float = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -14,6 +14,14 @@ from ernie_m.config.base import Section, is_table, section_of
 from ernie_m.words import shortened
 
 M = TypeVar("M", bound=Section)
+# Text where a number or a switch belongs is read as one: YAML 1.1 takes `1e-3` for text, and
+# `snakemake --config` all that is nested.
+_READ: dict[str, Callable[[str], Any]] = {
+    "int_type": int,
+    "float_type": float,
+    "bool_type": {"true": True, "false": False}.__getitem__,
+}
+_LONGEST = 64  # characters of such a number
 Path = tuple[str | int, ...]
 
 
@@ -28,11 +36,39 @@ def check(
         # Strict, or `steps: true` would be one step; through JSON, so that lists may be tuples.
         return model.model_validate_json(json.dumps(plain), strict=True), {}
     except ValidationError as error:
-        problems: dict[Path, str] = {}
-        for details in error.errors(include_url=False):
-            path = _path_in(plain, details["loc"])
-            problems.setdefault((*under, *path), _sentence(model, path, under, details))
-        return None, problems
+        found = [
+            (_path_in(plain, details["loc"]), details)
+            for details in error.errors(include_url=False)
+        ]
+    read = {path: value for path, details in found if (value := _read(details)) is not None}
+    if read:
+        return check(model, _replaced(plain, read), under)
+    problems: dict[Path, str] = {}
+    for path, details in found:
+        problems.setdefault((*under, *path), _sentence(model, path, under, details))
+    return None, problems
+
+
+def _read(details: ErrorDetails) -> Any:
+    """The number or switch that a text says where one belongs; None for anything else."""
+    text, read = details["input"], _READ.get(details["type"])
+    if read is None or not isinstance(text, str) or len(text) > _LONGEST:
+        return None
+    try:
+        return read(text)
+    except (KeyError, ValueError):
+        return None
+
+
+def _replaced(value: Any, read: Mapping[Path, Any], path: Path = ()) -> Any:
+    """A copy of ``value`` with other values at some paths."""
+    if path in read:
+        return read[path]
+    if isinstance(value, dict):
+        return {key: _replaced(inner, read, (*path, key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_replaced(inner, read, (*path, number)) for number, inner in enumerate(value)]
+    return value
 
 
 def dotted(path: Path) -> str:

@@ -6,13 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar, cast
 
-import yaml
 from pydantic import Field, ValidationError
 
+from ernie_m.bounded import parse_yaml, read_text
 from ernie_m.config.base import Section
-
-# Equivalent to `yaml.safe_load`, ten times as fast if libyaml is available.
-YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Row(Section):
@@ -27,20 +24,21 @@ R = TypeVar("R", bound=Row)
 def load_rows(path: Path, kind: type[R]) -> dict[str, R]:
     """Rows by id; raises ``ValueError`` naming the file and the row at fault."""
     try:
-        return cast(dict[str, R], _parsed(path.read_text(encoding="utf-8"), path, kind))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        text = read_text(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"the registry {path} cannot be read ({reason})") from None
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"the registry {path} is not YAML: {reason}") from None
+    return cast(dict[str, R], _parsed(text, path, kind))
 
 
 @lru_cache
 def _parsed(text: str, path: Path, kind: type[Row]) -> dict[str, Row]:
     """Rows of a registry's text; cached, because every job of a plan asks for its own."""
     rows: dict[str, Row] = {}
-    entries = yaml.load(text, YamlLoader) or []
+    try:
+        entries = parse_yaml(text) or []
+    except ValueError as error:
+        raise ValueError(f"the registry {path} is not YAML: {error}") from None
     if not isinstance(entries, list):
         raise ValueError(f"{path} is not a list of rows, each with an id")
     for number, entry in enumerate(entries, start=1):

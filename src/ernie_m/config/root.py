@@ -26,8 +26,12 @@ from ernie_m.config.xtreme import XtremeSettings
 MAIN_VARIANT = "ernie_m"
 
 # Names become folders, wildcards and DVC paths.
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 
+
+# Folders beside those of runs; downloads, which all runs share, end in `_download`.
+SHARED_FOLDERS = ("benchmarks", "logs")
+SHARED_SUFFIX = "_download"
 
 # What a variant may change of the evaluation: fine-tuning and prediction, not tasks and metrics.
 VARIANT_KEYS = frozenset(
@@ -87,6 +91,7 @@ class Config(Section):
     seed: int = Field(
         1,
         ge=0,
+        le=2**32 - 1,
         description="Seed of every random choice: the split, sampling, masking, initial weights. "
         "Another seed is another experiment, and everything from the split on is made anew.",
     )
@@ -128,6 +133,13 @@ class Config(Section):
         default_factory=TrackingSettings, description="Where MLflow logs the runs."
     )
     report: ReportSettings = Field(default_factory=ReportSettings, description="The report.")
+
+    @field_validator("run")
+    @classmethod
+    def _folder_is_free(cls, run: str) -> str:
+        if run in SHARED_FOLDERS or run.endswith(SHARED_SUFFIX):
+            raise ValueError(f"`results/{run}/` is shared by all runs; choose another name")
+        return run
 
     @field_validator("variants")
     @classmethod

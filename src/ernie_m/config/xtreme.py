@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
@@ -49,28 +49,33 @@ class PrepareSettings(Section):
     train_examples: int = Field(
         1500,
         ge=6,
+        le=10_000_000,
         description="examples (ours), for quick runs: XNLI has 392,702; most English training "
         "examples of a task",
     )
     dev_examples: int = Field(
         500,
         ge=6,
+        le=10_000_000,
         description="examples (ours), XNLI has 2,490; most English development examples",
     )
     test_examples: int = Field(
         500,
         ge=6,
+        le=10_000_000,
         description="examples per language (ours), Tatoeba has 1,000; a score of 50 % from "
         "500 has a standard error of 2.2 points",
     )
     retrieval_min_words: int = Field(
         6,
         ge=1,
+        le=1_000,
         description="English words (ours); shorter sentences have too many doubles to be looked up",
     )
     mining_sentences: int = Field(
         1000,
         ge=6,
+        le=10_000_000,
         description="sentences (ours), BUCC has 10^5; most sentences of both sides "
         "together, before each is dealt to a side",
     )
@@ -84,11 +89,13 @@ class PrepareSettings(Section):
     qa_min_fields: int = Field(
         3,
         ge=2,
+        le=1_000,
         description="sentences (ours); forms and groups with fewer make no context",
     )
     qa_max_fields: int = Field(
         4,
         ge=2,
+        le=1_000,
         description="sentences (ours); longer forms and groups are cut into contexts of this many",
     )
 
@@ -111,11 +118,13 @@ class FinetuneSettings(Section):
     epochs: int = Field(
         5,
         ge=1,
+        le=10_000,
         description="passes over the training examples (ours); 2 to 10 (authors)",
     )
     batch_size: int = Field(
         32,
         ge=1,
+        le=1_000_000,
         description="examples per update; 32 on XNLI (authors), 32 (sibling: XTREME); windows of "
         "long texts count as examples",
     )
@@ -129,6 +138,7 @@ class FinetuneSettings(Section):
     warmup_steps: int = Field(
         0,
         ge=0,
+        le=1_000_000_000,
         description="updates; 500 on questions (sibling: XTREME); warm-up by number instead, where "
         "not 0",
     )
@@ -175,23 +185,27 @@ class FinetuneSettings(Section):
     max_tokens: int = Field(
         256,
         ge=16,
+        le=1_000_000,
         description="tokens with special ones; 256 on XNLI, 384 on MLQA (authors); longer pairs "
         "are cut, longer tagged sentences split, longer contexts read in windows",
     )
     stride: int = Field(
         64,
         ge=1,
+        le=1_000_000,
         description="tokens (ours); how far windows of a long context overlap",
     )
     window_step: int = Field(
         0,
         ge=0,
+        le=1_000_000,
         description="tokens; 128 of 384, there called stride (authors), (sibling: XTREME); how "
         "far behind one window the next begins, where not 0, instead of `stride`",
     )
     max_query_tokens: int = Field(
         64,
         ge=1,
+        le=1_000_000,
         description="tokens; 64 (authors), (sibling: XTREME); longer questions are cut",
     )
     language_embedding: Literal["own", "none"] = Field(
@@ -203,18 +217,21 @@ class FinetuneSettings(Section):
     evaluations: int = Field(
         5,
         ge=1,
+        le=10_000,
         description="times (ours); evaluations on the English development examples, by which "
         "the best step is chosen",
     )
     evaluate_every: int = Field(
         0,
         ge=0,
+        le=1_000_000_000,
         description="updates; 100 or 1,000 (authors), 100 to 1,000 (sibling: XTREME); steps "
         "between evaluations, where not 0, instead of `evaluations`",
     )
     patience: int = Field(
         0,
         ge=0,
+        le=10_000,
         description="evaluations (ours); 5 on XNLI (sibling: XLM-R); early stopping after so many "
         "without a better score; 0: all updates are run",
     )
@@ -240,10 +257,13 @@ class AlignSettings(Section):
     learning_rate: float = Field(
         5e-4, gt=0.0, description="peak rate (ours), the paper's is not known"
     )
-    steps: int = Field(600, ge=1, description="updates (ours), the paper's are not known")
+    steps: int = Field(
+        600, ge=1, le=1_000_000_000, description="updates (ours), the paper's are not known"
+    )
     batch_pairs: int = Field(
         128,
         ge=2,
+        le=1_000_000,
         description="sentence pairs of a batch (ours); the hardest negative is sought in it",
     )
     warmup_share: float = Field(0.1, ge=0.0, lt=1.0, description="share of all updates (ours)")
@@ -253,11 +273,16 @@ class AlignSettings(Section):
     clip_norm: float = Field(1.0, gt=0.0, description="global gradient norm (ours)")
     layer_decay: float = Field(1.0, gt=0.0, le=1.0, description="factor (ours); as in `finetune`")
     max_tokens: int = Field(
-        64, ge=4, description="tokens of a sentence with special ones (ours); longer are cut"
+        64,
+        ge=4,
+        le=1_000_000,
+        description="tokens of a sentence with special ones (ours); longer are cut",
     )
-    evaluations: int = Field(5, ge=1, description="times (ours); evaluations on validation pairs")
+    evaluations: int = Field(
+        5, ge=1, le=10_000, description="times (ours); evaluations on validation pairs"
+    )
     validation_pairs: int = Field(
-        500, ge=2, description="pairs of each language pair, at most (ours)"
+        500, ge=2, le=1_000_000, description="pairs of each language pair, at most (ours)"
     )
 
 
@@ -266,6 +291,8 @@ class PredictSettings(Section):
 
     layer: int = Field(
         -2,
+        ge=-1000,
+        le=1000,
         description="hidden state (ours); 8 of 12 (sibling: XTREME); 0 is the embeddings, negative "
         "counts from the last layer (-1)",
     )
@@ -293,6 +320,7 @@ class PredictSettings(Section):
     neighbours: int = Field(
         4,
         ge=1,
+        le=10_000,
         description="sentences; 4 on BUCC (sibling: XTREME); size of a neighbourhood in the margin",
     )
     language_embedding: Literal["own", "none"] = Field(
@@ -304,11 +332,13 @@ class PredictSettings(Section):
     max_answer_tokens: int = Field(
         100,
         ge=1,
+        le=1_000_000,
         description="tokens; 100 (authors), 30 (sibling: XTREME); longer ones are not considered",
     )
     n_best: int = Field(
         0,
         ge=0,
+        le=1_000_000,
         description="tokens; 20 (authors), (sibling: XTREME); how many of a window's best starts "
         "and ends are considered; 0: all",
     )
@@ -334,6 +364,7 @@ class ScoreSettings(Section):
     min_examples: int = Field(
         50,
         ge=1,
+        le=10_000_000,
         description="test examples (ours); a language with fewer is shown, but left out of "
         "the averages: its score is mostly chance",
     )
@@ -362,9 +393,10 @@ class XtremeSettings(Section):
         description="folders by id of a source; files that are here already, under the names that "
         "the registry gives them, are copied from there instead of fetched",
     )
-    seeds: list[int] = Field(
+    seeds: list[Annotated[int, Field(ge=0, le=2**32 - 1)]] = Field(
         [1],
         min_length=1,
+        max_length=1000,
         description="numbers (ours); five runs (paper: tables), one (sibling: XTREME); each "
         "fine-tuning is repeated with each, the report shows mean and deviation",
     )

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import yaml
-
+from ernie_m.bounded import parse_yaml, read_text
 from ernie_m.config.base import Section
 from ernie_m.config.model import ModelSettings
 from ernie_m.config.pretrain import StageSettings
@@ -50,7 +49,7 @@ class Throughputs(Section):
     @classmethod
     def read(cls, path: Path = TABLE) -> Throughputs:
         """The table; raises ``ValueError`` for one that is not of this form."""
-        return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return cls.model_validate(parse_yaml(read_text(path)))
 
 
 @dataclass(frozen=True)
