@@ -23,14 +23,15 @@ LONGEST_NUMBER = 64  # bits of a whole number
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, finite: bool = True) -> Any:
     """The value in a JSON text; raises ``ValueError`` that says what is wrong with it.
 
-    NaN, infinity, lone surrogates and whole numbers beyond 64 bits are refused: other programs do
-    not read them, or not as the same value.
+    Lone surrogates, whole numbers beyond 64 bits and, if ``finite``, NaN and infinity are refused:
+    other programs do not read them, or not as the same value.
     """
+    number = _finite if finite else float
     try:
-        value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        value = json.loads(text, parse_float=number, parse_constant=number)
     except RecursionError:
         raise ValueError(f"it is nested more than {DEEPEST} deep") from None
     except json.JSONDecodeError:

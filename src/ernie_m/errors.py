@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ernie_m.bounded import parse_json
 
 
 class UserError(Exception):
@@ -61,7 +62,7 @@ def exit_status_of(call: Callable[[], int]) -> int:
 def parsed(path: Path, text: str) -> Any:
     """Parse ``text``, the content of a result at ``path``, as JSON; raises :class:`UserError`."""
     try:
-        return json.loads(text)
+        return parse_json(text, finite=False)
     except ValueError as error:
         raise UserError(
             f"{path} is not the JSON it should be: {error}.",

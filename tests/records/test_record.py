@@ -39,6 +39,7 @@ OLD = {
     },
 }
 OLD["seal"] = seal(OLD)
+WHERE = "is not a whole record (facts.outputs.text.0.{})"
 PATH = "results/tiny/corpora_filter/mono-de/0/record.json"
 
 
@@ -86,9 +87,17 @@ def test_a_record_that_comes_without_its_place_knows_it():
         (changed(facts={"seed": 4}), "was edited"),
         (OLD | {"more": 1}, "was edited"),
         (changed(schema=9), "is not of a known schema (2 is today's)"),
-        ({key: OLD[key] for key in OLD if key != "run"}, "is not a whole record"),
-        (OLD | {"facts": []}, "is not a whole record"),
-        (changed(facts={"outputs": {"text": [{"path": "x"}]}}), "is not a whole record"),
+        ({key: OLD[key] for key in OLD if key != "run"}, "is not a whole record (run)"),
+        (OLD | {"facts": []}, "is not a whole record (facts)"),
+        (changed(facts={"outputs": {"text": [FILE | {"more": 1}]}}), "is not a whole record"),
+        (changed(facts={"outputs": {"text": [FILE | {"bytes": "7"}]}}), WHERE.format("bytes")),
+        (changed(facts={"outputs": {"text": [FILE | {"path": "a\0"}]}}), WHERE.format("path")),
+        (changed(facts={"settings": {"url": 1}}), "is not a whole record (facts.settings.url)"),
+        (changed(run={"started": "noon"}), "is not a whole record (run.started)"),
+        (changed(run={"seconds": True}), "is not a whole record (run.seconds)"),
+        (changed(run={"machine": {"system": "Linux"}}), "is not a whole record (run.machine.cpu)"),
+        (changed(run={"git": []}), "is not a whole record (run.git)"),
+        (changed(module="os; x"), "is not a whole record (module)"),
         ([OLD], "is not a whole record"),
         (None, "is not a whole record"),
     ],
@@ -106,6 +115,8 @@ def test_what_is_the_matter_with_a_record_is_said(data, fault):
     [
         (None, "is missing"),
         (b"{", "is not a whole record"),
+        (b"[" * 20_000, "is not a whole record"),
+        (json.dumps(OLD).encode().replace(b": 7", b": " + b"7" * 5000), "is not a whole record"),
         (b"\xff", "cannot be read"),
         (json.dumps(OLD).encode(), None),
     ],

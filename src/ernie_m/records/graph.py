@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ernie_m.errors import UserError, parsed
+from ernie_m.errors import UserError
 from ernie_m.pipeline.stages import stages_with
 from ernie_m.records.record import HISTORY, RECORD, Record
 
@@ -137,9 +136,15 @@ def history(record: Path) -> list[Record]:
     file = record.with_name(HISTORY)
     if not file.is_file():
         return []
-    return [
-        Record.parse(parsed(file, line)) for line in file.read_text(encoding="utf-8").splitlines()
-    ]
+    text = file.read_text(encoding="utf-8", errors="replace")
+    records = [Record.parse_text(line) for line in text.splitlines()]
+    for number, old in enumerate(records, start=1):
+        if not old.data:
+            raise UserError(
+                f"{file} is not whole: line {number} {old.fault}.",
+                "Fetch it by `ernie-m restore`, or remove the line.",
+            )
+    return records
 
 
 class Reader:
@@ -158,14 +163,11 @@ class Reader:
         """
         found = {}
         for file in sorted((self.base / RESULTS).glob(f"*/{LINEAGE}")):
-            for line in file.read_text(encoding="utf-8").splitlines():
-                try:
-                    record = Record.parse(json.loads(line))
-                except ValueError:
-                    continue
-                # A run's lineage speaks of its own results and of those that all runs share.
-                if record.data and record.run_name in {file.parts[-3], *SHARED}:
-                    found[record.path] = replace(record, packed=True)
+            with file.open(encoding="utf-8", errors="replace") as lines:
+                for record in map(Record.parse_text, lines):
+                    # A run's lineage speaks of its own results and of those that all runs share.
+                    if record.data and record.run_name in {file.parts[-3], *SHARED}:
+                        found[record.path] = replace(record, packed=True)
         return found
 
     def record(self, path: str) -> Record:

@@ -11,9 +11,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Required
+
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from ernie_m.bounded import parse_json, read_text
 
 SCHEMA = 2
 READABLE = (1, 2)
@@ -25,8 +31,106 @@ HISTORY = "history.jsonl"
 def seal(data: dict[str, Any]) -> str:
     """Digest of everything in a record except its seal; reveals later edits."""
     sealed = {key: value for key, value in data.items() if key != "seal"}
-    text = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(sealed).encode()).hexdigest()
+
+
+def _canonical(data: Any) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+# The form of a record in JSON, as far as anybody reads it: checked once, so that what is damaged is
+# a fault of the record wherever it is read.
+_Text = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00]*$")]
+_Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+_Time = Annotated[str, AfterValidator(lambda text: datetime.fromisoformat(text) and text)]
+_Seconds = Annotated[float, Field(ge=0, le=1e12)]
+
+
+class _File(TypedDict):
+    path: Annotated[_Text, StringConstraints(min_length=1)]
+    sha256: _Sha256
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class _FileFacts(TypedDict, total=False):
+    sha256: str | None
+
+
+class _Settings(TypedDict, total=False):
+    """The settings that readers of records know: of registry rows, and a training's objectives."""
+
+    id: str
+    version: str
+    licence: str
+    home: str
+    note: str
+    package: str | None
+    url: str | None
+    hub: str | None
+    path: str | None
+    filename: str
+    format: str
+    sha256: str | None
+    files: dict[str, _FileFacts | str | None]
+    languages: list[str]
+    objectives: dict[str, float]
+
+
+class _Code(TypedDict):
+    digest: str
+    files: dict[str, str]
+
+
+class _Facts(TypedDict):
+    inputs: dict[str, list[_File]]
+    outputs: dict[str, list[_File]]
+    settings: _Settings
+    seed: int
+    code: _Code
+
+
+class _Git(TypedDict, total=False):
+    commit: str | None
+    dirty: bool
+    changed: list[str] | None
+
+
+class _Machine(TypedDict, total=False):
+    system: Required[str]
+    cpu: Required[str]
+    cores: Required[int | None]
+    processor: str | None
+    accelerators: list[str]
+    cuda: str | None
+
+
+class _Run(TypedDict, total=False):
+    git: _Git | None
+    python: str
+    packages: dict[str, str]
+    lock: str | None
+    machine: _Machine
+    threads: int
+    started: _Time
+    ended: _Time
+    seconds: _Seconds
+    cpu_seconds: _Seconds | None
+    memory_mb: _Seconds | None
+    mlflow_run: str
+    resumed_from: int | None
+    training_seconds: _Seconds | None
+
+
+class _Stored(TypedDict, total=False):
+    stage: Required[Annotated[_Text, StringConstraints(pattern=r"^\w+$")]]
+    instance: Required[_Text]
+    module: Required[Annotated[_Text, StringConstraints(pattern=r"^\w+(\.\w+)*$")]]
+    facts: Required[_Facts]
+    run: Required[_Run]
+    seal: str
+
+
+_STORED = TypeAdapter(_Stored)
 
 
 @dataclass(frozen=True)
@@ -125,6 +229,8 @@ class Record:
         if isinstance(data, dict) and data.get("schema") not in READABLE:
             return cls(path, fault=f"is not of a known schema ({SCHEMA} is today's)")
         try:
+            # As JSON, for there strict types have the forms that JSON has.
+            _STORED.validate_json(_canonical(data), strict=True)
             facts, stage, instance = data["facts"], data["stage"], data["instance"]
             outputs = _files(facts["outputs"])
             return cls(
@@ -141,19 +247,25 @@ class Record:
                 data,
                 None if data.get("seal") == seal(data) else "was edited",
             )
-        except (AttributeError, KeyError, TypeError):
+        except (ValueError, TypeError) as error:  # TypeError: another key where there may be none
+            return cls(path, fault=f"is not a whole record{_place_of(error)}")
+
+    @classmethod
+    def parse_text(cls, text: str, path: str = "") -> Record:
+        """The same from the text of a record."""
+        try:
+            return cls.parse(parse_json(text), path)
+        except ValueError:
             return cls(path, fault="is not a whole record")
 
     @classmethod
     def read(cls, file: Path, path: str) -> Record:
         """The record in a file."""
         try:
-            return cls.parse(json.loads(file.read_text(encoding="utf-8")), path)
+            return cls.parse_text(read_text(file), path)
         except FileNotFoundError:
             return cls(path, fault="is missing")
-        except json.JSONDecodeError:
-            return cls(path, fault="is not a whole record")
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):
             return cls(path, fault="cannot be read")
 
     @property
@@ -219,6 +331,12 @@ class Record:
             path: about.get("sha256") if isinstance(about, dict) else about
             for path, about in found.items()
         }
+
+
+def _place_of(error: Exception) -> str:
+    """Where in a record the first fault is, in brackets; empty if it is the whole."""
+    path = error.errors()[0]["loc"] if isinstance(error, ValidationError) else ()
+    return f" ({'.'.join(map(str, path))})" if path else ""
 
 
 def _files(data: dict[str, list[dict[str, Any]]]) -> Files:
