@@ -28,6 +28,7 @@ from benchmarks.document import machine, publish, table
 from benchmarks.runs import finish, prepare, registry_row, start
 from ernie_m.arguments import argument_parser
 from ernie_m.corpora.readers import homeassistant
+from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.tokenizer.shards import read_shard
 
 logger = logging.getLogger("bench-vocabulary")
@@ -48,7 +49,7 @@ Rows = dict[tuple[str, str], str]
 
 def read(wheel: Path, language: str) -> Rows:
     """(integration, key) -> text on one line."""
-    found = homeassistant.read(wheel, language)
+    found = homeassistant.read(wheel, language, Leftovers(wheel, 0))
     return {(group, key): " ".join(text.split()) for group, key, text in found}
 
 

@@ -16,6 +16,7 @@ from ernie_m.config.corpora import ExtractSettings
 from ernie_m.corpora import extract
 from ernie_m.corpora.extract import reader_of
 from ernie_m.corpora.readers import cc100
+from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
 from tests.corpora.synthetic import run_stage
@@ -35,7 +36,7 @@ TEXT = "\n\n".join(
 
 def read(path, head):
     reader = reader_of(ExtractSettings(format="cc100", head_bytes=head))
-    return list(reader(path, ("de",)))
+    return list(reader(path, ("de",), Leftovers(path, 0)))
 
 
 def in_two(packing, content, place):
@@ -81,7 +82,7 @@ def test_wherever_a_file_is_cut_its_whole_documents_are_read(tmp_path, packing):
         check_head(path, packing, whole, rows, size)
 
 
-lines = st.text(st.characters(exclude_characters="\n\r", codec="utf-8"), max_size=12)
+lines = st.text(st.characters(exclude_characters="\n\r\0\ufeff", codec="utf-8"), max_size=12)
 
 
 @given(st.lists(lines), st.sampled_from(sorted(PACK)), st.data())
@@ -142,7 +143,7 @@ def test_where_a_line_is_a_document_all_whole_lines_are_read(tmp_path, form, pac
     def rows_of_head(size):
         path.write_bytes(whole[:size])
         reader = reader_of(ExtractSettings(format=form, head_bytes=size, **given))
-        return list(reader(path, given["languages"]))
+        return list(reader(path, given["languages"], Leftovers(path, 0)))
 
     whole = PACK[packing](text)
     rows = rows_of_head(None)
@@ -186,7 +187,7 @@ def test_a_file_that_does_not_say_where_documents_end_is_read_in_constant_memory
         path.write_bytes(gzip.compress(b"".join(b"%099d\n" % n for n in range(count)), 1))
         reader = reader_of(ExtractSettings(format="cc100", head_bytes=path.stat().st_size))
         tracemalloc.start()
-        rows = sum(1 for _ in reader(path, ("de",)))
+        rows = sum(1 for _ in reader(path, ("de",), Leftovers(path, 0)))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert count - cc100.HELD_ROWS <= rows < count

@@ -12,7 +12,8 @@ import yaml
 from ernie_m.config.corpora import CorporaSettings, ExtractSettings, load_registry
 from ernie_m.config.root import Config
 from ernie_m.corpora import extract
-from ernie_m.corpora.readers import table
+from ernie_m.corpora.readers import streams, table
+from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
 from tests.corpora.synthetic import deal_rows, filter_rows, run_stage, sentence
@@ -49,7 +50,7 @@ def write(path, kind, rows):
 
 
 def read(path, language="en", kind="csv"):
-    return list(table.read(path, language, kind))
+    return list(table.read(path, language, Leftovers(path, 0), kind))
 
 
 def written(tmp_path, text):
@@ -117,14 +118,14 @@ def test_folder_names_are_not_patterns(tmp_path):
         ("de,de\na,b\n", "not CSV throughout: two columns have the same name"),
         ("", "not CSV throughout: it is empty"),
         ("en,de\n", "not CSV throughout: it has no rows"),
-        ("en,de\na,b\na,b,c\n", "not CSV throughout: .* in line 3"),
-        ("en,de\na,b,c\nd,e,f\n", "not CSV throughout: Length of header"),
-        ('en,de\n"a,b\n', "not CSV throughout: .* inside string"),
-        (b"de\ncaf\xe9\n", "not CSV throughout: line 2 is not UTF-8"),
-        pytest.param(
-            gzip.compress(b"de\na\n"), "not CSV throughout: line 1 is not UTF-8", id="gzip"
-        ),
-        (b"de\na\0b\n", "not CSV throughout: line 2 holds binary data"),
+        ("en,de\na,b\na,b,c\n", "line 3 has 3 columns instead of 2"),
+        ("en,de\na,b,c\nd,e,f\n", "line 2 has 3 columns instead of 2"),
+        ('en,de\n"a\nb",c,d\ne,f\n', "quotation from line 2 on gives 3 columns"),
+        ('en,de\n"a,b\n"c",d\n', "quotation from line 2 on .*expected after"),
+        ('en,de\n"a"b,c\n', "line 2 is not CSV"),
+        ('en,de\n"a,b\n', "not CSV throughout: the quotation from line 2 on"),
+        (b"de\ncaf\xe9\n", "line 2 is not UTF-8 from its byte 4 on"),
+        (b"de\na\0b\n", "line 2 holds NUL bytes"),
     ],
 )
 def test_faults_of_a_csv_file_are_named(tmp_path, text, message):
@@ -135,15 +136,15 @@ def test_faults_of_a_csv_file_are_named(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        ("jsonl", '{"en": "a"}\n\n{"en": "b', "not JSON lines throughout: line 3: Unterminated"),
-        ("jsonl", "en,de\na,b\n", "not JSON lines throughout: line 1: Expecting value"),
-        ("jsonl", "5\n6\n", "not JSON lines throughout"),
-        ("jsonl", '{"en": 5}\n', "row 1: column `en` holds 5, which is not text"),
+        ("jsonl", '{"en": "a"}\n\n{"en": "b', "line 3 is not JSON .Unterminated"),
+        ("jsonl", "en,de\na,b\n", "line 1 is not JSON .Expecting value"),
+        ("jsonl", "5\n6\n", "line 1 is not an object"),
+        ("jsonl", '{"en": 5}\n', "row 1: column `en` holds '5', which is not text"),
         ("jsonl", '{"en": ["a"]}\n', "row 1: column `en` holds .*, which is not text"),
         ("jsonl", '{"en": "a", "id": [1]}\n', r"row 1: column `id` holds \[1\], which names"),
         ("parquet", "en,de\na,b\n", "not Parquet throughout"),
         ("parquet", "", "not Parquet throughout"),
-        ("txt", b"PK\3\4\0", "not plain text throughout: line 1 holds binary data"),
+        ("txt", b"PK\3\4\0", "is a zip archive"),
     ],
 )
 def test_faults_of_other_kinds_are_named(tmp_path, kind, text, message):
@@ -162,7 +163,11 @@ def test_a_damaged_parquet_file_is_refused(tmp_path):
 def test_an_empty_parquet_file_has_no_rows(tmp_path):
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "original")
     with pytest.raises(UserError, match="not Parquet throughout: it has no rows"):
-        list(table.read_documents(tmp_path / "original", ["en"], "parquet"))
+        list(
+            table.read_documents(
+                tmp_path / "original", ["en"], Leftovers(tmp_path / "original", 0), "parquet"
+            )
+        )
 
 
 def test_indonesian_needs_the_other_layout(tmp_path):
@@ -187,26 +192,29 @@ PARAGRAPHS = [("1", ("NA",)), ("1", (" 1.50, then ",)), ("1", ("last",)), ("3", 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_a_row_is_a_document_and_its_lines_paragraphs(tmp_path, kind):
     path = write(tmp_path / "original", kind, DOCUMENTS)
-    assert list(table.read_documents(path, ["en"], kind)) == PARAGRAPHS
+    assert list(table.read_documents(path, ["en"], Leftovers(path, 0), kind)) == PARAGRAPHS
 
 
 def test_plain_lines_are_documents(tmp_path):
     path = written(tmp_path, "One\n\nTwo\r\n")
-    assert list(table.read_documents(path, ["en"], "txt")) == [("1", ("One",)), ("3", ("Two",))]
+    assert list(table.read_documents(path, ["en"], Leftovers(path, 0), "txt")) == [
+        ("1", ("One",)),
+        ("3", ("Two",)),
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_is_a_pair(tmp_path, kind):
     path = write(tmp_path / "original", kind, WIDE)
     expected = [("", (row["de"], row["en"])) for row in WIDE]
-    assert list(table.read_pairs(path, ["de", "en"], kind)) == expected
+    assert list(table.read_pairs(path, ["de", "en"], Leftovers(path, 0), kind)) == expected
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_lone_carriage_return_does_not_part_a_pair(tmp_path, end):
     path = written(tmp_path, end.join(["\ufeffen\tde", "One\rline\tEine\rZeile", "Two\tZwei", ""]))
     pairs = [("", ("One\rline", "Eine\rZeile")), ("", ("Two", "Zwei"))]
-    assert list(table.read_pairs(path, ["en", "de"], "tsv")) == pairs
+    assert list(table.read_pairs(path, ["en", "de"], Leftovers(path, 0), "tsv")) == pairs
     assert [text for *_, text in read(path, "de", "tsv")] == ["Eine\rZeile", "Zwei"]
 
 
@@ -215,7 +223,7 @@ def test_pairs_of_the_hub_stand_in_one_column(tmp_path, kind):
     rows = [{"translation": {"en": row["en"], "de": row["de"]}} for row in WIDE]
     path = write(tmp_path / "original", kind, rows)
     expected = [("", (row["en"], row["de"])) for row in WIDE]
-    assert list(table.read_pairs(path, ["en", "de"], kind)) == expected
+    assert list(table.read_pairs(path, ["en", "de"], Leftovers(path, 0), kind)) == expected
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -235,7 +243,7 @@ def test_documents_are_read_as_a_stream(tmp_path, monkeypatch, kind):
     else:
         write(path, kind, rows)
         path.write_text(path.read_text() + '{"text"')
-    found = table.read_documents(path, ["en"], kind)
+    found = table.read_documents(path, ["en"], Leftovers(path, 0), kind)
     assert next(found)[0] == "1"
     assert sum(file.stat().st_size for file in rooms.rglob("*") if not file.is_symlink()) < 100_000
     with pytest.raises(UserError, match="original"):
@@ -251,37 +259,36 @@ def test_lines_of_json_are_read_each_by_itself(tmp_path, packed):
     rows = [{"text": "long " * 300, "score": 1}] * 8_000
     rows += [{"text": "2026-11-22", "score": "high", "more": {"a": [1]}}, {"text": "a\udc00b"}]
     path = written(tmp_path, packed("\ufeff" + "\r\n\n".join(map(json.dumps, rows))))
-    found = list(table.read_documents(path, ["en"], "jsonl"))
+    found = list(table.read_documents(path, ["en"], Leftovers(path, 0), "jsonl"))
     assert len(found) == 8_002
     assert [text for _, (text,) in found[-2:]] == ["2026-11-22", "a\udc00b"]
 
 
 def test_a_table_is_refused_for_a_line_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(streams, "MAX_LINE_BYTES", 1000)
     path = written(tmp_path, "text\n" + "a" * 1001)
     with pytest.raises(UserError, match="line 2 is longer than 1,000 bytes"):
-        list(table.read_documents(path, ["en"], "csv"))
-    assert len(read(path, "en", "txt")) == 2  # this fits into memory as a whole
+        list(table.read_documents(path, ["en"], Leftovers(path, 0), "csv"))
 
 
 @pytest.mark.parametrize(
     ("kind", "text", "message"),
     [
-        ("jsonl", '[{"text": "a"}]', "not JSON lines throughout: line 1 is not an object"),
-        ("jsonl", "[" * 100_000, "not JSON lines throughout: line 1: "),
-        ("jsonl", '{"content": "a"}\n', "row 1 has no column `text`; it has `content`"),
-        ("jsonl", '{"text": ["a"]}\n', "row 1: column `text` holds .*, which is not text"),
-        ("jsonl", '{"text": "a"}\n{"text": "b', "not JSON lines throughout: line 2: Unterminated"),
-        ("csv", "text\na\nb,c\n", "not CSV throughout"),
+        ("jsonl", '[{"text": "a"}]', "line 1 is not an object"),
+        ("jsonl", "[" * 100_000, "line 1 is not JSON .it is nested too deeply"),
+        ("jsonl", '{"content": "a"}\n', "line 1 has no column `text`; it has `content`"),
+        ("jsonl", '{"text": ["a"]}\n', "line 1 holds .*, which is not text, in column `text`"),
+        ("jsonl", '{"text": "a"}\n{"text": "b', "line 2 is not JSON .Unterminated"),
+        ("csv", "text\na\nb,c\n", "line 3 has 2 columns instead of 1"),
         ("parquet", "text\na\n", "not Parquet throughout"),
         ("csv", "", "not CSV throughout: it is empty"),
-        ("jsonl", '{"text": "a"}\n\xff', "not JSON lines throughout: line 2"),
+        ("jsonl", '{"text": "a"}\n\xff', "line 2 is not UTF-8"),
     ],
 )
 def test_faults_of_documents_are_named(tmp_path, kind, text, message):
     path = written(tmp_path, text.encode("latin1"))
     with pytest.raises(UserError, match=f"original.*{message}"):
-        list(table.read_documents(path, ["en"], kind))
+        list(table.read_documents(path, ["en"], Leftovers(path, 0), kind))
 
 
 def test_tables_become_rows_of_documents_and_pairs(tmp_path):

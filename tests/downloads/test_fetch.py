@@ -19,6 +19,7 @@ import pytest
 
 from ernie_m.config.corpora import DatasetRow
 from ernie_m.corpora.extract import reader_of
+from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.downloads import fetch as fetching
 from ernie_m.downloads.fetch import PARTS, PAUSES, TIMEOUT, Wanted
 from ernie_m.downloads.trust import TRUSTED, trusted_sha256
@@ -582,7 +583,8 @@ def test_what_is_fetched_of_a_head_is_what_is_read(server, tmp_path):
     wanted = row(**facts, url=server.url).head(HEAD)
     fetch(wanted, tmp_path / "target", (0.0,), 0.3, tmp_path / "parts", tmp_path / "own.sha256")
     read = reader_of(wanted.extract_settings())
-    pairs = [texts for _, texts in read(tmp_path / "target", ("en", "de"))]
+    target = tmp_path / "target", ("en", "de"), Leftovers(tmp_path / "target", 0)
+    pairs = [texts for _, texts in read(*target)]
     assert 1000 < len(pairs) < 5000
     assert pairs == [(f"Line {n}.", f"Zeile {n}.") for n in range(len(pairs))]
 

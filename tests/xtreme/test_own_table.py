@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ernie_m.catalogue.tasks import ENGLISH, TASKS
 from ernie_m.corpora.hashing import unit_interval
 from ernie_m.corpora.readers import table
+from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.corpora.streams import MONO, write_blocks
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
@@ -61,7 +62,7 @@ def table_rows(tsv: Path, folder: Path) -> list[Path]:
     paths = []
     for code in LANGUAGES:
         rows: dict[str, dict[str, tuple[str, str]]] = {split: {} for split in SPLITS.values()}
-        for group, key, text in table.read(tsv, code, "tsv"):
+        for group, key, text in table.read(tsv, code, Leftovers(tsv, 0), "tsv"):
             draw = unit_interval("split", group)
             split = "train" if draw < 0.5 else "valid" if draw < 0.7 else "test"
             rows[split][f"own:{group}:{key}"] = (f"own:{group}", text)

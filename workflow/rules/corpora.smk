@@ -32,12 +32,14 @@ rule corpora_download:
 rule corpora_extract:
     """Each publisher has a format of its own; here it ends. From now on there are only rows with
     an id that is the same in every language for the same meaning, and a group that must not be
-    torn apart by a split."""
+    torn apart by a split. What is left out is counted, and malformed lines lie beside the rows."""
     input:
         file=undated(rules.corpora_download.output.file),
         sums=rules.corpora_download.output.sums,
     output:
         rows="<results>/corpora_extract/{dataset}/{language}/rows.parquet",
+        stats="<results>/corpora_extract/{dataset}/{language}/stats.json",
+        bad_lines="<results>/corpora_extract/{dataset}/{language}/bad_lines.jsonl",
         sums="<results>/corpora_extract/{dataset}/{language}/SHA256SUMS",
         record="<results>/corpora_extract/{dataset}/{language}/record.json",
     log:
@@ -57,7 +59,7 @@ rule corpora_extract:
         command(
             "corpora_extract",
             inputs="file",
-            outputs="rows",
+            outputs="rows stats bad_lines",
         )
 
 

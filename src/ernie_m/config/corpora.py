@@ -161,9 +161,10 @@ class DatasetRow(DownloadRow, FileFacts):
         }
         return DatasetRow(**{**self.model_dump(), **own})
 
-    def extract_settings(self) -> ExtractSettings:
+    def extract_settings(self, rules: ReadRules | None = None) -> ExtractSettings:
         """Settings of the stage ``corpora.extract``."""
         return ExtractSettings(
+            max_bad_lines=(rules or ReadRules()).max_bad_lines,
             format=self.format,
             kind=self.kind,
             languages=self.languages,
@@ -180,7 +181,20 @@ def _check_lines(name: object) -> None:
         )
 
 
-class ExtractSettings(Section):
+class ReadRules(Section):
+    """What a file may have that its format does not allow."""
+
+    max_bad_lines: float = Field(
+        0.01,
+        ge=0.0,
+        le=1.0,
+        description="Share of a file's lines, rounded up to whole ones, that may be malformed: not "
+        "UTF-8, no JSON, with another number of columns. They are left out, counted and kept in "
+        "`bad_lines.jsonl` beside the rows; more stop the run. 0 allows none.",
+    )
+
+
+class ExtractSettings(ReadRules):
     """How to read one downloaded file; from its registry row."""
 
     format: Format = Field(
@@ -430,7 +444,7 @@ def _check_languages(languages: tuple[str, ...], pairs: tuple[str, ...]) -> None
 _DEFAULT_LANGUAGES = ("en", "de", "ru", "el", "zh", "bg")
 
 
-class CorporaSettings(Section):
+class CorporaSettings(ReadRules):
     """Training and held-out text."""
 
     registry: str = Field(

@@ -21,7 +21,6 @@ import pyarrow as pa
 
 from ernie_m.config.corpora import EvalHashesSettings
 from ernie_m.corpora.hashing import hash64
-from ernie_m.corpora.readers.streams import file_lines
 from ernie_m.corpora.streams import ArrowWriter, read_batches
 from ernie_m.corpora.tables import read_table
 from ernie_m.corpora.text import comparable
@@ -90,8 +89,8 @@ def run(job: Job[EvalHashesSettings]) -> None:
     least = job.settings.decontaminate_min_chars
     hashes: set[int] = set()
     for path in job.inputs("examples"):
-        for line in file_lines(path):
-            for text in _strings(json.loads(line)):
+        with path.open(encoding="utf-8") as lines:
+            for text in (text for line in lines for text in _strings(json.loads(line))):
                 hashes.update(map(hash64, keys(text, least)))
     for path in job.inputs("rows"):
         for text in read_table(path, ["text"])[0]:

@@ -2,7 +2,7 @@
 
 Rows with the same id are translations of one another. Rows of one group come from one source
 document and are never split between training and evaluation. Rows are written as they are read, in
-blocks.
+blocks. What is left out of the file is counted, and malformed lines are kept for reading.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ernie_m.config.corpora import ExtractSettings
 from ernie_m.corpora.readers import bitext, catalogue, cc100, homeassistant, moses, table, tmx
+from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.corpora.streams import MONO, PAIR, write_blocks
 from ernie_m.corpus import codes_of
 from ernie_m.errors import UserError
@@ -23,9 +24,9 @@ logger = logging.getLogger(__name__)
 
 # Reads some languages of a file: (document, one text per language). With an empty document the row
 # stands alone.
-Reader = Callable[[Path, Sequence[str]], Iterator[tuple[str, tuple[str, ...]]]]
+Reader = Callable[[Path, Sequence[str], Leftovers], Iterator[tuple[str, tuple[str, ...]]]]
 # Reads one language of n-way parallel rows: (group, key, text).
-RowsReader = Callable[[Path, str], Iterator[tuple[str, str, str]]]
+RowsReader = Callable[[Path, str, Leftovers], Iterator[tuple[str, str, str]]]
 Rows = Iterator[tuple[str, ...]]
 
 
@@ -61,15 +62,21 @@ def rows_reader_of(settings: ExtractSettings) -> RowsReader:
     return partial(table.read, kind=settings.kind)
 
 
-def rows_of(path: Path, dataset: str, languages: Sequence[str], settings: ExtractSettings) -> Rows:
+def rows_of(
+    path: Path,
+    dataset: str,
+    languages: Sequence[str],
+    settings: ExtractSettings,
+    left: Leftovers,
+) -> Rows:
     """Rows of id, group and one text per language. The id of an n-way parallel row holds its key,
     the same in every language; other rows are numbered."""
     if read := reader_of(settings):
-        for number, (document, texts) in enumerate(read(path, languages)):
+        for number, (document, texts) in enumerate(read(path, languages, left)):
             name = f"{dataset}:{number}"
             yield (name, f"{dataset}:{document}" if document else name, *texts)
     else:
-        for group, key, text in rows_reader_of(settings)(path, languages[0]):
+        for group, key, text in rows_reader_of(settings)(path, languages[0], left):
             yield f"{dataset}:{group}:{key}", f"{dataset}:{group}", text
 
 
@@ -78,29 +85,42 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
-def _nothing(dataset: str, language: str, head_bytes: int | None = None) -> UserError:
+def _nothing(dataset: str, language: str, left: Leftovers, head_bytes: int | None) -> UserError:
     if head_bytes:
         return UserError(
             f"The first {head_bytes:,} bytes of dataset `{dataset}` hold no whole document.",
             "Take more of it by `head_bytes`.",
         )
+    seen = f"; its language tags are {left.seen()}" if left.tags else ""
+    lost = f"; left out are {left.sentence()}" if left.sentence() else ""
     return UserError(
-        f"Dataset `{dataset}` holds no text in language `{language}`.",
+        f"Dataset `{dataset}` holds no text in language `{language}`{seen}{lost}.",
         "Take the language out of `corpora.languages` and of the dataset's registry row, "
         "or add a dataset that has it.",
     )
 
 
 def run(job: Job[ExtractSettings]) -> None:
-    """Write rows.parquet; instance ``{dataset}/{language}`` or, for pairs, ``{dataset}/en-de``."""
+    """Write rows.parquet, stats.json and bad_lines.jsonl, the last two where they are asked for;
+    instance ``{dataset}/{language}`` or, for pairs, ``{dataset}/en-de``."""
     dataset, name = job.instance.split("/")
     languages = codes_of(name)
-    found = rows_of(job.input("file"), dataset, languages, job.settings)
+    left = Leftovers(job.input("file"), job.settings.max_bad_lines)
+    found = rows_of(job.input("file"), dataset, languages, job.settings, left)
     rows = (tuple(map(_encodable, row)) for row in found)
     columns = MONO if len(languages) == 1 else PAIR
     count = write_blocks(job.output("rows"), rows, columns, languages)
+    left.judge()
     if not count:
-        raise _nothing(dataset, name, job.settings.head_bytes)
+        raise _nothing(dataset, name, left, job.settings.head_bytes)
+    if "stats" in job.output_paths:
+        job.write_json("stats", {"rows_out": count, **left.facts()})
+    if "bad_lines" in job.output_paths:
+        left.write(job.output("bad_lines"))
+    if left.tags:
+        logger.info("%s: language tags %s", job.instance, left.seen())
+    if left.sentence():
+        logger.warning("%s: left out %s", job.instance, left.sentence())
     logger.info("%s: %d rows", job.instance, count)
 
 

@@ -1,13 +1,14 @@
 """Filter one shard of a corpus row by row: normalise, then apply the rules of corpora.faults.
 
 Each decision depends on the row alone, so it is the same for any number of shards. Every dropped
-row is counted. The fingerprints of kept rows are written for deduplication across shards. One block
-of rows is in memory at a time.
+row is counted, and a dataset of which nothing is kept stops the run. The fingerprints of kept rows
+are written for deduplication across shards. One block of rows is in memory at a time.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ernie_m.catalogue.languages import LANGUAGES
@@ -19,9 +20,13 @@ from ernie_m.corpora.kept import KeptWriter
 from ernie_m.corpora.streams import Block, shard_blocks
 from ernie_m.corpora.text import normalise
 from ernie_m.corpus import Corpus
+from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
+
+# Rows of a dataset that are judged as all of it where it is divided among shards.
+ENOUGH_ROWS = 10_000
 
 
 def _judge(
@@ -64,7 +69,7 @@ def run(job: Job[FilterSettings]) -> None:
     corpus, number = job.instance.rsplit("/", 1)
     settings, drops = job.settings, DropCounts()
     near = settings.near_duplicates and Corpus.parse(corpus).is_mono
-    read = kept_rows = 0
+    read, stay = Counter[str](), Counter[str]()
     with (
         FingerprintWriter(job.output("documents")) as documents,
         KeptWriter(
@@ -73,11 +78,27 @@ def run(job: Job[FilterSettings]) -> None:
     ):
         judge = _judge(writer.languages, settings)
         for block in shard_blocks(job.inputs("corpus"), int(number), settings.shards):
+            dataset = block.columns["id"][0].partition(":")[0]  # a block is of one file
             seen, kept = _sift(block, writer.columns, judge, drops)
             writer.add(kept)
-            read, kept_rows = read + seen, kept_rows + len(kept["position"])
-    job.write_json("stats", {"rows_in": read, "rows_out": kept_rows, **drops.facts()})
-    logger.info("%s: %d of %d rows stay; %s", job.instance, kept_rows, read, drops.sentence())
+            read[dataset] += seen
+            stay[dataset] += len(kept["position"])
+    logger.info(
+        "%s: %d of %d rows stay; %s", job.instance, stay.total(), read.total(), drops.sentence()
+    )
+    for dataset, count in read.items():
+        if not stay[dataset] and (settings.shards == 1 or count >= ENOUGH_ROWS):
+            raise _nothing(corpus, dataset, count, drops)
+    job.write_json("stats", {"rows_in": read.total(), "rows_out": stay.total(), **drops.facts()})
+
+
+def _nothing(corpus: str, dataset: str, count: int, drops: DropCounts) -> UserError:
+    return UserError(
+        f"Of the {count:,} rows of dataset `{dataset}` in `{corpus}` none passes the filters. "
+        f"Dropped of the corpus are {drops.sentence()}.",
+        "Check that the dataset is in this language and that `format` and `languages` of its "
+        "registry row are right; loosen `corpora.filter`, or leave the dataset out.",
+    )
 
 
 if __name__ == "__main__":

@@ -164,8 +164,10 @@ STAGES: dict[str, Stage] = {
         milestone="corpora",
         jobs=_text(plan.extracts),
         instance=("dataset", "language"),
-        settings=lambda config, dataset, _: config.corpora.rows()[dataset].extract_settings(),
-        keys=(REGISTRY,),
+        settings=lambda config, dataset, _: config.corpora.rows()[dataset].extract_settings(
+            config.corpora
+        ),
+        keys=(REGISTRY, "corpora.max_bad_lines"),
         reads=("corpora_download",),
         minutes=1440,
         beside=1000,

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ernie_m.corpora.readers.streams import bounded, unpacked
+from ernie_m.catalogue.tags import best_tag
+from ernie_m.corpora.readers.streams import bounded, check_text, unpacked
 from ernie_m.errors import UserError
 
 # The largest translation file in the default wheel has 0.2 MB.
@@ -47,25 +48,31 @@ def _not_whole(path: Path, error: Exception) -> UserError:
 
 
 @contextmanager
-def member_stream(path: Path, ending: str) -> Iterator[IO[bytes]]:
-    """The one member of a zip or (compressed) tar archive whose name has the ``ending``, as a
-    stream bounded by its compressed size.
+def member_stream(path: Path, code: str) -> Iterator[IO[bytes]]:
+    """The one member of a zip or (compressed) tar archive whose name ends in a tag of the language
+    (``.zh``, ``.zh_CN``), as a stream bounded by its compressed size.
 
-    Raises :class:`UserError` when no member has it, or more than one.
+    Raises :class:`UserError` when no member does, or more than one equally well.
     """
     if zipfile.is_zipfile(path):
         with opened(path) as archive:
-            name = _only(path, ending, archive.namelist())
+            name = _only(path, code, archive.namelist())
             # The sizes in an archive's headers cannot be trusted.
             packed = min(archive.getinfo(name).compress_size, path.stat().st_size)
             with _member(archive, name) as member:
-                yield bounded(member, packed, f"{path}, member {name}")
+                stream = bounded(member, packed, f"{path}, member {name}")
+                check_text(stream, f"{path}, member {name}")
+                yield stream
     else:
         try:
             with unpacked(path) as stream:
-                yield _tar_member(path, stream, ending)
+                yield _tar_member(path, stream, code)
         except tarfile.TarError as error:  # in its header, or where the member is cut off
             raise _not_whole(path, error) from None
+
+
+def _tag(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
@@ -79,7 +86,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
         ) from None
 
 
-def _tar_member(path: Path, stream: IO[bytes], ending: str) -> IO[bytes]:
+def _tar_member(path: Path, stream: IO[bytes], code: str) -> IO[bytes]:
     """A tar archive has no index, so the first match is taken; a second one would be seen only
     after reading the whole archive."""
     names = []
@@ -87,24 +94,25 @@ def _tar_member(path: Path, stream: IO[bytes], ending: str) -> IO[bytes]:
     for member in archive:
         _check_name(path, member.name)
         names.append(member.name)
-        if member.isreg() and member.name.endswith(ending):
+        if member.isreg() and best_tag([_tag(member.name)], code):
             found = archive.extractfile(member)
             assert found is not None
             return found
-    raise _missing(path, ending, names)
+    raise _missing(path, code, names)
 
 
-def _only(path: Path, ending: str, names: list[str]) -> str:
-    found = [name for name in names if name.endswith(ending)]
+def _only(path: Path, code: str, names: list[str]) -> str:
+    tag = best_tag(map(_tag, names), code)
+    found = [name for name in names if _tag(name) == tag]
     if len(found) != 1:
-        raise _missing(path, ending, names)
+        raise _missing(path, code, names)
     return found[0]
 
 
-def _missing(path: Path, ending: str, names: list[str]) -> UserError:
+def _missing(path: Path, code: str, names: list[str]) -> UserError:
     return UserError(
-        f"{path} does not have exactly one member that ends in {ending}; "
-        f"it has {', '.join(names[:20]) or 'none'}.",
+        f"{path} does not have exactly one member whose name ends in a tag of `{code}`, as "
+        f".{code}; it has {', '.join(names[:20]) or 'none'}.",
         "Correct `languages` in the registry row, or fetch the archive of this pair.",
     )
 

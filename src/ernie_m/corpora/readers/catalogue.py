@@ -3,7 +3,8 @@
 A catalogue holds one application's messages and is read whole by `polib`. Fuzzy, obsolete and
 untranslated entries are left out, and so are plural forms, whose number differs between languages.
 In a zip archive, such as a Python wheel, every ``.../<language>/LC_MESSAGES/*.mo`` is read, where
-applications install their catalogues.
+applications install their catalogues; of one in several variants of the language (``pt``,
+``pt_BR``) that with the tag that suits best.
 """
 
 from __future__ import annotations
@@ -17,35 +18,45 @@ from typing import Any
 
 import polib
 
+from ernie_m.catalogue.tags import best_tag
 from ernie_m.corpora.readers.archive import opened, read_member
+from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.errors import UserError
 
 MAX_BYTES = 64 << 20
 _COMPILED = (b"\xde\x12\x04\x95", b"\x95\x04\x12\xde")
 _SOURCE = "en"
-# Languages that applications name by another code than ours.
-_LOCALES = {"no": "nb|no", "zh": "zh|zh_Hans|zh_CN", "zh_hant": "zh_Hant|zh_TW"}
+_MEMBER = re.compile(r"((?:.*/)?)([^/]+)/LC_MESSAGES/([^/]+\.mo)")
 
 
-def read(path: Path, languages: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def read(
+    path: Path, languages: Sequence[str], left: Leftovers
+) -> Iterator[tuple[str, tuple[str, ...]]]:
     """("", one text per language) of every translated message; `en` is the message itself."""
-    for name, source in _catalogues(path, languages):
+    for name, source in _catalogues(path, languages, left):
         for entry in _entries(name, source):
             if entry.msgid and entry.msgstr:
                 texts = (entry.msgid if code == _SOURCE else entry.msgstr for code in languages)
                 yield "", tuple(texts)
 
 
-def _catalogues(path: Path, languages: Sequence[str]) -> Iterator[tuple[str, Path | bytes]]:
+def _catalogues(
+    path: Path, languages: Sequence[str], left: Leftovers
+) -> Iterator[tuple[str, Path | bytes]]:
     """Name and path, or content, of every catalogue of the languages."""
     if not zipfile.is_zipfile(path):
         yield str(path), path
         return
-    locales = "|".join(_LOCALES.get(code, code) for code in languages if code != _SOURCE)
-    wanted = re.compile(rf"(?:.*/)?(?:{locales})/LC_MESSAGES/[^/]+\.mo")
+    (code,) = (code for code in languages if code != _SOURCE)
     with opened(path) as archive:
-        for name in filter(wanted.fullmatch, archive.namelist()):
-            yield f"{path}, member {name}", read_member(archive, name)
+        found = [match for name in archive.namelist() if (match := _MEMBER.fullmatch(name))]
+        variants: dict[tuple[str, str], list[str]] = {}
+        for match in found:
+            variants.setdefault((match[1], match[3]), []).append(match[2])
+        left.see(match[2] for match in found)
+        for match in found:
+            if match[2] == best_tag(variants[match[1], match[3]], code):
+                yield f"{path}, member {match[0]}", read_member(archive, match[0])
 
 
 def _entries(name: str, source: Path | bytes) -> list[Any]:

@@ -12,13 +12,13 @@ whole document.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.corpora.readers.streams import file_lines, is_cut
-from ernie_m.errors import UserError
+from ernie_m.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +29,9 @@ Rows = Iterator[tuple[str, tuple[str, ...]]]
 HELD_ROWS, HELD_CHARACTERS = 10_000, 4_000_000
 
 
-def read(path: Path, languages: Sequence[str], head: int | None = None) -> Rows:
+def read(path: Path, languages: Sequence[str], left: Leftovers, head: int | None = None) -> Rows:
     """(document number, (paragraph,)); the file has one language, that of the registry row."""
-    rows = _paragraphs(path, head)
+    rows = _paragraphs(path, left, head)
     return _but_last(rows, path) if is_cut(path, head) else rows
 
 
@@ -49,34 +49,36 @@ def _but_last(rows: Rows, path: Path) -> Rows:
     logger.info("%s: %d rows of the last document left out at the cut", path, len(held))
 
 
-def _paragraphs(path: Path, head: int | None) -> Rows:
+def _paragraphs(path: Path, left: Leftovers, head: int | None) -> Rows:
     document = 0
-    for line in file_lines(path, head):
+    for _, line in file_lines(path, left, head):
         if line:
             yield str(document), (line,)
         else:
             document += 1
 
 
-def read_text(path: Path, languages: Sequence[str], head: int | None = None) -> Rows:
+def read_text(
+    path: Path, languages: Sequence[str], left: Leftovers, head: int | None = None
+) -> Rows:
     """(paragraph number, (paragraph,))."""
-    for number, line in enumerate(file_lines(path, head)):
+    for number, line in file_lines(path, left, head):
         if line:
-            yield str(number), (line,)
+            yield str(number - 1), (line,)
 
 
-def read_json(path: Path, languages: Sequence[str], head: int | None = None) -> Rows:
-    """(document number, (paragraph,)); raises :class:`UserError` for a line that is not a document
-    of cc_net."""
-    for number, line in enumerate(file_lines(path, head)):
+def read_json(
+    path: Path, languages: Sequence[str], left: Leftovers, head: int | None = None
+) -> Rows:
+    """(document number, (paragraph,))."""
+    for number, line in file_lines(path, left, head):
+        if not line.strip():
+            continue
         try:
-            content = json.loads(line)["raw_content"]
-            paragraphs = content.split("\n")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(
-                f"{path}, line {number + 1} is not a document of cc_net: {error}.",
-                "Its lines are JSON objects with a text `raw_content`; correct `format` in the "
-                "registry row if this file is something else.",
-            ) from None
+            paragraphs = parse_json(line)["raw_content"].split("\n")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = "no text `raw_content`" if isinstance(error, KeyError) else error
+            left.add(number, f"is not a document of cc_net ({what})", line)
+            continue
         for paragraph in filter(None, paragraphs):
-            yield str(number), (paragraph,)
+            yield str(number - 1), (paragraph,)

@@ -1,8 +1,9 @@
 """Compressed text of any size, read as a stream with bounded memory.
 
 An endless line, or a small file that unpacks to a huge one, could fill memory or disk; a truncated
-file could pass for a whole one. Each raises :class:`UserError`. Where only the head of a file was
-downloaded, its last line is incomplete and is left out.
+file could pass for a whole one; bytes that are no text could pass for some. Each raises
+:class:`UserError`. Where only the head of a file was downloaded, its last line is incomplete and is
+left out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -92,6 +94,38 @@ _PACKED: dict[bytes, Callable[[Any], Any]] = {
     b"BZh": partial(Members, decompressor=bz2.BZ2Decompressor),
 }
 
+# First bytes of what is not read as text, neither plain nor unpacked, and what it is.
+_FOREIGN: dict[bytes, str] = {
+    b"\x28\xb5\x2f\xfd": "packed by zstd",
+    b"\x04\x22\x4d\x18": "packed by lz4",
+    b"PK\x03\x04": "a zip archive",
+    b"PK\x05\x06": "a zip archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!\x1a\x07": "a RAR archive",
+    b"\x1f\x9d": "packed by compress (.Z)",
+    b"\x1f\xa0": "packed by compress (.z)",
+    b"LZIP": "packed by lzip",
+    b"\x89LZO": "packed by lzop",
+    b"\x5d\x00\x00": "packed by the old lzma",
+    b"\xff\x06\x00\x00sNaPpY": "packed by snappy",
+    b"%PDF-": "a PDF",
+    b"{\\rtf": "an RTF document",
+    b"\xd0\xcf\x11\xe0": "an Office document",
+    b"PAR1": "a Parquet file",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3\x00": "a SQLite database",
+    b"\x89HDF": "an HDF5 file",
+    b"\x7fELF": "a program",
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+    b"version https://git-lfs.": "a pointer of Git LFS in place of the file",
+    b"<!DOCTYPE html": "a web page",
+    b"<!doctype html": "a web page",
+}
+_HEAD = max(map(len, (*_PACKED, *_FOREIGN)))
+_TAR = slice(257, 262)  # `ustar`
+_BOM = b"\xef\xbb\xbf"
+
 
 class Bounded(io.RawIOBase):
     """A stream that raises :class:`UserError` after ``limit`` bytes, for damaged input, and for
@@ -155,16 +189,32 @@ def unpacked(path: Path, cut: bool = False) -> Iterator[io.BufferedReader]:
     """The decompressed bytes of a gzip, xz, bzip2 or plain file, recognised by its first bytes;
     with ``cut`` it may be truncated."""
     with path.open("rb") as handle:
-        head = handle.read(6)
+        head = handle.read(_HEAD)
         handle.seek(0)
         found = (unpacker for magic, unpacker in _PACKED.items() if head.startswith(magic))
         source = next(found, lambda plain: plain)(handle)
         yield bounded(source, path.stat().st_size, str(path), cut)
 
 
-def lines(stream: IO[bytes], where: str, cut: bool = False) -> Iterator[str]:
-    """Lines without their line ends; with ``cut``, an incomplete last line is left out. Bytes that
-    are not UTF-8 become U+FFFD, for which corpora.filter drops the row.
+def check_text(stream: io.BufferedReader, where: str, *, utf16: bool = False) -> None:
+    """Raise :class:`UserError` naming what ``stream`` is where its first bytes are those of a
+    packing or of a kind of file that is no text (``utf16`` may be); reads nothing of it."""
+    head = stream.peek(_TAR.stop)
+    kinds = {**_FOREIGN, **dict.fromkeys(_PACKED, "packed twice")}
+    found = next((kind for magic, kind in kinds.items() if head.startswith(magic)), None)
+    if head[_TAR] == b"ustar":
+        found = "a tar archive"
+    if found and not (utf16 and found.endswith("UTF-16")):
+        raise UserError(
+            f"{where} is {found}, where text in UTF-8 is expected, plain or in gzip, xz or bzip2.",
+            "Correct `format` in the registry row, or unpack or convert the file and name what you "
+            "get by `path`.",
+        )
+
+
+def lines(stream: IO[bytes], where: str, cut: bool = False) -> Iterator[bytes]:
+    """Lines without their line ends, the first without a byte order mark; with ``cut``, an
+    incomplete last line is left out.
 
     Only a line feed ends a line: Unicode's other separators occur inside sentences, and splitting
     at them would misalign parallel files.
@@ -180,11 +230,19 @@ def lines(stream: IO[bytes], where: str, cut: bool = False) -> Iterator[str]:
         if cut and not line.endswith(b"\n"):
             logger.info("%s: %d bytes of line %d left out at the cut", where, len(line), number)
             return
-        yield line.rstrip(b"\r\n").decode("utf-8", errors="replace")
+        yield (line.removeprefix(_BOM) if number == 1 else line).rstrip(b"\r\n")
 
 
-def file_lines(path: Path, head_bytes: int | None = None) -> Iterator[str]:
-    """:func:`lines` of one file, or of its first ``head_bytes``, unpacked."""
+def file_lines(
+    path: Path, left: Leftovers, head_bytes: int | None = None
+) -> Iterator[tuple[int, str]]:
+    """Numbers and texts of the :func:`lines` of one file, or of its first ``head_bytes``, unpacked.
+    What is not UTF-8 goes to ``left``."""
     cut = is_cut(path, head_bytes)
     with unpacked(path, cut) as stream:
-        yield from lines(stream, str(path), cut)
+        check_text(stream, str(path))
+        for number, raw in enumerate(lines(stream, str(path), cut), start=1):
+            left.count()
+            text = left.text(number, raw)
+            if text is not None:
+                yield number, text

@@ -1,40 +1,40 @@
-"""Text in a table: CSV, TSV, Parquet, plain lines or JSON lines, read by `datasets`.
+"""Text in a table: CSV, TSV, Parquet, plain lines or JSON lines.
 
 - ``document_table``: a row is a document, each line of its column ``text`` a paragraph.
-- ``pair_table``: a row is a pair, with a column for each language code, or with both texts in a
-  column ``translation``, as on the Hugging Face hub.
+- ``pair_table``: a row is a pair, with a column for each language, or with both texts in a column
+  ``translation``, as on the Hugging Face hub.
 
-These two are streamed, Parquet by row groups. JSON lines are parsed one by one here, because
-`datasets` demands that all have the fields and types of the first megabytes. A ``table`` of n-way
-parallel rows fits into memory and has one of two layouts; the column ``text`` tells which:
+These two are streamed, Parquet by row groups. A ``table`` of n-way parallel rows fits into memory
+and has one of two layouts; the column ``text`` tells which:
 
 - ``text`` and ``language``: a row is one text in one language. Rows with the same ``id`` are
   translations of one another.
-- a column for each language code: a row holds all translations of a text; an empty cell is a
-  missing one.
+- a column for each language: a row holds all translations of a text; an empty cell is a missing
+  one.
 
 Both may have ``id`` (else the row's number) and ``group`` (else the id). Plain lines are in the one
-language that the registry row names.
+language that the registry row names. Languages are named by any tag that means them.
 """
 
 from __future__ import annotations
 
 import csv
-import json
-import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ernie_m.catalogue.tags import best_tag
 from ernie_m.config.corpora import TableKind
+from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.corpora.readers.streams import MAX_LINE_BYTES, file_lines
 from ernie_m.errors import UserError
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from ernie_m.json_text import parse_json
 
 _BATCH_ROWS = 1000
 _NAMES = {
@@ -44,94 +44,89 @@ _NAMES = {
     "parquet": "Parquet",
     "txt": "plain text",
 }
-# Options that read every cell as the text it is: `NA` is a word. In TSV, as parallel corpora are
-# published, quotation marks are text too, and a lone carriage return does not end a line, or pairs
-# would be torn apart.
-_DELIMITED: dict[str, dict[str, Any]] = {
-    "csv": {"sep": ",", "quoting": csv.QUOTE_MINIMAL},
-    "tsv": {"sep": "\t", "quoting": csv.QUOTE_NONE, "lineterminator": "\n", "header": 0},
-}
 
 
-def read(path: Path, language: str, kind: TableKind) -> Iterator[tuple[str, str, str]]:
+class Row(NamedTuple):
+    """Cells by column; ``number`` counts rows, ``line`` is where the row begins."""
+
+    number: int
+    line: int
+    cells: dict[str, Any]
+
+
+def read(
+    path: Path, language: str, left: Leftovers, kind: TableKind
+) -> Iterator[tuple[str, str, str]]:
     """(group, id, text) of every row that has text in ``language``; raises :class:`UserError`
     for a file that is not of its kind, a missing column, and ids that contradict each other."""
-    with tempfile.TemporaryDirectory() as folder:
-        with _faults(path, kind):
-            table = _load(path, kind, Path(folder))
-        has = table.column_names
-        column = "text" if "text" in has else language
-        single = column == "text" and kind != "txt"
-        _demand(path, has, [column, "language"] if single else [column])
-        if column == "id":
-            raise UserError(
-                f"{path}: column `id` cannot be both the rows' ids and Indonesian text.",
-                "Give this table the columns `text` and `language`.",
-            )
-        optional = [name for name in ("id", "group") if name in has]
-        wanted = [column, *(["language"] if single else []), *optional]
-        yield from _texts(path, language, column, table.select_columns(wanted))
+    rows = list(_rows(path, left, kind, arrays=True))
+    has = list(dict.fromkeys(name for row in rows for name in row.cells))
+    column = "text" if "text" in has else best_tag(has, language) or language
+    single = column == "text" and kind != "txt"
+    _demand(path, has, [column, "language"] if single else [column])
+    if column == "id":
+        raise UserError(
+            f"{path}: column `id` cannot be both the rows' ids and Indonesian text.",
+            "Give this table the columns `text` and `language`.",
+        )
+    yield from _texts(path, language, column, left, rows)
 
 
 def read_documents(
-    path: Path, languages: Sequence[str], kind: TableKind
+    path: Path, languages: Sequence[str], left: Leftovers, kind: TableKind
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(document number, (paragraph,)); raises :class:`UserError` as :func:`read` does."""
-    for number, row in enumerate(_stream(path, kind), start=1):
-        for paragraph in _whole(path, number, row, "text").split("\n"):
+    for row in _rows(path, left, kind):
+        texts = _side_texts(row, row.cells, ("text",), ("text",), left)
+        for paragraph in texts[0].split("\n") if texts else ():
             if paragraph.strip():
-                yield str(number), (paragraph.removesuffix("\r"),)
+                yield str(row.number), (paragraph.removesuffix("\r"),)
 
 
 def read_pairs(
-    path: Path, languages: Sequence[str], kind: TableKind
+    path: Path, languages: Sequence[str], left: Leftovers, kind: TableKind
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """("", one text per language) of every row; raises :class:`UserError` as :func:`read` does."""
-    for number, row in enumerate(_stream(path, kind), start=1):
-        both = row.get("translation")
-        sides = both if isinstance(both, dict) else row
-        yield "", tuple(_whole(path, number, sides, code) for code in languages)
+    for row in _rows(path, left, kind):
+        both = row.cells.get("translation")
+        sides = both if isinstance(both, dict) else row.cells
+        columns = _columns(tuple(sides), tuple(languages))
+        if texts := _side_texts(row, sides, columns, languages, left):
+            yield "", texts
 
 
-def _stream(path: Path, kind: TableKind) -> Iterator[dict[str, Any]]:
-    if kind == "jsonl":
-        yield from _json_rows(path)
-        return
-    with tempfile.TemporaryDirectory() as folder, _faults(path, kind):
-        yield from _load(path, kind, Path(folder), streaming=True)
+@lru_cache(maxsize=1_000)
+def _columns(names: tuple[str, ...], languages: tuple[str, ...]) -> tuple[str | None, ...]:
+    return tuple(best_tag(names, code) for code in languages)
 
 
-def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(file_lines(path), start=1):
-        if line.strip():
-            try:
-                row = json.loads(line.removeprefix("\ufeff"))
-            except (ValueError, RecursionError) as error:
-                raise _not_throughout(path, "jsonl", f"line {number}: {error}") from None
-            if not isinstance(row, dict):
-                raise _not_throughout(path, "jsonl", f"line {number} is not an object")
-            yield row
+def _side_texts(
+    row: Row,
+    cells: dict[str, Any],
+    columns: Sequence[str | None],
+    wanted: Sequence[str],
+    left: Leftovers,
+) -> tuple[str, ...] | None:
+    """Texts of some columns, empty for empty cells; None, and left out, for what is no text."""
+    texts = []
+    for column, name in zip(columns, wanted, strict=True):
+        if column is None or column not in cells:
+            has = ", ".join(f"`{one}`" for one in list(cells)[:20])
+            left.add(row.line, f"has no column `{name}`; it has {has}", str(row.cells))
+            return None
+        text = cells[column]
+        if not isinstance(text, str | None):
+            left.add(row.line, f"holds {_shown(text)} in column `{column}`", str(row.cells))
+            return None
+        texts.append((text or "").removesuffix("\r"))  # of a Windows line end
+    return tuple(texts)
 
 
-def _whole(path: Path, number: int, row: dict[str, Any], column: str) -> str:
-    """Text of a cell; empty for an empty one."""
-    if column not in row:
-        raise UserError(
-            f"{path}, row {number} has no column `{column}`; it has "
-            f"{', '.join(f'`{one}`' for one in row)}.",
-            "Rename the columns, or correct `format` or `languages` in the registry row.",
-        )
-    return _text(f"{path}, row {number}", row, column) or ""
+def _shown(value: Any) -> str:
+    return f"{str(value)[:80]!r}, which is not text,"
 
 
-def _text(where: str, row: dict[str, Any], column: str) -> str | None:
-    text = row[column]
-    if not isinstance(text, str | None):
-        raise UserError(
-            f"{where}: column `{column}` holds {text!r}, which is not text.",
-            "Write it as a string.",
-        )
-    return text and text.removesuffix("\r")  # of a Windows line end
+# --- n-way rows ----------------------------------------------------------------------------
 
 
 def _demand(path: Path, has: list[str], wanted: list[str]) -> None:
@@ -145,37 +140,50 @@ def _demand(path: Path, has: list[str], wanted: list[str]) -> None:
 
 
 def _texts(
-    path: Path, language: str, column: str, table: Dataset
+    path: Path, language: str, column: str, left: Leftovers, rows: Iterable[Row]
 ) -> Iterator[tuple[str, str, str]]:
     groups: dict[str, str] = {}
-    taken: dict[str, int] = {}
-    for number, row in enumerate(_rows(table), start=1):
+    taken: dict[str, tuple[int, str]] = {}
+    found: dict[str, tuple[str, str, str]] = {}
+    for number, _, cells in rows:
         where = f"{path}, row {number}"
-        name = _cell(where, row, "id") or str(number)
-        group = _cell(where, row, "group") or name
+        name = _cell(where, cells, "id") or str(number)
+        group = _cell(where, cells, "group") or name
         if groups.setdefault(name, group) != group:
             raise UserError(
                 f"{where}: id `{name}` is in group `{group}`, and before in `{groups[name]}`.",
                 "Give rows of the same id the same group.",
             )
-        code = _cell(where, row, "language") if "language" in row else language
-        if not code:
-            raise UserError(f"{where} has an empty language.", "Write its language code there.")
-        text = _text(where, row, column)
-        if code != language or not (text and text.strip()):
-            continue
-        if taken.setdefault(name, number) != number:
+        tag = _cell(where, cells, "language") if column == "text" and "language" in cells else ""
+        if "language" in cells and column == "text":
+            if not tag:
+                raise UserError(f"{where} has an empty language.", "Write its language code there.")
+            left.see([tag])
+            if not best_tag([tag], language):
+                continue
+        text = cells.get(column)
+        if not isinstance(text, str | None):
             raise UserError(
-                f"{where}: id `{name}` is already that of row {taken[name]} in `{language}`.",
+                f"{where}: column `{column}` holds {_shown(text)}.", "Write it as a string."
+            )
+        if not (text and text.strip()):
+            continue
+        before, other = taken.get(name, (0, None))
+        if other == tag:
+            raise UserError(
+                f"{where}: id `{name}` is already that of row {before} in `{language}`.",
                 "Give each text of a language an id of its own, or leave the column out.",
             )
-        yield group, name, text
+        if other is None or best_tag([tag, other], language) == tag:
+            taken[name] = number, tag
+            found[name] = group, name, text.removesuffix("\r")
+    yield from found.values()
 
 
-def _cell(where: str, row: dict[str, Any], column: str) -> str:
+def _cell(where: str, cells: dict[str, Any], column: str) -> str:
     """The value of an ``id``, ``group`` or ``language`` cell; empty when it is missing."""
-    value = row.get(column)
-    if not isinstance(value, str | int | date | None):  # JSON's `"2026-11-22"` arrives as a date
+    value = cells.get(column)
+    if not isinstance(value, str | int | date | None):
         raise UserError(
             f"{where}: column `{column}` holds {value!r}, which names nothing.",
             "Write it as a string.",
@@ -183,110 +191,135 @@ def _cell(where: str, row: dict[str, Any], column: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _rows(table: Dataset) -> Iterator[dict[str, Any]]:
-    for batch in table.iter(batch_size=_BATCH_ROWS):
-        for values in zip(*batch.values(), strict=True):
-            yield dict(zip(batch, values, strict=True))
+# --- rows of each kind of file -------------------------------------------------------------
 
 
-def _load(path: Path, kind: TableKind, folder: Path, streaming: bool = False) -> Any:
-    """The file as a table, cached in ``folder`` or streamed; makes no network access."""
-    import datasets  # takes more than a second, and other formats do not need it
+def _rows(path: Path, left: Leftovers, kind: TableKind, arrays: bool = False) -> Iterator[Row]:
+    """All rows; raises :class:`UserError` if there are none, and for a file of another kind.
 
-    datasets.config.HF_HUB_OFFLINE = True
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    # Linked under a plain name: `datasets` tries to unpack unknown suffixes, and takes a path for a
-    # glob pattern.
-    link = folder / f"table.{kind}"
-    link.symlink_to(path.resolve())
-    if kind != "parquet":
-        _check_text(path, MAX_LINE_BYTES if streaming else None)
-    builder, options = _builder(path, kind)
-    return datasets.load_dataset(
-        builder,
-        data_files=str(link),
-        split="train",
-        cache_dir=str(folder / "cache"),
-        streaming=streaming,
-        **options,
-    )
+    With ``arrays``, JSON lines may be one array of objects.
+    """
+    readers = {"csv": _csv_rows, "tsv": _tsv_rows, "txt": _plain_rows, "parquet": _parquet_rows}
+    rows = _json_rows(path, left, arrays) if kind == "jsonl" else readers[kind](path, left)
+    first = next(rows, None)
+    if first is None:
+        if left.bad:
+            left.judge()
+        raise _not_throughout(path, kind, "it has no rows")
+    yield from chain((first,), rows)
 
 
-@contextmanager
-def _faults(path: Path, kind: TableKind) -> Iterator[None]:
-    """Turn the errors of `datasets` about the file into a :class:`UserError`."""
-    from datasets.exceptions import DatasetsError
+def _plain_rows(path: Path, left: Leftovers) -> Iterator[Row]:
+    for number, line in file_lines(path, left):
+        yield Row(number, number, {"text": line})
 
+
+def _json_rows(path: Path, left: Leftovers, arrays: bool) -> Iterator[Row]:
+    number = 0
+    for line_number, line in file_lines(path, left):
+        if not line.strip():
+            continue
+        if arrays and number == 0 and line.lstrip().startswith("["):
+            yield from _array_rows(path)
+            return
+        number += 1
+        try:
+            cells = parse_json(line)
+        except ValueError as error:
+            left.add(line_number, f"is not JSON ({error})", line)
+            continue
+        if isinstance(cells, dict):
+            yield Row(number, line_number, cells)
+        else:
+            left.add(line_number, "is not an object", line)
+
+
+def _array_rows(path: Path) -> Iterator[Row]:
+    """The objects of a file that is one array."""
+    text = "\n".join(line for _, line in file_lines(path, Leftovers(path, 0)))
     try:
-        with warnings.catch_warnings():
-            # pandas only warns when every row has one field too many.
-            warnings.filterwarnings("error", message="Length of header")
-            yield
-    except (DatasetsError, ValueError, csv.Error, OSError) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, OSError) and cause.errno is not None:  # disk full, no permission
-            raise cause from None
-        raise _not_throughout(path, kind, _reason(path, kind, cause)) from None
+        objects = parse_json(text)
+    except ValueError as error:
+        raise _not_throughout(path, "jsonl", str(error)) from None
+    for number, cells in enumerate(objects, start=1):
+        if not isinstance(cells, dict):
+            raise _not_throughout(path, "jsonl", f"entry {number} is not an object")
+        yield Row(number, number, cells)
 
 
-def _not_throughout(path: Path, kind: TableKind, reason: str) -> UserError:
+def _tsv_rows(path: Path, left: Leftovers) -> Iterator[Row]:
+    """Quotation marks are text, as parallel corpora are published."""
+    lines = ((number, line.split("\t"), line) for number, line in file_lines(path, left) if line)
+    yield from _named(path, "tsv", left, lines)
+
+
+def _csv_rows(path: Path, left: Leftovers) -> Iterator[Row]:
+    yield from _named(path, "csv", left, _csv_cells(path, left))
+
+
+def _csv_cells(path: Path, left: Leftovers) -> Iterator[tuple[int, list[str], str]]:
+    """First line, cells and text of each record. What is wrong within a line is left out; a record
+    of several lines that is wrong began at a stray quotation mark, nobody knows where."""
+    csv.field_size_limit(MAX_LINE_BYTES)
+    read: list[tuple[int, str]] = []
+
+    def source() -> Iterator[str]:
+        for number, line in file_lines(path, left):
+            read.append((number, line))
+            yield line + "\n"
+
+    records = csv.reader(source(), strict=True)
+    while True:
+        read.clear()
+        try:
+            cells = next(records, None)
+        except csv.Error as error:
+            if len(read) > 1 or "unexpected end" in str(error):
+                what = f"the quotation from line {read[0][0]} on ({error})"
+                raise _not_throughout(path, "csv", what) from None
+            left.add(read[0][0], f"is not CSV ({error})", read[0][1])
+            continue
+        if cells is None:
+            return
+        if cells:
+            yield read[0][0], cells, "\n".join(line for _, line in read)
+
+
+def _named(
+    path: Path, kind: TableKind, left: Leftovers, lines: Iterator[tuple[int, list[str], str]]
+) -> Iterator[Row]:
+    """Rows with the names of the first line."""
+    _, names, _ = next(lines, (0, [], ""))
+    if not names:
+        raise _not_throughout(path, kind, "it is empty")
+    if len(set(names)) < len(names):
+        raise _not_throughout(path, kind, "two columns have the same name")
+    for number, (line, cells, text) in enumerate(lines, start=1):
+        if len(cells) == len(names):
+            yield Row(number, line, dict(zip(names, cells, strict=True)))
+        elif "\n" in text:
+            what = f"the quotation from line {line} on gives {len(cells)} columns"
+            raise _not_throughout(path, kind, what)
+        else:
+            left.add(line, f"has {len(cells)} columns instead of {len(names)}", text)
+
+
+def _parquet_rows(path: Path, left: Leftovers) -> Iterator[Row]:
+    try:
+        with pq.ParquetFile(path) as file:
+            batches = file.iter_batches(_BATCH_ROWS)
+            rows = (cells for batch in batches for cells in batch.to_pylist())
+            for number, cells in enumerate(rows, start=1):
+                left.count()
+                yield Row(number, number, cells)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # disk full, no permission
+            raise
+        raise _not_throughout(path, "parquet", " ".join(str(error).split())[:300]) from None
+
+
+def _not_throughout(path: Path, kind: str, reason: str) -> UserError:
     return UserError(
         f"{path} is not {_NAMES[kind]} throughout: {reason}.",
         "Repair the file, or give it the suffix of what it is.",
     )
-
-
-def _builder(path: Path, kind: TableKind) -> tuple[str, dict[str, Any]]:
-    """Name and options of the builder in `datasets`."""
-    from datasets import Features, Value
-
-    if kind in _DELIMITED:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            layout = _DELIMITED[kind]
-            reader = csv.reader(handle, delimiter=layout["sep"], quoting=layout["quoting"])
-            names = next(reader, [])
-        if len(set(names)) < len(names):
-            raise ValueError("two columns have the same name")
-        # With inferred types, ids such as 007 would become numbers.
-        features = Features({name: Value("string") for name in names})
-        # With `index_col=False`, a row with one field too many does not shift the columns.
-        options = {**layout, "features": features, "na_filter": False, "index_col": False}
-        return "csv", options | ({"names": names} if kind == "tsv" else {})
-    if kind == "txt":
-        return "text", {"encoding": "utf-8-sig"}
-    return ("json", {"parse_agent_traces": False}) if kind == "jsonl" else (kind, {})
-
-
-def _check_text(path: Path, longest: int | None) -> None:
-    """Raise ``ValueError`` with the first line that is not UTF-8, holds binary data, or is longer
-    than ``longest`` bytes."""
-    with path.open("rb") as handle:
-        number = 0
-        while line := handle.readline(longest + 1 if longest else -1):
-            number += 1
-            if longest and len(line) > longest:
-                raise ValueError(f"line {number} is longer than {longest:,} bytes")
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError:
-                raise ValueError(f"line {number} is not UTF-8") from None
-            if b"\0" in line:
-                raise ValueError(f"line {number} holds binary data")
-    if number == 0:
-        raise ValueError("it is empty")
-
-
-def _reason(path: Path, kind: TableKind, error: BaseException) -> str:
-    """The error in one line; for JSON with the line number, which Arrow counts within a block."""
-    if kind == "jsonl":
-        with path.open(encoding="utf-8-sig", errors="replace") as handle:
-            for number, line in enumerate(handle, start=1):
-                try:
-                    json.loads(line if line.strip() else "null")
-                except json.JSONDecodeError as fault:
-                    return f"line {number}: {fault.msg}"
-    text = str(error)
-    if "corresponds to no data" in text or "BatchSize must be" in text:
-        return "it has no rows"
-    return " ".join(text.split()).rstrip(".")[:300] or type(error).__name__
