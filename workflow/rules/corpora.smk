@@ -32,7 +32,8 @@ rule corpora_download:
 rule corpora_extract:
     """Each publisher has a format of its own; here it ends. From now on there are only rows with
     an id that is the same in every language for the same meaning, and a group that must not be
-    torn apart by a split. What is left out is counted, and malformed lines lie beside the rows."""
+    torn apart by a split. What is left out is counted, and malformed lines lie beside the rows.
+    """
     input:
         file=undated(rules.corpora_download.output.file),
         sums=rules.corpora_download.output.sums,

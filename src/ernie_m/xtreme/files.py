@@ -163,9 +163,14 @@ def write_lines(path: Path, lines: Iterable[Line]) -> None:
 
 
 def each_line(path: Path, form: type[L]) -> Iterator[L]:
-    """Lines of ``path`` as ``form``; raises :class:`UserError` naming file and line."""
+    """Lines of ``path`` that are not blank as ``form``; raises :class:`UserError` naming file and
+    line."""
     with path.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
+            if not line.strip():
+                continue
             try:
                 yield form.model_validate_json(line)
             except ValidationError as error:

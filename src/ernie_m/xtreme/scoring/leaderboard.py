@@ -20,6 +20,7 @@ from typing import Any
 
 from ernie_m.catalogue.tasks import ENGLISH, TASKS, XTREME, Task
 from ernie_m.errors import UserError
+from ernie_m.json_text import parse_json
 from ernie_m.xtreme.scoring.aggregate import benchmark, summary, task_score
 from ernie_m.xtreme.scoring.metrics import WORDS, Metrics, accuracy, answer_f1, pair_f1, span_f1
 
@@ -36,7 +37,7 @@ def file_name(task: Task, language: str) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UserError(
             f"{path} is missing.",
@@ -48,10 +49,10 @@ def _text(path: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    """Stripped lines; an empty one is an error."""
-    lines = [line.strip() for line in _text(path).split("\n")]
-    if lines[-1] == "":
-        lines.pop()
+    """Stripped lines; an empty one before the last is an error."""
+    lines = [line.strip() for line in _text(path).rstrip().split("\n")]
+    if lines == [""]:
+        return []
     if "" in lines:
         raise UserError(f"{path}, line {lines.index('') + 1}: the line is empty.", AGAIN)
     return lines
@@ -100,7 +101,7 @@ def _sentences(path: Path, task: Task) -> Iterator[tuple[int, list[str]]]:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(_text(path))
+        return parse_json(_text(path))
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path}, line {error.lineno}: it is not JSON ({error.msg}).", AGAIN
@@ -120,17 +121,28 @@ def _answers(path: Path) -> dict[str, str]:
 def _right_answers(path: Path) -> dict[str, list[str]]:
     """Reference answers by question id, from a SQuAD file or its ``data`` alone."""
     document = _json(path)
+    right: dict[str, list[str]] = {}
     try:
-        return {
-            qa["id"]: [answer["text"] for answer in qa["answers"]]
-            for article in (
-                document.get("data", document) if isinstance(document, dict) else document
-            )
-            for paragraph in article["paragraphs"]
-            for qa in paragraph["qas"]
-        }
-    except (KeyError, TypeError):
-        raise UserError(f"{path} is not of SQuAD's form.", AGAIN) from None
+        articles = document.get("data", document) if isinstance(document, dict) else document
+        for qa in (
+            qa for article in articles for part in article["paragraphs"] for qa in part["qas"]
+        ):
+            id, answers = qa["id"], [answer["text"] for answer in qa["answers"]]
+            if not all(isinstance(text, str) for text in (id, *answers)):
+                raise TypeError("an id or answer that is no text")
+            if id in right:
+                raise UserError(f"{path}: there is a second question `{id}`.", AGAIN)
+            right[id] = answers
+    except (KeyError, TypeError) as error:
+        missing = f"there is no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{path} is not of SQuAD's form ({missing}).", AGAIN) from None
+    if unanswered := [id for id, answers in right.items() if not answers]:
+        raise UserError(
+            f"{path}: question `{unanswered[0]}` has no answers, by which a prediction is scored.",
+            "Take the labels that XTREME publishes; questions that have no answer, as SQuAD 2 asks "
+            "them, are none of its tasks'.",
+        )
+    return right
 
 
 # --- scoring -------------------------------------------------------------------------------
@@ -147,11 +159,15 @@ def score_file(task: Task, language: str, predictions: Path, labels: Path) -> tu
     Raises :class:`UserError` naming file and line. A question without an answer counts 0, as in
     SQuAD; everything else must be complete.
     """
+    if not _text(labels).strip():
+        raise UserError(f"{labels} is empty.", AGAIN)
     if task.kind == "mining":
         gold = _pairs(labels)
         return pair_f1(gold, _pairs(predictions)), len(gold)
     if task.kind == "qa":
         right, found = _right_answers(labels), _answers(predictions)
+        if not right:
+            raise UserError(f"{labels} has no questions.", AGAIN)
         if unknown := found.keys() - right.keys():
             raise UserError(f"{predictions}: there is no question `{min(unknown)}`.", AGAIN)
         in_order = [found.get(id) for id in right]

@@ -37,7 +37,7 @@ def read(upstream: Upstream, split: str, language: str) -> Iterator[Line]:
     def sentence() -> TaggedSentence:
         return TaggedSentence(id=f"{split}-{number:06d}", words=words, tags=begun(tags))
 
-    for line_number, line in file.lines(encoding="latin-1"):
+    for line_number, line in file.lines(file.encoded("latin-1")):
         cells = line.split()
         if len(cells) == 1:
             raise file.refuse(line_number, f"`{line}` has a word and no tag")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
+from json import JSONDecodeError
 from typing import Any
 
 from ernie_m.errors import UserError
+from ernie_m.json_text import parse_json
 from ernie_m.xtreme.files import Line, Question
 from ernie_m.xtreme.tasks.upstream import AGAIN, File, Upstream
 
@@ -16,8 +17,8 @@ Row = dict[str, Any]
 def rows(file: File) -> Iterator[Row]:
     """Questions with the columns of the hub's tables; raises :class:`UserError`."""
     try:
-        document = json.loads("\n".join(line for _, line in file.lines()))
-    except json.JSONDecodeError as error:
+        document = parse_json("\n".join(line for _, line in file.lines()))
+    except JSONDecodeError as error:
         raise file.refuse(error.lineno, f"it is not JSON ({error.msg})") from None
     after = "the first question"
     try:
@@ -26,12 +27,14 @@ def rows(file: File) -> Iterator[Row]:
                 for qa in paragraph["qas"]:
                     answers = qa["answers"]
                     yield {
-                        "id": qa["id"],
-                        "question": qa["question"],
-                        "context": paragraph["context"],
+                        "id": _of(str, qa["id"]),
+                        "question": _of(str, qa["question"]),
+                        "context": _of(str, paragraph["context"]),
                         "answers": {
-                            "text": [answer["text"] for answer in answers],
-                            "answer_start": [answer["answer_start"] for answer in answers],
+                            "text": [_of(str, answer["text"]) for answer in answers],
+                            "answer_start": [
+                                _of(int, answer["answer_start"]) for answer in answers
+                            ],
                         },
                     }
                     after = f"what follows question {qa['id']}"
@@ -40,6 +43,12 @@ def rows(file: File) -> Iterator[Row]:
         raise UserError(
             f"{file.name}: {after} is not of SQuAD's form ({missing}).", AGAIN
         ) from None
+
+
+def _of(kind: type, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{str(value)[:40]!r} is no {'text' if kind is str else 'number'}")
+    return value
 
 
 # Most white space that the hub's tables have stripped before a context or an answer.

@@ -31,18 +31,35 @@ class File:
         return UserError(f"{self.name}, line {line}: {what}.", AGAIN)
 
     def lines(self, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
-        """Lines without their ends, numbered from 1; raises :class:`UserError`."""
+        """Lines without their ends and without a byte order mark, numbered from 1; raises
+        :class:`UserError`, also for NUL bytes, which no text has."""
         number = 0
         try:
+            encoding = encoding.replace("utf-8", "utf-8-sig")
             with self.path.open(encoding=encoding, newline="\n") as handle:
                 for number, line in enumerate(handle, start=1):
+                    if "\0" in line:
+                        raise self.refuse(number, "it holds NUL bytes, which no text does")
                     yield number, line.rstrip("\r\n")
         except UnicodeDecodeError:
-            raise self.refuse(number + 1, f"it is not text in {encoding}") from None
+            raise self.refuse(
+                number + 1, f"it is not text in {encoding.removesuffix('-sig')}"
+            ) from None
+
+    def encoded(self, other: str) -> str:
+        """``utf-8`` where the file is that, else ``other``: copies of old files are converted."""
+        try:
+            for _ in self.lines():
+                pass
+        except UserError:
+            return other
+        return "utf-8"
 
     def columns(self, least: int) -> Iterator[tuple[int, list[str]]]:
-        """Tab-separated cells, at least ``least`` per line; quotes are text."""
+        """Tab-separated cells, at least ``least`` per line that is not blank; quotes are text."""
         for number, line in self.lines():
+            if not line.strip():
+                continue
             cells = line.split("\t")
             if len(cells) < least:
                 raise self.refuse(number, f"{len(cells)} columns, where {least} are needed")
