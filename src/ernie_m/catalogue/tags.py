@@ -49,6 +49,7 @@ _LIKELY = {
     **{"hi": "in", "ja": "jp", "ko": "kr", "ms": "my", "pt": "br", "sv": "se", "sw": "tz"},
     **{"ta": "in", "uk": "ua", "ur": "pk", "vi": "vn", "zh": "cn", "zh_hant": "tw"},
 }
+_LONGEST = 40
 _TAG = re.compile(r"[a-z]{2,8}(-[a-z0-9]{1,8})*")
 
 
@@ -97,6 +98,6 @@ def _variant(language: str, script: str | None, region: str | None) -> str | Non
 def best_tag(tags: Iterable[str], code: str) -> str | None:
     """Of ``tags`` the one that suits our language ``code`` best, whatever their order; None where
     none means it."""
-    ranked = ((read_tag(tag), tag) for tag in tags)
+    ranked = ((read_tag(tag), tag) for tag in tags if len(tag) <= _LONGEST)
     found = [(read[1], tag) for read, tag in ranked if read and read[0] == code]
     return min(found)[1] if found else None

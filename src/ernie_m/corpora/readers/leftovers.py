@@ -28,16 +28,12 @@ class Leftovers:
 
     def __init__(self, path: Path, share: float) -> None:
         self._path, self._share = path, share
-        self._lines = 0
+        self.lines = 0  # so far, good or not; or what stands for one in the format
         self._kept: list[dict[str, Any]] = []
         self._first = ""
         self.bad = 0
         self.skipped: Counter[str] = Counter()
         self.tags: Counter[str] = Counter()
-
-    def count(self) -> None:
-        """Count a line, or what stands for one in the format, whether it is good or not."""
-        self._lines += 1
 
     def add(self, line: int, what: str, text: str | bytes) -> None:
         """Leave out a malformed line, and keep it; raises :class:`UserError` when there are too
@@ -48,7 +44,7 @@ class Leftovers:
             if isinstance(text, bytes):
                 text = text[:KEPT_CHARACTERS].decode("utf-8", errors="backslashreplace")
             self._kept.append({"line": line, "what": what, "text": text[:KEPT_CHARACTERS]})
-        if self.bad > self._allowed(max(self._lines, ENOUGH_LINES)):
+        if self.bad > self._allowed(max(self.lines, ENOUGH_LINES)):
             raise self._too_many()
 
     def text(self, line: int, raw: bytes) -> str | None:
@@ -67,14 +63,14 @@ class Leftovers:
         self.skipped[reason] += 1
 
     def see(self, tags: Iterable[str]) -> None:
-        """Count the language tags of a row."""
-        for tag in tags:
-            tag = tag[:TAG_CHARACTERS]
-            self.tags[tag if tag in self.tags or len(self.tags) < TAGS else "others"] += 1
+        """Count the language tags of some rows."""
+        for tag, count in Counter(tags).items():
+            name = tag[:TAG_CHARACTERS]
+            self.tags[name if name in self.tags or len(self.tags) < TAGS else "others"] += count
 
     def judge(self) -> None:
         """Raise :class:`UserError` if, of the whole file, too many lines were malformed."""
-        if self.bad > self._allowed(self._lines):
+        if self.bad > self._allowed(self.lines):
             raise self._too_many()
 
     def _allowed(self, lines: int) -> int:
@@ -82,7 +78,7 @@ class Leftovers:
 
     def _too_many(self) -> UserError:
         return UserError(
-            f"{self._path}, {self._first}; of {self._lines:,} read {self.bad:,} are malformed.",
+            f"{self._path}, {self._first}; of {self.lines:,} read {self.bad:,} are malformed.",
             "Correct `format` or `languages` of the registry row, or the file; to leave such lines "
             f"out, raise `corpora.max_bad_lines`, now {self._share:g}.",
         )
@@ -99,7 +95,7 @@ class Leftovers:
     def facts(self) -> dict[str, Any]:
         """Counts for the statistics of the stage."""
         return {
-            "lines": self._lines,
+            "lines": self.lines,
             "malformed": self.bad,
             "skipped": dict(sorted(self.skipped.items())),
             "tags": dict(sorted(self.tags.items())),

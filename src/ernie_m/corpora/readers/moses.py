@@ -34,7 +34,7 @@ def read(
                     f"{path}: `{short}` ends before line {number}, the other language does not.",
                     "The files are not aligned; fetch the archive again.",
                 )
-            left.count()
+            left.lines = number
             texts = []
             for raw in raws:
                 if (text := left.text(number, raw)) is None:

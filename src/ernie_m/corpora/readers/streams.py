@@ -242,7 +242,6 @@ def file_lines(
     with unpacked(path, cut) as stream:
         check_text(stream, str(path))
         for number, raw in enumerate(lines(stream, str(path), cut), start=1):
-            left.count()
-            text = left.text(number, raw)
-            if text is not None:
+            left.lines = number
+            if (text := left.text(number, raw)) is not None:
                 yield number, text

@@ -310,7 +310,7 @@ def _parquet_rows(path: Path, left: Leftovers) -> Iterator[Row]:
             batches = file.iter_batches(_BATCH_ROWS)
             rows = (cells for batch in batches for cells in batch.to_pylist())
             for number, cells in enumerate(rows, start=1):
-                left.count()
+                left.lines = number
                 yield Row(number, number, cells)
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # disk full, no permission

@@ -25,9 +25,9 @@ from ernie_m.errors import UserError
 
 _BLOCK = 1 << 16
 # What XML 1.0 forbids, as characters and as references to them.
-_FORBIDDEN = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
-    r"|&#(?:0*(?:[0-8]|1[124-9]|2\d|3[01])|x0*(?:[0-8bcef]|1[\da-f]|d[89a-f][\da-f]{2}|fff[ef]));",
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_TO_CONTROL = re.compile(
+    r"&#(?:0*(?:[0-8]|1[124-9]|2\d|3[01])|x0*(?:[0-8bcef]|1[\da-f]|d[89a-f][\da-f]{2}|fff[ef]));",
     re.IGNORECASE,
 )
 # First bytes of XML in UTF-16, with and without byte order mark.
@@ -113,13 +113,16 @@ def _allowed(text: io.TextIOWrapper, left: Leftovers) -> Iterator[str]:
 
 
 def _cleaned(text: str, left: Leftovers) -> str:
-    text, count = _FORBIDDEN.subn("", text)
+    text, count = _CONTROL.subn("", text)
+    if "&#" in text:
+        text, more = _TO_CONTROL.subn("", text)
+        count += more
     if count:
         left.skipped["control characters"] += count
     return text
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1_000)
 def _chosen(tags: tuple[str, ...], languages: tuple[str, ...]) -> tuple[str | None, ...]:
     """The tag of each language."""
     return tuple(best_tag(tags, code) for code in languages)
@@ -155,9 +158,9 @@ def read(
 def _pairs(
     units: Sequence[dict[str, str]], languages: tuple[str, ...], left: Leftovers
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
+    left.lines += len(units)
+    left.see(chain.from_iterable(units))
     for unit in units:
-        left.count()
-        left.see(unit)
         tags = _chosen(tuple(unit), languages)
         missing = [code for code, tag in zip(languages, tags, strict=True) if tag is None]
         if missing:
