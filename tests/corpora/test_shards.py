@@ -212,6 +212,18 @@ def test_whole_documents_are_held_out(tmp_path, small_blocks):
     assert learnt and valid and learnt.isdisjoint(valid)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_dataset_that_loses_all_its_rows_beside_another_is_named(tmp_path, first):
+    good = corpus_file(tmp_path / "good.parquet", documents()[0])
+    bad = tmp_path / "bad.parquet"
+    texts = ["Это предложение на другом языке."] * 9
+    write_blocks(bad, ((f"ru:{n}", f"ru:{n}", text) for n, text in enumerate(texts)), MONO, ["de"])
+    files = [bad, good] if first else [good, bad]
+    with pytest.raises(UserError, match="9 rows of dataset `ru` in `mono-de` none passes") as error:
+        through(tmp_path, files, 1)
+    assert error.value.what.endswith("dropped are 9 another script.")
+
+
 def test_a_corpus_that_loses_all_its_rows_is_named(tmp_path):
     rows = corpus_file(tmp_path / "rows.parquet", [["Это предложение на другом языке."]] * 9)
     with pytest.raises(UserError, match="`mono-de` has no rows left after its filters"):

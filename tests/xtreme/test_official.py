@@ -269,7 +269,15 @@ def test_a_submission_has_every_language_and_scores_as_the_pipeline_does(tmp_pat
 # --- what is refused -----------------------------------------------------------------------
 
 QUESTION = {"id": "q", "question": "?", "answers": [{"text": "a", "answer_start": 0}]}
-LABELS = json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": [QUESTION]}]}]})
+DEEP = "[" * 20_000
+
+
+def squad(*questions):
+    return json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": questions}]}]})
+
+
+LABELS = squad(QUESTION)
+BREAD = QUESTION | {"answers": [{"text": "bread", "answer_start": 0}]}
 
 
 @pytest.mark.parametrize(
@@ -289,6 +297,20 @@ LABELS = json.dumps({"data": [{"paragraphs": [{"context": "a", "qas": [QUESTION]
         ("xquad", LABELS, '{"q":\n', "line 2: it is not JSON"),
         ("mlqa", '{"data": [{}]}', "{}", "is not of SQuAD's form"),
         ("xquad", LABELS, '["a"]', "does not map question ids"),
+        ("xquad", LABELS, '{"q": "a', "line 1: it is not JSON (Unterminated"),
+        ("xquad", LABELS, DEEP, "line 1: it is not JSON (it is nested too deeply)"),
+        ("xquad", DEEP, "{}", "line 1: it is not JSON (it is nested too deeply)"),
+        ("xquad", LABELS, "", "line 1: it is not JSON"),
+        ("xquad", "", "{}", "labels is empty"),
+        ("xquad", '{"data": []}', "{}", "labels has no questions"),
+        ("xquad", squad(QUESTION, QUESTION), "{}", "there is a second question `q`"),
+        ("xquad", squad(QUESTION | {"answers": None}), "{}", "is not of SQuAD's form"),
+        ("xquad", squad(QUESTION | {"answers": [{"text": 5}]}), "{}", "answer that is no text"),
+        ("xquad", squad(QUESTION | {"id": 5}), "{}", "is not of SQuAD's form (an id"),
+        ("xnli", "", "neutral\n", "labels is empty"),
+        ("udpos", "\n\n", "NOUN\n", "labels is empty"),
+        ("bucc2018", "\n", "de-1\ten-1\n", "labels is empty"),
+        ("xnli", "neutral\n", "", "has 0 lines, the labels 1"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_file_and_line(
@@ -300,6 +322,37 @@ def test_what_does_not_fit_is_refused_by_file_and_line(
     with pytest.raises(UserError) as error:
         leaderboard.score_file(TASKS[task], "en", *paths)
     assert message in error.value.what and str(tmp_path) in error.value.what
+
+
+@pytest.mark.parametrize("answer", ["", "a"])
+@pytest.mark.parametrize("task", ["xquad", "mlqa", "tydiqa"])
+def test_a_question_without_right_answers_is_named(tmp_path, task, answer):
+    """The form of SQuAD 2."""
+    none = {"id": "q2", "question": "?", "answers": [], "is_impossible": True}
+    (tmp_path / "labels").write_text(squad(QUESTION, none))
+    (tmp_path / "predictions").write_text(json.dumps({"q": "a", "q2": answer}))
+    paths = tmp_path / "predictions", tmp_path / "labels"
+    with pytest.raises(UserError, match="labels: question `q2` has no answers"):
+        leaderboard.score_file(TASKS[task], "en", *paths)
+
+
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [
+        *(("xnli", "neutral\nneutral\n"), ("udpos", "NOUN\nX\n\nX\n"), ("tatoeba", "0\n1\n")),
+        *(("bucc2018", "de-1\ten-1\n"), ("xquad", squad(BREAD))),
+    ],
+)
+def test_a_byte_order_mark_and_blank_lines_at_the_end_carry_nothing(tmp_path, task, text):
+    marked = "\ufeff" + text.replace("\n", "\r\n") + "\n \n"
+    predicted = '{"q": "bread"}' if task == "xquad" else text
+    for labels, predictions in ((marked, predicted), (text, "\ufeff" + predicted + "\n\n")):
+        (tmp_path / "labels").write_text(labels, encoding="utf-8", newline="")
+        (tmp_path / "predictions").write_text(predictions, encoding="utf-8", newline="")
+        scores, _ = leaderboard.score_file(
+            TASKS[task], "en", tmp_path / "predictions", tmp_path / "labels"
+        )
+        assert set(scores.values()) == {100.0}
 
 
 @mock

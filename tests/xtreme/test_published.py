@@ -402,6 +402,13 @@ def test_real_files(tmp_path):
             "word 2 stands behind",
         ),
         ("conll", "deu.testb", "Wort\n", "line 1: `Wort` has a word and no tag"),
+        ("conll", "deu.testb", "Wort O\na\0 O\n", "line 2: it holds NUL bytes"),
+        ("xquad", "xquad.de.json", "", "line 1: it is not JSON"),
+        ("xquad", "xquad.de.json", "[" * 20_000, "is not JSON (it is nested too deeply)"),
+        ("xquad", "xquad.de.json", squad_file(("a", [("q", "?", [])])), "q has no answer"),
+        ("xquad", "xquad.de.json", squad_file(("a", [("q", "?", [("a", "0")])])), "is no number"),
+        ("xquad", "xquad.de.json", squad_file((5, [("q", "?", [("a", 0)])])), "'5' is no text"),
+        ("panx", "de.tar.gz", "de:a\tO\nde:\0\tO\n", "line 2: it holds NUL bytes"),
     ],
 )
 def test_broken_files_are_named_with_the_line(tmp_path, task, name, text, message):
@@ -413,6 +420,35 @@ def test_broken_files_are_named_with_the_line(tmp_path, task, name, text, messag
     with pytest.raises(UserError) as error:
         read(task, files, tmp_path, "test", "de")
     assert message in error.value.what and name in error.value.what
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "text"),
+    [
+        ("xquad", "xquad.de.json", squad_file(*PARAGRAPHS)),
+        ("udpos", "de_gsd-ud-test.conllu", "# text = a\n1\ta\t_\tX\t_\t_\t0\t_\t_\t_\n"),
+        ("udpos", "de_gsd-ud-test.conllu", "1\ta\t_\tX\t_\t_\t0\t_\t_\t_\n"),
+        ("conll", "deu.testb", "São NNP I-NP I-LOC\n"),
+        ("panx", "de.tar.gz", "de:a\tO\n"),
+        ("pawsx", "x.tar.gz", "id\ta\tb\tl\n1\ta\tb\t0\n"),
+    ],
+)
+def test_a_byte_order_mark_and_blank_lines_carry_nothing(tmp_path, task, name, text):
+    def examples(text):
+        if name.endswith(".tar.gz"):
+            member = {"panx": "test", "pawsx": "x-final/de/test_2k.tsv"}[task]
+            files = [packed(tmp_path / name, {member: text})]
+        else:
+            files = plain(tmp_path, {name: text})
+        return read(task, files, tmp_path, "test", "de")
+
+    assert examples("\ufeff" + text + "\n\r\n") == examples(text) != []
+
+
+def test_a_copy_of_conll_in_utf8_is_not_read_as_latin1(tmp_path):
+    files = plain(tmp_path, {"deu.testb": "São NNP I-NP I-LOC\n"})
+    (sentence,) = read("conll", files, tmp_path, "test", "de")
+    assert sentence.words == ["São"]
 
 
 def test_a_language_without_a_file_is_named(tmp_path):

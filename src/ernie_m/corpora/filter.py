@@ -46,8 +46,8 @@ def _judge(
 
 def _sift(
     block: Block, columns: Sequence[str], judge: Callable, drops: DropCounts
-) -> tuple[int, dict[str, list]]:
-    """How many rows a block has, and the kept ones, normalised."""
+) -> dict[str, list]:
+    """The rows of a block that are kept, normalised."""
     content = block.columns
     kept: dict[str, list] = {"position": [], **{name: [] for name in columns}}
     rows = zip(*(content[name] for name in columns), strict=True)
@@ -60,7 +60,7 @@ def _sift(
         values = (block.position + offset, name, group, *texts)
         for column, value in zip(kept.values(), values, strict=True):
             column.append(value)
-    return len(block), kept
+    return kept
 
 
 def run(job: Job[FilterSettings]) -> None:
@@ -69,7 +69,7 @@ def run(job: Job[FilterSettings]) -> None:
     corpus, number = job.instance.rsplit("/", 1)
     settings, drops = job.settings, DropCounts()
     near = settings.near_duplicates and Corpus.parse(corpus).is_mono
-    read, stay = Counter[str](), Counter[str]()
+    read, dropped = Counter[str](), dict[str, Counter[str]]()  # by dataset
     with (
         FingerprintWriter(job.output("documents")) as documents,
         KeptWriter(
@@ -79,23 +79,24 @@ def run(job: Job[FilterSettings]) -> None:
         judge = _judge(writer.languages, settings)
         for block in shard_blocks(job.inputs("corpus"), int(number), settings.shards):
             dataset = block.columns["id"][0].partition(":")[0]  # a block is of one file
-            seen, kept = _sift(block, writer.columns, judge, drops)
-            writer.add(kept)
-            read[dataset] += seen
-            stay[dataset] += len(kept["position"])
-    logger.info(
-        "%s: %d of %d rows stay; %s", job.instance, stay.total(), read.total(), drops.sentence()
-    )
-    for dataset, count in read.items():
-        if not stay[dataset] and (settings.shards == 1 or count >= ENOUGH_ROWS):
-            raise _nothing(corpus, dataset, count, drops)
-    job.write_json("stats", {"rows_in": read.total(), "rows_out": stay.total(), **drops.facts()})
+            before = drops.counts.copy()
+            writer.add(_sift(block, writer.columns, judge, drops))
+            read[dataset] += len(block)
+            dropped.setdefault(dataset, Counter()).update(drops.counts - before)
+    rows_in, rows_out = read.total(), read.total() - drops.counts.total()
+    logger.info("%s: %d of %d rows stay; %s", job.instance, rows_out, rows_in, drops.sentence())
+    for dataset, reasons in dropped.items():
+        enough = settings.shards == 1 or read[dataset] >= ENOUGH_ROWS
+        if enough and reasons.total() == read[dataset]:
+            raise _nothing(corpus, dataset, reasons)
+    job.write_json("stats", {"rows_in": rows_in, "rows_out": rows_out, **drops.facts()})
 
 
-def _nothing(corpus: str, dataset: str, count: int, drops: DropCounts) -> UserError:
+def _nothing(corpus: str, dataset: str, reasons: Counter[str]) -> UserError:
+    why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
     return UserError(
-        f"Of the {count:,} rows of dataset `{dataset}` in `{corpus}` none passes the filters. "
-        f"Dropped of the corpus are {drops.sentence()}.",
+        f"Of the {reasons.total():,} rows of dataset `{dataset}` in `{corpus}` none passes the "
+        f"filters; dropped are {why}.",
         "Check that the dataset is in this language and that `format` and `languages` of its "
         "registry row are right; loosen `corpora.filter`, or leave the dataset out.",
     )
