@@ -22,7 +22,7 @@ from ernie_m.records.replays import REPLAYS, SAME, Replay, add_replay
 from ernie_m.tracking.finish import LOGGED
 from ernie_m.tracking.store import connect, numbers
 
-from .conftest import CLEAN, ROWS, WHEEL, finish, run_jobs
+from .conftest import CLEAN, ROOT, ROWS, WHEEL, finish, run_jobs
 from .test_commands import MODEL, TEST, fill_scored
 
 RUN = ("--run", "tiny")
@@ -352,6 +352,14 @@ def test_a_forgery_gets_its_verdict(forged, capsys, name, signature):
     assert found == (with_signature if signature else unsigned), told["findings"]
     wanted = SAID.get(name, "") or (SIGNATURES.get(name, "") if signature else "")
     assert wanted in str(told["findings"])
+
+
+def test_the_documentation_has_the_table():
+    def word(verdict):
+        return verdict.name if verdict else "no such number"
+
+    rows = [f"| {name} | {word(a)} | {word(b)} |" for name, (_, a, b) in FORGERIES.items()]
+    assert "\n".join(rows) in (ROOT / "docs/audit.md").read_text(encoding="utf-8")
 
 
 def test_who_makes_everything_anew_is_found_by_a_signature_or_by_nothing(forged, capsys):

@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import yaml
-
 from ernie_m.audit.chain import Chain, Verdict
 from ernie_m.audit.plausible import later
 from ernie_m.audit.signatures import SEALS, signed_seals, signers_state
-from ernie_m.config.registry import YamlLoader
+from ernie_m.bounded import parse_yaml, read_text
 from ernie_m.records.graph import LINEAGE, RESULTS
 from ernie_m.records.record import RECORD, Record
 from ernie_m.records.replays import DIFFERENT, replays_of
@@ -55,10 +53,7 @@ def run_of(chain: Chain) -> str:
 def _seals_of(lines: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in lines.splitlines():
-        try:
-            record = Record.parse(json.loads(line))
-        except ValueError:
-            continue
+        record = Record.parse_text(line)
         found |= {record.path: record.seal} if record.data and not record.fault else {}
     return found
 
@@ -132,10 +127,10 @@ def _dvc(chain: Chain) -> str:
     if not lock.is_file():
         return ""
     try:
-        stages = (yaml.load(lock.read_text("utf-8"), YamlLoader) or {}).get("stages", {})
+        stages = (parse_yaml(read_text(lock)) or {}).get("stages", {})
         outs = [out for stage in stages.values() for out in stage.get("outs", ())]
         named = {out["path"]: out["md5"] for out in outs if "md5" in out}
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError):
+    except (ValueError, AttributeError, KeyError, TypeError):
         return ""
     agreed = 0
     for node in chain.nodes:
