@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 from ernie_m.errors import parsed
 
 Leaves = Iterator[tuple[str, Any]]
+# Adds the same to all scores of a query, which softmax takes away: it has no gradient but rounding
+# errors, which Adam scales up to whole steps, and no output depends on it.
+WITHOUT_EFFECT = re.compile(r"attention\.(self\.)?key\.bias$")
 
 
 def difference(before: Path, after: Path) -> dict[str, Any]:
@@ -21,7 +25,7 @@ def difference(before: Path, after: Path) -> dict[str, Any]:
     ``largest`` is the largest difference of two numbers at the same place, as a share of the
     largest number around it (in a tensor; elsewhere of the two), ``at`` its place, ``differing``
     the number of places that differ of ``places``. ``largest`` is infinite where other than
-    numbers differ, or the places themselves.
+    numbers differ, or the places themselves; tensors without effect do not count in it.
     """
     if after.suffix == ".safetensors":
         return _tensors(before, after)
@@ -117,7 +121,7 @@ def _tensors(before: Path, after: Path) -> dict[str, Any]:
             share, differing = _tensor_share(a, b)
             found["tensors"][name] = share
             found["differing"] += differing
-            if share >= found["largest"]:
+            if share >= found["largest"] and not WITHOUT_EFFECT.search(name):
                 found |= {"largest": share, "at": name}
     return found
 
