@@ -5,10 +5,11 @@ Read by hand because the library copies arrays, and a corpus may be larger than 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
+
+from ernie_m.bounded import parse_json
 
 Array = np.ndarray
 
@@ -29,8 +30,8 @@ def map_arrays(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
     # One map a file: each holds a file descriptor, of which a process has about a thousand.
     content = np.memmap(path, dtype=np.uint8, mode="r")[_LENGTH_BYTES + length :]
     try:
-        entries = json.loads(header)
-        metadata = entries.pop("__metadata__", {})
+        entries = parse_json(header.decode())
+        metadata = {name: str(text) for name, text in entries.pop("__metadata__", {}).items()}
         return metadata, {name: _view(content, **entry) for name, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"its header is not understood ({error})") from None

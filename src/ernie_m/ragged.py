@@ -55,6 +55,24 @@ class Ragged:
     def __getitem__(self, index: int) -> Array:
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
+    def fault(self, count: int) -> str | None:
+        """What is wrong with ``count`` sequences that were read from a file; None if nothing is."""
+        offsets = self.offsets
+        if self.tokens.dtype.kind not in "iu" or offsets.dtype != np.int64:
+            return "its arrays are of other types"
+        if len(offsets) != count + 1 or offsets[0] != 0 or offsets[-1] != len(self.tokens):
+            return "its counts do not agree"
+        return "its offsets fall" if (offsets[1:] < offsets[:-1]).any() else None
+
+    def id_fault(self, values: int) -> str | None:
+        """The same of ids that are not below ``values``; reads all tokens."""
+        kind = np.iinfo(self.tokens.dtype)
+        if not len(self.tokens) or 0 <= kind.min <= kind.max < values:
+            return None
+        least, most = int(self.tokens.min()) if kind.min else 0, int(self.tokens.max())
+        wrong = least if least < 0 else most
+        return None if 0 <= wrong < values else f"it has the id {wrong}, of {values} ids"
+
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]], values: int) -> Ragged:
         """``sequences`` in the smallest type that holds ``values`` different tokens."""

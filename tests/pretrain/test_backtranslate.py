@@ -1,6 +1,7 @@
 """What a sentence gets depends on it, the model and the seed alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ernie_m.objectives.targets import targets_of
 from ernie_m.pretrain import backtranslate
 from ernie_m.ragged import Ragged
 from ernie_m.training.batches import DataLoader
-from ernie_m.training.pseudo import Pseudo, read_pseudo, write_pseudo
+from ernie_m.training.pseudo import Pseudo, check_chunks, read_pseudo, write_pseudo
 from ernie_m.training.stage import dataloader_of, texts_of
 from ernie_m.training.validation import Validation
 from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, stage_job, write_corpus
@@ -68,7 +69,7 @@ def generate(
 def content(files: list[Path]) -> dict[int, tuple[int, int, list[int]]]:
     """Number to (key, target, pseudo tokens), over all files, in their order."""
     found = {}
-    for pseudo in map(read_pseudo, files):
+    for pseudo in (read_pseudo(path, VOCABULARY, LANGUAGES) for path in files):
         for i, number in enumerate(pseudo.numbers.tolist()):
             own = (int(pseudo.keys[i]), int(pseudo.target[i]), pseudo.tokens[i].tolist())
             found[number] = own
@@ -191,13 +192,39 @@ def test_a_target_is_drawn_by_the_key_alone() -> None:
 
 def test_a_damaged_file_of_pseudo_tokens_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pseudo.safetensors"
-    tokens = Ragged(np.arange(6), np.array([0, 2, 6]))
+    tokens = Ragged(np.arange(6, dtype=np.uint16), np.array([0, 2, 6]))
     keys = np.array([1, 2], dtype=np.uint64)
     pseudo = Pseudo(np.array([3, 9]), keys, np.array([0, 1]), tokens, 0.15, ("en", "de"), 8, 3)
     write_pseudo(path, pseudo)
-    read = read_pseudo(path)
+    languages = ["en", "de"]
+    read = read_pseudo(path, 6, languages)
     assert read.tokens[1].tolist() == [2, 3, 4, 5] and read.numbers.tolist() == [3, 9]
     assert (read.ratio, read.languages, read.train, read.valid) == (0.15, ("en", "de"), 8, 3)
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(UserError, match="pseudo tokens"):
-        read_pseudo(path)
+    whole = path.read_bytes()
+    for wrong in (
+        {"numbers": np.array([9, 3])},
+        {"numbers": np.array([3, 11])},
+        {"numbers": np.array([3.0, 9.0])},
+        {"keys": keys[:1]},
+        {"target": np.array([0, 2])},
+        {"tokens": Ragged(tokens.tokens, np.array([0, 7, 6]))},
+        {"tokens": Ragged(tokens.tokens, np.array([0, 6]))},
+        {"tokens": Ragged(tokens.tokens + 1, tokens.offsets)},
+        {"tokens": Ragged(tokens.tokens.astype(np.int64) - 1, tokens.offsets)},
+        {"ratio": 1e9},
+        {"ratio": float("nan")},
+        {"train": -1},
+        {"languages": ("en", "fr")},
+    ):
+        write_pseudo(path, replace(pseudo, **wrong))
+        with pytest.raises(UserError, match="is not a whole file of pseudo tokens"):
+            read_pseudo(path, 6, languages)
+    path.write_bytes(whole[:-3])
+    with pytest.raises(UserError, match="is not a whole file of pseudo tokens"):
+        read_pseudo(path, 6, languages)
+    path.write_bytes(whole)
+    other = replace(read, numbers=read.numbers + 10, train=90)
+    check_chunks([replace(read, train=90), other])
+    for chunks in ([read, other], [other, replace(read, train=90)]):
+        with pytest.raises(UserError, match="not chunks of one text"):
+            check_chunks(chunks)

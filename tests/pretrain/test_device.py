@@ -25,8 +25,8 @@ from tests.pretrain.conftest import LANGUAGES, TOKENIZER, VOCABULARY, write_corp
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     paths = write_corpus(tmp_path_factory.mktemp("corpus"), 1)["train"]
-    mono = corpora.monolingual(corpora.read_shards(paths, 1, TOKENIZER), LANGUAGES, 14)
-    shards = corpora.read_shards(paths, 2, TOKENIZER)
+    mono = corpora.monolingual(corpora.read_shards(paths, 1, TOKENIZER, VOCABULARY), LANGUAGES, 14)
+    shards = corpora.read_shards(paths, 2, TOKENIZER, VOCABULARY)
     pairs = corpora.parallel_texts(shards, LANGUAGES, max_text_tokens("camlm", 32, 0.3), 0.3)
     texts = {"mmlm": corpora.mono_texts(mono, LANGUAGES), "tlm": pairs, "camlm": pairs}
     ratio = dict.fromkeys(OBJECTIVES, 0.3)

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from ernie_m.config.tokenizer import PackSettings
@@ -14,7 +16,7 @@ from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer import pack
-from ernie_m.tokenizer.shards import Shard, read_shard, sentence_keys
+from ernie_m.tokenizer.shards import Shard, check_ids, read_shard, sentence_keys
 from tests.corpora.synthetic import run_stage
 from tests.tokenizer.shards import write_shard
 
@@ -119,7 +121,31 @@ def test_counts_that_do_not_agree_are_refused(tmp_path):
     shard = shard_of([[1, 2], [3]])
     shard.sides[0].offsets[1] = 9
     write_shard(tmp_path / "x", shard)
+    with pytest.raises(UserError, match="its offsets fall"):
+        read_shard(tmp_path / "x")
+    shard = shard_of([[1, 2], [3]])
+    write_shard(tmp_path / "x", replace(shard, keys=shard.keys[:1]))
     with pytest.raises(UserError, match="its counts do not agree"):
+        read_shard(tmp_path / "x")
+
+
+def test_ids_beyond_the_vocabulary_are_refused(tmp_path):
+    write_shard(tmp_path / "x", shard_of([[1, 2]], [[3], []][:1]))
+    shard = read_shard(tmp_path / "x")
+    check_ids(tmp_path / "x", shard, 4)
+    with pytest.raises(UserError, match="x is not a whole shard: it has the id 3, of 3 ids"):
+        check_ids(tmp_path / "x", shard, 3)
+
+
+@pytest.mark.parametrize("name", ["keys", "offsets"])
+def test_arrays_of_other_types_are_refused(tmp_path, name):
+    write_shard(tmp_path / "x", shard_of([[1, 2]]))
+    arrays = load_file(tmp_path / "x")
+    with safe_open(tmp_path / "x", framework="np") as file:
+        metadata = file.metadata()
+    other = np.int64 if name != "offsets" else np.uint64
+    save_file(arrays | {name: arrays[name].astype(other)}, tmp_path / "x", metadata)
+    with pytest.raises(UserError, match="its arrays are of other types"):
         read_shard(tmp_path / "x")
 
 

@@ -57,7 +57,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path) -> None:
         """Peak of bytes allocated while shards are opened and a hundred sentences are taken."""
         paths = [*shards(tmp_path, ("en",), length), *shards(tmp_path, ("en", "de"), length)]
         tracemalloc.start()
-        mono, pairs = (corpora.read_shards(paths, sides, SHA) for sides in (1, 2))
+        mono, pairs = (corpora.read_shards(paths, sides, SHA, 100) for sides in (1, 2))
         texts = corpora.mono_texts(corpora.monolingual(mono, ["en", "de"], 20), ["en", "de"])
         both = corpora.parallel_texts(pairs, ["en", "de"], 20)
         for text in (texts, both):
@@ -77,7 +77,7 @@ def test_words_are_counted_within_the_cut(
     monkeypatch.setattr(corpora, "COUNTED", counted)
     monkeypatch.setattr(batches, "BLOCK", 64)
     paths = shards(tmp_path, ("en", "de"), 9)
-    text = corpora.parallel_texts(corpora.read_shards(paths, 2, SHA), ["de", "en"], 4)
+    text = corpora.parallel_texts(corpora.read_shards(paths, 2, SHA, 100), ["de", "en"], 4)
     counts = corpora.unigram_counts([text], 2, 100)
     assert text.target is not None
     for row, side in ((1, text.source), (0, text.target)):
@@ -118,7 +118,7 @@ def test_each_objective_reads_what_a_row_has_room_for(
     paths = [*shards(tmp_path, ("en",), 90), *shards(tmp_path, ("en", "de"), 90)]
     texts = stage.texts_of(training(paths, tmp_path, row_length=64), SHAPE, "train")[objective]
     assert texts.source.lengths_of(np.arange(3)).tolist() == [most] * 3
-    whole = corpora.read_shards(paths, 1 if texts.target is None else 2, SHA)[0].sides[0]
+    whole = corpora.read_shards(paths, 1 if texts.target is None else 2, SHA, 100)[0].sides[0]
     if objective != "btmlm":
         assert texts.source[0].tolist() == whole[0][:most].tolist()
     assert texts.lengths_of(np.arange(3)).tolist() == [length] * 3

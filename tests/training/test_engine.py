@@ -37,7 +37,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
 
 @pytest.fixture(scope="module")
 def dataloader(corpus: dict[str, list[Path]]) -> DataLoader:
-    shards = [corpora.read_shards(corpus["train"], sides, TOKENIZER) for sides in (1, 2)]
+    shards = [
+        corpora.read_shards(corpus["train"], sides, TOKENIZER, VOCABULARY) for sides in (1, 2)
+    ]
     mono = corpora.mono_texts(corpora.monolingual(shards[0], LANGUAGES, 14), LANGUAGES)
     pairs = corpora.parallel_texts(shards[1], LANGUAGES, max_text_tokens("camlm", 32, 0.3), 0.3)
     masking = Masking(

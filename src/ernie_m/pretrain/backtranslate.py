@@ -166,13 +166,12 @@ def run(job: Job[BacktranslateJob]) -> None:
     torch.set_num_threads(1)  # chunks run in parallel instead
     model = load(job.input("model")).to(best_device())
     settings, languages = job.settings, model.shape.languages
+    ids = model.shape.tokenizer, model.shape.vocabulary
     names, options = zip(*targets_of(languages, settings).items(), strict=True)
     # Truncated as in stage 2, where the pseudo tokens share the row.
     most = max_text_tokens("btmlm", settings.btmlm.row_length, settings.placeholder_ratio)
     train, valid = (
-        corpora.monolingual(
-            corpora.read_shards(job.inputs(part), 1, model.shape.tokenizer), names, most
-        )
+        corpora.monolingual(corpora.read_shards(job.inputs(part), 1, *ids), names, most)
         for part in ("train", "valid")
     )
     text = train.followed_by(valid)

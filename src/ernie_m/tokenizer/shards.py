@@ -8,7 +8,6 @@ and ``keys``. They hold no special tokens.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ernie_m.bounded import parse_json
 from ernie_m.corpora.hashing import hash64
 from ernie_m.errors import UserError
 from ernie_m.mapped import map_arrays
@@ -62,22 +62,23 @@ def read_shard(path: Path, tokenizer: str | None = None) -> Shard:
             for prefix in SIDES[facts["kind"]]
         )
         shard = Shard(tuple(facts["languages"]), facts["tokenizer"], arrays["keys"], sides)
-        whole = len(shard) == facts["sentences"] and all(_consistent(shard, side) for side in sides)
     except KeyError as error:
         raise _damaged(path, f"it lacks {error}") from None
-    if not whole:
+    if shard.keys.dtype != np.uint64:
+        raise _damaged(path, "its arrays are of other types")
+    for side in sides:
+        if fault := side.fault(facts["sentences"]):
+            raise _damaged(path, fault)
+    if len(shard) != facts["sentences"]:
         raise _damaged(path, "its counts do not agree")
     return shard
 
 
-def _consistent(shard: Shard, side: Ragged) -> bool:
-    offsets = side.offsets
-    return bool(
-        len(offsets) == len(shard) + 1
-        and offsets[0] == 0
-        and offsets[-1] == len(side.tokens)
-        and (offsets[1:] >= offsets[:-1]).all()
-    )
+def check_ids(path: Path, shard: Shard, vocabulary: int) -> None:
+    """Raise :class:`UserError` for a shard with ids beyond the ``vocabulary``; reads all of it."""
+    for side in shard.sides:
+        if fault := side.id_fault(vocabulary):
+            raise _damaged(path, fault)
 
 
 def _damaged(path: Path, reason: str) -> UserError:
@@ -93,7 +94,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     except ValueError as error:
         raise _damaged(path, str(error)) from None
     try:
-        facts = json.loads(metadata["ernie_m"])
+        facts = parse_json(metadata["ernie_m"])
         _check_facts(facts)
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, f"its header is not understood ({error})") from None
@@ -103,7 +104,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def _check_facts(facts: Mapping[str, Any]) -> None:
     if facts["schema"] != SCHEMA:
         raise ValueError(f"schema {facts['schema']}, not {SCHEMA}")
-    if len(facts["languages"]) != len(SIDES[facts["kind"]]):
+    languages = facts["languages"]
+    if len(languages) != len(SIDES[facts["kind"]]) or not all(
+        isinstance(code, str) for code in languages
+    ):
         raise ValueError("languages do not fit the kind")
+    if not isinstance(facts["sentences"], int):
+        raise ValueError("no number of sentences")
     if not isinstance(facts["tokenizer"], str):
         raise ValueError("no tokenizer")

@@ -11,9 +11,9 @@ import numpy as np
 from ernie_m.errors import UserError
 from ernie_m.objectives.lengths import max_text_tokens
 from ernie_m.ragged import Chained
-from ernie_m.tokenizer.shards import Shard, read_shard
+from ernie_m.tokenizer.shards import Shard, check_ids, read_shard
 from ernie_m.training.batches import Texts
-from ernie_m.training.pseudo import AGAIN, Pseudo, PseudoTokens, read_pseudo
+from ernie_m.training.pseudo import AGAIN, Pseudo, PseudoTokens, check_chunks, read_pseudo
 
 Array = np.ndarray
 # Sentences of a class in which token frequencies are counted; more would not change any shown
@@ -49,13 +49,17 @@ class Sentences:
         return np.concatenate([np.zeros(0, np.uint64), *keys_by_shard])
 
 
-def read_shards(paths: Sequence[Path], sides: int, tokenizer: str) -> list[Shard]:
+def read_shards(paths: Sequence[Path], sides: int, tokenizer: str, vocabulary: int) -> list[Shard]:
     """The monolingual (``sides`` 1) or parallel (2) shards among ``paths``, in their order.
 
-    Raises :class:`UserError` for a damaged shard, or one of another ``tokenizer`` (a SHA-256).
+    Raises :class:`UserError` for a damaged shard, one of another ``tokenizer`` (a SHA-256), or one
+    with ids beyond the ``vocabulary``.
     """
-    shards = [read_shard(path, tokenizer) for path in paths]
-    return [shard for shard in shards if len(shard.sides) == sides]
+    shards = ((path, read_shard(path, tokenizer)) for path in paths)
+    found = [(path, shard) for path, shard in shards if len(shard.sides) == sides]
+    for path, shard in found:
+        check_ids(path, shard, vocabulary)
+    return [shard for _, shard in found]
 
 
 def _side(shards: Sequence[Shard], side: int, max_tokens: int) -> Chained:
@@ -100,6 +104,11 @@ def parallel_texts(
     ``slot_ratio`` is CAMLM's."""
     pairs = {"-".join(shard.languages): shard.languages for shard in shards}
     names = sorted(pairs)
+    if unknown := {side for sides in pairs.values() for side in sides} - set(languages):
+        raise UserError(
+            f"The model does not know the language `{min(unknown)}` of a shard.",
+            "Give the shards of `corpora.pairs` only.",
+        )
     ordered, sizes = _by_name(shards, names)
     if not sizes.sum():
         raise UserError("There is no parallel text.", "Check `corpora.pairs` and the filters.")
@@ -138,13 +147,16 @@ def pseudo_texts(
     part: str,
     languages: Sequence[str],
     row_length: int,
+    vocabulary: int,
 ) -> Texts:
     """The dataset of BTMLM of a ``part``, train or valid. Sentences are truncated to what the
     pseudo tokens leave of a row.
 
-    Raises :class:`UserError` when the pseudo tokens were made for other text.
+    Raises :class:`UserError` for damaged files, and when the pseudo tokens were made for other
+    text.
     """
-    files = tuple(read_pseudo(path) for path in pseudo)
+    files = tuple(read_pseudo(path, vocabulary, languages) for path in pseudo)
+    check_chunks(files)
     chunk = files[0]
     sentences = monolingual(
         shards, chunk.languages, max_text_tokens("btmlm", row_length, chunk.ratio)

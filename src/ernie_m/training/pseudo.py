@@ -7,8 +7,10 @@ number within and across files.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from ernie_m.objectives.lengths import slots
 from ernie_m.ragged import Ragged, Sequences, spans
 
 Array = np.ndarray
+MOST_RATIO = 2.0  # the most that `placeholder_ratio` may be
 AGAIN = "Run pretrain_backtranslate again for the present text and settings."
 
 
@@ -61,12 +64,12 @@ def write_pseudo(path: Path, pseudo: Pseudo) -> None:
     save_file(arrays, path, facts)
 
 
-def read_pseudo(path: Path) -> Pseudo:
-    """A chunk whose arrays are read-only memory maps; raises :class:`UserError` when it is
-    damaged."""
+def read_pseudo(path: Path, vocabulary: int, languages: Sequence[str]) -> Pseudo:
+    """A chunk whose arrays are read-only memory maps; raises :class:`UserError` when it is damaged,
+    or has ids beyond the ``vocabulary`` or the rows of ``languages``."""
     try:
         facts, arrays = map_arrays(path)
-        return Pseudo(
+        pseudo = Pseudo(
             numbers=arrays["numbers"],
             keys=arrays["keys"],
             target=arrays["target"],
@@ -76,11 +79,43 @@ def read_pseudo(path: Path) -> Pseudo:
             train=int(facts["train"]),
             valid=int(facts["valid"]),
         )
+        if fault := _fault(pseudo, vocabulary, languages):
+            raise ValueError(fault)
+        return pseudo
     except (ValueError, KeyError, OSError) as error:
         raise UserError(
             f"{path} is not a whole file of pseudo tokens: {error}.",
             "Delete it and run pretrain_backtranslate again.",
         ) from None
+
+
+def _fault(pseudo: Pseudo, vocabulary: int, languages: Sequence[str]) -> str | None:
+    """What is wrong with a chunk; None if nothing is."""
+    numbers, target = pseudo.numbers, pseudo.target
+    types = {"numbers": np.int64, "keys": np.uint64, "target": np.uint16}
+    if any(getattr(pseudo, name).dtype != kind for name, kind in types.items()):
+        return "its arrays are of other types"
+    if not 0 < pseudo.ratio <= MOST_RATIO or min(pseudo.train, pseudo.valid) < 0:
+        return "its facts are out of range"
+    if not set(pseudo.languages) <= set(languages):
+        return "it has languages that the model does not have"
+    if not len(numbers) == len(pseudo.keys) == len(target):
+        return "its counts do not agree"
+    if (numbers[1:] <= numbers[:-1]).any() or (
+        len(numbers) and not 0 <= numbers[0] <= numbers[-1] < pseudo.train + pseudo.valid
+    ):
+        return "its numbers do not ascend within those of the sentences"
+    if (target >= len(languages)).any():
+        return "it has a language row that the model does not have"
+    return pseudo.tokens.fault(len(numbers)) or pseudo.tokens.id_fault(vocabulary)
+
+
+def check_chunks(files: Sequence[Pseudo]) -> None:
+    """Raise :class:`UserError` for chunks that are not of one text and in its order."""
+    facts = {(file.languages, file.ratio, file.train, file.valid) for file in files}
+    ends = [(file.numbers[0], file.numbers[-1]) for file in files if len(file.numbers)]
+    if len(facts) > 1 or any(after <= last for (_, last), (after, _) in pairwise(ends)):
+        raise UserError("The files of pseudo tokens are not chunks of one text, in order.", AGAIN)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Te
     """The dataset of each objective with a weight, from the shards of input ``name``, truncated to
     the length that fits a row."""
     settings, languages = job.settings, shape.languages
-    mono, pairs = (corpora.read_shards(job.inputs(name), n, shape.tokenizer) for n in (1, 2))
+    paths, ids = job.inputs(name), (shape.tokenizer, shape.vocabulary)
+    mono, pairs = (corpora.read_shards(paths, sides, *ids) for sides in (1, 2))
     row, slot_ratio = settings.row_length, settings.masking.ratio.camlm
     make: dict[str, Callable[[], Texts]] = {
         "mmlm": lambda: corpora.mono_texts(
@@ -55,7 +56,9 @@ def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Te
         "camlm": lambda: corpora.parallel_texts(
             pairs, languages, max_text_tokens("camlm", row, slot_ratio), slot_ratio
         ),
-        "btmlm": lambda: corpora.pseudo_texts(mono, job.inputs("pseudo"), name, languages, row),
+        "btmlm": lambda: corpora.pseudo_texts(
+            mono, job.inputs("pseudo"), name, languages, row, shape.vocabulary
+        ),
     }
     shares = settings.objectives.model_dump()
     return {objective: make[objective]() for objective, share in shares.items() if share}

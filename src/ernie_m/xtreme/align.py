@@ -106,7 +106,7 @@ class Pairs:
 
 def _pairs(paths: Sequence[Path], model: LanguageModel, longest: int) -> list[Pairs]:
     """The parallel sentences by language pair."""
-    shards = read_shards(paths, 2, model.shape.tokenizer)
+    shards = read_shards(paths, 2, model.shape.tokenizer, model.shape.vocabulary)
     texts: Texts = parallel_texts(shards, model.shape.languages, longest)
     assert texts.target is not None
     ends = np.cumsum(texts.sizes)
