@@ -6,36 +6,54 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ernie_m.bounded import parse_json
+from ernie_m.outside import shown
 
 
 class UserError(Exception):
     """An error the user can fix; printed without a traceback.
 
     ``what`` is one sentence that names the file, line or key at fault; ``fix`` is one sentence
-    that says what to do about it.
+    that says what to do about it. As text it is fit to be shown (:mod:`ernie_m.outside`).
     """
 
     def __init__(self, what: str, fix: str) -> None:
-        super().__init__(f"{what}\n  -> {fix}")
+        super().__init__(shown(f"{what}\n  -> {fix}"))
         self.what = what
         self.fix = fix
+
+
+class Screen:
+    """Standard output to which only what is fit to be shown is written (:mod:`ernie_m.outside`)."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write ``text``, fit to be shown."""
+        return self.stream.write(shown(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def exit_status_of(call: Callable[[], int]) -> int:
     """Run ``call`` and return its exit status; report errors without a traceback.
 
+    What it prints is fit to be shown, whatever it was told by records, registries or file names.
     A :class:`UserError` or an ``OSError`` of the system prints two lines and gives status 1.
     Ctrl-C gives status 130, as in shells. A closed pipe, as behind `head`, gives status 1 silently.
     """
     try:
-        try:
-            return call()
-        finally:
-            print(end="", flush=True)  # now: at interpreter exit it would print a traceback
+        with redirect_stdout(Screen(sys.stdout) if sys.stdout else None):
+            try:
+                return call()
+            finally:
+                print(end="", flush=True)  # now: at interpreter exit it would print a traceback
     except UserError as error:
         problem = error
     except BrokenPipeError:

@@ -25,6 +25,7 @@ from ernie_m.atomic import complete, partial
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, exit_status_of
+from ernie_m.outside import shown
 from ernie_m.records.inputs import check_inputs
 from ernie_m.records.writer import Account, Opening, open_record, write_record
 
@@ -171,6 +172,13 @@ def _only(paths: list[Path], name: str) -> Path:
     return paths[0]
 
 
+class _Log(logging.Formatter):
+    """Lines of a log, fit to be shown: some repeat what a server or a registry says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
+
+
 def _parser(module: str) -> argparse.ArgumentParser:
     description = (sys.modules["__main__"].__doc__ or "").strip()
     parser = argument_parser(f"python -m {module}", description)
@@ -247,9 +255,9 @@ def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:
 
     def call() -> int:
         args = _parser(module).parse_args()
-        logging.basicConfig(
-            level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
-        )
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Log("%(asctime)s %(message)s", "%H:%M:%S"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
         job = Job(
             module=module,
             instance=args.instance,

@@ -52,7 +52,7 @@ def run_of(chain: Chain) -> str:
 
 def _seals_of(lines: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for line in lines.splitlines():
+    for line in filter(None, lines.split("\n")):
         record = Record.parse_text(line)
         found |= {record.path: record.seal} if record.data and not record.fault else {}
     return found

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ernie_m.audit.chain import Finding, Verdict
+from ernie_m.outside import one_line
 from ernie_m.words import few
 
 WIDTH = 100
@@ -72,4 +73,4 @@ def section(name: str, lines: Iterable[str]) -> Iterator[str]:
 def plain(name: str, lines: Iterable[str]) -> Iterator[str]:
     """The same without wrapping, for tables and for commands to be copied."""
     for index, line in enumerate(lines):
-        yield f"{name if index == 0 else '':<{MARGIN}}{line}".rstrip()
+        yield f"{name if index == 0 else '':<{MARGIN}}{one_line(line)}".rstrip()

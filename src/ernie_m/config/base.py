@@ -1,11 +1,15 @@
 """What every section of the configuration has in common."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
+
+from ernie_m.errors import UserError
+from ernie_m.outside import VARIABLE, redacted, secret
 
 
 class Section(BaseModel):
@@ -55,6 +59,33 @@ def _section_in(annotation: Any) -> type[Section] | None:
         return annotation
     found = (_section_in(argument) for argument in get_args(annotation))
     return next((section for section in found if section), None)
+
+
+def without_secrets(text: str) -> str:
+    """``text``; raises ``ValueError`` if a password or token stands in it, for a configuration is
+    kept in records, reports and git."""
+    if redacted(text) != text:
+        raise ValueError(
+            "a password or token stands in it; name a variable of the environment instead, as in "
+            "https://host/file?token=${TOKEN}"
+        )
+    return text
+
+
+def filled(address: str) -> str:
+    """An address of the configuration with the values of the variables that it names: only for
+    what connects. Raises :class:`UserError` for a variable that is not set."""
+
+    def value(found: re.Match[str]) -> str:
+        known = secret(found[1])
+        if known is None:
+            raise UserError(
+                f"The address {address} names the variable {found[1]}, which is not set.",
+                f"Set it in the environment: export {found[1]}=...",
+            )
+        return known
+
+    return VARIABLE.sub(value, address)
 
 
 def deep_merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

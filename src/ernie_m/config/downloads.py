@@ -57,7 +57,11 @@ class DownloadRow(Row):
     package: str | None = Field(
         None, description="Project on PyPI; fetched with pip, from whatever index pip is set to."
     )
-    url: Url | None = Field(None, description="Web address of the file; fetched over HTTP(S).")
+    url: Url | None = Field(
+        None,
+        description="Web address of the file; fetched over HTTP(S). `${NAME}` in it stands for a "
+        "variable of the environment, such as a token: secrets are not written here.",
+    )
     hub: str | None = Field(
         None,
         pattern=r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$",

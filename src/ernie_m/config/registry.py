@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ernie_m.bounded import parse_yaml, read_text
-from ernie_m.config.base import Section
+from ernie_m.config.base import Section, without_secrets
+from ernie_m.outside import one_line, shown
 
 
 class Row(Section):
     """One row, identified by its id."""
 
     id: str = Field(description="Name of the row, unique in its registry.")
+
+    @model_validator(mode="after")
+    def _fit_to_be_shown(self) -> Self:
+        """Rows are shown in the terminal, reports and model cards, and name files."""
+        values = self.model_dump()
+        note = values.pop("note", "")
+        facts = without_secrets(" ".join(_texts(values)))
+        for text, kept in ((without_secrets(note), shown(note)), (facts, one_line(facts))):
+            if text != kept:
+                raise ValueError(f"a control character or line end stands in it: {kept}")
+        return self
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All text in plain data, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
 
 
 R = TypeVar("R", bound=Row)

@@ -9,8 +9,10 @@ If only the head of a file is wanted, no more is requested, and anything beyond 
 
 from __future__ import annotations
 
+import base64
 import logging
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,8 @@ from email.message import Message
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+
+from ernie_m.config.base import filled
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +47,7 @@ def _validator(headers: Message) -> str:
 
 def _request(url: str, part: Path, note: Path, head: int | None) -> urllib.request.Request:
     """Request for the rest if there is a part file with a validator, else for the whole file."""
-    request = urllib.request.Request(url)
+    request = _addressed(filled(url))
     place, _, validator = _note(note).partition("\n")
     known = part.is_file() and part.stat().st_size and place == url and validator
     start = part.stat().st_size if known else 0
@@ -51,6 +55,17 @@ def _request(url: str, part: Path, note: Path, head: int | None) -> urllib.reque
         request.add_header("Range", f"bytes={start}-{head - 1 if head else ''}")
     if start:
         request.add_header("If-Range", validator)
+    return request
+
+
+def _addressed(url: str) -> urllib.request.Request:
+    """A request whose user and password are a header, which no other host is sent."""
+    parts = urllib.parse.urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=host).geturl() if at else url)
+    if at:
+        words = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {words}")
     return request
 
 

@@ -137,7 +137,8 @@ def history(record: Path) -> list[Record]:
     if not file.is_file():
         return []
     text = file.read_text(encoding="utf-8", errors="replace")
-    records = [Record.parse_text(line) for line in text.splitlines()]
+    # No other ends of lines: text in JSON may hold them.
+    records = [Record.parse_text(line) for line in text.split("\n") if line]
     for number, old in enumerate(records, start=1):
         if not old.data:
             raise UserError(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ernie_m.atomic import write_atomic
+from ernie_m.outside import one_line
 
 VARIABLE = "ERNIE_M_TRACKING"
 FOLDER = Path("work") / "tracking"
@@ -48,9 +49,9 @@ def write(session: Session, path: Path) -> None:
 
 def warn(doing: str, error: Exception) -> None:
     """Say on stderr in one line that tracking failed and that results are not affected."""
-    reason = str(error).strip().splitlines() or [""]
+    reason = one_line((str(error).strip().splitlines() or [""])[0])
     print(
-        f"warning: tracking failed while {doing} ({type(error).__name__}: {reason[0][:300]}); "
+        f"warning: tracking failed while {doing} ({type(error).__name__}: {reason[:300]}); "
         "results are not affected",
         file=sys.stderr,
         flush=True,

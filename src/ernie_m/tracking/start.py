@@ -43,8 +43,8 @@ def _open_store(uri: str) -> MlflowClient:
     try:
         client.search_experiments(max_results=1)
     except MlflowException as error:
-        if "out-of-date" not in str(error):
-            raise
+        if "out-of-date" not in str(error) or not store.sqlite_file(uri):
+            raise  # the tables of a server are for who runs it to migrate
         store.migrate(uri)
         client = store.connect(uri)
     return client

@@ -15,6 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ernie_m import outside
+from ernie_m.config.base import filled
 from ernie_m.words import flatten, shortened
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ ENVIRONMENT = {
 def connect(uri: str) -> MlflowClient:
     """A client of the store at ``uri``; takes 3-4 s, almost all of it for importing MLflow.
 
-    Creates the tables in a new SQLite file, which only one process may do at a time.
+    Creates the tables in a new SQLite file, which only one process may do at a time. The values of
+    variables that ``uri`` names stay within this process.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -51,8 +54,8 @@ def connect(uri: str) -> MlflowClient:
 
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    mlflow.set_tracking_uri(uri)
-    return mlflow.MlflowClient(uri)
+    mlflow.set_tracking_uri(address := filled(uri))
+    return mlflow.MlflowClient(address)
 
 
 def migrate(uri: str) -> None:
@@ -84,7 +87,7 @@ def shown(value: Any) -> str:
         text = ", ".join(str(item) for item in value)
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return shortened(text, LONGEST_VALUE)
+    return shortened(outside.shown(text), LONGEST_VALUE)
 
 
 def numbers(value: Any) -> dict[str, float]:
@@ -121,7 +124,7 @@ def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None
     """Write ``tags``."""
     from mlflow.entities import RunTag
 
-    entities = (RunTag(_key(name), value) for name, value in tags.items())
+    entities = (RunTag(_key(name), outside.shown(value)) for name, value in tags.items())
     for batch in batches(entities, PARAMS_PER_BATCH):
         client.log_batch(run_id, tags=batch)
 

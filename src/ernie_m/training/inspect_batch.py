@@ -7,7 +7,6 @@ folder: the batch of any step is recomputed from its inputs, settings and seed.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +31,6 @@ from ernie_m.training.stage import dataloader_of, texts_of
 
 STREAMS = "STst"  # as docs/method.md writes them: tokens and slots, source and target
 LEGEND = "S, T: tokens of source and target; s, t: slots that restore one; ■: may read."
-# Escape codes by stream; slots stand out.
-COLOURS = ("36", "34", "1;33", "1;35")
 RULE = ("documents", "streams", "tables")
 
 
@@ -44,7 +41,6 @@ class Drawing:
     tensors: dict[str, torch.Tensor]
     languages: Sequence[str]
     tokenizer: Tokenizer
-    colour: bool
 
     def documents(self) -> list[tuple[int, slice]]:
         """Row and token range of every document, in order."""
@@ -75,7 +71,6 @@ class Drawing:
         wanted = "" if label == IGNORE_INDEX else "-> " + self.tokenizer.piece(label)
         line = f"  {STREAMS[stream]} {self.languages[int(token['languages'])]:>3} {position:>4}  "
         line += f"{shown:<16} {wanted:<19}"
-        line = f"\033[{COLOURS[stream]}m{line}\033[0m" if self.colour else line
         return line + " " + "".join("■" if read else "·" for read in reads.tolist())
 
 
@@ -134,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         dataloader = dataloader_of(job, shape, texts_of(job, shape, "train"))
         tensors = _tensors(dataloader.batch(args.step - 1))
-    drawing = Drawing(tensors, shape.languages, tokenizer, sys.stdout.isatty())
+    drawing = Drawing(tensors, shape.languages, tokenizer)
     rows, length = tensors["ids"].shape
     documents = drawing.documents()
     filled = int((tensors["documents"] >= 0).sum())
