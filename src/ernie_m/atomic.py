@@ -21,10 +21,10 @@ def complete(path: Path) -> None:
     os.replace(partial(path), path)
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all; raises ``OSError``."""
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write bytes, or text as UTF-8, whole or not at all; raises ``OSError``."""
     try:
-        partial(path).write_text(text, encoding="utf-8")
+        partial(path).write_bytes(content.encode() if isinstance(content, str) else content)
         complete(path)
     finally:
         partial(path).unlink(missing_ok=True)

@@ -145,11 +145,13 @@ class File:
 @dataclass(frozen=True)
 class Git:
     """The commit, whether the working tree differed from it, and which source files did (None if
-    that was not recorded)."""
+    that was not recorded). ``patch`` is the SHA-256 of the patch with the differences, beside the
+    record (:mod:`ernie_m.records.patch`), None if there is none."""
 
     commit: str | None = None
     dirty: bool = False
     changed: list[str] | None = None
+    patch: str | None = None
 
 
 @dataclass(frozen=True)

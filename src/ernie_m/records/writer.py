@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ernie_m.atomic import write_atomic
+from ernie_m.records import patch
 from ernie_m.records.digest import bytes_digest, code_digest, code_facts, file_sha256
 from ernie_m.records.record import HISTORY, SCHEMA, SUMS, File, Git, seal
 
@@ -113,15 +114,18 @@ class Opening:
     inputs: dict[str, list[File]]
     code: dict[str, Any]
     git: Git
+    patch: str | None
 
 
 def open_record(job: Account) -> Opening:
     """Take digests of a job's inputs and code; raises ``OSError`` for an unreadable input."""
+    state = git_state()
     return Opening(
         started=datetime.now(UTC),
         inputs=_files(job.inputs, job.threads),
         code={"digest": code_digest(job.module), "files": code_facts(job.module)},
-        git=git_state(),
+        git=state,
+        patch=patch.changes() if state.dirty or state.changed else None,
     )
 
 
@@ -160,10 +164,10 @@ def _used() -> dict[str, float]:
     }
 
 
-def _run_facts(job: Account, opening: Opening) -> dict[str, Any]:
+def _run_facts(job: Account, opening: Opening, kept: str | None) -> dict[str, Any]:
     ended = datetime.now(UTC)
     return {
-        "git": asdict(opening.git),
+        "git": asdict(replace(opening.git, patch=kept)),
         "python": platform.python_version(),
         "packages": _versions(),
         "lock": file_sha256(LOCK) if LOCK.is_file() else None,
@@ -192,9 +196,10 @@ def write_record(job: Account, path: Path, opening: Opening) -> None:
 
     ``facts`` repeat with the same inputs, code, settings and seed; ``run`` holds the rest. The
     record is also appended to the history beside it, which the workflow engine does not know, so
-    that it survives a rerun of the job. The digests of the outputs get a file with nothing else in
-    it, so that it is the same whenever they are: the engine recognises large files by it. Raises
-    ``OSError`` when an output cannot be read back.
+    that it survives a rerun of the job; changes of the working tree are kept in a patch. The
+    digests of the outputs get a file with nothing else in it, so that it is the same whenever they
+    are: the engine recognises large files by it. Raises ``OSError`` when an output cannot be read
+    back.
     """
     outputs = _files(job.outputs, job.threads)
     record = {
@@ -209,7 +214,7 @@ def write_record(job: Account, path: Path, opening: Opening) -> None:
             "seed": job.seed,
             "code": opening.code,
         },
-        "run": _run_facts(job, opening),
+        "run": _run_facts(job, opening, patch.keep(opening.patch, path.parent)),
     }
     record["seal"] = seal(record)
     write_atomic(path.with_name(SUMS), _sums(outputs, path.parent))
