@@ -2,16 +2,20 @@
 
 import json
 import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from markdown_it import MarkdownIt
 
 from ernie_m import cli
 from ernie_m.checkpoints import card, command
 from ernie_m.checkpoints.forms import files_of_form
+from ernie_m.config.export import ExportSettings
 from ernie_m.errors import UserError
+from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import save
 from ernie_m.records.digest import file_sha256
 from ernie_m.records.record import File, Record, seal
@@ -69,8 +73,67 @@ def test_the_card_has_each_download_s_digest_and_each_remark_once() -> None:
     assert lines.count("Web text.") == 1
 
 
-def test_norwegian_is_a_language_for_yaml_too() -> None:
-    assert yaml.safe_load(card._flow(["en", "no", "zh"])) == ["en", "no", "zh"]
+PAYLOADS = [
+    "MIT\nbase_model: forged/model\ntags: [forged]",
+    "MIT\n---\n\n# Forged\n",
+    "MIT\r\n---\r\n# Forged",
+    "# Forged",
+    "x\n===\n",
+    "=== Forged",
+    "1. Forged\n- Forged",
+    "[forged](https://forged.example)",
+    "![forged](https://forged.example/x.png)",
+    "<script>forged()</script>",
+    "</script><b>forged</b>",
+    "<https://forged.example>",
+    "` | **forged** | [forged][1] |\n\n[1]: https://forged.example",
+    "\\[forged](https://forged.example)",
+    "]]> &lt;forged&gt; \x1b[31mforged\u202e",
+    "https://host/[forged](https://forged.example)",
+    "no",
+]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_what_a_registry_says_stays_text_in_the_card(payload) -> None:
+    def told(text: str) -> str:
+        row = {"id": text, "version": text, "licence": text, "home": text, "note": text}
+        stage, path = "corpora_download", "results/corpora_download/own/original"
+        made = Record("record.json", stage, "own", settings=row, outputs={"file": [file_at(path)]})
+        shape = Architecture(
+            **{"vocabulary": 9, "layers": 1, "width": 8, "heads": 1, "ffn": 8},
+            **{"max_positions": 8, "dropout": 0.0, "attention_dropout": 0.0, "tokenizer": "0"},
+            **{"language_embeddings": True, "pair_positions": "reset"},
+            languages=("en", "no"),
+        )
+        settings = ExportSettings(
+            format="hf", language="none", layer=1, pooling="mean", skip_specials=False
+        )
+        subject = card.Subject(
+            text, "0" * 64, "pretrain_btmlm", text, shape, 1, None, settings, "VERIFIED"
+        )
+        return card.card(subject, Evidence([made], []))
+
+    plain, page = told("plain"), told(payload)
+    front = yaml.safe_load(page.split("\n---\n")[0])
+    wanted = {"license": "other" if payload != "no" else "no", "language": ["en", "no"]}
+    assert front == yaml.safe_load(plain.split("\n---\n")[0]) | wanted
+    assert outline(page) == outline(plain)
+    assert not [c for c in page if unicodedata.category(c) == "Cc" and c != "\n"]
+    assert "\u202e" not in page
+
+
+def file_at(path: str) -> File:
+    return File(path, "0" * 64, 1)
+
+
+def outline(page: str) -> list[str]:
+    """What a page consists of besides text: headings, tables, code, links, HTML."""
+    body = page.split("\n---\n", 1)[1]
+    blocks = MarkdownIt("commonmark", {"linkify": False}).enable("table").parse(body)
+    inner = (token for block in blocks for token in (block, *(block.children or ())))
+    kinds = (f"{token.type} {token.tag} {token.attrs}" for token in inner)
+    return [kind for kind in kinds if not kind.startswith(("text ", "text_special"))]
 
 
 def test_what_cannot_be_exported_is_refused(run, capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from ernie_m.catalogue.tasks import TASKS, Task
 from ernie_m.config.export import ExportSettings
 from ernie_m.model.architecture import Architecture
 from ernie_m.pipeline.stages import parts_of
-from ernie_m.report import scores
+from ernie_m.report import markdown, scores
 from ernie_m.report.evidence import Evidence
 from ernie_m.words import plural
 
@@ -69,30 +70,24 @@ def _weights(evidence: Evidence) -> dict[str, Any]:
 
 
 def _licence(evidence: Evidence) -> str:
-    """The licence of the text and of external weights, or ``other``."""
+    """The licence of the text and of external weights if they have one, by its SPDX name."""
     rows = filter(None, (*_sources(evidence), _weights(evidence)))
     found = {row["licence"] for row in rows}
-    return found.pop().lower() if len(found) == 1 else "other"
-
-
-def _flow(words: Sequence[str]) -> str:
-    """Words as a YAML list in one line, quoted: Norwegian's code alone would mean `false`."""
-    return yaml.safe_dump(list(words), default_flow_style=True, width=float("inf")).strip()
+    named = [name for name in found if re.fullmatch(r"[A-Za-z0-9.+-]+", name)]
+    return named[0].lower() if len(found) == len(named) == 1 else "other"
 
 
 def _front(subject: Subject, evidence: Evidence) -> list[str]:
     """The front matter that model hubs read."""
-    base = subject.settings.format
-    tags = ["ernie-m", "cross-lingual", *([subject.task.kind] if subject.task else [])]
     known = _languages(subject)
-    return [
-        "---",
-        *([f"language: {_flow(known)}"] if known else []),
-        f"license: {_licence(evidence)}",
-        f"library_name: {LIBRARY[base]}",
-        f"tags: [{', '.join(tags)}]",
-        "---",
-    ]
+    front = {
+        **({"language": list(known)} if known else {}),
+        "license": _licence(evidence),
+        "library_name": LIBRARY[subject.settings.format],
+        "tags": ["ernie-m", "cross-lingual", *([subject.task.kind] if subject.task else [])],
+    }
+    text = yaml.safe_dump(front, default_flow_style=None, sort_keys=False, width=float("inf"))
+    return ["---", *text.splitlines(), "---"]
 
 
 def _trained(subject: Subject) -> bool:
@@ -106,16 +101,19 @@ def _start(subject: Subject, evidence: Evidence) -> list[str]:
         return []
     path, sha256 = evidence.start.path, evidence.start.sha256
     begun = "Pre-training went on from" if _trained(subject) else "The weights are those of"
-    words = f"{begun} `{path}` (sha256 `{sha256}`)"
+    words = f"{begun} {markdown.code(path)} (sha256 `{sha256}`)"
     if row := _weights(evidence):
-        words += f", `{row['id']}` of {row['home']}, version {row['version']}, {row['licence']}"
+        version, licence = markdown.words(row["version"]), markdown.words(row["licence"])
+        home = markdown.address(row["home"])
+        words += f", {markdown.code(row['id'])} of {home}, version {version}, {licence}"
     scored = f"; its scores are called {scores.AS_RELEASED} below" if _trained(subject) else ""
     return ["", f"{words}{scored}."]
 
 
 def _about(subject: Subject, evidence: Evidence) -> list[str]:
     shape = subject.shape
-    made = f"`{subject.stage}` ({subject.instance})" if subject.stage else "an unknown job"
+    instance, origin = markdown.words(subject.instance), markdown.code(subject.origin)
+    made = f"`{subject.stage}` ({instance})" if subject.stage else "an unknown job"
     begun = "the weights of others" if evidence.start else "untrained"
     what = f"fine-tuned on {subject.task.name}" if subject.task else "pre-trained"
     if _trained(subject):
@@ -129,7 +127,7 @@ def _about(subject: Subject, evidence: Evidence) -> list[str]:
         f"An encoder of XLM-R's architecture, {how}: {shape.layers} layers, width {shape.width}, "
         f"{shape.heads} heads, {shape.vocabulary:,} pieces, {subject.parameters:,} parameters.",
         "",
-        f"Exported from `{subject.origin}` (sha256 `{subject.sha256}`), made by {made}.",
+        f"Exported from {origin} (sha256 `{subject.sha256}`), made by {made}.",
         *_start(subject, evidence),
     ]
 
@@ -150,9 +148,14 @@ def _text(evidence: Evidence) -> list[str]:
     if not sources:
         return ["No record of the text was at hand."]
     rows = [
-        [s["id"], s["version"], s["licence"], s["home"], f"`{s['sha256'][:16]}`"] for s in sources
+        [
+            *(markdown.words(s[key]) for key in ("id", "version", "licence")),
+            markdown.address(s["home"]),
+            f"`{s['sha256'][:16]}`",
+        ]
+        for s in sources
     ]
-    note = dict.fromkeys(s["note"] for s in sources if s.get("note"))
+    note = dict.fromkeys(markdown.words(s["note"]) for s in sources if s.get("note"))
     return [*_table(["source", "version", "licence", "home", "sha256"], rows), "", *note]
 
 
@@ -292,8 +295,8 @@ def card(subject: Subject, evidence: Evidence) -> str:
         "Loading": _loading(subject),
         "Lineage": [
             "Files and records from this checkpoint back to the downloaded bytes: "
-            f"{subject.verdict} at export. `ernie-m audit {subject.origin}` checks them again, "
-            "with code and settings."
+            f"{subject.verdict} at export. {markdown.code(f'ernie-m audit {subject.origin}')} "
+            "checks them again, with code and settings."
         ],
         "Citation": ["```bibtex", PAPER, "```"],
     }

@@ -25,6 +25,7 @@ from ernie_m.corpora.hashing import hash64
 from ernie_m.corpus import Corpus
 from ernie_m.errors import UserError, parsed
 from ernie_m.pipeline import plan
+from ernie_m.report import markdown
 from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
 from ernie_m.words import shortened
 
@@ -128,22 +129,19 @@ class Results:
 
 
 def _source(row: DatasetRow) -> Iterator[str]:
-    origin = row.url or row.path or row.hub or f"PyPI package {row.package}"
-    yield f"- **{row.id}** {row.version}: {origin}"
-    yield f"  Licence {row.licence}; home {row.home}."
+    origin = str(row.url or row.path or row.hub or f"PyPI package {row.package}")
+    name, version = markdown.words(row.id), markdown.words(row.version)
+    yield f"- **{name}** {version}: {markdown.address(origin)}"
+    yield f"  Licence {markdown.words(row.licence)}; home {markdown.address(row.home)}."
     if row.head_bytes:
         yield f"  The first {row.head_bytes:,} bytes of the file, where it has more."
     digest = row.sha256 or "none published; the first download is trusted"
     yield f"  SHA-256 {digest}."
 
 
-def _cell(text: str) -> str:
-    """Text escaped for a line of Markdown."""
-    return "`" + shortened(text, _WIDTH).replace("`", "'").replace("\n", " ") + "`"
-
-
 def _example(example: Mapping[str, str]) -> str:
-    return " / ".join(_cell(text) for name, text in example.items() if name not in ("id", "like"))
+    texts = (text for name, text in example.items() if name not in ("id", "like"))
+    return " / ".join(markdown.code(shortened(text, _WIDTH)) for text in texts)
 
 
 def _samples(paths: Sequence[Path]) -> Iterator[str]:
@@ -182,7 +180,7 @@ def _drops(step: Step) -> Iterator[str]:
 def _problems(rows: Sequence[DatasetRow], steps: Sequence[Step]) -> Iterator[str]:
     for row in rows:
         if row.note:
-            yield f"- {row.id}: {row.note.strip()}"
+            yield f"- {markdown.words(row.id)}: {markdown.words(row.note)}"
     for step in steps:
         for reason, count in step.dropped.most_common(1):
             if count > 0.1 * step.before:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from ernie_m.outside import one_line
+
 Point = tuple[float, float]
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER / "figure.css").read_text(encoding="utf-8")
@@ -27,6 +29,11 @@ def number(value: float) -> str:
     """A coordinate with one decimal and no trailing zero."""
     text = f"{value:.1f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
+
+
+def _text(words: str) -> str:
+    """Words as XML: of what a terminal obeys, most may not be in it at all."""
+    return escape(one_line(words))
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
@@ -100,7 +107,7 @@ class Drawing:
     def circle(self, centre: Point, radius: float, style: str, tip: str = "") -> None:
         """A dot, with ``tip`` shown when it is pointed at."""
         x, y = map(number, centre)
-        inner = f"<title>{escape(tip)}</title>" if tip else ""
+        inner = f"<title>{_text(tip)}</title>" if tip else ""
         self.parts.append(
             f'<circle cx="{x}" cy="{y}" r="{number(radius)}" class="{style}">{inner}</circle>'
         )
@@ -117,7 +124,7 @@ class Drawing:
         size = f'width="{number(side)}" height="{number(side)}"'
         self.parts.append(
             f'<rect x="{x}" y="{y}" {size} class="cell" fill-opacity="{max(0.0, shade):.2f}">'
-            f"<title>{escape(tip)}</title></rect>"
+            f"<title>{_text(tip)}</title></rect>"
         )
 
     def text(
@@ -134,13 +141,13 @@ class Drawing:
         turn = f' transform="rotate({number(turned)} {x} {y})"' if turned else ""
         self.parts.append(
             f'<text x="{x}" y="{y}" class="{style}" text-anchor="{anchor}"{turn}>'
-            f"{escape(words)}</text>"
+            f"{_text(words)}</text>"
         )
 
     def _svg(self, head: str, inside: str, height: float, padding: float = 0.0) -> str:
         size = f"{number(self.width + 2 * padding)} {number(height + 2 * padding)}"
         return (
-            f'<svg {head}viewBox="0 0 {size}" role="img" aria-label="{escape(self.title)}">\n'
+            f'<svg {head}viewBox="0 0 {size}" role="img" aria-label="{_text(self.title)}">\n'
             f"{inside}\n</svg>"
         )
 
