@@ -1,5 +1,6 @@
 """Jobs done again from their records, with the code and inputs that they had, and compared."""
 
+import difflib
 import json
 import math
 import shutil
@@ -16,6 +17,7 @@ from safetensors.torch import save_file
 
 from ernie_m import cli
 from ernie_m.errors import UserError
+from ernie_m.records import patch
 from ernie_m.records.digest import SOURCE, bytes_digest, file_sha256
 from ernie_m.records.record import Code, Git, Record, seal
 from ernie_m.records.replays import CLOSE, DIFFERENT, SAME, replays_of
@@ -144,6 +146,30 @@ def test_code_that_is_not_here_any_more_is_that_of_its_commit(tmp_path):
         scratch._source(other)
     with pytest.raises(UserError, match="is not in this repository"):
         scratch._source(replace(own, run=replace(own.run, git=Git("0" * 40))))
+
+
+def test_changes_that_were_not_committed_are_those_of_the_patch(tmp_path):
+    path = "src/ernie_m/errors.py"
+    before = git("-C", str(SOURCE.parent), "show", f"HEAD:{path}").splitlines(keepends=True)
+    before[-1] += "\n"
+    after = [*before, "CHANGED = 1\n"]
+    text = "".join(difflib.unified_diff(before, after, f"a/{path}", f"b/{path}"))
+    file = tmp_path / "results/default/corpora_extract" / patch.NAME
+    file.parent.mkdir(parents=True)
+    ran = Git(git("-C", str(SOURCE.parent), "rev-parse", "HEAD"), True, [path])
+    ran = replace(ran, patch=patch.keep(text, file.parent))
+    then = {path: bytes_digest(path, "".join(after).encode())}
+    own = Record(
+        "results/default/corpora_extract/record.json",
+        module="ernie_m.corpora.extract",
+        code=Code("", then),
+    )
+    own = replace(own, run=replace(own.run, git=ran))
+    source = Scratch(tmp_path, tmp_path / "scratch")._source(own)
+    assert (source / "ernie_m/errors.py").read_text().endswith("CHANGED = 1\n")
+    file.write_text("")
+    with pytest.raises(UserError, match="is not the patch that the record beside it names"):
+        Scratch(tmp_path, tmp_path / "another")._source(own)
 
 
 def test_a_record_runs_nothing_but_stages(tmp_path):

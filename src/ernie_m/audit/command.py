@@ -253,6 +253,8 @@ def _made(jobs: Sequence[dict[str, Any]]) -> Iterator[str]:
         times = [f"{made['ended']} at {(made['commit'] or 'no git')[:7]}" for made in job["made"]]
         if times:
             yield f"{job['job']}: {', '.join(times)}"
+        for replay in job["replays"]:
+            yield f"again by {replay['by']}, {replay['ended']}: {replay['outcome']}"
 
 
 def add_cell(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from ernie_m.errors import UserError, parsed
 from ernie_m.pipeline.stages import STAGES, stages_with
 from ernie_m.records.graph import Reader, history
 from ernie_m.records.record import Record
+from ernie_m.records.replays import replays_of
 
 MARKS = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
 # Drop reasons under which stages count text that they keep out of training because it is tested.
@@ -110,6 +111,7 @@ def _job(chain: Chain, node: Record) -> dict[str, Any]:
         "mark": mark(chain, [node]),
         "record": node.path,
         "made": made,
+        "replays": [asdict(replay) for replay in replays_of(chain.graph.base, node)],
         **node.data,
     }
 

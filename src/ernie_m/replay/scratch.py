@@ -15,6 +15,8 @@ from threading import Lock
 
 from ernie_m.errors import UserError
 from ernie_m.records.digest import SOURCE, bytes_digest, code_facts, file_sha256
+from ernie_m.records.patch import NAME as PATCH
+from ernie_m.records.patch import apply
 from ernie_m.records.record import RECORD, File, Record
 
 LOGGED = 12  # lines of a failed job's output that are shown
@@ -85,21 +87,26 @@ class Scratch:
 
     def _source(self, record: Record) -> Path:
         """The folder of the package as it was when the job ran: the one here if it counts as the
-        same, otherwise that of the commit."""
+        same, otherwise that of the commit with the changes that were kept."""
         try:
             if code_facts(record.module) == record.code.files:
                 return SOURCE
         except ModuleNotFoundError:
             pass
-        commit = record.run.git.commit or ""
-        if commit not in self._sources:
-            self._sources[commit] = _checked_out(commit, self.folder / "code" / commit, record)
-        source = self._sources[commit]
+        about = record.run.git
+        version = f"{about.commit}-{about.patch}"
+        if version not in self._sources:
+            folder = self.folder / "code" / str(len(self._sources))
+            _check_out(about.commit or "", folder, record)
+            if about.patch:
+                apply(folder, (self.base / record.path).with_name(PATCH), about.patch)
+            self._sources[version] = folder / "src"
+        source = self._sources[version]
         odd = [path for path, sha in record.code.files.items() if _digest(source, path) != sha]
         if odd:
             raise UserError(
-                f"{record.job} ran with changes in {odd[0]} that commit {commit[:12]} has not.",
-                "What nobody committed cannot be run again; make the result anew.",
+                f"{record.job} ran with changes in {odd[0]} that its commit has not.",
+                "What was neither committed nor kept cannot be run again; make the result anew.",
             )
         return source
 
@@ -147,11 +154,11 @@ def _digest(source: Path, path: str) -> str:
     return bytes_digest(file.name, file.read_bytes()) if file.is_file() else ""
 
 
-def _checked_out(commit: str, folder: Path, record: Record) -> Path:
-    """The package of a commit, unpacked into ``folder``."""
+def _check_out(commit: str, folder: Path, record: Record) -> None:
+    """Unpack a commit into ``folder``."""
     top = SOURCE.parent
     done = subprocess.run(
-        ["git", "-C", str(top), "archive", commit, "src"], capture_output=True, check=False
+        ["git", "-C", str(top), "archive", commit], capture_output=True, check=False
     )
     if not commit or done.returncode:
         raise UserError(
@@ -162,4 +169,3 @@ def _checked_out(commit: str, folder: Path, record: Record) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(folder, filter="data")
-    return folder / "src"
