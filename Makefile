@@ -57,27 +57,43 @@ bench-vocabulary: $(INSTALLED) ## train 250,000 pieces on text in 44 languages
 bench-layout: $(INSTALLED) ## run the paper's jobs on files of a few kilobytes
 	$(BIN)/python -m benchmarks.layout
 
-lock: ## resolve the dependencies of pyproject.toml anew and pin them in requirements.txt
+# Wheels that no index has may serve too, such as a CPU build: TORCH_WHEELS='/folder/torch-*.whl'.
+lock: ## resolve the dependencies of pyproject.toml anew: versions, and hashes of all their wheels
 	rm -rf work/lock && $(PYTHON) -m venv work/lock
-	work/lock/bin/python -m pip install --disable-pip-version-check --quiet '.[dev]'
-	work/lock/bin/python -m pip check
-	{ head -n 1 requirements.txt; work/lock/bin/python -m pip freeze --all \
-	  --exclude pip --exclude ernie-m | sed 's/+[[:alnum:].]*$$//'; } > work/lock/pins
-	mv work/lock/pins requirements.txt && rm -rf work/lock
+	work/lock/bin/python -m pip install --disable-pip-version-check --quiet uv==0.13.9
+	work/lock/bin/uv pip compile --quiet --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --output-file work/lock/all pyproject.toml
+	touch work/lock/also
+	$(if $(TORCH_WHEELS),work/lock/bin/python -m pip hash $(TORCH_WHEELS) | \
+	  sed -n 's/^--hash.*/    & \\/p' > work/lock/also)
+	head -n 1 requirements.txt > work/lock/requirements.txt
+	head -n 1 requirements-cuda.txt > work/lock/requirements-cuda.txt
+	sed '/^torch==/r work/lock/also' work/lock/all | awk '/^[a-z]/ { \
+	  to = "work/lock/requirements" (/^(cuda-|nvidia-|triton)/ ? "-cuda" : "") ".txt" } \
+	  { print >> to }'
+	mv work/lock/requirements.txt work/lock/requirements-cuda.txt . && rm -rf work/lock
 
 clean: ## remove the results of all runs; downloads, tracking and .venv stay
 	if [ -d results ]; then \
 	  find results -mindepth 1 -maxdepth 1 ! -name '*_download' -exec rm -rf {} +; fi
 	rm -rf work build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# The lock has all packages, so none is asked for its dependencies. Those of CUDA are for a build of
+# torch that asks for them; which build comes, an index or `find-links` of pip's settings decides.
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps
+WANTS_CUDA := from importlib.metadata import requires; \
+  raise SystemExit(not any("cuda" in need for need in requires("torch")))
+
 # Remade when the pins or the project file change. The package is installed so that its source
 # files stay in use where they are, and without its dependencies, which the pins have brought.
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): requirements.txt requirements-cuda.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python from 3.11 on was found on the PATH." \
 	  "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Installing the pinned packages into .venv; the first time takes some minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation \
-	  --editable .
+	$(PIP_INSTALL) --require-hashes -r requirements.txt
+	if $(BIN)/python -c '$(WANTS_CUDA)'; then \
+	  $(PIP_INSTALL) --require-hashes -r requirements-cuda.txt; fi
+	$(BIN)/python -m pip check
+	$(PIP_INSTALL) --no-build-isolation --editable .
 	touch $@

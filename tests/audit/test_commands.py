@@ -15,6 +15,7 @@ from ernie_m.config.load import read
 from ernie_m.errors import UserError
 from ernie_m.pipeline.stages import jobs
 from ernie_m.records.digest import file_sha256
+from ernie_m.records.writer import installed
 
 from .conftest import CLEAN, ROWS, WHEEL, finish
 
@@ -97,6 +98,27 @@ def encoded(config, stage):
 
 def split(name):
     return f"results/tiny/corpora_deal/{name}-de-rows.arrow"
+
+
+def test_the_lock_is_known(results, capsys):
+    own = "# none\n" + "".join(f"{name}=={version}\n" for name, version in installed().items())
+    Path("requirements.txt").write_text(own.replace("+cpu", ""))
+    cli.main(["status", *RUN])
+    assert "in the lock" not in capsys.readouterr().out
+    torch = installed()["torch"]
+    Path("requirements.txt").write_text("torch==0.1.2 \\\n    --hash=sha256:00\npyyaml==0.1\n")
+    cli.main(["status", *RUN])
+    shown = capsys.readouterr().out
+    assert f"packages here are not those of requirements.txt: torch {torch} (0.1.2" in shown
+    assert f"packages that jobs ran with are not those of requirements.txt: torch {torch}" in shown
+    assert "3 jobs" in shown.splitlines()[-1]
+    _, found = told(capsys, "status", *RUN)
+    jobs = found.values()
+    assert [job["packages"] for job in jobs if job["state"] != "missing"] == [
+        [f"torch {torch} (0.1.2 in the lock)"]
+    ] * 3
+    _, found = told(capsys, "impact", "requirements.txt", *RUN)
+    assert len(found["jobs"]) == 3
 
 
 def test_status_tells_what_is_current_and_what_is_missing(results, capsys):

@@ -21,17 +21,22 @@ IMPORTED_AS = {
 COMMANDS = {"dvc", "snakemake"}  # used by their command line; src/ imports neither
 
 
+LOCKS = ("requirements.txt", "requirements-cuda.txt")
+PIN = re.compile(r"[a-z][\w.-]*==([\w.]+)( ; .+)? \\")
+HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
+
+
 def canonical(requirement):
     """``PyYAML==6.0.3`` -> ``pyyaml``."""
     return re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-")
 
 
 def pins(lines):
-    return {canonical(line): line.partition("==")[2] for line in lines if "==" in line}
+    return {canonical(line): re.split(r"==|\s", line)[1] for line in lines if "==" in line}
 
 
-def lock():
-    return Path("requirements.txt").read_text(encoding="utf-8").splitlines()[1:]
+def lock(name="requirements.txt"):
+    return Path(name).read_text(encoding="utf-8").splitlines()[1:]
 
 
 def env_pins(path):
@@ -55,11 +60,23 @@ def imported():
     return names - set(sys.stdlib_module_names) - {"ernie_m", "pydantic_core"}
 
 
-def test_lock_is_of_plain_pins():
-    assert lock()
-    for line in lock():
-        assert re.fullmatch(r"[\w.-]+==[\w.]+", line), line
-    assert "torch==2.13.0" in lock()
+@pytest.mark.parametrize("name", LOCKS)
+def test_lock_is_of_pins_each_with_its_hashes(name):
+    lines = lock(name)
+    assert PIN.fullmatch(lines[0])
+    for line, after in zip(lines, [*lines[1:], None], strict=True):
+        if PIN.fullmatch(line):
+            assert HASH.fullmatch(after), line
+        else:
+            more = HASH.fullmatch(line)[1]
+            assert more if after and HASH.fullmatch(after) else not more, line
+
+
+def test_what_only_cuda_needs_is_in_a_lock_of_its_own():
+    assert pins(lock())["torch"] == "2.13.0"
+    common, cuda = (pins(lock(name)).keys() for name in LOCKS)
+    assert common.isdisjoint(cuda)
+    assert all(name.startswith(("nvidia-", "cuda-", "triton")) for name in cuda)
 
 
 def test_lock_holds_what_the_project_asks_for():

@@ -33,6 +33,7 @@ DECIDES = (
     "xtreme.seeds",
 )
 NOTHING = "tracking"
+LOCKS = ("requirements.txt", "requirements-cuda.txt")
 
 
 def _code(node: Record) -> set[str]:
@@ -69,6 +70,8 @@ def directly_affected(graph: Graph, what: str, layers: Layers | None) -> list[st
     Empty if no result depends on it.
     """
     path = Path(what)
+    if path.name in LOCKS:  # any job may use any package
+        return [place for place, node in graph.nodes.items() if node.data]
     for key, file in layers.registries.items() if layers else ():
         if path == Path(file):
             return users(graph, key, layers)

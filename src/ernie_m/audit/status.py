@@ -1,7 +1,8 @@
 """Say for every job of a run whether its results are current, stale (and why), or missing.
 
-Files are judged by presence and size; `ernie-m verify` reads their bytes. The exit status is that
-of `ernie-m audit`, by the worst finding.
+Files are judged by presence and size; `ernie-m verify` reads their bytes. Packages of other
+versions than the lock's are named, here and in records; they make nothing stale. The exit status
+is that of `ernie-m audit`, by the worst finding.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.arguments import argument_parser
-from ernie_m.audit import words
+from ernie_m.audit import packages, words
 from ernie_m.audit.chain import Chain, Verdict, chain_of
 from ernie_m.audit.checks import check
 from ernie_m.audit.command import add_configuration, layers_for
@@ -51,6 +52,7 @@ def states(chain: Chain, config: Config | None) -> dict[str, dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]] = {}
     own: dict[str, list[Any]] = {}
+    lock = packages.locked()
     for finding in chain.findings:
         own.setdefault(finding.job, []).append(finding)
     for node in reversed(chain.nodes):  # sources first
@@ -72,11 +74,12 @@ def states(chain: Chain, config: Config | None) -> dict[str, dict[str, Any]]:
             "state": state,
             "why": [finding_data(item) for item in mine],
             "upstream": upstream,
+            "packages": list(packages.unlike(node.run.packages, lock)),
         }
     for path, stage in asked_for(config).items() if config else ():
         if path not in found or not chain.graph.nodes[path].data:
             job = path.removesuffix(f"/{RECORD}").partition(f"/{stage}")[2]
-            why = {"state": "missing", "why": [], "upstream": []}
+            why = {"state": "missing", "why": [], "upstream": [], "packages": []}
             found[path] = {"job": f"{stage}{job}", "stage": stage, **why}
     return found
 
@@ -104,6 +107,7 @@ def _text(chain: Chain, found: dict[str, dict[str, Any]], full: bool) -> Iterato
     if chain.findings:
         yield ""
     yield from map(words.finding, chain.findings) if full else words.alike(chain.findings)
+    yield from packages.told(node for node in chain.nodes if node.data)
 
 
 def main(arguments: Sequence[str]) -> int:

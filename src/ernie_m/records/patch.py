@@ -19,7 +19,10 @@ from ernie_m.outside import redacted
 
 NAME = "uncommitted.patch"
 # What decides a job: its code, its rule, its settings, its packages.
-COUNTED = ("Snakefile", "config", "envs", "pyproject.toml", "requirements.txt", "src", "workflow")
+COUNTED = (
+    *("Snakefile", "config", "envs", "pyproject.toml", "requirements.txt", "requirements-cuda.txt"),
+    *("src", "workflow"),
+)
 LARGEST = 2_000_000  # bytes; a larger patch is not kept
 # As plain git writes it, whatever a user has set.
 DIFF = ("-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false", "diff", "--binary")

@@ -69,7 +69,8 @@ def git_state() -> Git:
     return Git(git("rev-parse", "HEAD"), bool(changed), changed_sources())
 
 
-def _versions() -> dict[str, str]:
+def installed() -> dict[str, str]:
+    """Versions of the packages that can change a result, or that ran it, as installed here."""
     found = {}
     for name in PACKAGES:
         try:
@@ -169,7 +170,7 @@ def _run_facts(job: Account, opening: Opening, kept: str | None) -> dict[str, An
     return {
         "git": asdict(replace(opening.git, patch=kept)),
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": installed(),
         "lock": file_sha256(LOCK) if LOCK.is_file() else None,
         "machine": _machine(),
         "threads": job.threads,
