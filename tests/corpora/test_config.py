@@ -17,6 +17,7 @@ REGISTRY = Path(__file__).parents[2] / "config" / "corpora.yaml"
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"languages": ("en", "zh-TW")}, "`zh-TW` is not known; did you mean `zh_hant`"),
         ({"languages": ("en", "dee")}, "language `dee` is not known; did you mean `de`"),
         ({"languages": ("de", "en")}, "`en` must come first"),
         ({"languages": ("en", "de", "de")}, "named twice"),

@@ -401,6 +401,18 @@ def test_real_files(tmp_path):
             "2\ta\t_\tX\t_\t_\t0\t_\t_\t_\n",
             "word 2 stands behind",
         ),
+        (
+            "udpos",
+            "de_gsd-ud-test.conllu",
+            "9" * 5000 + "\ta\t_\tX\t_\t_\t0\t_\t_\t_\n",
+            "is not the number of a word",
+        ),
+        (
+            "udpos",
+            "de_gsd-ud-test.conllu",
+            "²\ta\t_\tX\t_\t_\t0\t_\t_\t_\n",
+            "`²` is not the number of a word",
+        ),
         ("conll", "deu.testb", "Wort\n", "line 1: `Wort` has a word and no tag"),
         ("conll", "deu.testb", "Wort O\na\0 O\n", "line 2: it holds NUL bytes"),
         ("xquad", "xquad.de.json", "", "line 1: it is not JSON"),
@@ -504,6 +516,26 @@ def test_a_member_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     path = packed(tmp_path / "MLQA_V1.zip", {name: " " * 5000})
     with pytest.raises(UserError, match="unpacks to more than 1,000 bytes"):
         read("mlqa", [path], tmp_path, "test", "de")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_with_a_damaged_byte_is_read_or_named(tmp_path, method):
+    """Wherever it is: never with an error that names no file."""
+    lines = "".join(f"de\tneutral\tSatz {n}\tNoch {n * n}\n" for n in range(40))
+    text = "language\tgold_label\tsentence1\tsentence2\n" + lines
+    whole, path = tmp_path / "whole", tmp_path / "XNLI.zip"
+    with zipfile.ZipFile(whole, "w", method) as archive:
+        archive.writestr("XNLI/xnli.test.tsv", text)
+    content, refused = whole.read_bytes(), 0
+    for place in range(0, len(content), 5):
+        damaged = bytearray(content)
+        damaged[place] ^= 0xFF
+        path.write_bytes(damaged)
+        try:
+            read("xnli", [path], tmp_path, "test", "de")
+        except UserError as error:
+            refused += "XNLI.zip" in error.what
+    assert refused > len(content) / 20
 
 
 def test_a_damaged_archive_is_named(tmp_path):

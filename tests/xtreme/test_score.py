@@ -140,6 +140,16 @@ def test_a_malformed_line_is_named(tmp_path, line, message):
     assert message in error.value.what
 
 
+def test_a_byte_order_mark_and_blank_lines_of_a_file_carry_nothing(tmp_path):
+    path = tmp_path / "test-de.jsonl"
+    line = '{"id": "a", "words": ["x"], "tags": ["O"]}'
+    path.write_text(f"\ufeff{line}\n \n{line}\n\n", encoding="utf-8")
+    assert [found.id for found in read_lines(path, TaggedSentence)] == ["a", "a"]
+    path.write_text(f"{line}\n\n" + "[" * 20_000)
+    with pytest.raises(UserError, match=r"line 3: Invalid JSON: recursion limit"):
+        read_lines(path, TaggedSentence)
+
+
 def test_an_answer_that_is_not_in_its_context_is_refused(tmp_path):
     path = tmp_path / "test-de.jsonl"
     line = {"id": "q", "question": "?", "context": "abc", "answers": ["bc"], "starts": [0]}

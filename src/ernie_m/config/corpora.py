@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from ernie_m.catalogue.languages import LANGUAGES
+from ernie_m.catalogue.tags import read_tag
 from ernie_m.config.base import Section
 from ernie_m.config.downloads import MOST_BYTES, DownloadRow, FileFacts, FileName
 from ernie_m.config.registry import load_rows
@@ -422,7 +423,8 @@ class DealSettings(DealRules, ValidRules, DedupRules, PairRules):
 def _check_languages(languages: tuple[str, ...], pairs: tuple[str, ...]) -> None:
     unknown = [code for code in languages if code not in LANGUAGES]
     if unknown:
-        near = get_close_matches(unknown[0], LANGUAGES, n=1)
+        tag = read_tag(unknown[0])
+        near = [tag[0]] if tag else get_close_matches(unknown[0], LANGUAGES, n=1)
         hint = f"; did you mean `{near[0]}`?" if near else ""
         raise ValueError(f"language `{unknown[0]}` is not known{hint}")
     if len(set(languages)) != len(languages):

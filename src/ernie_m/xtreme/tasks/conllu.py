@@ -14,6 +14,7 @@ from ernie_m.xtreme.files import TaggedSentence
 from ernie_m.xtreme.tasks.upstream import File
 
 COLUMNS = 10
+_DIGITS = 10  # of the number of a word, fewer than these
 UNKNOWN = "_"  # placeholder in treebanks whose text may not be redistributed
 _PRECEDENCE = {
     "es": "VERB AUX PRON ADP DET",
@@ -70,7 +71,11 @@ class Tree:
 def _heads(head: str, enhanced: str) -> set[int]:
     """Heads in the columns HEAD and DEPS; empty nodes (`8.1`) are ignored."""
     names = [head, *(pair.split(":")[0] for pair in enhanced.split("|"))]
-    return {int(name) for name in names if name.isdigit()}
+    return {int(name) for name in names if _is_number(name)}
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < _DIGITS
 
 
 def trees(file: File) -> Iterator[tuple[int, Tree]]:
@@ -95,7 +100,7 @@ def _add(tree: Tree, file: File, number: int, cells: list[str]) -> None:
     first, dash, last = id.partition("-")
     if "." in id:
         return
-    if not first.isdigit() or (dash and not last.isdigit()):
+    if not _is_number(first) or (dash and not _is_number(last)):
         raise file.refuse(number, f"`{id}` is not the number of a word")
     if dash:
         tree.fused.append((int(first), int(last), form))

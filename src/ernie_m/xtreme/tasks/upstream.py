@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import re
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +19,11 @@ from ernie_m.errors import UserError
 # The longest member that any task reads, XNLI's machine translations of MultiNLI, has 0.1 GB.
 MAX_MEMBER_BYTES = 1 << 30
 BLOCK = 1 << 20
+# What archives raise that are no whole ones, encrypted, or packed by an unknown method.
+_GARBLED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, RuntimeError, ValueError),
+)
 AGAIN = "Compare the file with what its publisher offers, and fetch it again."
 
 
@@ -102,7 +110,7 @@ class Upstream:
                 target = self.folder / f"{sum(1 for _ in self.folder.iterdir()):06d}"
                 _copy(stream, target, f"{name}/{member}")
                 yield f"{name}/{member}", target
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+        except _GARBLED as error:
             raise UserError(f"{name} is not a whole archive ({error}).", AGAIN) from None
 
     def all(self, pattern: str) -> list[File]:
