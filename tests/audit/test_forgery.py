@@ -182,6 +182,10 @@ FORGERIES = {
         lambda: edited(MODEL, lambda content: content["run"]["git"].update(commit="0" * 40)),
         *(BROKEN, BROKEN),
     ),
+    "packages that the lock does not have": (
+        lambda: edited(MODEL, lambda content: content["run"]["packages"].update(torch="0.1")),
+        *(BROKEN, BROKEN),
+    ),
     "an end before the beginning": (
         lambda: run_facts(MODEL, ended="1999-01-01T00:00:00+00:00"),
         *(BROKEN, BROKEN),
@@ -261,6 +265,7 @@ SAID = {
     "test files among a training's": "which no job of pretrain_btmlm reads",
     "test files read by the fine-tuning": "is for tests only",
     "a commit that does not exist": "which is not in this repository",
+    "packages that the lock does not have": "but it had torch 0.1",
     "an end before the beginning": "and ended before",
     "an end in the future": "says that it ends in 2931",
     "a reader before its maker": f"before xtreme_predict/{JOB} ended",
@@ -301,6 +306,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         run_jobs(folder, patch)
+        shutil.copy(ROOT / "requirements.txt", folder)
         fill_scored()
         collect()
         for name in ("mine", "other"):

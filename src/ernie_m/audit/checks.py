@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.audit.chain import Chain, Verdict
-from ernie_m.audit.plausible import check_commits, check_places, check_plan, check_times
+from ernie_m.audit.plausible import (
+    check_commits,
+    check_packages,
+    check_places,
+    check_plan,
+    check_times,
+)
 from ernie_m.config.root import Config
 from ernie_m.downloads.trust import TRUSTED, trusted_sha256
 from ernie_m.pipeline.stages import seed_of, settings_of
@@ -169,7 +175,8 @@ def check_sizes(chain: Chain) -> None:
 
 
 CHECKS: tuple[Callable[[Chain], None], ...] = (
-    *(check_places, check_links, check_times, check_code, check_commits, check_sources),
+    *(check_places, check_links, check_times, check_code, check_commits, check_packages),
+    check_sources,
 )
 
 

@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from ernie_m.audit.chain import Chain, Verdict
+from ernie_m.audit.packages import locked, unlike
 from ernie_m.audit.planned import expected, tested, unexpected
 from ernie_m.config.root import Config
 from ernie_m.pipeline.stages import STAGES, jobs, module_of
+from ernie_m.records.digest import file_sha256
 from ernie_m.records.graph import history
 from ernie_m.records.record import RECORD, Record
-from ernie_m.records.writer import changed_since, committed_digest, git
+from ernie_m.records.writer import LOCK, changed_since, committed_digest, git
 from ernie_m.words import few
 
 # By how much the clocks of machines may differ that share a folder.
@@ -51,6 +53,16 @@ def _made_before(chain: Chain, maker: Record, reader: Record) -> bool:
         for old in history(chain.graph.base / maker.path)
         if not old.fault
     )
+
+
+def check_packages(chain: Chain) -> None:
+    """What ran with this lock has to have the versions that it names."""
+    lock = locked()
+    own = file_sha256(LOCK) if lock else None
+    for node in (node for node in chain.nodes if own and node.run.lock == own):
+        for one in unlike(node.run.packages, lock):
+            what = f"is said to be what the environment was made by, but it had {one}"
+            chain.find(Verdict.INCOMPLETE, node, LOCK.name, what)
 
 
 def check_places(chain: Chain) -> None:
