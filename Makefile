@@ -79,7 +79,8 @@ clean: ## remove the results of all runs; downloads, tracking and .venv stay
 	rm -rf work build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The lock has all packages, so none is asked for its dependencies. Those of CUDA are for a build of
-# torch that asks for them; which build comes, an index or `find-links` of pip's settings decides.
+# torch that asks for them. A build that `find-links` of pip's settings has, such as one for CPU, comes
+# before the index's: pip by itself would take what it knows the hash of before it looks.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps
 WANTS_CUDA := from importlib.metadata import requires; \
   raise SystemExit(not any("cuda" in need for need in requires("torch")))
@@ -91,6 +92,8 @@ $(INSTALLED): requirements.txt requirements-cuda.txt pyproject.toml
 	  "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Installing the pinned packages into .venv; the first time takes some minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	sed -n '/^torch==/,/[^\\]$$/p' requirements.txt > .venv/torch.txt
+	$(PIP_INSTALL) --no-index --require-hashes -r .venv/torch.txt 2> /dev/null || true
 	$(PIP_INSTALL) --require-hashes -r requirements.txt
 	if $(BIN)/python -c '$(WANTS_CUDA)'; then \
 	  $(PIP_INSTALL) --require-hashes -r requirements-cuda.txt; fi
