@@ -193,12 +193,11 @@ def test_what_is_no_text_is_refused_by_name(tmp_path, kind, form):
             Extracted(tmp_path, pack(FOREIGN[kind]), form, languages, max_bad_lines=1)
 
 
-def test_members_of_archives_are_looked_at_too(tmp_path):
-    with zipfile.ZipFile(tmp_path / "file", "w") as file:
-        file.writestr("a.en", FOREIGN["packed by zstd"])
-        file.writestr("a.de", TEXT)
+@pytest.mark.parametrize("form", [archive, tar], ids=["zip", "tar"])
+def test_members_of_archives_are_looked_at_too(tmp_path, form):
+    content = form("a.en", FOREIGN["packed by zstd"])
     with pytest.raises(UserError, match=r"member a\.en is packed by zstd"):
-        Extracted(tmp_path, (tmp_path / "file").read_bytes(), "moses", ["en", "de"])
+        Extracted(tmp_path, content, "moses", ["en", "de"])
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16-le", "utf-16-be"])

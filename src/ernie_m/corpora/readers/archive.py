@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import tarfile
 import zipfile
@@ -96,7 +97,8 @@ def _tar_member(path: Path, stream: IO[bytes], code: str) -> IO[bytes]:
         names.append(member.name)
         if member.isreg() and best_tag([_tag(member.name)], code):
             found = archive.extractfile(member)
-            assert found is not None
+            assert isinstance(found, io.BufferedReader)
+            check_text(found, f"{path}, member {member.name}")
             return found
     raise _missing(path, code, names)
 
