@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ernie_m.catalogue.checkpoints import files_of
 from ernie_m.errors import UserError
 from ernie_m.foreign.adopt import adopt
+from ernie_m.foreign.files import read_weights
 from ernie_m.foreign.weights import read_foreign
 from ernie_m.model.checkpoint import save
 from ernie_m.model.encoder import LanguageModel
@@ -309,3 +312,109 @@ def test_a_torn_pickle_is_refused(share, source, tmp_path) -> None:
     (folder / "model_state.pdparams").write_bytes(data[: int(len(data) * share)])
     with pytest.raises(UserError, match="not a whole file of tensors"):
         read_foreign(folder)
+
+
+def test_rows_beyond_the_vocabulary_are_left_out_and_counted(ernie, tokenizer) -> None:
+    whole = read_foreign(ernie)
+    path = ernie / "model.safetensors"
+    weights = load_file(path)
+    name = "embeddings.word_embeddings.weight"
+    weights[name] = torch.cat([weights[name], torch.ones(7, 8)])
+    save_file(weights, path)
+    assert adopt(small(tokenizer), tokenizer, ernie) == {"head": "fresh", "surplus_rows": "7"}
+    found = read_foreign(ernie)
+    assert found.surplus == 7 and found.vocabulary == whole.vocabulary
+    for key, tensor in found.weights.items():
+        assert torch.equal(tensor, whole.weights[key])
+    weights[name] = weights[name][:-8]
+    save_file(weights, path)
+    with pytest.raises(UserError, match="its vocabulary has"):
+        read_foreign(ernie)
+
+
+def divide(folder: Path) -> Path:
+    """Put the weights of a folder into two files with an index."""
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    path.unlink()
+    table = {}
+    for number, names in enumerate((sorted(weights)[::2], sorted(weights)[1::2])):
+        part = f"model-0000{number + 1}-of-00002.safetensors"
+        save_file({name: weights[name] for name in names}, folder / part)
+        table |= dict.fromkeys(names, part)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": table}))
+    return index
+
+
+def test_weights_in_several_files_are_read_as_one(ernie, tokenizer) -> None:
+    whole = read_foreign(ernie).weights
+    index = divide(ernie)
+    found = read_foreign(ernie)
+    assert found.path == index and found.weights.keys() == whole.keys()
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in found.weights.items())
+    parts = [path.name for path in files_of(ernie)][1:3]
+    assert parts == [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ({"a": "../x.safetensors"}, "does not name files beside it"),
+        ({"a": 1}, "does not name files beside it"),
+        (None, "does not name files beside it"),
+        ({"a": "gone.safetensors"}, "names gone.safetensors, which is not there"),
+    ],
+)
+def test_an_index_names_files_that_are_beside_it(ernie, table, sentence) -> None:
+    index = divide(ernie)
+    index.write_text(json.dumps({"weight_map": table}))
+    with pytest.raises(UserError, match=sentence):
+        read_foreign(ernie)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04\x8e" + (1 << 62).to_bytes(8, "little") + b".",  # bytes of that length
+        b"\x80\x04\x8d" + (1 << 62).to_bytes(8, "little") + b".",  # a text
+        b"\x80\x04\x95" + (1 << 62).to_bytes(8, "little") + b".",  # a frame
+        b"\x80\x04}r\xff\xff\xff\x7f.",  # the memo's entry 2^31
+        b"\x80\x04}p2147483647\n.",
+        b"(" * 5000,
+        b"I" + b"1" * 5000 + b"\n.",
+    ],
+)
+@pytest.mark.parametrize("name", ["model_state.pdparams", "pytorch_model.bin"])
+def test_a_pickle_gets_no_more_memory_than_it_has_bytes(tmp_path, name, content) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match="is not a whole file of tensors"):
+        read_weights(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+
+
+def test_a_tensor_is_not_larger_than_its_file(tmp_path) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    torch.save({"a": torch.ones(1).expand(10**6, 10**6)}, path)
+    with pytest.raises(UserError, match="more numbers than the file has room for"):
+        read_weights(path)
+    torch.save({"a": torch.ones(3, device="meta")}, path)
+    with pytest.raises(UserError, match="something else than named tensors"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_hidden_layers": 10**9},
+        {"ernie_m": []},
+        {"ernie_m": {"languages": 3}},
+        {"ernie_m": {"pair_positions": []}},
+    ],
+)
+def test_a_damaged_configuration_is_refused(ernie, change) -> None:
+    (ernie / "config.json").write_text(json.dumps(ERNIE_CONFIG | change))
+    with pytest.raises(UserError, match=r"config\.json"):
+        read_foreign(ernie)

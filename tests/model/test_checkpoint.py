@@ -49,6 +49,24 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"layers": 10**9}, "not of the architecture"),
+        ({"vocabulary": 10**9}, "not of the architecture"),
+        ({"width": 10**9}, "not of the architecture"),
+        ({"heads": 0}, "not of the architecture"),
+        ({"ffn": "32"}, "architecture cannot be read"),
+        ({"languages": 3}, "architecture cannot be read"),
+    ],
+)
+def test_an_architecture_is_that_of_the_weights(saved, change, sentence: str) -> None:
+    path, model = saved
+    save(path, model, replace(SHAPE, **change), {})
+    with pytest.raises(UserError, match=sentence):
+        load(path)
+
+
+@pytest.mark.parametrize(
     ("change", "name"),
     [
         ({"layers": 2}, "layers.1"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from ernie_m import bounded
 from ernie_m.errors import UserError
 
+# Weights in several files: this one names the file of each tensor.
+INDEX = "model.safetensors.index.json"
 # In order of preference: formats that cannot contain code first.
-WEIGHTS = ("model.safetensors", "pytorch_model.bin", "model_state.pdparams")
+WEIGHTS = ("model.safetensors", INDEX, "pytorch_model.bin", "model_state.pdparams")
 CONFIG = "config.json"
 PIECES = ("sentencepiece.bpe.model", "spm.model", "piece.model")
 LIST = "vocab.txt"
@@ -43,13 +45,29 @@ def vocabulary_in(folder: Path) -> Path:
 def files_of(folder: Path) -> list[Path]:
     """All files that are read of the checkpoint in ``folder``; raises :class:`UserError`."""
     optional = [path for name in (CONFIG, LIST) if (path := folder / name).is_file()]
-    return [weights_in(folder), vocabulary_in(folder), *optional]
+    weights = weights_in(folder)
+    parts = parts_of(weights) if weights.name == INDEX else []
+    return [weights, *parts, vocabulary_in(folder), *optional]
+
+
+def parts_of(index: Path) -> list[Path]:
+    """The weight files that an index names, beside it; raises :class:`UserError`."""
+    table = read_json(index).get("weight_map")
+    names = table.values() if isinstance(table, dict) else [None]
+    wrong = [name for name in names if not isinstance(name, str) or Path(name).name != name]
+    if wrong:
+        raise UserError(f"{index} does not name files beside it.", "Fetch it again.")
+    parts = [index.with_name(name) for name in sorted(set(names))]
+    missing = next((part for part in parts if not part.is_file()), None)
+    if missing:
+        raise UserError(f"{index} names {missing.name}, which is not there.", "Fetch it too.")
+    return parts
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in ``path``; raises :class:`UserError`."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = bounded.read_json(path)
     except FileNotFoundError:
         raise UserError(
             f"There is no {path}.", "Copy the whole folder of the checkpoint."

@@ -41,7 +41,8 @@ def adopt(model: LanguageModel, tokenizer: Tokenizer, folder: Path) -> dict[str,
         if name == LANGUAGE or (headless and name.startswith("head."))
     }
     checkpoint.fill(model, kept | weights, source.path)
-    return {"head": "source" if HEAD_BIAS in weights else "fresh"}
+    facts = {"head": "source" if HEAD_BIAS in weights else "fresh"}
+    return facts | ({"surplus_rows": str(source.surplus)} if source.surplus else {})
 
 
 def _languages(model: LanguageModel, known: tuple[str, ...], table: Tensor) -> Tensor:

@@ -8,9 +8,11 @@ NumPy gets nothing but bytes whose length was checked.
 from __future__ import annotations
 
 import math
+import os
 import pickle
+import pickletools
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -77,7 +79,30 @@ class _Unpickler(pickle.Unpickler):
         return _ALLOWED[module, name]
 
 
+class _Bounded:
+    """A file that refuses to be asked for more than it has, before memory is taken for it."""
+
+    def __init__(self, handle: BinaryIO, size: int) -> None:
+        self.handle, self.size = handle, size
+        self.readline, self.tell = handle.readline, handle.tell
+
+    def read(self, count: int) -> bytes:
+        if count > self.size:
+            raise pickle.UnpicklingError("it asks for more bytes than the file has")
+        return self.handle.read(count)
+
+
+def _check_sizes(handle: BinaryIO, size: int) -> None:
+    """Raise ``pickle.UnpicklingError`` for a pickle that asks for more than the file has: lengths,
+    and numbers of its memo, a table that grows to the highest."""
+    for operation, argument, _ in pickletools.genops(cast(Any, _Bounded(handle, size))):
+        if "PUT" in operation.name and cast(int, argument) > size:
+            raise pickle.UnpicklingError("it numbers more objects than the file has bytes")
+    handle.seek(0)
+
+
 def _load(handle: BinaryIO) -> dict[str, Tensor]:
+    _check_sizes(handle, os.fstat(handle.fileno()).st_size)
     content = _Unpickler(handle).load()
     if not isinstance(content, dict):
         raise pickle.UnpicklingError("it holds no named arrays")

@@ -8,6 +8,7 @@ initialises its own.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +27,10 @@ from ernie_m.model import checkpoint
 from ernie_m.model.encoder import LAYER_NORM_EPS
 from ernie_m.tokenizer import pieces
 
+logger = logging.getLogger(__name__)
 # Heads and buffers, which are not read.
 _LEFT_BEHIND = re.compile(r"(pooler|classifier|qa_outputs|linear_(start|end))\.|.*position_ids$")
+MOST = 10_000_000  # of any number in a configuration
 # Configuration values that this encoder requires.
 _FIXED: dict[str, Any] = {
     "hidden_act": "gelu",
@@ -44,6 +47,7 @@ class ForeignCheckpoint:
 
     ``vocabulary`` is the piece of each row; ``languages`` the language of each row of the language
     embedding, empty if there is none. ``weights`` has the LM head only if the source has one.
+    ``surplus`` rows behind those of the vocabulary were left out.
     """
 
     path: Path
@@ -52,6 +56,7 @@ class ForeignCheckpoint:
     languages: tuple[str, ...]
     heads: int
     pair_positions: str
+    surplus: int = 0
 
     @property
     def width(self) -> int:
@@ -101,7 +106,7 @@ def _check_config(config: Mapping[str, Any], path: Path) -> None:
 
 def _number(config: Mapping[str, Any], key: str, path: Path) -> int:
     value = config.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST:
         raise UserError(f"{path} gives no {key}.", "Copy the checkpoint's own config.json.")
     return value
 
@@ -149,12 +154,12 @@ def _check_shapes(weights: Weights, config: Mapping[str, Any], path: Path) -> No
 
 
 def _add_token_types(
-    weights: Weights, types: Tensor | None, config: Mapping[str, Any], path: Path
+    weights: Weights, types: Tensor | None, note: Mapping[str, Any], path: Path
 ) -> tuple[Weights, tuple[str, ...]]:
     """Add the first token type to every position; our exports store language rows as the others."""
     if types is None:
         return weights, ()
-    languages = tuple(config.get(NOTE, {}).get("languages", ()))
+    languages = tuple(note["languages"])
     if types.ndim != 2 or types.shape[1] != weights[POSITION].shape[1]:
         raise UserError(f"{path} has token types of another width.", "Fetch it again.")
     if languages and len(types) != 1 + len(languages):
@@ -178,11 +183,13 @@ def _check_tied(weights: Weights, path: Path) -> None:
             )
 
 
-def _vocabulary(path: Path, size: int) -> list[str]:
+def _vocabulary(path: Path, size: int, padded: bool = False) -> list[str]:
+    """The piece of each row of ``size``; ``padded``: of the first rows, for some models have more
+    rows than pieces, for the sake of round numbers."""
     model_pieces = pieces.piece_names(pieces.read_proto(vocabulary_in(path.parent)))
     listed = path.with_name(LIST)
     vocabulary = pieces.read_vocab_txt(listed) if listed.is_file() else model_pieces
-    if len(vocabulary) != size:
+    if len(vocabulary) > size or (len(vocabulary) < size and not padded):
         raise UserError(
             f"{path} has embeddings of {size:,} pieces, its vocabulary has {len(vocabulary):,}.",
             "Take weights and vocabulary from the same checkpoint.",
@@ -206,22 +213,44 @@ def read_foreign(folder: Path) -> ForeignCheckpoint:
     _check_config(config, about)
     prefix = names.PREFIX[layout]
     plain = {name.removeprefix(prefix): tensor for name, tensor in stored.items()}
-    table = names.body(layout, _number(config, "num_hidden_layers", about))
+    layers = min(_number(config, "num_hidden_layers", about), len(plain))  # each has tensors
+    table = names.body(layout, layers)
     if "lm_head.dense.weight" in plain:
         table |= names.masked_lm_head()
     _check_names(plain, table, path)
     weights = _under_our_names(plain, layout, table)
     _check_shapes(weights, config, about)
     _check_tied(plain, path)
-    weights, languages = _add_token_types(weights, plain.get(names.TOKEN_TYPES), config, path)
+    note = _note(config, about)
+    weights, languages = _add_token_types(weights, plain.get(names.TOKEN_TYPES), note, path)
+    rows = weights[WORD].shape[0]
+    vocabulary = _vocabulary(path, rows, padded=True)
+    if surplus := rows - len(vocabulary):
+        logger.info("%s: %d rows beyond the vocabulary are left out", path, surplus)
+        for name in weights.keys() & {WORD, HEAD_BIAS}:
+            weights[name] = weights[name][: len(vocabulary)]
     return ForeignCheckpoint(
         path=path,
         weights=weights,
-        vocabulary=_vocabulary(path, weights[WORD].shape[0]),
+        vocabulary=vocabulary,
         languages=languages,
         heads=_number(config, "num_attention_heads", about),
-        pair_positions=config.get(NOTE, {}).get("pair_positions", "continuous"),
+        pair_positions=note["pair_positions"],
+        surplus=surplus,
     )
+
+
+def _note(config: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What our exports add to a configuration: languages and positions of pairs."""
+    note = config.get(NOTE, {})
+    found = {"languages": [], "pair_positions": "continuous"} | (
+        note if isinstance(note, dict) else {"languages": None}
+    )
+    languages, positions = found["languages"], found["pair_positions"]
+    whole = isinstance(languages, list) and all(isinstance(code, str) for code in languages)
+    if not whole or positions not in ("continuous", "reset"):
+        raise UserError(f"The key `{NOTE}` of {path} is damaged.", "Export the checkpoint again.")
+    return found
 
 
 def _read_own(path: Path) -> ForeignCheckpoint:

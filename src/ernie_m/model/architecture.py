@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from pydantic import ConfigDict, TypeAdapter
+
+from ernie_m.bounded import parse_json
 from ernie_m.errors import UserError
 
 # XLM-R and ERNIE-M have two unused position rows at the start: the first token uses row 2.
@@ -18,6 +21,8 @@ class Architecture:
     ``languages`` fixes the row of each language in the language embedding; ``tokenizer`` is the
     SHA-256 of the SentencePiece model whose ids the word embedding is indexed by.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     vocabulary: int
     layers: int
@@ -38,13 +43,15 @@ class Architecture:
 
     @classmethod
     def from_json(cls, text: str) -> Architecture:
-        """Inverse of :meth:`to_json`; raises :class:`UserError` on another set of keys."""
+        """Inverse of :meth:`to_json`; raises :class:`UserError` on other keys, and on values of
+        other types."""
         try:
-            values = json.loads(text)
-            return cls(**{**values, "languages": tuple(values["languages"])})
-        except (ValueError, TypeError, KeyError) as error:
+            parse_json(text)
+            return TypeAdapter(cls).validate_json(text)
+        except ValueError as error:
+            reason = " ".join(str(error).split())
             raise UserError(
-                f"The checkpoint's architecture cannot be read: {error}.",
+                f"The checkpoint's architecture cannot be read: {reason}.",
                 "Use a checkpoint that this version wrote, or run its stage again.",
             ) from None
 

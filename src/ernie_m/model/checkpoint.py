@@ -51,7 +51,25 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Architecture, dict[str, s
             f"{path} is not a checkpoint of this project.",
             f"Give a file whose metadata says format={FORMAT}.",
         )
-    return weights, Architecture.from_json(metadata["architecture"]), metadata
+    shape = Architecture.from_json(metadata.get("architecture", ""))
+    _check_shape(weights, shape, path)
+    return weights, shape, metadata
+
+
+def _check_shape(weights: dict[str, torch.Tensor], shape: Architecture, path: Path) -> None:
+    """Raise :class:`UserError` where the numbers of the architecture are not those of the weights:
+    a model of them might not fit in memory."""
+    rows = {"word": shape.vocabulary, "position": shape.max_positions}
+    wanted = {f"encoder.embeddings.{name}.weight": (n, shape.width) for name, n in rows.items()}
+    wanted["encoder.layers.0.ffn_in.weight"] = shape.ffn, shape.width
+    layers = sum(name.endswith(".ffn_in.weight") for name in weights)
+    fits = all(name in weights and weights[name].shape == own for name, own in wanted.items())
+    if not fits or layers != shape.layers or shape.heads < 1 or shape.width % shape.heads:
+        raise UserError(
+            f"{path} is not a whole checkpoint: its weights are not of the architecture that it "
+            "names.",
+            "Run the stage that makes it again.",
+        )
 
 
 def fill(model: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
