@@ -224,6 +224,15 @@ def test_an_empty_uri_forgets_the_session_before(opened, monkeypatch):
     assert not session.session_file("default").exists()
 
 
+def test_a_deleted_experiment_is_restored(opened, capsys):
+    client = store.connect(opened.uri)
+    client.delete_experiment(opened.experiment_id)
+    again = start.open_parent(opened.uri, opened.experiment, opened.run, CONFIG)
+    assert again.experiment_id == opened.experiment_id and again.run_id != opened.run_id
+    assert client.get_run(again.run_id).info.status == "RUNNING"
+    assert "had been deleted and was restored; results are not" in capsys.readouterr().err
+
+
 def test_a_broken_store_is_a_warning(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("mlflow.db").write_text("this is no database")

@@ -50,12 +50,12 @@ def write(session: Session, path: Path) -> None:
 def warn(doing: str, error: Exception) -> None:
     """Say on stderr in one line that tracking failed and that results are not affected."""
     reason = one_line((str(error).strip().splitlines() or [""])[0])
-    print(
-        f"warning: tracking failed while {doing} ({type(error).__name__}: {reason[:300]}); "
-        "results are not affected",
-        file=sys.stderr,
-        flush=True,
-    )
+    warn_of(f"tracking failed while {doing} ({type(error).__name__}: {reason[:300]})")
+
+
+def warn_of(what: str) -> None:
+    """Say ``what`` on stderr, and that results are not affected."""
+    print(f"warning: {what}; results are not affected", file=sys.stderr, flush=True)
 
 
 @contextmanager

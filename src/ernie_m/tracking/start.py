@@ -61,6 +61,9 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     location = (file.parent / "mlartifacts").resolve().as_uri() if file else None
     found = client.get_experiment_by_name(name)
     if found is not None:
+        if found.lifecycle_stage == "deleted":  # its name stays taken
+            client.restore_experiment(found.experiment_id)
+            sessions.warn_of(f"the experiment `{name}` had been deleted and was restored")
         return found.experiment_id
     try:
         return client.create_experiment(
