@@ -27,13 +27,13 @@ from ernie_m.config.problems import check
 from ernie_m.errors import UserError, exit_status_of
 from ernie_m.outside import shown
 from ernie_m.records.inputs import check_inputs
-from ernie_m.records.writer import Account, Opening, open_record, write_record
+from ernie_m.records.writer import KERNELS, Account, Opening, open_record, write_record
 
 S = TypeVar("S", bound=Section)
 logger = logging.getLogger(__name__)
 # Kernels that all x86 processors of the last ten years have: with those that each would choose for
 # itself sums are taken in another order, and trained weights differ in their last bits.
-KERNELS = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+_KERNELS = "AVX2"
 _OPEN_FILES = 10_240  # what macOS allows at most, and ten times what the paper's corpora need
 
 
@@ -138,15 +138,15 @@ def _allow_open_files() -> None:
 
 
 def _choose_kernels() -> None:
-    """Have torch and its libraries, none of which has computed anything yet, use :data:`KERNELS`,
+    """Have torch and its libraries, none of which has computed anything yet, use these kernels,
     unless the user has chosen others."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return
     if " avx2 " in flags:
-        for name, kernels in KERNELS.items():
-            os.environ.setdefault(name, kernels)
+        for name in KERNELS:
+            os.environ.setdefault(name, _KERNELS.lower() if name.startswith("ATEN") else _KERNELS)
 
 
 class NamedFiles(dict[str, list[Path]]):

