@@ -11,7 +11,7 @@ INSTALLED := .venv/installed
 PY_FILES := src tests benchmarks
 SMK_FILES := Snakefile workflow/rules
 
-.PHONY: help install reproduce test format check lint types lock clean \
+.PHONY: help install reproduce test fuzz format check lint types lock clean \
   bench-engine bench-corpora bench-shards bench-vocabulary bench-layout
 
 help: ## show this list
@@ -24,6 +24,9 @@ reproduce: $(INSTALLED) ## run the default pipeline, from download to report
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest -n auto --no-loadscope-reorder
+
+fuzz: $(INSTALLED) ## read 20,000 damaged files, each in a process with limits; at most half an hour
+	$(BIN)/python -m tests.fuzz
 
 format: $(INSTALLED) ## rewrite Python and Snakemake files in the house style
 	$(BIN)/ruff format $(PY_FILES)

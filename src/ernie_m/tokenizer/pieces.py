@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
+from ernie_m.bounded import read_text
 from ernie_m.catalogue.checkpoints import read_json, vocabulary_in
 from ernie_m.errors import UserError
 
@@ -53,11 +54,16 @@ def read_proto(path: Path) -> ModelProto:
 
 def read_vocab_txt(path: Path) -> list[str]:
     """The piece of each id: line ``i`` names id ``i``, or ends in a tab and the id."""
-    lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    try:
+        lines = read_text(path).rstrip("\n").split("\n")
+    except ValueError as error:
+        raise UserError(f"{path} is not a list of pieces: {error}.", "Fetch it again.") from None
     pieces: dict[int, str] = {}
     for number, line in enumerate(lines):
         piece, tab, index = line.rpartition("\t")
-        text, number_of = (piece, index) if tab and index.isdecimal() else (line, str(number))
+        text, number_of = (
+            (piece, index) if tab and index.isdecimal() and len(index) < 10 else (line, str(number))
+        )
         pieces[int(number_of)] = ERNIE_NAMES.get(text, text)
     if sorted(pieces) != list(range(len(lines))):
         raise UserError(f"{path} does not name each id once.", "Fetch it again.")
