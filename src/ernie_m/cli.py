@@ -36,6 +36,8 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     "lineage": {
         "audit": ("ernie_m.audit.command", "what stands behind a number, and whether it holds"),
         "status": ("ernie_m.audit.status", "which results are current, stale and why, missing"),
+        "list": ("ernie_m.audit.runs", "the runs here; what two of them share"),
+        "find": ("ernie_m.audit.find", "the runs with a score, a setting, bytes, a commit, code"),
         "verify": ("ernie_m.audit.verify", "hash all results, or all behind one"),
         "diff": ("ernie_m.audit.diff", "two numbers, runs or commits, and what explains them"),
         "impact": ("ernie_m.audit.impact", "which numbers would change with a file or a key"),
@@ -59,6 +61,7 @@ VERBS = {verb: entry for family in FAMILIES.values() for verb, entry in family.i
 EXAMPLES = """\
 examples:
   ernie-m audit xtreme/retrieval/de/accuracy
+  ernie-m find 'xtreme/retrieval/de>60' pretrain.btmlm.steps=3500
   ernie-m impact pretrain.btmlm.steps
   ernie-m diff xtreme/retrieval@stage=camlm xtreme/retrieval
   ernie-m plan --configfile config/paper_base.yaml

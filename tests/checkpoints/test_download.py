@@ -153,6 +153,7 @@ def test_the_registry_is_sound_and_says_where_digests_are_not_known():
     ("changes", "message"),
     [
         ({"init": "xlm-roberta-bas", "model": SHAPE}, "did you mean `xlm-roberta-base`"),
+        ({"init": "sha256:ea5f8"}, "nor `sha256:` with 8 to 64 digits"),
         ({"init": "xlm-roberta-base"}, "`model.layers` is 2, but `xlm-roberta-base`.* has 12"),
         (
             {
@@ -174,6 +175,8 @@ def test_what_init_cannot_mean_is_refused(changes, message):
         load(changes)
 
 
-def test_a_folder_is_no_row():
+def test_a_folder_and_a_digest_are_no_rows():
     assert load({"init": "some/folder"}).checkpoint is None
+    named = load({"init": "sha256:ea5f8b74"})
+    assert (named.checkpoint, named.init_digest) == (None, "ea5f8b74")
     assert load({"init": "xlm-roberta-base", "model": SHAPE}).checkpoint.pieces == 250_002

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from ernie_m.catalogue.checkpoints import files_of
+from ernie_m.catalogue.checkpoints import WEIGHTS, files_of
 from ernie_m.catalogue.tasks import TASKS
 from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.config.load import load
@@ -28,14 +28,36 @@ from ernie_m.pipeline.stages import (
 )
 from ernie_m.planning.estimate import parameters, pieces
 from ernie_m.records.digest import code_digest
-from ernie_m.records.graph import SHARED
+from ernie_m.records.graph import SHARED, result_with
 
 # A plan is made of millions of objects that live to its end. To look for garbage among them at every
 # seven hundredth one takes a seventh of its time, and finds little.
 gc.set_threshold(100_000)
 
+
+def files_found(config):
+    """The files that are here of the checkpoint that `init` names, a folder or the digest of its
+    weights; those under the folder of the workflow by relative paths, as the rules have them.
+    """
+    folder = Path(config.init)
+    if config.init_digest:
+        weights = Path(result_with(Path(), config.init_digest, but=config.run))
+        if weights.name not in WEIGHTS:
+            raise UserError(
+                f"`init` is the digest of {weights}, which holds no weights.",
+                f"Give that of a file called {' or '.join(WEIGHTS)}.",
+            )
+        folder = weights.parent
+    here = Path.cwd()
+    return [
+        str(file.relative_to(here) if file.is_relative_to(here) else file)
+        for file in files_of(folder)
+    ]
+
+
 try:
     CONFIG = load(config)
+    FOUND = files_found(CONFIG) if CONFIG.init and not CONFIG.checkpoint else []
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -172,10 +194,10 @@ def files(stage, *names):
 
 def source():
     """The files of the checkpoint that the models start from, if there is one: those of its row of
-    the registry, or what the folder holds."""
+    the registry, or those that are here."""
     if CONFIG.checkpoint:
         return files("checkpoints_download", *CONFIG.checkpoint.names)
-    return [str(file) for file in files_of(Path(CONFIG.init))] if CONFIG.init else []
+    return FOUND
 
 
 def undated(files):

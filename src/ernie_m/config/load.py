@@ -100,7 +100,8 @@ def _unread_registries(config: Config) -> Iterator[str]:
         "corpora.registry": config.corpora.rows,
         "xtreme.registry": config.xtreme.sources,
     }
-    if config.init and not (config.checkpoint or "/" in config.init or Path(config.init).is_dir()):
+    other = config.init_digest or "/" in config.init or Path(config.init).is_dir()
+    if config.init and not (config.checkpoint or other):
         needs["init"] = partial(_named, config)
     for key, look in needs.items():
         try:
@@ -114,7 +115,7 @@ def _named(config: Config) -> None:
     rows = config.checkpoints.rows()
     near = get_close_matches(config.init, rows, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"the rows are {', '.join(rows)}"
-    where = f"a row of {config.checkpoints.registry} nor a folder"
+    where = f"a row of {config.checkpoints.registry} nor a folder nor `sha256:` with 8 to 64 digits"
     raise ValueError(f"`{config.init}` is neither {where}; {hint}")
 
 

@@ -5,6 +5,7 @@ Defaults of sections are made lazily, since `corpora` reads its registry.
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -28,6 +29,8 @@ MAIN_VARIANT = "ernie_m"
 # Names become folders, wildcards and DVC paths.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 
+# How `init` names a result by its bytes.
+DIGEST = re.compile(r"sha256:([0-9a-f]{8,64})")
 
 # Folders beside those of runs; downloads, which all runs share, end in `_download`.
 SHARED_FOLDERS = ("benchmarks", "logs")
@@ -99,9 +102,10 @@ class Config(Section):
         "",
         description="Checkpoint to start from, as ERNIE-M does from XLM-R (memory): a row of "
         "`checkpoints.registry`, which is fetched (`xlm-roberta-base`), or else a folder with "
-        "XLM-R or ERNIE-M as transformers or PaddleNLP keep them, or with one of this project. Its "
-        "vocabulary is taken too; `model` must have its shape. Empty: random weights and an own "
-        "vocabulary.",
+        "XLM-R or ERNIE-M as transformers or PaddleNLP keep them, or with one of this project; or "
+        "the SHA-256 of weights that another run has made, or 8 digits or more of its beginning "
+        "(`sha256:ea5f8b74`). Its vocabulary is taken too; `model` must have its shape. Empty: "
+        "random weights and an own vocabulary.",
     )
     checkpoints: CheckpointsSettings = Field(
         CheckpointsSettings(), description="Third-party checkpoints that `init` may name."
@@ -190,6 +194,12 @@ class Config(Section):
         Raises ``ValueError`` for a damaged registry."""
         here = self.init and Path(self.checkpoints.registry).is_file()
         return self.checkpoints.rows().get(self.init) if here else None
+
+    @property
+    def init_digest(self) -> str:
+        """The digits of the digest by which ``init`` names a result; empty if it does not."""
+        named = DIGEST.fullmatch(self.init)
+        return named[1] if named else ""
 
     @property
     def variant_names(self) -> tuple[str, ...]:

@@ -221,6 +221,30 @@ def runs(base: Path) -> list[str]:
     return sorted({Path(path).parts[1] for path in Reader(base).all()} - SHARED)
 
 
+def result_with(base: Path, digest: str, but: str = "") -> str:
+    """Path of the result with this SHA-256, or with one that begins so, according to the records;
+    of several with the same bytes the first. Those of run ``but`` do not count.
+
+    Raises :class:`UserError` if there is none, and for the beginning of several digests.
+    """
+    reader = Reader(base)
+    found: dict[str, str] = {}
+    for place in reader.all():
+        record = reader.record(place)
+        for path, sha256 in record.recorded.items() if record.run_name != but else ():
+            if sha256.startswith(digest):
+                found.setdefault(sha256, path)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    raise UserError(
+        f"{len(found) or 'No'} results under {base / RESULTS} have a SHA-256 that begins with "
+        f"{digest}.",
+        f"Write more digits: they are {', '.join(sorted(found.values())[:6])}."
+        if found
+        else "Make it, or fetch it by `ernie-m restore`; `ernie-m list` shows the runs here.",
+    )
+
+
 def read_graph(base: Path, run: str | None = None) -> Graph:
     """Every job of ``run``, or of all runs, whose results lie under ``base``.
 
