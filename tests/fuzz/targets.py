@@ -295,6 +295,7 @@ def archives() -> Consume:
     """Downloaded files of each format, most of them packed."""
     from ernie_m.config.corpora import ExtractSettings
     from ernie_m.corpora.extract import rows_of
+    from ernie_m.corpora.readers.leftovers import Leftovers
     from tests.corpora.synthetic import write_wheel
 
     text = "".join(f"Sentence {n}.\n" + "\n" * (n % 3 == 0) for n in range(60))
@@ -334,8 +335,11 @@ def archives() -> Consume:
     def consume(_: random.Random, path: Path) -> None:
         form, codes, kind = forms[path.name]
         settings: dict[str, Any] = {"format": form, "kind": kind, "languages": codes}
-        for _row in rows_of(path, "x", codes, ExtractSettings(**settings)):
+        rules = ExtractSettings(**settings)
+        left = Leftovers(path, rules.max_bad_lines)
+        for _row in rows_of(path, "x", codes, rules, left):
             pass
+        left.judge()
 
     return consume
 

@@ -85,7 +85,7 @@ def _document(path: Path) -> Any:
             f"{path} is not JSON, so no number in it has a name.",
             "Leave out what follows `#`, or name a JSON file such as a metrics.json.",
         )
-    return parsed(path, path.read_text(encoding="utf-8"))
+    return parsed(path, path.read_text(encoding="utf-8", errors="replace"))
 
 
 def _follow(document: Any, keys: tuple[str, ...], path: str) -> float:

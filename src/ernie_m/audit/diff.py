@@ -119,7 +119,9 @@ def _scores(graph: Graph, nodes: Sequence[Record]) -> dict[str, float]:
         if node.stage == "xtreme_score":
             for path in node.recorded:
                 file = graph.base / path
-                text = file.read_text(encoding="utf-8") if file.is_file() else "{}"
+                text = (
+                    file.read_text(encoding="utf-8", errors="replace") if file.is_file() else "{}"
+                )
                 document = parsed(file, text)
                 for metric, value in document.get("average", {}).items():
                     found[f"{node.instance} {metric}"] = value

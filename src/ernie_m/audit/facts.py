@@ -240,7 +240,7 @@ def _dropped(chain: Chain) -> dict[str, int] | None:
     if not paths or not all(path.is_file() for path in paths):
         return None
     found: dict[str, int] = {}
-    waiting = [parsed(path, path.read_text("utf-8")) for path in paths]
+    waiting = [parsed(path, path.read_text("utf-8", errors="replace")) for path in paths]
     while waiting:
         for key, value in waiting.pop().items():
             if key == "dropped":

@@ -76,7 +76,7 @@ def _in_lineage(chain: Chain) -> Iterator[Seals]:
     if file.is_file():
         report = chain.graph.nodes.get(f"{RESULTS}/{run_of(chain)}/{REPORT}")
         when = report.run.ended if report else ""
-        yield Seals("", when, _seals_of(file.read_text(encoding="utf-8")))
+        yield Seals("", when, _seals_of(file.read_text(encoding="utf-8", errors="replace")))
 
 
 def _signed(chain: Chain, signers: Path | None) -> Iterator[Seals]:

@@ -50,7 +50,7 @@ def replays_of(base: Path, record: Record) -> list[Replay]:
     if not file.is_file():
         return []
     found = []
-    for text in file.read_text(encoding="utf-8").split("\n"):
+    for text in file.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             line = json.loads(text)
             whole = line.pop("seal") == seal(line)
