@@ -37,11 +37,13 @@ ANEW = "made anew since, or forged"
 
 @dataclass(frozen=True)
 class Seals:
-    """A witness that names records: ``said`` in words, ``when`` it was written, as ISO 8601."""
+    """A witness that names records: ``said`` in words, ``when`` it was written, as ISO 8601, and a
+    ``remark`` on it."""
 
     said: str
     when: str
     seals: dict[str, str]
+    remark: str = ""
 
 
 def run_of(chain: Chain) -> str:
@@ -85,8 +87,8 @@ def _signed(chain: Chain, signers: Path | None) -> Iterator[Seals]:
         what = f"counts for nothing: {signed.fault}"
         chain.find(Verdict.INCOMPLETE, chain.nodes[0], f"{RESULTS}/{run_of(chain)}/{SEALS}", what)
     elif signed:
-        said = f"the signature of {signed.by}, {signed.when}{signers_state()}"
-        yield Seals(said, signed.when, signed.seals)
+        said = f"the signature of {signed.by}, {signed.when}"
+        yield Seals(said, signed.when, signed.seals, signers_state())
 
 
 def _asked(chain: Chain, witness: Seals) -> str:
@@ -101,7 +103,8 @@ def _asked(chain: Chain, witness: Seals) -> str:
         verdict = Verdict.STALE if late in (True, None) else Verdict.BROKEN
         name = witness.said or f"{RESULTS}/{run_of(chain)}/{LINEAGE}"
         chain.find(verdict, node, node.path, f"is not what {name} names: {ANEW}")
-    return f"{witness.said} ({agreed} of {plural(len(chain.nodes), 'job')})" if agreed else ""
+    told = f"{witness.said} ({agreed} of {plural(len(chain.nodes), 'job')}{witness.remark})"
+    return told if agreed else ""
 
 
 def _readers(chain: Chain) -> str:
