@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -104,10 +104,10 @@ def _asked(chain: Chain, witness: Seals) -> str:
         name = witness.said or f"{RESULTS}/{run_of(chain)}/{LINEAGE}"
         chain.find(verdict, node, node.path, f"is not what {name} names: {ANEW}")
     told = f"{witness.said} ({agreed} of {plural(len(chain.nodes), 'job')}{witness.remark})"
-    return told if agreed else ""
+    return told if agreed and witness.said else ""
 
 
-def _readers(chain: Chain) -> str:
+def _ask_readers(chain: Chain) -> None:
     """Jobs that read the files of a chain and are not of it: the report, as a rule."""
     own = {node.path for node in chain.nodes}
     for node in (node for node in chain.nodes if node.data):
@@ -121,7 +121,6 @@ def _readers(chain: Chain) -> str:
                 if made and made != file.sha256:
                     what = f"was read by {reader.job} as {file.sha256[:12]}, it is {made[:12]}"
                     chain.find(Verdict.STALE, node, file.path, f"{what}: {ANEW}")
-    return ""
 
 
 def _dvc(chain: Chain) -> str:
@@ -225,9 +224,7 @@ def check_witnesses(chain: Chain, store: str = "", signers: Path | None = None) 
 
     ``store`` is the URI of MLflow's store, of which only a SQLite file is read.
     """
+    _ask_readers(chain)
     seals = [*_signed(chain, signers), *_in_git(chain), *_in_lineage(chain)]
-    told = [_asked(chain, witness) for witness in seals if witness.seals]
-    told = [text for text in told if not text.startswith(" ")]
-    more: tuple[Callable[[Chain], str], ...] = (_readers, _dvc, _replays)
-    told += [ask(chain) for ask in more]
-    return list(filter(None, [*told, _mlflow(chain, store)]))
+    told = [_asked(chain, witness) for witness in seals]
+    return list(filter(None, [*told, _dvc(chain), _replays(chain), _mlflow(chain, store)]))
