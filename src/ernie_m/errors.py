@@ -10,7 +10,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
 
-from ernie_m.bounded import parse_json
 from ernie_m.outside import shown
 
 
@@ -79,6 +78,8 @@ def exit_status_of(call: Callable[[], int]) -> int:
 
 def parsed(path: Path, text: str) -> Any:
     """Parse ``text``, the content of a result at ``path``, as JSON; raises :class:`UserError`."""
+    from ernie_m.bounded import parse_json  # loads YAML, which no help text needs
+
     try:
         return parse_json(text, finite=False)
     except ValueError as error:
