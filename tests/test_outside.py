@@ -130,7 +130,7 @@ def test_a_registry_s_row_is_one_line(payload):
     if payload.isprintable():
         return
     for name in ("version", "licence", "home", "filename"):
-        with pytest.raises(ValueError, match="control character or line end|match pattern"):
+        with pytest.raises(ValueError, match=r"control character or line end|match pattern"):
             DatasetRow(**facts | {name: f"own{payload}"})
 
 

@@ -17,6 +17,7 @@ IMPORTED_AS = {
     "protobuf": "google",
     "scikit-learn": "sklearn",
     "pyyaml": "yaml",
+    "typing-extensions": "typing_extensions",
 }
 COMMANDS = {"dvc", "snakemake"}  # used by their command line; src/ imports neither
 
