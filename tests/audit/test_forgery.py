@@ -450,7 +450,7 @@ def test_mlflow_speaks_against_a_forgery_and_is_not_believed_alone(forged, capsy
     assert found == TAMPERED and "MLflow's run" in str(told["findings"])
     client.log_metric(run, "scores/average/f1", 40.0)
     everything()
-    assert verdict(capsys)[0] == STALE
+    assert not [anchor for anchor in verdict(capsys)[1]["anchors"] if "MLflow" in anchor]
 
 
 def test_a_forged_line_of_a_history_is_an_earlier_result_of_nobody(forged, capsys):

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+from ernie_m.audit.witnesses import ANEW
 from tests.repository import Repository
 
 FEW = {"steps": 4, "batch_pairs": 8, "validation_pairs": 20, "evaluations": 2}
@@ -30,8 +31,11 @@ def test_aligned_retrieval_and_retrieval_after_a_task_in_all_languages(tiny, tmp
         assert repository.planned(*call) == expected
         repository.run("snakemake", *call)
         for variant, scores in SCORES.items():
-            audit = json.loads(repository.run("ernie-m", "audit", scores, "--json").stdout)
-            assert audit["verdict"] == "VERIFIED"
+            done = repository.run("ernie-m", "audit", scores, "--json", check=False)
+            audit = json.loads(done.stdout)
+            # The report, the lineage and the commit are of the run before.
+            others = [f["what"] for f in audit["findings"] if not f["what"].endswith(ANEW)]
+            assert audit["verdict"] == "STALE" and not others
             assert MADE_BY[variant] in {job["job"] for job in audit["jobs"]}
     record = json.loads(
         (repository.path / f"results/default/{MADE_BY['taught']}/record.json").read_text()

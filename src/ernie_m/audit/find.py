@@ -79,6 +79,8 @@ class Condition:
         what = what.replace(f"{SCORE}{STANDIN}", SCORE)
         if what.startswith(DIGESTS):
             value = (what == COMMIT and commit_of(value)) or value
+            if what == COMMIT and not DIGITS.fullmatch(value):
+                raise UserError(f"There is no commit `{value}`.", "Name one that git knows.")
             if sign != "=" or not DIGITS.fullmatch(value):
                 how = f"Write `{what}=` and 7 or more of the digits that it begins with."
                 raise UserError(f"`{text}` names no digest.", how)

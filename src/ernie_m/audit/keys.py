@@ -72,7 +72,7 @@ def _set_by_recipe(stage: str, task: str, recipe: str) -> Iterable[str]:
 def _place(stage: str, instance: str, name: str) -> str:
     """The dotted key that a job's setting comes from, before overrides."""
     keys = (STAGES[stage].keys if stage in STAGES else ()) or (stage,)
-    if keys[0] in REGISTRIES:
+    if keys[0] in REGISTRIES and not any(key.endswith(f".{name}") for key in keys):
         row = instance.split("/")[0].partition(HEAD)[0]
         return f"{keys[0]}.{row}.{name}"
     return next(filter(None, (_under(key, name) for key in keys)), f"{keys[0]}.{name}")

@@ -60,8 +60,8 @@ def changed_since(commit: str) -> set[str] | None:
 
 def committed_digest(commit: str, path: str) -> str:
     """Digest of a source file as a commit has it, empty if it has no such file."""
-    content = git("show", f"{commit}:{path}")
-    return "" if content is None else bytes_digest(path, content.encode())
+    done = subprocess.run(["git", "show", f"{commit}:{path}"], capture_output=True, check=False)
+    return "" if done.returncode else bytes_digest(path, done.stdout)
 
 
 def git_state() -> Git:

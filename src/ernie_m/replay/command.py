@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.arguments import argument_parser
+from ernie_m.audit.claim import claim
 from ernie_m.audit.command import add_cell
 from ernie_m.audit.locate import Cell, locate
 from ernie_m.errors import UserError
@@ -58,8 +59,9 @@ def targets(what: Sequence[str], cell: Cell) -> tuple[Graph, list[str]]:
             starts += found
         else:
             place = locate(name, cell)
-            base = place.base
-            starts.append(Reader(base).record_of(place.path))
+            base, reader = place.base, Reader(place.base)
+            starts.append(reader.record_of(place.path))
+            claim(reader.graph(starts[-1:]), place)  # refuses a number that is not there
     return Reader(base).graph(starts), starts
 
 
