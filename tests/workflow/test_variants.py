@@ -33,9 +33,8 @@ def test_aligned_retrieval_and_retrieval_after_a_task_in_all_languages(tiny, tmp
         for variant, scores in SCORES.items():
             done = repository.run("ernie-m", "audit", scores, "--json", check=False)
             audit = json.loads(done.stdout)
-            # The report, the lineage and the commit are of the run before.
-            others = [f["what"] for f in audit["findings"] if not f["what"].endswith(ANEW)]
-            assert audit["verdict"] == "STALE" and not others
+            # A report, a lineage or a commit may be of the run before, in which there was another.
+            assert [f for f in audit["findings"] if not f["what"].endswith(ANEW)] == []
             assert MADE_BY[variant] in {job["job"] for job in audit["jobs"]}
     record = json.loads(
         (repository.path / f"results/default/{MADE_BY['taught']}/record.json").read_text()
