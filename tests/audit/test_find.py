@@ -128,7 +128,7 @@ def test_what_holds_beside_a_score_must_hold_behind_it(two, capsys):
         ("code.pretrain_btml=1234567", "Did you mean `code.pretrain_btmlm`?"),
         ("sha256=123", "7 or more of the digits"),
         ("sha256>1234567", "7 or more of the digits"),
-        ("commit=nothing", "7 or more of the digits"),
+        ("commit=nothing", "There is no commit"),
     ],
 )
 def test_what_is_no_condition_is_told_with_what_is(two, capsys, condition, words):
