@@ -25,7 +25,7 @@ reproduce: $(INSTALLED) ## run the default pipeline, from download to report
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest -n auto --no-loadscope-reorder
 
-fuzz: $(INSTALLED) ## read 20,000 damaged files, each in a process with limits; at most half an hour
+fuzz: $(INSTALLED) ## read 20,000 damaged files, each in a process with limits; some minutes
 	$(BIN)/python -m tests.fuzz
 
 format: $(INSTALLED) ## rewrite Python and Snakemake files in the house style

@@ -64,6 +64,7 @@ def _check_shape(weights: dict[str, torch.Tensor], shape: Architecture, path: Pa
     wanted["encoder.layers.0.ffn_in.weight"] = shape.ffn, shape.width
     layers = sum(name.endswith(".ffn_in.weight") for name in weights)
     fits = all(name in weights and weights[name].shape == own for name, own in wanted.items())
+    fits &= all(0 <= share <= 1 for share in (shape.dropout, shape.attention_dropout))
     if not fits or layers != shape.layers or shape.heads < 1 or shape.width % shape.heads:
         raise UserError(
             f"{path} is not a whole checkpoint: its weights are not of the architecture that it "
