@@ -257,9 +257,9 @@ def _made(jobs: Sequence[dict[str, Any]]) -> Iterator[str]:
             yield f"again by {replay['by']}, {replay['ended']}: {replay['outcome']}"
 
 
-def add_cell(parser: argparse.ArgumentParser) -> None:
-    """Options that select one of a run's numbers."""
-    parser.add_argument("--run", default=Cell.run, help="name of the run (default: default)")
+def add_cell(parser: argparse.ArgumentParser, run: str | None = Cell.run) -> None:
+    """Options that select one of a run's numbers; ``run`` is the default, None for all runs."""
+    parser.add_argument("--run", default=run, help=f"name of the run (default: {run or 'all'})")
     parser.add_argument(
         "--variant", default=Cell.variant, help="variant, or `baseline` (default: ernie_m)"
     )

@@ -107,6 +107,9 @@ def _text(chain: Chain, found: dict[str, dict[str, Any]], full: bool) -> Iterato
     if chain.findings:
         yield ""
     yield from map(words.finding, chain.findings) if full else words.alike(chain.findings)
+    follow = sum(bool(job["upstream"] and not job["why"]) for job in found.values())
+    if follow:
+        yield f"STALE {plural(follow, 'job')} more: what they read is not current"
     yield from packages.told(node for node in chain.nodes if node.data)
 
 

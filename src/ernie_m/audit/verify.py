@@ -47,9 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "what", metavar="WHAT", nargs="?", help="only what is behind this; as for `ernie-m audit`"
     )
-    add_cell(parser)
+    add_cell(parser, run=None)
     add_signers(parser)
-    parser.set_defaults(run=None)  # without WHAT, all runs
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="files at a time")
     parser.add_argument("--full", action="store_true", help="list every finding")
     args = parser.parse_args(arguments)
