@@ -144,6 +144,8 @@ def main(arguments: Sequence[str]) -> int:
     graph = read_graph(Path.cwd())
     if args.shared:
         first, second = args.shared
+        if first == second:
+            raise UserError(f"`{first}` is one run.", "Name two; `ernie-m list` shows them.")
         found = shared(graph, first, second)
         lines = _shared_text(found, first, second, args.full)
         data: Any = {
