@@ -72,7 +72,7 @@ SMALL: dict[str, Any] = {
     "init": f"made/{INIT}",
     "model": MODEL,
     "pretrain": {"camlm": STAGE, "btmlm": STAGE},
-    "hardware": {"num_threads": 1, "processes": 1},
+    "hardware": {"num_threads": 1, "nodes": 1, "processes_per_node": 1, "require_gpu": False},
     "xtreme": {"tasks": []},
 }
 

@@ -61,16 +61,21 @@ class Repository:
     def __init__(self, path):
         self.path = Path(path)
 
-    def run(self, *words, check=True):
-        """Run a command of the environment in the copy; returns the finished process."""
+    @property
+    def environment(self):
+        """That of its commands: those of this Python, and the package of the copy."""
         folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
-        environment = os.environ | {
+        return os.environ | {
             "PATH": os.pathsep.join(folders),
             "PYTHONPATH": str(self.path / "src"),
             "DVC_NO_ANALYTICS": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "PYTHONFAULTHANDLER": "1",
         }
+
+    def run(self, *words, check=True):
+        """Run a command of the environment in the copy; returns the finished process."""
+        environment = self.environment
         if words[0] == "snakemake":
             out, err, status = launched(self.path, environment, words)
             assert not check or status == 0, f"{words}\n{out}\n{err}"

@@ -25,6 +25,7 @@ from ernie_m.atomic import complete, partial
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, exit_status_of
+from ernie_m.launch import launch
 from ernie_m.outside import shown
 from ernie_m.records.inputs import check_inputs
 from ernie_m.records.writer import KERNELS, Account, Opening, open_record, write_record
@@ -247,8 +248,20 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
             raise
 
 
-def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:
-    """Run a stage from its command line; on bad input two lines of message and status 1."""
+def _launch(job: Job[Any]) -> None:
+    hardware = getattr(job.settings, "hardware", None)
+    if hardware is None:
+        launch(job.module, job.threads)
+    else:
+        count = hardware.nodes, hardware.processes_per_node
+        launch(job.module, hardware.num_threads, *count)
+
+
+def main(run: Callable[[Job[S]], None], settings: type[S], *, own_step: bool = False) -> None:
+    """Run a stage from its command line; on bad input two lines of message and status 1.
+
+    With ``own_step`` its processes are started by :func:`ernie_m.launch.launch`.
+    """
     spec = sys.modules["__main__"].__spec__
     assert spec is not None, "a stage is started with `python -m`"
     module = spec.name
@@ -267,6 +280,8 @@ def main(run: Callable[[Job[S]], None], settings: type[S]) -> None:
             input_paths=NamedFiles("--input", args.input),
             output_paths=NamedFiles("--output", args.output),
         )
+        if own_step:
+            _launch(job)
         _allow_open_files()
         _choose_kernels()
         _run(run, job, args.record)

@@ -177,7 +177,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory, corpus: dict[str, list[Path]
 
 @pytest.mark.parametrize(
     "hardware",
-    [{"processes": 2}, {"processes": 3}, {"processes": 2, "sharding": "full"}],
+    [
+        {"processes_per_node": 2},
+        {"processes_per_node": 3},
+        {"processes_per_node": 2, "sharding": "full"},
+    ],
     ids=["two", "three", "sharded"],
 )
 def test_several_processes_train_as_one(

@@ -26,12 +26,12 @@ if CONFIG.checkpoint:
             weights=re.escape(CONFIG.checkpoint.id),
         priority: 1
         retries: 2
+        localrule: True  # compute nodes of a cluster often reach no other machine
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
         resources:
-            mem_mb=memory("checkpoints_download"),
-            runtime=minutes("checkpoints_download"),
+            **needs("checkpoints_download"),
         params:
             code=code("checkpoints_download"),
             settings=settings("checkpoints_download"),
@@ -69,8 +69,7 @@ rule checkpoints_export:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("checkpoints_export"),
-        runtime=minutes("checkpoints_export"),
+        **needs("checkpoints_export"),
     params:
         code=code("checkpoints_export"),
         settings=settings("checkpoints_export", EXPORT),

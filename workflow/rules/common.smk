@@ -26,7 +26,7 @@ from ernie_m.pipeline.stages import (
     settings_text,
     stages_with,
 )
-from ernie_m.planning.estimate import parameters, pieces
+from ernie_m.planning.estimate import Throughputs, parameters, pieces
 from ernie_m.records.digest import code_digest
 from ernie_m.records.graph import SHARED, result_with
 
@@ -273,8 +273,8 @@ def checkpoint(variant, name):
     return f"<results>/{plan.maker(CONFIG, name)}/{maker}/model.safetensors"
 
 
-# A training's threads are a setting, because they reach its last bits.
-TRAINING_THREADS = CONFIG.hardware.num_threads * CONFIG.hardware.processes
+# A training's threads, on each of its nodes, are a setting, because they reach its last bits.
+TRAINING_THREADS = CONFIG.hardware.num_threads * CONFIG.hardware.processes_per_node
 
 
 # Both parts of a shard have their digests in one file.
@@ -350,12 +350,18 @@ def size_mb(input):
     return input.size_mb
 
 
+THROUGHPUTS = Throughputs.read()
+# On a cluster two processes of Snakemake run in a job's memory (measured: 229 and 415 MB).
+ENGINE_MB = 650
+
+
 def memory(stage):
-    """Memory in MB that a job asks for: what its stage holds beside its inputs and the weights, and
-    these as often as it holds them, in each process of a training."""
+    """Memory in MB that a job asks for on each node: Snakemake's, and in each process of a training
+    what the stage holds beside its inputs and the weights, and these as often as it holds them.
+    """
     own = STAGES[stage]
     beside = own.beside(CONFIG) if callable(own.beside) else own.beside
-    processes = CONFIG.hardware.processes if "hardware" in own.keys else 1
+    processes = CONFIG.hardware.processes_per_node if "hardware" in own.keys else 1
 
     def asked(wildcards, input):
         room = beside + int(own.inputs * size_mb(input)) if own.inputs else beside
@@ -363,14 +369,49 @@ def memory(stage):
             model = CONFIG.variant(wildcards.variant).model
             weights = sum(parameters(model, pieces(CONFIG))) * 4
             room += own.models * weights // 1_000_000
-        return processes * room
+        return ENGINE_MB + processes * room
 
-    return asked if own.inputs or own.models else beside
+    return asked if own.inputs or own.models else ENGINE_MB + beside
 
 
 def minutes(stage):
-    """How long a job of a stage may take."""
-    return STAGES[stage].minutes
+    """How long a job may take: four times what the measured throughput says of its input, and at
+    least what its stage has."""
+    least = STAGES[stage].minutes
+
+    def asked(wildcards, input):
+        return max(least, round(4 * THROUGHPUTS.minutes(stage, size_mb(input) * 1e6)))
+
+    return asked if stage in THROUGHPUTS.bytes_read else least
+
+
+def needs(stage):
+    """The resources of a stage's jobs: memory, minutes, GPUs, and the nodes of a training. GPUs and
+    tasks are counted over all nodes; with `mpi` the stage starts its own processes."""
+    own, hardware = STAGES[stage], CONFIG.hardware
+    trains = "hardware" in own.keys
+    asked = {"mem_mb": memory(stage), "runtime": minutes(stage)}
+    if own.gpu and hardware.require_gpu:
+        asked["gpu"] = hardware.processes if trains else 1
+    if trains:
+        # Not of this machine's cores, as `threads` is.
+        asked["cpus_per_task"] = TRAINING_THREADS
+    if trains and hardware.nodes > 1:
+        each = hardware.processes_per_node
+        asked |= {
+            "nodes": hardware.nodes,
+            "mpi": "srun",
+            "cpus_per_task": hardware.num_threads,
+        }
+        asked |= {"tasks_per_node": each} if each > 1 else {"tasks": hardware.nodes}
+        # Or the executor takes the tasks for those of each GPU.
+        asked |= {"tasks_per_gpu": 1} if hardware.require_gpu else {}
+    return asked
+
+
+def group(stage):
+    """The group of a stage's jobs that are short without a GPU, and on one have it to themselves."""
+    return None if CONFIG.hardware.require_gpu else stage
 
 
 def track(verb, *flags):

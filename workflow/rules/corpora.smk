@@ -15,13 +15,12 @@ rule corpora_download:
     benchmark:
         "results/benchmarks/corpora_download/{dataset}.tsv"
     retries: 2
+    localrule: True  # compute nodes of a cluster often reach no other machine
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("corpora_download"),
-        # CC-100 in English has 80 GB, and unpacks to 300: hours.
-        runtime=minutes("corpora_download"),
+        **needs("corpora_download"),
     params:
         code=code("corpora_download"),
         settings=settings("corpora_download"),
@@ -47,12 +46,13 @@ rule corpora_extract:
         "<logs>/corpora_extract/{dataset}/{language}.log",
     benchmark:
         "<benchmarks>/corpora_extract/{dataset}/{language}.tsv"
+    group:
+        "corpora_extract"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("corpora_extract"),
-        runtime=minutes("corpora_extract"),
+        **needs("corpora_extract"),
     params:
         code=code("corpora_extract"),
         settings=settings("corpora_extract"),
@@ -83,12 +83,13 @@ rule corpora_filter:
         "<logs>/corpora_filter/{corpus}/{shard}.log",
     benchmark:
         "<benchmarks>/corpora_filter/{corpus}/{shard}.tsv"
+    group:
+        "corpora_filter"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("corpora_filter"),
-        runtime=minutes("corpora_filter"),
+        **needs("corpora_filter"),
     params:
         code=code("corpora_filter"),
         settings=settings("corpora_filter"),
@@ -125,8 +126,7 @@ rule corpora_deal:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("corpora_deal"),
-        runtime=minutes("corpora_deal"),
+        **needs("corpora_deal"),
     params:
         code=code("corpora_deal"),
         settings=settings("corpora_deal"),
@@ -163,8 +163,7 @@ rule corpora_eval_hashes:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("corpora_eval_hashes"),
-        runtime=minutes("corpora_eval_hashes"),
+        **needs("corpora_eval_hashes"),
     params:
         code=code("corpora_eval_hashes"),
         settings=settings("corpora_eval_hashes"),
@@ -194,12 +193,13 @@ rule corpora_dedup:
         "<logs>/corpora_dedup/{corpus}.log",
     benchmark:
         "<benchmarks>/corpora_dedup/{corpus}.tsv"
+    group:
+        "corpora_dedup"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("corpora_dedup"),
-        runtime=minutes("corpora_dedup"),
+        **needs("corpora_dedup"),
     params:
         code=code("corpora_dedup"),
         settings=settings("corpora_dedup"),
@@ -235,12 +235,13 @@ rule corpora_select:
         "<logs>/corpora_select/{corpus}/{shard}.log",
     benchmark:
         "<benchmarks>/corpora_select/{corpus}/{shard}.tsv"
+    group:
+        "corpora_select"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("corpora_select"),
-        runtime=minutes("corpora_select"),
+        **needs("corpora_select"),
     params:
         code=code("corpora_select"),
         settings=settings("corpora_select"),

@@ -19,8 +19,7 @@ rule pretrain_initialise:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("pretrain_initialise"),
-        runtime=minutes("pretrain_initialise"),
+        **needs("pretrain_initialise"),
     params:
         code=code("pretrain_initialise"),
         settings=settings("pretrain_initialise"),
@@ -57,8 +56,7 @@ if CONFIG.init:
             "../../envs/ernie-m.yaml"
         threads: 1
         resources:
-            mem_mb=memory("pretrain_adopt"),
-            runtime=minutes("pretrain_adopt"),
+            **needs("pretrain_adopt"),
         params:
             code=code("pretrain_adopt"),
             settings=settings("pretrain_adopt"),
@@ -90,8 +88,7 @@ rule pretrain_camlm:
     threads: TRAINING_THREADS
     resources:
         # Weights, gradients, Adam's moments, and a copy of what is saved.
-        mem_mb=memory("pretrain_camlm"),
-        runtime=minutes("pretrain_camlm"),
+        **needs("pretrain_camlm"),
     params:
         code=code("pretrain_camlm"),
         settings=settings("pretrain_camlm"),
@@ -133,8 +130,7 @@ rule pretrain_backtranslate:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("pretrain_backtranslate"),
-        runtime=minutes("pretrain_backtranslate"),
+        **needs("pretrain_backtranslate"),
     params:
         code=code("pretrain_backtranslate"),
         settings=settings("pretrain_backtranslate"),
@@ -177,8 +173,7 @@ rule pretrain_btmlm:
         "../../envs/ernie-m.yaml"
     threads: TRAINING_THREADS
     resources:
-        mem_mb=memory("pretrain_btmlm"),
-        runtime=minutes("pretrain_btmlm"),
+        **needs("pretrain_btmlm"),
     params:
         code=code("pretrain_btmlm"),
         settings=settings("pretrain_btmlm"),

@@ -52,8 +52,7 @@ rule report_build:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("report_build"),
-        runtime=minutes("report_build"),
+        **needs("report_build"),
     params:
         code=code("report_build"),
         settings=settings("report_build"),

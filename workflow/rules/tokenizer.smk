@@ -19,8 +19,7 @@ rule tokenizer_quotas:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("tokenizer_quotas"),
-        runtime=minutes("tokenizer_quotas"),
+        **needs("tokenizer_quotas"),
     params:
         code=code("tokenizer_quotas"),
         settings=settings("tokenizer_quotas"),
@@ -45,13 +44,14 @@ rule tokenizer_sample:
         "<logs>/tokenizer_sample/{corpus}/{shard}.log",
     benchmark:
         "<benchmarks>/tokenizer_sample/{corpus}/{shard}.tsv"
+    group:
+        "tokenizer_sample"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
         # 2 kB a line.
-        mem_mb=memory("tokenizer_sample"),
-        runtime=minutes("tokenizer_sample"),
+        **needs("tokenizer_sample"),
     params:
         code=code("tokenizer_sample"),
         settings=settings("tokenizer_sample"),
@@ -91,8 +91,7 @@ rule tokenizer_train:
     threads: CONFIG.tokenizer.train.num_threads
     resources:
         # 5 kB a line of 230 bytes: SentencePiece takes 20 times the text.
-        mem_mb=memory("tokenizer_train"),
-        runtime=minutes("tokenizer_train"),
+        **needs("tokenizer_train"),
     params:
         code=code("tokenizer_train"),
         settings=settings("tokenizer_train"),
@@ -131,12 +130,13 @@ rule tokenizer_pack:
         "<logs>/tokenizer_pack/{corpus}/{shard}.log",
     benchmark:
         "<benchmarks>/tokenizer_pack/{corpus}/{shard}.tsv"
+    group:
+        "tokenizer_pack"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("tokenizer_pack"),
-        runtime=minutes("tokenizer_pack"),
+        **needs("tokenizer_pack"),
     params:
         code=code("tokenizer_pack"),
         settings=settings("tokenizer_pack"),

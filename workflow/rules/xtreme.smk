@@ -29,12 +29,12 @@ for source in SOURCES:
         wildcard_constraints:
             source=source,
         retries: 2
+        localrule: True  # compute nodes of a cluster often reach no other machine
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
         resources:
-            mem_mb=memory("xtreme_download"),
-            runtime=minutes("xtreme_download"),
+            **needs("xtreme_download"),
         params:
             code=code("xtreme_download"),
             settings=settings("xtreme_download"),
@@ -69,12 +69,13 @@ for task in CONFIG.xtreme.tasks:
             "<benchmarks>/xtreme_prepare/{task}.tsv"
         wildcard_constraints:
             task=task,
+        group:
+            "xtreme_prepare"
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
         resources:
-            mem_mb=memory("xtreme_prepare"),
-            runtime=minutes("xtreme_prepare"),
+            **needs("xtreme_prepare"),
         params:
             code=code("xtreme_prepare"),
             settings=settings("xtreme_prepare"),
@@ -113,8 +114,7 @@ rule xtreme_align:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("xtreme_align"),
-        runtime=minutes("xtreme_align"),
+        **needs("xtreme_align"),
     params:
         code=code("xtreme_align"),
         settings=settings("xtreme_align"),
@@ -152,12 +152,13 @@ rule xtreme_finetune:
         "<logs>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}.log",
     benchmark:
         "<benchmarks>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
+    group:
+        group("xtreme_finetune")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("xtreme_finetune"),
-        runtime=minutes("xtreme_finetune"),
+        **needs("xtreme_finetune"),
     params:
         code=code("xtreme_finetune"),
         settings=settings("xtreme_finetune"),
@@ -197,12 +198,13 @@ for task in CONFIG.xtreme.tasks:
             "<benchmarks>/xtreme_predict/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
         wildcard_constraints:
             task=task,
+        group:
+            group("xtreme_predict")
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
         resources:
-            mem_mb=memory("xtreme_predict"),
-            runtime=minutes("xtreme_predict"),
+            **needs("xtreme_predict"),
         params:
             code=code("xtreme_predict"),
             settings=settings("xtreme_predict"),
@@ -230,12 +232,13 @@ rule xtreme_sweep:
         "<logs>/xtreme_sweep/{task}/{variant}/{checkpoint}/seed{seed}.log",
     benchmark:
         "<benchmarks>/xtreme_sweep/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
+    group:
+        group("xtreme_sweep")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("xtreme_sweep"),
-        runtime=minutes("xtreme_sweep"),
+        **needs("xtreme_sweep"),
     params:
         code=code("xtreme_sweep"),
         settings=settings("xtreme_sweep"),
@@ -267,12 +270,13 @@ rule xtreme_score:
         "<logs>/xtreme_score/{task}/{variant}/{checkpoint}/seed{seed}.log",
     benchmark:
         "<benchmarks>/xtreme_score/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
+    group:
+        "xtreme_score"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("xtreme_score"),
-        runtime=minutes("xtreme_score"),
+        **needs("xtreme_score"),
     params:
         code=code("xtreme_score"),
         settings=settings("xtreme_score"),
@@ -299,12 +303,13 @@ rule xtreme_baseline:
         "<logs>/xtreme_baseline/{task}.log",
     benchmark:
         "<benchmarks>/xtreme_baseline/{task}.tsv"
+    group:
+        "xtreme_baseline"
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
     resources:
-        mem_mb=memory("xtreme_baseline"),
-        runtime=minutes("xtreme_baseline"),
+        **needs("xtreme_baseline"),
     params:
         code=code("xtreme_baseline"),
         settings=settings("xtreme_baseline"),

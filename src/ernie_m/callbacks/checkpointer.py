@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ernie_m.launch import queue_again
 from ernie_m.records.digest import file_sha256
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.loop import Trainer
@@ -50,16 +51,18 @@ class Checkpointer(Callback):
         if trainer.progress.step % every == 0 or trainer.agreed(self._overdue(trainer)) or stop:
             self._save(trainer)
         if stop:
-            logger.info("%s: state saved after step %d", trainer.name, trainer.progress.step)
+            # All wait for the first: `srun` ends them all when one has ended.
+            again = trainer.agreed(trainer.engine.processes.first and queue_again())
+            then = "; Slurm starts the job again" if again else ""
+            logger.info(
+                "%s: state saved after step %d%s", trainer.name, trainer.progress.step, then
+            )
             sys.exit(128 + (self.caught or [signal.SIGTERM])[0])
 
     def on_end(self) -> None:
         """Give the signals back."""
         for which, handler in self.handlers.items():
             signal.signal(which, handler)
-
-    def _catch(self, number: int, _: Any) -> None:
-        self.caught.append(number)
 
     def _overdue(self, trainer: Trainer) -> bool:
         minutes = trainer.settings.checkpoint_minutes

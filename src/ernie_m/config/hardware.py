@@ -1,6 +1,6 @@
 """Key `hardware`: threads, processes, precision and kernels of a training."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ class HardwareSettings(Section):
     """How a training uses the machine. Examples and updates do not depend on it, but the order of
     floating-point sums does, so the last digits differ."""
 
+    moved: ClassVar[dict[str, str]] = {"processes": "now `processes_per_node`, beside `nodes`"}
+
     num_threads: int = Field(
         2,
         ge=1,
@@ -18,12 +20,23 @@ class HardwareSettings(Section):
         description="CPU threads of each process. A setting and not a resource, because another "
         "number changes the order of sums, and so the last bits.",
     )
-    processes: int = Field(
+    nodes: int = Field(
         1,
         ge=1,
-        le=10_000,
-        description="Processes that share each batch, one a GPU where there are GPUs. More than "
-        "one starts `torchrun` on this machine; for several machines see docs/engine.md.",
+        le=1_000,
+        description="Machines that share each batch. More than one needs a scheduler that starts "
+        "processes on them: `--profile profiles/slurm`.",
+    )
+    processes_per_node: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes on each of them, one a GPU where there are GPUs.",
+    )
+    require_gpu: bool = Field(
+        False,
+        description="Stages that compute with a model ask the scheduler for a GPU, a training for "
+        "one a process, and fail where there is none. Off, a GPU is used where one is found.",
     )
     sharding: Literal["none", "full"] = Field(
         "none",
@@ -57,3 +70,8 @@ class HardwareSettings(Section):
         description="Compile the layers by `torch.compile`: for GPUs; on a CPU it was measured to "
         "gain nothing.",
     )
+
+    @property
+    def processes(self) -> int:
+        """Processes that share each batch, on all nodes."""
+        return self.nodes * self.processes_per_node

@@ -37,7 +37,8 @@ class Stage:
     may read files of. Of those in ``every``, it reads every job's, or those whose names begin so:
     ``tokenizer_pack/mono-``. The rules say which files.
     ``beside`` is memory in MB beside ``inputs`` times a job's input files and ``models`` times the
-    weights, in each of the processes of a training; ``minutes`` is how long a job may take.
+    weights, in each of the processes of a training; ``minutes`` is how long a job may take, or more
+    where the time grows with its text.
     """
 
     milestone: str
@@ -54,6 +55,7 @@ class Stage:
     beside: Callable[[Config], int] | int = 500
     inputs: int = 0
     models: int = 0
+    gpu: bool = False  # computes with a model
     stats: bool = False  # the report reads its stats.json
     shared: bool = False  # its results are of all runs
     starts: bool = False  # reads the files of the checkpoint that `init` names
@@ -169,7 +171,6 @@ STAGES: dict[str, Stage] = {
         ),
         keys=(REGISTRY, "corpora.max_bad_lines"),
         reads=("corpora_download",),
-        minutes=1440,
         beside=1000,
     ),
     "corpora_filter": Stage(
@@ -180,7 +181,6 @@ STAGES: dict[str, Stage] = {
         keys=("corpora.filter", "corpora.dedup"),
         derived=("shards",),  # follows from the corpus's rows of the registry
         reads=("corpora_extract",),
-        minutes=1440,
         beside=1500,
         stats=True,
     ),
@@ -215,7 +215,6 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, corpus: config.corpora.dedup,
         keys=("corpora.dedup",),
         reads=("corpora_filter", "corpora_deal"),
-        minutes=2880,
         beside=1500,
     ),
     "corpora_select": Stage(
@@ -226,7 +225,6 @@ STAGES: dict[str, Stage] = {
         keys=("corpora.select",),
         reads=("corpora_filter", "corpora_deal", "corpora_dedup", "corpora_eval_hashes"),
         seed="run",
-        minutes=240,
         beside=1500,
         stats=True,
         divides=True,
@@ -246,7 +244,6 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, corpus, shard: SampleSettings(),
         reads=("corpora_select", "tokenizer_quotas"),
         seed="run",
-        minutes=120,
         # All lines of the sample may come from one shard.
         beside=lambda config: 500 + config.tokenizer.train.sample_lines // 500,
     ),
@@ -272,7 +269,6 @@ STAGES: dict[str, Stage] = {
         keys=("pretrain.camlm.row_length", "pretrain.btmlm.row_length"),
         derived=("join",),  # follows from what the rows are
         reads=("corpora_select", "tokenizer_train"),
-        minutes=720,
         beside=1500,
     ),
     "pretrain_initialise": Stage(
@@ -307,9 +303,11 @@ STAGES: dict[str, Stage] = {
         may_read=("pretrain_adopt",),
         every=("tokenizer_pack",),
         seed="run",
-        minutes=2880,
+        # Saved, and queued again, if that is not enough.
+        minutes=1440,
         beside=2000,
         models=7,
+        gpu=True,
     ),
     "pretrain_backtranslate": Stage(
         milestone="backtranslate",
@@ -324,6 +322,7 @@ STAGES: dict[str, Stage] = {
         beside=lambda config: 1500 + _drawn_mb(config),
         models=2,
         stats=True,
+        gpu=True,
     ),
     "pretrain_btmlm": Stage(
         milestone="btmlm",
@@ -334,9 +333,11 @@ STAGES: dict[str, Stage] = {
         reads=("tokenizer_pack", "pretrain_camlm", "pretrain_backtranslate"),
         every=("tokenizer_pack", "pretrain_backtranslate"),
         seed="run",
-        minutes=2880,
+        # Saved, and queued again, if that is not enough.
+        minutes=1440,
         beside=2000,
         models=7,
+        gpu=True,
     ),
     "xtreme_download": Stage(
         milestone="xtreme",
@@ -372,6 +373,7 @@ STAGES: dict[str, Stage] = {
         minutes=480,
         beside=4000,
         models=7,
+        gpu=True,
     ),
     "xtreme_finetune": Stage(
         milestone="xtreme",
@@ -387,6 +389,7 @@ STAGES: dict[str, Stage] = {
         minutes=480,
         beside=3000,
         inputs=4,
+        gpu=True,
     ),
     "xtreme_predict": Stage(
         milestone="xtreme",
@@ -400,6 +403,7 @@ STAGES: dict[str, Stage] = {
         beside=2000,
         inputs=4,
         tests=True,
+        gpu=True,
     ),
     "xtreme_sweep": Stage(
         milestone="xtreme",
@@ -413,6 +417,7 @@ STAGES: dict[str, Stage] = {
         beside=2000,
         inputs=4,
         tests=True,
+        gpu=True,
     ),
     "xtreme_score": Stage(
         milestone="xtreme",

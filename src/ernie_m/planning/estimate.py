@@ -41,6 +41,7 @@ class Throughputs(Section):
 
     bytes_per_second: dict[str, float]
     measured: Measured
+    bytes_read: dict[str, float]
     bytes_written: dict[str, float]
     bytes_per_token: float
     download: float
@@ -50,6 +51,13 @@ class Throughputs(Section):
     def read(cls, path: Path = TABLE) -> Throughputs:
         """The table; raises ``ValueError`` for one that is not of this form."""
         return cls.model_validate(parse_yaml(read_text(path)))
+
+    def minutes(self, stage: str, size: float) -> float:
+        """Minutes of one core that a stage works on inputs of ``size`` bytes; 0 for a stage whose
+        time does not follow from them."""
+        if stage not in self.bytes_read:
+            return 0.0
+        return size / self.bytes_read[stage] / self.bytes_per_second[stage] / 60
 
 
 @dataclass(frozen=True)

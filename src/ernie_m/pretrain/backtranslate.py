@@ -212,4 +212,4 @@ def chunk_of(job: Job[BacktranslateJob]) -> int:
 
 
 if __name__ == "__main__":
-    main(run, BacktranslateJob)
+    main(run, BacktranslateJob, own_step=True)

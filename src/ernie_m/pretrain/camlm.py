@@ -16,4 +16,4 @@ def run(job: Job[StageJob]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, StageJob)
+    main(run, StageJob, own_step=True)

@@ -25,6 +25,7 @@ NOT_COUNTED = (
     "audit",
     "tracking",
     "job",
+    "launch",
     "errors",
     "bounded",
 )

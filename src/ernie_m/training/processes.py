@@ -1,14 +1,14 @@
-"""Distributed training under ``torchrun``.
+"""The processes that share a training.
 
-The environment variables ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` identify the process; without
-them there is a single one. Each rank makes the whole batch of a step and computes its share, so
-that the data order does not depend on the number of processes. Only rank 0 writes.
+The environment variables ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK``, as ``torchrun`` and
+:mod:`ernie_m.launch` set them, identify the process; without them there is a single one. Each rank
+makes the whole batch of a step and computes its share, so that the data order does not depend on
+the number of processes. Only rank 0 writes.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed
 
+from ernie_m.config.hardware import HardwareSettings
 from ernie_m.errors import UserError
 from ernie_m.model.device import best_device
 
@@ -48,29 +49,19 @@ class Processes:
         )
 
 
-def respawn(module: str, processes: int) -> None:
-    """Re-execute this process under ``torchrun`` with ``processes`` ranks; returns if it already
-    runs under it, or if ``processes`` is 1."""
-    if processes == 1 or "RANK" in os.environ:
-        return
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # otherwise torchrun sets it, with a warning
-    os.execv(sys.executable, [sys.executable, *torchrun, "-m", module, *sys.argv[1:]])
-
-
 @contextmanager
-def process_group(expected: int) -> Iterator[Processes]:
+def process_group(hardware: HardwareSettings) -> Iterator[Processes]:
     """The process group, initialised for the length of the block if there are several processes.
 
-    Raises :class:`UserError` when their number is not ``expected``.
+    Raises :class:`UserError` when their number, or the device, is not what ``hardware`` asks for.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size != expected:
+    if size != hardware.processes:
         raise UserError(
-            f"{size} processes were started, but `hardware.processes` is {expected}.",
-            "Give torchrun --nnodes and --nproc-per-node whose product is `hardware.processes`.",
+            f"{size} processes were started, but `hardware` asks for {hardware.processes}.",
+            "Give torchrun its `nodes` as --nnodes, `processes_per_node` as --nproc-per-node.",
         )
-    device = best_device()
+    device = best_device(hardware.require_gpu)
     if size == 1:
         yield Processes(0, 1, device)
         return

@@ -23,7 +23,7 @@ from ernie_m.training.batches import DataLoader, Texts
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
-from ernie_m.training.processes import process_group, respawn
+from ernie_m.training.processes import process_group
 from ernie_m.training.state import State, state_folder
 from ernie_m.training.validation import Validation
 
@@ -120,9 +120,8 @@ def train_stage(job: Job[StageJob], callbacks: Sequence[Callback] = ()) -> None:
     """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
     ``valid``, and write ``model``, ``curves`` and ``metrics``; resumes from the newest state."""
     hardware = job.settings.hardware
-    respawn(job.module, hardware.processes)
     torch.set_num_threads(hardware.num_threads)
-    with process_group(hardware.processes) as processes:
+    with process_group(hardware) as processes:
         engine = Engine(_model(job), job.settings.optimiser, hardware, processes)
         if processes.first:
             _train_and_write(job, engine, callbacks)

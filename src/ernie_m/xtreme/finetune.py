@@ -212,4 +212,4 @@ def run(job: Job[FinetuneSettings]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, FinetuneSettings)
+    main(run, FinetuneSettings, own_step=True)

@@ -1,0 +1,182 @@
+"""A Slurm of two nodes on this machine, for the tests: real daemons, real control groups.
+
+    python -m tests.slurm.cluster up FOLDER
+    python -m tests.slurm.cluster down FOLDER
+
+Needs root and Debian's packages `munge slurm-wlm`. All that it writes lies in its folder, but for
+the control groups that slurmd makes and links in /etc/slurm, where Slurm's commands look (the
+executor hands them no SLURM_CONF); where a Slurm is configured already it refuses to start.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
+# Where Debian puts daemons, which is not on every user's path.
+PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
+CONFIGURED = Path("/etc/slurm")
+NODES = ("node1", "node2")
+KILL_WAIT = 60  # seconds from SIGTERM to SIGKILL; 30 on most clusters, but this machine is slow
+
+SLURM_CONF = """\
+ClusterName=loopback
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser=root
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmdSpoolDir={folder}/spool-%n
+StateSaveLocation={folder}/state
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=2,bf_interval=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SlurmdParameters=config_overrides
+GresTypes=gpu
+ReturnToService=2
+SlurmctldTimeout=30
+SlurmdTimeout=10
+KillWait={kill_wait}
+OverTimeLimit=0
+MinJobAge=300
+InactiveLimit=0
+MpiDefault=none
+JobRequeue=1
+NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=6000 Gres=gpu:1
+NodeName={nodes} Port=[{ports[1]}-{ports[2]}] State=UNKNOWN
+PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+CONFIGURATION = {
+    "slurm.conf": SLURM_CONF,
+    "cgroup.conf": "ConstrainRAMSpace=yes\nConstrainSwapSpace=no\nConstrainCores=no\n",
+    "gres.conf": "NodeName={nodes} Name=gpu File=/dev/null\n",
+}
+
+
+def missing() -> str:
+    """What this machine lacks for the cluster, or nothing."""
+    if os.geteuid() != 0:
+        return "it needs root, to make control groups"
+    if (CONFIGURED / "slurm.conf").exists():
+        return f"{CONFIGURED} is that of another Slurm"
+    lacks = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
+    return f"{', '.join(lacks)} not found: apt-get install munge slurm-wlm" if lacks else ""
+
+
+class Cluster:
+    """The daemons whose files lie in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, "PATH": PATH}
+
+    def call(self, *words: str, check: bool = True) -> str:
+        """Output of a command of Slurm's."""
+        return subprocess.run(
+            words, env=self.environment, check=check, capture_output=True, text=True, timeout=60
+        ).stdout.strip()
+
+    def up(self) -> None:
+        """Write the configuration and start all daemons; returns when both nodes take jobs."""
+        for name in ("state", *(f"spool-{node}" for node in NODES)):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        values = {
+            "folder": self.folder,
+            "host": socket.gethostname(),
+            "nodes": ",".join(NODES),
+            "kill_wait": KILL_WAIT,
+            "ports": _free_ports(1 + len(NODES)),
+        }
+        CONFIGURED.mkdir(exist_ok=True)
+        for name, text in CONFIGURATION.items():
+            (self.folder / name).write_text(text.format(**values))
+            (CONFIGURED / name).unlink(missing_ok=True)  # left by a cluster that was killed
+            (CONFIGURED / name).symlink_to(self.folder / name)
+        (self.folder / "munge.key").write_bytes(os.urandom(128))
+        (self.folder / "munge.key").chmod(0o400)
+        self.folder.chmod(0o755)
+        flags = [
+            f"--{name.replace('_', '-')}={self.folder / 'munge'}{end}"
+            for name, end in {
+                "key_file": ".key",
+                "socket": ".socket",
+                "pid_file": ".pid",
+                "log_file": ".log",
+                "seed_file": ".seed",
+            }.items()
+        ]
+        self.call("munged", "--force", *flags)
+        self.call("slurmctld", "-i")
+        for node in NODES:
+            self.start(node)
+        self.wait("idle")
+
+    def start(self, node: str) -> None:
+        """Start the daemon of a node."""
+        self.call("slurmd", "-N", node)
+
+    def fail(self, node: str) -> None:
+        """Have a node fail: its daemon and all that it started die at once."""
+        self._kill(f"slurmd-{node}")
+        tasks = subprocess.run(
+            ["pgrep", "-f", f"slurmstepd: .*|spool-{node}/"], capture_output=True, text=True
+        )
+        for pid in tasks.stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+
+    def wait(self, state: str, seconds: float = 60) -> None:
+        """Wait until all nodes are in a state."""
+        end = time.monotonic() + seconds
+        while set(self.call("sinfo", "-h", "-N", "-o", "%T").split()) != {state}:
+            if time.monotonic() > end:
+                raise TimeoutError(self.call("sinfo", "-N", "-l"))
+            time.sleep(0.2)
+
+    def down(self) -> None:
+        """Cancel all jobs and stop all daemons."""
+        self.call("scancel", "--signal=KILL", "-u", "root", check=False)
+        for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munge"):
+            self._kill(name)
+        for name in CONFIGURATION:
+            (CONFIGURED / name).unlink(missing_ok=True)
+
+    def _kill(self, name: str) -> None:
+        pid = self.folder / f"{name}.pid"
+        try:
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError, ValueError):
+            return
+        pid.unlink()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Free ports, one after the other."""
+    for first in range(17_000, 30_000, count):
+        ports = list(range(first, first + count))
+        if not any(_in_use(port) for port in ports):
+            return ports
+    raise OSError("no free ports")
+
+
+def _in_use(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    command, folder = sys.argv[1:]
+    getattr(Cluster(Path(folder).resolve()), {"up": "up", "down": "down"}[command])()

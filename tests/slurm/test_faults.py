@@ -1,0 +1,153 @@
+"""What may happen to a training on a cluster: nothing is lost, and it ends in the same bytes."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from tests.slurm.conftest import CONFIGFILES, PROFILE, Controller, wait_until
+
+FOLDER = "results/tiny/pretrain_camlm/ernie_m"
+MODEL = f"{FOLDER}/model.safetensors"
+LOG = "results/tiny/logs/pretrain_camlm/ernie_m.log"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(checkout):
+    """The training's bytes, made by a local run."""
+    checkout.run("snakemake", MODEL, "--cores", "2", *CONFIGFILES)
+    return (checkout.path / MODEL).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def alone(checkout, undisturbed):
+    """The losses of that run."""
+    return losses(checkout)
+
+
+@pytest.fixture
+def training(cluster, checkout, undisturbed, alone):
+    """A checkout without the training's results."""
+    shutil.rmtree(checkout.path / FOLDER)
+    (checkout.path / LOG).unlink()
+    cluster.wait("idle")
+    return checkout
+
+
+def step(checkout):
+    """The step that the training is known to have reached."""
+    path = checkout.path / LOG
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return max(map(int, re.findall(r"step (\d+)", text)), default=0)
+
+
+def start(checkout, *words):
+    """Start the training on the cluster; returns its controller once some steps are made."""
+    controller = Controller(checkout, MODEL, *PROFILE, *words)
+    wait_until(
+        lambda: step(checkout) > 10 or controller.process.poll(), "the training is under way"
+    )
+    return controller
+
+
+def job_of(controller):
+    """Slurm's number of the only job."""
+    (found,) = re.findall(r"submitted with SLURM jobid (\d+)", controller.said)
+    return found
+
+
+def log(checkout):
+    return (checkout.path / LOG).read_text(encoding="utf-8")
+
+
+def losses(checkout):
+    """The numbers of the training's curves."""
+    lines = (checkout.path / FOLDER / "curves.jsonl").read_text(encoding="utf-8").splitlines()
+    return [number for line in lines for number in json.loads(line).values()]
+
+
+def go_on(checkout):
+    """The same command again; returns what the training logged."""
+    checkout.run("snakemake", MODEL, *PROFILE)
+    return log(checkout)
+
+
+def test_a_cancelled_training_is_saved_and_goes_on(cluster, training, undisturbed):
+    controller = start(training)
+    cluster.call("scancel", job_of(controller))
+    assert controller.wait() == 1
+    assert "CANCELLED" in controller.said
+    assert "state saved after step" in log(training)
+    assert "resuming after step" in go_on(training)
+    assert (training.path / MODEL).read_bytes() == undisturbed
+
+
+def start_now(cluster, controller):
+    """Have the job start that waits again; Slurm would let it wait two minutes."""
+    job = job_of(controller)
+    why = ("squeue", "--noheader", "--format=%r", f"--jobs={job}")
+    wait_until(lambda: cluster.call(*why) == "BeginTime", "the job is queued again")
+    cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
+
+
+def test_a_requeued_training_goes_on_by_itself(cluster, training, undisturbed):
+    controller = start(training)
+    cluster.call("scontrol", "requeue", job_of(controller))
+    start_now(cluster, controller)
+    assert controller.wait() == 0
+    assert "resuming after step" in log(training)
+    assert (training.path / MODEL).read_bytes() == undisturbed
+
+
+def test_a_training_that_is_warned_of_its_time_is_queued_again(cluster, training, undisturbed):
+    controller = start(training)
+    cluster.call("scancel", "--signal=TERM", job_of(controller))
+    start_now(cluster, controller)
+    assert controller.wait() == 0
+    assert "resuming after step" in log(training)
+    assert (training.path / MODEL).read_bytes() == undisturbed
+
+
+def test_a_training_without_enough_time_says_so_and_goes_on(training, undisturbed):
+    resources = ("--set-resources", "pretrain_camlm:runtime=1", "pretrain_camlm:slurm_extra=''")
+    controller = start(training, *resources)
+    assert controller.wait() == 1
+    assert "TIMEOUT" in controller.said
+    assert "state saved after step" in log(training)
+    assert "resuming after step" in go_on(training)
+    assert (training.path / MODEL).read_bytes() == undisturbed
+
+
+def test_a_training_without_enough_memory_says_so(training, undisturbed):
+    controller = Controller(
+        training, MODEL, *PROFILE, "--set-resources", "pretrain_camlm:mem_mb=300"
+    )
+    assert controller.wait() == 1
+    assert "OUT_OF_MEMORY" in controller.said
+    go_on(training)
+    assert (training.path / MODEL).read_bytes() == undisturbed
+
+
+def test_a_training_whose_node_fails_goes_on_elsewhere(cluster, training, undisturbed):
+    controller = start(training)
+    (node,) = cluster.call("squeue", "-h", "-o", "%N").split()
+    cluster.fail(node)
+    try:
+        start_now(cluster, controller)
+        assert controller.wait() == 0
+    finally:
+        cluster.start(node)
+    assert (training.path / MODEL).read_bytes() == undisturbed
+
+
+def test_two_nodes_train_as_one_process(training, alone):
+    controller = Controller(training, MODEL, *PROFILE, "--config", "hardware={nodes: 2}")
+    assert controller.wait() == 0
+    assert losses(training) == pytest.approx(alone, abs=1e-6)
+
+
+def test_a_gpu_that_was_granted_and_cannot_be_used_is_named(training):
+    controller = Controller(training, MODEL, *PROFILE, "--config", "hardware={require_gpu: true}")
+    assert controller.wait() == 1
+    assert "`hardware.require_gpu`" in log(training)
