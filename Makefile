@@ -11,8 +11,8 @@ INSTALLED := .venv/installed
 PY_FILES := src tests benchmarks
 SMK_FILES := Snakefile workflow/rules
 
-.PHONY: help install reproduce test fuzz format check lint types lock clean \
-  bench-engine bench-corpora bench-shards bench-vocabulary bench-layout
+.PHONY: help install reproduce test test-slurm fuzz format check lint types lock clean \
+  bench-engine bench-corpora bench-shards bench-vocabulary bench-layout bench-slurm
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -24,6 +24,9 @@ reproduce: $(INSTALLED) ## run the default pipeline, from download to report
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest -n auto --no-loadscope-reorder
+
+test-slurm: $(INSTALLED) ## run tests on a Slurm of two nodes that they bring up; Debian, as root
+	$(BIN)/python -m pytest -m slurm --durations=0 tests/slurm
 
 fuzz: $(INSTALLED) ## read 20,000 damaged files, each in a process with limits; some minutes
 	$(BIN)/python -m tests.fuzz
@@ -59,6 +62,9 @@ bench-vocabulary: $(INSTALLED) ## train 250,000 pieces on text in 44 languages
 
 bench-layout: $(INSTALLED) ## run the paper's jobs on files of a few kilobytes
 	$(BIN)/python -m benchmarks.layout
+
+bench-slurm: $(INSTALLED) ## measure what jobs cost on Slurm, alone and in groups; Debian, as root
+	$(BIN)/python -m benchmarks.slurm
 
 # Wheels that no index has may serve too, such as a CPU build: TORCH_WHEELS='/folder/torch-*.whl'.
 lock: ## resolve the dependencies of pyproject.toml anew: versions, and hashes of all their wheels

@@ -56,8 +56,8 @@ MinJobAge=300
 InactiveLimit=0
 MpiDefault=none
 JobRequeue=1
-NodeName=DEFAULT NodeHostname={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=6000 Gres=gpu:1
-NodeName={nodes} Port=[{ports[1]}-{ports[2]}] State=UNKNOWN
+NodeName=DEFAULT CPUs=2 RealMemory=6000 Gres=gpu:1 State=UNKNOWN
+NodeName={nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[2]}]
 PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 CONFIGURATION = {
@@ -70,7 +70,9 @@ CONFIGURATION = {
 def missing() -> str:
     """What this machine lacks for the cluster, or nothing."""
     if os.geteuid() != 0:
-        return "it needs root, to make control groups"
+        return "it needs root, for control groups"
+    if not any(os.access(f"/sys/fs/cgroup{part}", os.W_OK) for part in ("/memory", "")):
+        return "control groups cannot be made here"
     if (CONFIGURED / "slurm.conf").exists():
         return f"{CONFIGURED} is that of another Slurm"
     lacks = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]

@@ -42,9 +42,11 @@ def cluster(tmp_path_factory):
     if lacks := missing():
         pytest.skip(lacks)
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    cluster.up()
-    yield cluster
-    cluster.down()
+    try:
+        cluster.up()
+        yield cluster
+    finally:
+        cluster.down()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 """What may happen to a training on a cluster: nothing is lost, and it ends in the same bytes."""
 
 import json
+import os
 import re
 import shutil
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -28,9 +31,10 @@ def alone(checkout, undisturbed):
 
 @pytest.fixture
 def training(cluster, checkout, undisturbed, alone):
-    """A checkout without the training's results."""
-    shutil.rmtree(checkout.path / FOLDER)
-    (checkout.path / LOG).unlink()
+    """A checkout in which nothing is left of the training."""
+    for folder in (FOLDER, "work/state"):
+        shutil.rmtree(checkout.path / folder, ignore_errors=True)
+    (checkout.path / LOG).unlink(missing_ok=True)
     cluster.wait("idle")
     return checkout
 
@@ -109,9 +113,12 @@ def test_a_training_that_is_warned_of_its_time_is_queued_again(cluster, training
     assert (training.path / MODEL).read_bytes() == undisturbed
 
 
-def test_a_training_without_enough_time_says_so_and_goes_on(training, undisturbed):
+def test_a_training_without_enough_time_says_so_and_goes_on(cluster, training, undisturbed):
     resources = ("--set-resources", "pretrain_camlm:runtime=1", "pretrain_camlm:slurm_extra=''")
     controller = start(training, *resources)
+    # As slow as a minute, Slurm's shortest limit, is not enough; it goes on when Slurm ends it.
+    (pid,) = cluster.call("pgrep", "--full", "^[^ ]*python .*ernie_m.pretrain.camlm").split()
+    os.kill(int(pid), signal.SIGSTOP)
     assert controller.wait() == 1
     assert "TIMEOUT" in controller.said
     assert "state saved after step" in log(training)
@@ -120,11 +127,11 @@ def test_a_training_without_enough_time_says_so_and_goes_on(training, undisturbe
 
 
 def test_a_training_without_enough_memory_says_so(training, undisturbed):
-    controller = Controller(
-        training, MODEL, *PROFILE, "--set-resources", "pretrain_camlm:mem_mb=300"
-    )
+    little = ("--set-resources", "pretrain_camlm:mem_mb=400")
+    controller = Controller(training, MODEL, *PROFILE, *little)
     assert controller.wait() == 1
-    assert "OUT_OF_MEMORY" in controller.said
+    (slurm,) = re.findall(r"log: .*, (\S+) \(check log file", controller.said)
+    assert "Out Of Memory" in log(training) + Path(slurm).read_text(encoding="utf-8")
     go_on(training)
     assert (training.path / MODEL).read_bytes() == undisturbed
 

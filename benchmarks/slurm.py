@@ -1,0 +1,112 @@
+"""What a job costs on Slurm beside its own work, alone and in the groups of profiles/slurm.
+
+On a Slurm of two nodes on this machine (see `tests/slurm/cluster.py`: Debian, as root) all jobs of
+`corpora_extract` of the default run are made twice, one of Slurm's jobs after the other: each by
+itself, and in groups. The own time of a job is what Snakemake measures of its command.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.repository import ROOT, Repository, copy_of_repository
+from tests.slurm.cluster import Cluster, missing
+
+from benchmarks.document import machine, publish, table
+from ernie_m.arguments import argument_parser
+from ernie_m.config.load import read
+from ernie_m.pipeline.stages import jobs
+
+STAGE = "corpora_extract"
+SHARED = "results/corpora_download"
+GROUP = 20  # as in profiles/slurm
+
+
+def seconds(elapsed: str) -> int:
+    """Slurm's `1:02:03` or `2:03` in seconds."""
+    total = 0
+    for part in elapsed.split(":"):
+        total = 60 * total + int(part)
+    return total
+
+
+def own_seconds(folder: Path) -> float:
+    """Seconds that the commands of the stage's jobs ran."""
+    total = 0.0
+    for path in folder.rglob("*.tsv"):
+        with path.open(encoding="utf-8", newline="") as file:
+            total += sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+    return total
+
+
+def run(repository: Repository, cluster: Cluster, grouped: int) -> dict[str, float]:
+    """Make all jobs of the stage, ``grouped`` of them in a job of Slurm's."""
+    run = repository.path / "results/default"
+    shutil.rmtree(run, ignore_errors=True)
+    instances = jobs(read())[STAGE]
+    targets = [f"results/default/{STAGE}/{job}/rows.parquet" for job in instances]
+    profile = ("--profile", "profiles/slurm", "--cores", "2", "--jobs", "1")
+    done = repository.run(
+        "snakemake", *targets, *profile, "--group-components", f"{STAGE}={grouped}"
+    )
+    submitted = re.findall(r"submitted with SLURM jobid (\d+)", done.stderr)
+    elapsed = cluster.call(
+        *("squeue", "--states=all", "--noheader", "--format=%M", f"--jobs={','.join(submitted)}")
+    )
+    taken = sum(map(seconds, elapsed.split()))
+    own = own_seconds(run / "benchmarks" / STAGE)
+    return {
+        "jobs": len(targets),
+        "slurm_jobs": len(submitted),
+        "taken": taken,
+        "own": own,
+        "overhead": (taken - own / min(grouped, 2)) / len(targets),
+    }
+
+
+def section(found: dict[str, dict[str, float]]) -> str:
+    """The section of docs/benchmarks.md."""
+    rows = [
+        [
+            name,
+            *(f"{cost[key]:,.0f}" for key in ("jobs", "slurm_jobs", "taken", "own")),
+            f"{cost['overhead']:.1f}",
+        ]
+        for name, cost in found.items()
+    ]
+    header = ["", "jobs", "jobs of Slurm's", "their seconds", "own seconds", "overhead a job, s"]
+    return f"By `make bench-slurm` on {machine()}: `{STAGE}` of the default run.\n\n" + table(
+        header, rows
+    )
+
+
+def main() -> None:
+    """Measure, write the section, print one line of JSON."""
+    parser = argument_parser("python -m benchmarks.slurm", __doc__)
+    parser.add_argument("--no-section", action="store_true", help="leave docs/ as it is")
+    given = parser.parse_args()
+    if lacks := missing():
+        sys.exit(f"No Slurm can be had here: {lacks}.")
+    with tempfile.TemporaryDirectory(prefix="bench-slurm-") as name:
+        repository = copy_of_repository(Path(name) / "repository")
+        if (ROOT / SHARED).is_dir():
+            shutil.copytree(ROOT / SHARED, repository.path / SHARED)
+        cluster = Cluster(Path(name) / "cluster")
+        try:
+            cluster.up()
+            found = {
+                "each by itself": run(repository, cluster, 1),
+                f"groups of {GROUP}": run(repository, cluster, GROUP),
+            }
+        finally:
+            cluster.down()
+    publish("slurm", section(found), found, document=not given.no_section)
+
+
+if __name__ == "__main__":
+    main()
