@@ -1,10 +1,16 @@
 """The code digest: what it must notice, and what it must not."""
 
+import json
+import shutil
+import subprocess
+import sys
 import textwrap
 
 import pytest
 
+from ernie_m.pipeline.stages import STAGES, module_of
 from ernie_m.records import digest
+from tests.repository import ROOT
 
 CACHED = (digest.source_digest, digest.code_files, digest.code_digest, digest._imports)
 
@@ -83,3 +89,26 @@ def test_a_missing_module_has_no_digest(package):
     _, of = package
     with pytest.raises(ModuleNotFoundError, match=r"ernie_m\.stage\.absent"):
         of("ernie_m.stage.absent")
+
+
+def test_an_installed_package_has_the_digests_of_its_source(tmp_path):
+    for name in ("pyproject.toml", "README.md", "src"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    options = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--no-compile")
+    target = tmp_path / "site-packages"
+    pip = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(tmp_path)]
+    subprocess.run(pip, check=True)
+    modules = {module_of(stage) for stage in STAGES}
+    code = (
+        "import json, sys; from ernie_m.records.digest import code_facts;"
+        "print(json.dumps({name: code_facts(name) for name in sys.argv[1:]}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *modules],
+        cwd=target,
+        env={"PYTHONPATH": str(target)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert json.loads(done.stdout) == {name: digest.code_facts(name) for name in modules}

@@ -134,9 +134,14 @@ def code_files(module: str) -> tuple[Path, ...]:
 
 
 def code_facts(module: str) -> dict[str, str]:
-    """Digest of each file in the closure, keyed by its path relative to the repository root."""
-    root = SOURCE.parent
-    return {path.relative_to(root).as_posix(): source_digest(path) for path in code_files(module)}
+    """Digest of each file in the closure, keyed by its path in the repository (``src/...``).
+
+    Wherever the package lies: in ``src/``, installed, or copied.
+    """
+    return {
+        f"src/{path.relative_to(SOURCE).as_posix()}": source_digest(path)
+        for path in code_files(module)
+    }
 
 
 @cache
