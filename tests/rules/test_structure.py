@@ -3,7 +3,9 @@
 import importlib.util
 import random
 import re
+import shutil
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -315,6 +317,18 @@ def test_an_variant_without_the_objective_needs_no_generation(blank):
     with blank.configured(pretrain={"btmlm": shares}):
         jobs = blank.planned("--cores", "1")
     assert jobs["pretrain_backtranslate"] == 0 and jobs["pretrain_btmlm"] == 1
+
+
+def test_the_graph_is_the_same_under_a_storage_provider(blank):
+    plugin = blank.path / "src/snakemake_storage_plugin_empty"
+    plugin.mkdir()
+    shutil.copy(Path(__file__).with_name("empty_storage.py"), plugin / "__init__.py")
+    where = ("--default-storage-provider", "empty", "--default-storage-prefix", "bucket")
+    try:  # in a process of its own, which looks for plug-ins anew
+        done = blank.run(sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", *where)
+    finally:
+        shutil.rmtree(plugin)
+    assert jobs_in(done.stdout) == blank.planned("--cores", "1")
 
 
 def test_an_unknown_key_stops_the_plan_and_names_the_nearest(blank):

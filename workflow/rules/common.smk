@@ -12,6 +12,11 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+# The package beside this file, also where another workflow imports it: for the rules as for the
+# jobs, whatever is installed.
+SOURCE_FOLDER = os.path.abspath(f"{workflow.current_basedir}/../../src")
+sys.path.insert(0, SOURCE_FOLDER)
+
 from ernie_m.catalogue.checkpoints import WEIGHTS, files_of
 from ernie_m.catalogue.tasks import TASKS
 from ernie_m.checkpoints.forms import files_of_form
@@ -87,8 +92,6 @@ LAST = plan.last_stage(CONFIG)
 # Of the job that exports, for any variant.
 EXPORT = os.path.join(os.path.dirname(*JOBS["checkpoints_export"]), "{variant}")
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
-# Beside this file, also where another workflow imports it.
-SOURCE_FOLDER = os.path.abspath(f"{workflow.current_basedir}/../../src")
 
 # A job's `python` is the one that runs Snakemake, whether or not its environment is activated,
 # it finds the package also in an environment made by a deployment plug-in,
@@ -333,12 +336,12 @@ def predictions(task):
 def scored_model(wildcards):
     """What predicts: a fine-tuned model, or the pre-trained one as it is."""
     own = CONFIG.variant(wildcards.variant).xtreme
+    job = f"{wildcards.checkpoint}/seed{wildcards.seed}/model.safetensors"
     if tuned := own.finetuned_on(wildcards.task):
         variant = plan.scored_as(CONFIG, tuned, wildcards.variant, wildcards.checkpoint)
-        changed = {"task": tuned, "variant": variant}
-        return rules.xtreme_finetune.output.model.format(**{**wildcards, **changed})
+        return f"<results>/xtreme_finetune/{tuned}/{variant}/{job}"
     if own.aligned(wildcards.task):
-        return rules.xtreme_align.output.model.format(**wildcards)
+        return f"<results>/xtreme_align/{wildcards.variant}/{job}"
     return checkpoint(wildcards.variant, wildcards.checkpoint)
 
 

@@ -223,7 +223,7 @@ rule corpora_select:
         exact=undated(rules.corpora_dedup.output.exact),
         near=undated(rules.corpora_dedup.output.near),
         sums=lambda wildcards: sums(kept_rows(wildcards.corpus, wildcards.shard))
-        + [rules.corpora_dedup.output.sums.format(**wildcards)],
+        + [f"<results>/corpora_dedup/{wildcards.corpus}/SHA256SUMS"],
         eval_hashes=files("corpora_eval_hashes", "hashes.arrow"),
     output:
         train="<results>/corpora_select/{corpus}/{shard}/train.parquet",
