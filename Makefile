@@ -6,12 +6,15 @@ FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach python,$(PYTHONS),$(shell \
 	$(python) -c '$(FITS)' 2>/dev/null && command -v $(python))))
 
-BIN := .venv/bin
-INSTALLED := .venv/installed
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
 PY_FILES := src tests benchmarks
+DOCKER ?= docker
+IMAGE ?= ernie-m
 SMK_FILES := Snakefile workflow/rules
 
-.PHONY: help install reproduce test test-slurm fuzz format check lint types lock clean \
+.PHONY: help install reproduce test test-slurm fuzz format check lint types lock image clean \
   bench-engine bench-corpora bench-shards bench-vocabulary bench-layout bench-slurm
 
 help: ## show this list
@@ -82,6 +85,9 @@ lock: ## resolve the dependencies of pyproject.toml anew: versions, and hashes o
 	  { print >> to }'
 	mv work/lock/requirements.txt work/lock/requirements-cuda.txt . && rm -rf work/lock
 
+image: ## build the image for containers: DOCKER=podman, IMAGE=name, BUILD='--build-arg ...'
+	$(DOCKER) build --file envs/Containerfile --tag $(IMAGE) $(BUILD) .
+
 clean: ## remove the results of all runs; downloads, tracking and .venv stay
 	if [ -d results ]; then \
 	  find results -mindepth 1 -maxdepth 1 ! -name '*_download' -exec rm -rf {} +; fi
@@ -99,10 +105,10 @@ WANTS_CUDA := from importlib.metadata import requires; \
 $(INSTALLED): requirements.txt requirements-cuda.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python from 3.11 on was found on the PATH." \
 	  "Install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "Installing the pinned packages into .venv; the first time takes some minutes."
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	sed -n '/^torch==/,/[^\\]$$/p' requirements.txt > .venv/torch.txt
-	$(PIP_INSTALL) --no-index --require-hashes -r .venv/torch.txt 2> /dev/null || true
+	@echo "Installing the pinned packages into $(VENV); the first time takes some minutes."
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sed -n '/^torch==/,/[^\\]$$/p' requirements.txt > $(VENV)/torch.txt
+	$(PIP_INSTALL) --no-index --require-hashes -r $(VENV)/torch.txt 2> /dev/null || true
 	$(PIP_INSTALL) --require-hashes -r requirements.txt
 	if $(BIN)/python -c '$(WANTS_CUDA)'; then \
 	  $(PIP_INSTALL) --require-hashes -r requirements-cuda.txt; fi
