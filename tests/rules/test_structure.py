@@ -3,6 +3,7 @@
 import importlib.util
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -343,7 +344,7 @@ def test_the_workflow_is_lint_free(blank):
     blank.run("snakemake", "--lint")
 
 
-@pytest.mark.parametrize("name", ["default", "slurm", "kubernetes"])
+@pytest.mark.parametrize("name", ["default", "slurm"])
 def test_profiles_name_existing_rules_and_options(name, workflow):
     from snakemake.cli import get_argument_parser
 
@@ -351,10 +352,30 @@ def test_profiles_name_existing_rules_and_options(name, workflow):
     options = {
         word.lstrip("-") for a in get_argument_parser()._actions for word in a.option_strings
     }
-    plugins = {"default-storage-provider", "default-storage-prefix", "container-image"}
-    assert profile.keys() <= options | plugins
+    assert profile.keys() <= options
     rules = {rule.name for rule in workflow.rules}
     assert profile.get("set-resources", {}).keys() <= rules
+
+
+def test_the_pod_fits_the_image_and_snakemake():
+    from snakemake.cli import get_argument_parser
+
+    image = (ROOT / "envs/Containerfile").read_text()
+    claim, job = yaml.safe_load_all((ROOT / "profiles/kubernetes/job.yaml").read_text())
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert f"--uid {pod['securityContext']['runAsUser']} " in image
+    assert f"\nWORKDIR {container['volumeMounts'][0]['mountPath']}\n" in image
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    failed = job["spec"]["podFailurePolicy"]["rules"][1]["onExitCodes"]
+    assert failed["containerName"] == container["name"]
+    command = container["args"][-1]
+    for variable in container["env"]:
+        assert f"${variable['name']}" in command
+        command = command.replace(f"${variable['name']}", "8")
+    _, _, words = command.partition("exec snakemake ")
+    called = get_argument_parser().parse_args(shlex.split(words))
+    assert called.targets == ["all"] and called.cores == 8
 
 
 def test_checksums_decide_in_the_default_profile():
