@@ -82,16 +82,18 @@ rule all:
         rules.export.input,
 
 
-# Tracking watches; it decides nothing, and the results do not depend on it.
+# One call at a time fills a run. Tracking watches; it decides nothing, and the results do not depend
+# on it.
 
 
 onstart:
+    begin()
     start_tracking()
 
 
 onsuccess:
-    track("finish", "--status", "finished")
+    end("finished")
 
 
 onerror:
-    track("finish", "--status", "failed")
+    end("failed")

@@ -1,5 +1,6 @@
 """The seam of every stage: nothing half-written is taken for whole, errors say what to do."""
 
+import hashlib
 import json
 import os
 import resource
@@ -174,23 +175,31 @@ def test_ctrl_c_leaves_nothing_half_written(folder: Path) -> None:
     assert list((folder / "out").iterdir()) == []
 
 
-def test_an_orphan_of_a_killed_run_is_not_joined(folder: Path) -> None:
-    orphan = subprocess.Popen(
-        command(mode="wait"),
+def begun(folder: Path, **settings: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(**settings),
         cwd=folder,
         env=environment(folder),
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
-    try:
-        assert orphan.stdout is not None and orphan.stdout.readline() == "started\n"
-        done = run(folder)
-        assert done.returncode == 1
-        assert f"Process {orphan.pid}" in done.stderr
-    finally:
-        orphan.kill()
-        orphan.wait()
-    assert run(folder).returncode == 0
+
+
+def test_an_orphan_of_a_killed_run_is_waited_for(folder: Path) -> None:
+    orphan = begun(folder, mode="wait")
+    assert orphan.stdout is not None and orphan.stdout.readline() == "started\n"
+    after = begun(folder, times=2)
+    assert after.stderr is not None
+    told = after.stderr.readline()
+    assert f"waiting for process {orphan.pid}" in told and f"`kill {orphan.pid}`" in told
+    assert not (folder / "out/copy.txt").exists()
+    (folder / "text.txt").write_text("jello")  # what it reads when its turn comes
+    orphan.kill()
+    orphan.wait()
+    assert after.wait() == 0 and (folder / "out/copy.txt").read_text() == "jellojello"
+    record = json.loads((folder / "out/record.json").read_text())
+    assert record["facts"]["inputs"]["text"][0]["sha256"] == hashlib.sha256(b"jello").hexdigest()
 
 
 def reads(folder: Path, source: str, into: str) -> subprocess.CompletedProcess[str]:

@@ -8,27 +8,34 @@ lineage record. A stage killed half-way therefore never leaves a file that looks
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import logging
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ernie_m import finished
 from ernie_m.arguments import argument_parser
 from ernie_m.atomic import complete, partial
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, exit_status_of
 from ernie_m.launch import launch
+from ernie_m.locks import lock_of, waited_for
 from ernie_m.outside import shown
 from ernie_m.records.inputs import check_inputs
-from ernie_m.records.writer import KERNELS, Account, Opening, open_record, write_record
+from ernie_m.records.writer import (
+    KERNELS,
+    Account,
+    Opening,
+    open_record,
+    opened_again,
+    write_record,
+)
 
 S = TypeVar("S", bound=Section)
 logger = logging.getLogger(__name__)
@@ -104,29 +111,6 @@ class Job(Generic[S]):
         """Write ``value`` as the JSON output ``name``, keys sorted so that bytes repeat."""
         text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
         self.output(name).write_text(text + "\n", encoding="utf-8")
-
-
-@contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Lock an output: an orphan of a killed run must not write beside its successor.
-
-    Raises :class:`UserError` naming the process that holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            holder = handle.read().strip() or "unknown"
-            raise UserError(
-                f"Process {holder} of an earlier run still holds {path}.",
-                "Wait until it ends, or stop it with `kill`, then run the same command again.",
-            ) from None
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
-        yield
 
 
 def _allow_open_files() -> None:
@@ -216,6 +200,7 @@ def _finish(job: Job[Any], record: Path, opening: Opening) -> None:
     for path in (path for paths in job.output_paths.values() for path in paths):
         complete(path)
     write_record(job.account, record, opening)
+    finished.keep(job.account, record)  # before a training drops its state
     for action in job.afterwards:
         action()
 
@@ -231,21 +216,27 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
         logging.disable(logging.INFO)
         run(job)
         return
-    for paths in job.output_paths.values():
-        for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    lock = Path("work") / "locks" / (str(record).replace(os.sep, "+") + ".lock")
-    with exclusive(lock):
+    outputs = [path for paths in job.output_paths.values() for path in paths]
+    for path in [*outputs, record]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    opening = open_record(job.account)  # of the code that is loaded: a wait may be long
+    with waited_for(lock_of(record)) as waited:
+        _drop_partial(outputs)  # of a killed one; it may be a second name of a file in place
         try:
-            opening = open_record(job.account)
+            opening = opened_again(opening, job.account) if waited else opening
             check_inputs(file for files in opening.inputs.values() for file in files)
+            if finished.take(job.account, opening, record):
+                return
             run(job)
             _finish(job, record, opening)
         except BaseException:
-            for path in (path for paths in job.output_paths.values() for path in paths):
-                partial(path).unlink(missing_ok=True)
+            _drop_partial(outputs)
             raise
+
+
+def _drop_partial(outputs: list[Path]) -> None:
+    for path in outputs:
+        partial(path).unlink(missing_ok=True)
 
 
 def _launch(job: Job[Any]) -> None:

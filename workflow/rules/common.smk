@@ -22,6 +22,8 @@ from ernie_m.catalogue.tasks import TASKS
 from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.config.load import load
 from ernie_m.errors import UserError
+from ernie_m.finished import forget
+from ernie_m.locks import begin_invocation, check_invocation
 from ernie_m.pipeline import plan
 from ernie_m.pipeline.stages import (
     STAGES,
@@ -61,6 +63,8 @@ def files_found(config):
 
 
 try:
+    if not workflow.is_main_process:
+        check_invocation()  # before Snakemake removes outputs that are another's by now
     CONFIG = load(config)
     FOUND = files_found(CONFIG) if CONFIG.init and not CONFIG.checkpoint else []
 except UserError as error:
@@ -415,6 +419,22 @@ def needs(stage):
 def group(stage):
     """The group of a stage's jobs that are short without a GPU, and on one have it to themselves."""
     return None if CONFIG.hardware.require_gpu else stage
+
+
+def begin():
+    """Let no other call fill this run at the same time, nor delete what jobs of this one write."""
+    try:
+        begin_invocation(CONFIG.run)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def end(status):
+    """Take away what the jobs whose end was seen have left for a later call; end tracking."""
+    dag = workflow.dag
+    seen = (job for job in dag.jobs if dag.finished(job) or not dag.needrun(job))
+    forget(CONFIG.run, filter(None, (job.output.get("record") for job in seen)))
+    track("finish", "--status", status)
 
 
 def track(verb, *flags):

@@ -26,6 +26,8 @@ NOT_COUNTED = (
     "tracking",
     "job",
     "launch",
+    "finished",
+    "locks",
     "errors",
     "bounded",
 )

@@ -31,10 +31,14 @@ PACKAGES = (
 )
 
 
+def relative(path: Path) -> str:
+    """A path as records have it, relative to the working directory."""
+    return Path(os.path.relpath(path)).as_posix()
+
+
 def file_facts(path: Path) -> File:
     """Path relative to the working directory, SHA-256 and size of a file; raises ``OSError``."""
-    name = Path(os.path.relpath(path)).as_posix()
-    return File(name, file_sha256(path), path.stat().st_size)
+    return File(relative(path), file_sha256(path), path.stat().st_size)
 
 
 def git(*words: str) -> str | None:
@@ -132,6 +136,12 @@ def open_record(job: Account) -> Opening:
     )
 
 
+def opened_again(opening: Opening, job: Account) -> Opening:
+    """The same for a job that had to wait: its code was loaded before, its inputs are read now."""
+    inputs = _files(job.inputs, job.threads)
+    return replace(opening, started=datetime.now(UTC), inputs=inputs)
+
+
 def _machine() -> dict[str, Any]:
     facts: dict[str, Any] = {
         "system": platform.system(),
@@ -186,7 +196,7 @@ def _run_facts(job: Account, opening: Opening, kept: str | None) -> dict[str, An
     }
 
 
-def _sums(outputs: dict[str, list[File]], folder: Path) -> str:
+def sums_text(outputs: Mapping[str, Sequence[File]], folder: Path) -> str:
     """Digests of outputs in the format of sha256sum, which can check them in their folder."""
     lines = (
         f"{file.sha256}  {Path(os.path.relpath(file.path, folder)).as_posix()}"
@@ -222,7 +232,7 @@ def write_record(job: Account, path: Path, opening: Opening) -> None:
         "run": _run_facts(job, opening, patch.keep(opening.patch, path.parent)),
     }
     record["seal"] = seal(record)
-    write_atomic(path.with_name(SUMS), _sums(outputs, path.parent))
+    write_atomic(path.with_name(SUMS), sums_text(outputs, path.parent))
     history = path.with_name(HISTORY)
     before = history.read_text(encoding="utf-8") if history.is_file() else ""
     write_atomic(history, before + json.dumps(record, ensure_ascii=False) + "\n")

@@ -20,6 +20,7 @@ from ernie_m.records.patch import apply
 from ernie_m.records.record import RECORD, File, Record
 from ernie_m.records.writer import KERNELS
 
+_OF_A_CALL = ("ERNIE_M_TRACKING", "ERNIE_M_INVOCATION")  # a replay is part of no other
 LOGGED = 12  # lines of a failed job's output that are shown
 
 
@@ -120,7 +121,7 @@ def _inside(path: str) -> str:
 
 
 def _run(record: Record, source: Path, folder: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "ERNIE_M_TRACKING"}
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_A_CALL}
     kernels = record.run.machine.get("kernels") or {}
     environment |= {name: kernels[name] for name in KERNELS if name in kernels}
     done = subprocess.run(

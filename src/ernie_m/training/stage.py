@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
 from ernie_m.config.pretrain import MaskingSettings, StageJob
 from ernie_m.errors import UserError
-from ernie_m.job import Job, exclusive
+from ernie_m.job import Job
+from ernie_m.locks import waited_for
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save_weights
 from ernie_m.model.encoder import LanguageModel
@@ -124,17 +126,22 @@ def train_stage(job: Job[StageJob], callbacks: Sequence[Callback] = ()) -> None:
     with process_group(hardware) as processes:
         engine = Engine(_model(job), job.settings.optimiser, hardware, processes)
         if processes.first:
-            _train_and_write(job, engine, callbacks)
+            with ExitStack() as held:
+                _train_and_write(job, engine, callbacks, held)
+                job.after(held.pop_all().close)
         else:
             _trainer(job, engine, [c for c in callbacks if c.every_rank])[0].run()
             engine.weights()
 
 
-def _train_and_write(job: Job[StageJob], engine: Engine, callbacks: Sequence[Callback]) -> None:
+def _train_and_write(
+    job: Job[StageJob], engine: Engine, callbacks: Sequence[Callback], held: ExitStack
+) -> None:
     trainer, train = _trainer(job, engine, callbacks)
     shape = engine.model.shape
-    with exclusive(trainer.state.folder.with_suffix(".lock")):
-        resumed = trainer.run()
+    # A run of another name may have the same training, and with it the same state.
+    held.enter_context(waited_for(trainer.state.folder.with_suffix(".lock")))
+    resumed = trainer.run()
     done = trainer.progress
     job.note(
         resumed_from=resumed,
@@ -158,7 +165,7 @@ def _train_and_write(job: Job[StageJob], engine: Engine, callbacks: Sequence[Cal
         "cut": {name: count_cut(texts) for name, texts in train.items()},
     }
     job.write_json("metrics", metrics)
-    job.after(trainer.state.clear)
+    held.callback(trainer.state.clear)
 
 
 def count_cut(texts: Texts) -> dict[str, int]:
