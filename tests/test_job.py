@@ -27,6 +27,8 @@ class Settings(Section):
     times: int = 1
 
 def run(job: Job[Settings]) -> None:
+    with open("computed", "a") as count:
+        count.write("x")
     job.output("copy").write_text(job.input("text").read_text() * job.settings.times)
     mode = job.settings.mode
     if mode == "die":
@@ -40,6 +42,8 @@ def run(job: Job[Settings]) -> None:
     if mode == "wait":
         print("started", flush=True)
         time.sleep(30)
+    if mode == "die late":
+        job.after(lambda: os.kill(os.getpid(), 9))
     if mode != "forget":
         job.write_json("stats", {"b": 1, "a": 2})
 

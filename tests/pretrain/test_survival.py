@@ -1,5 +1,6 @@
 """Killed at any moment, asked to leave, or started again on other hardware: the same model."""
 
+import logging
 import multiprocessing
 import os
 import random
@@ -47,10 +48,27 @@ def work(folder: Path, made: Job[Any]) -> None:
     train_stage(made, [Checkpointer()])
 
 
-def started(folder: Path, made: Job[Any]) -> Any:
-    process = SERVER.Process(target=work, args=(folder, made))
+def work_and_tell(folder: Path, made: Job[Any]) -> None:
+    """The same to the end of the job, with a log and the step that it went on from."""
+    told = made.output_paths["model"][0].parent
+    logging.basicConfig(filename=told / "log")
+    work(folder, made)
+    for action in made.afterwards:
+        action()
+    (told / "resumed_from").write_text(str(made.notes["resumed_from"]))
+
+
+def started(folder: Path, made: Job[Any], target: Callable[..., None] = work) -> Any:
+    process = SERVER.Process(target=target, args=(folder, made))
     process.start()
     return process
+
+
+def until(true: Callable[[], bool], process: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline and process.exitcode is None
+        time.sleep(0.01)
 
 
 def newest(folder: Path) -> str:
@@ -104,13 +122,32 @@ def test_a_scheduler_may_ask_it_to_leave(
     make, expected = undisturbed
     made = make("asked")
     process = started(tmp_path / "asked", made)
-    deadline = time.monotonic() + 60
-    while not newest(tmp_path / "asked"):
-        assert time.monotonic() < deadline and process.exitcode is None
-        time.sleep(0.01)
+    until(lambda: newest(tmp_path / "asked") != "", process)
     os.kill(process.pid, which)
     process.join()
     assert process.exitcode == 128 + which
     again = started(tmp_path / "asked", made)
     again.join()
     assert again.exitcode == 0 and bytes_of(made) == expected
+
+
+def test_two_runs_with_one_training_take_turns(
+    tmp_path: Path, undisturbed: tuple[Callable[..., Job[Any]], list[bytes]]
+) -> None:
+    """Or one would go on from the state of the other, and lose it when that is cleared."""
+    make, expected = undisturbed
+    jobs = [make("first"), make("second")]
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    first = started(shared, jobs[0], work_and_tell)
+    until(lambda: newest(shared) != "", first)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = started(shared, jobs[1], work_and_tell)
+    log = tmp_path / "second/log"
+    until(lambda: log.exists() and f"waiting for process {first.pid}" in log.read_text(), second)
+    os.kill(first.pid, signal.SIGCONT)
+    for process, made, name in zip((first, second), jobs, ("first", "second"), strict=True):
+        process.join()
+        assert process.exitcode == 0 and bytes_of(made) == expected
+        assert (tmp_path / name / "resumed_from").read_text() == "0"
+    assert newest(shared) == ""

@@ -17,8 +17,9 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def killed_in_training(repository):
-    """Start the command in a process group of its own; kill the group once a state is saved."""
+def killed_in_training(repository, kill):
+    """Start the command in a process group of its own; kill it, or the group, once a state is
+    saved."""
     environment = os.environ | {
         "PATH": os.pathsep.join([str(os.path.dirname(sys.executable)), os.environ["PATH"]]),
         "PYTHONPATH": str(repository.path / "src"),
@@ -37,7 +38,7 @@ def killed_in_training(repository):
         assert process.poll() is None, "training ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
+    kill(process.pid, signal.SIGKILL)
     process.wait()
 
 
@@ -46,7 +47,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
     repository = Repository(tmp_path / "copy")
     longer = {"pretrain": {"btmlm": {"steps": 400, "checkpoint_every": 20}}}
     with repository.configured(**longer):
-        killed_in_training(repository)
+        killed_in_training(repository, os.killpg)
         assert not (repository.path / MODEL).exists()
         log = repository.run("snakemake", "--cores", "2", MODEL)
         assert "resuming after step" in log.stdout + log.stderr
@@ -55,3 +56,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
         again = repository.run("snakemake", "--cores", "2", MODEL)
         assert "resuming after step" not in again.stdout + again.stderr
         assert sha256(repository.path / MODEL) == resumed
+        shutil.rmtree(repository.path / "results/default/pretrain_btmlm/ernie_m")
+        killed_in_training(repository, os.kill)  # Snakemake alone; the training lives on
+        log = repository.run("snakemake", "--cores", "2", MODEL)
+        said = log.stdout + log.stderr
+        assert "waiting for process" in said and "already done by a job of an earlier" in said
+        assert "resuming after step" not in said and " step 400: validation" not in said
+        assert sha256(repository.path / MODEL) == resumed
+        assert not list((repository.path / "work").glob("finished/*/*"))
