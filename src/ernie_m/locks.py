@@ -90,8 +90,11 @@ def flat(record: Path) -> str:
     return str(record).replace(os.sep, "+")
 
 
-def _taken(path: Path) -> IO[str] | None:
-    """The file of a lock, whose closing gives it back; None if another holds it."""
+def _taken(path: Path, holder: Holder) -> IO[str] | None:
+    """The file of a lock, whose closing gives it back; None if another holds it.
+
+    Raises :class:`UserError` on a file system without locks.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = path.open("a+", encoding="utf-8")
     try:
@@ -106,7 +109,7 @@ def _taken(path: Path) -> IO[str] | None:
             "one that has them.",
         ) from None
     handle.truncate(0)
-    handle.write(json.dumps(asdict(Holder.this())) + "\n")
+    handle.write(json.dumps(asdict(holder)) + "\n")
     handle.flush()
     os.fsync(handle.fileno())  # or other nodes would not see it while the file is open
     return handle
@@ -119,32 +122,30 @@ def waited_for(path: Path) -> Iterator[bool]:
     Raises :class:`UserError` if the call of the workflow that started this process is over and
     another has begun, whose job is to do the work: also after a wait.
     """
-    handle, told = _taken(path), -REMIND
+    this, told = Holder.this(), -REMIND
+    handle = _taken(path, this)
     waited = handle is None
     while handle is None:
         check_invocation()
         if (now := time.monotonic()) - told >= REMIND:
             told = now
-            logger.warning(*_waiting(path))
+            logger.warning("%s", _waiting(path))
         # Asked again and again: where a lock is waited for in the system no reminder can be given,
         # and on NFS the news of its end may be lost.
         time.sleep(POLL)
-        handle = _taken(path)
+        handle = _taken(path, this)
     with handle:
         check_invocation()
         yield waited
 
 
-def _waiting(path: Path) -> tuple[str, ...]:
+def _waiting(path: Path) -> str:
     holder = Holder.of(path)
     if holder is None:
-        return ("waiting for the lock %s", str(path))
+        return f"waiting for the lock {path}"
     return (
-        "waiting for %s, of an earlier call, which still writes this: %s is its lock. If it should "
-        "not be waited for, stop it by %s",
-        str(holder),
-        str(path),
-        holder.stop,
+        f"waiting for {holder}, of an earlier call, which holds {path}. If it should not be waited "
+        f"for, stop it by {holder.stop}"
     )
 
 
@@ -154,8 +155,8 @@ def begin_invocation(run: str) -> None:
 
     Raises :class:`UserError` if another call is under way.
     """
-    path = _of_run(run)
-    handle = _taken(path)
+    path, this = _of_run(run), Holder.this()
+    handle = _taken(path, this)
     if handle is None:
         holder = Holder.of(path)
         raise UserError(
@@ -165,8 +166,7 @@ def begin_invocation(run: str) -> None:
             "changed. Runs of other names may go on beside it.",
         )
     _held.append(handle)
-    if holder := Holder.of(path):
-        os.environ[INVOCATION] = f"{run}:{holder.name}"
+    os.environ[INVOCATION] = f"{run}:{this.name}"
 
 
 def run_of_invocation() -> str | None:

@@ -72,11 +72,12 @@ def call(copy, *words):
 class Call:
     """A call in the background."""
 
-    def __init__(self, copy, *words, run="shards"):
+    def __init__(self, copy, *words, run="shards", **variables):
         self.copy = copy
         environment = os.environ | {
             "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
             "PYTHONPATH": str(copy.path / "src"),
+            **variables,
         }
         target = FOLDER.replace("shards", run) + "/rows.parquet"
         self.log = copy.path / f"{time.monotonic_ns()}.log"
@@ -234,3 +235,17 @@ def test_damaged_results_are_not_taken(copy, held):
     assert status == 0 and "is damaged, and is not used" in said and computed(copy) == 2
     after = digests(copy)
     assert before.pop("record.json") != after.pop("record.json") and before == after
+
+
+def test_a_job_that_starts_late_removes_nothing(copy, held):
+    """A scheduler started it when its call was dead and another had done its work."""
+    held.unlink()
+    assert call(copy)[0] == 0
+    before = digests(copy)
+    inner = ("--mode", "remote", "--force", "--no-hooks")
+    late = Call(copy, *inner, ERNIE_M_INVOCATION="shards:host:1:then")
+    status, said = late.ended()
+    assert status == 1 and "another of the run `shards` has begun" in said
+    assert digests(copy) == before and computed(copy) == 1
+    late = Call(copy, *inner, ERNIE_M_INVOCATION="")
+    assert late.ended()[0] == 0 and computed(copy) == 2
