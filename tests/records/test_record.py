@@ -63,6 +63,11 @@ def test_an_old_record_is_read_and_only_says_less():
     assert asdict(record.made_files[0]) == FILE and record.data == OLD
 
 
+def test_a_training_that_no_store_knows_has_a_whole_record():
+    run = changed(run={"mlflow_run": None})
+    assert Record.parse(run | {"seal": seal(run)}, PATH).fault is None
+
+
 def test_a_record_of_today_says_more():
     git = {"commit": None, "dirty": False, "changed": ["src/ernie_m/words.py"]}
     run = {"git": git, "lock": "d" * 64, "cpu_seconds": 1.5, "memory_mb": 20.0}

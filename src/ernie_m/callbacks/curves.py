@@ -30,8 +30,8 @@ class Curves(Callback):
         self.live.log(metrics | self.speed.figures(), trainer.progress.step)
 
     def facts(self) -> dict[str, Any]:
-        """MLflow's id of the child run, after all points are written."""
+        """MLflow's id of the child run, after all points are written; nothing without one."""
         if self.live is None:
             return {}
         self.live.close()
-        return {"mlflow_run": self.live.run_id}
+        return {"mlflow_run": self.live.run_id} if self.live.run_id else {}

@@ -116,7 +116,7 @@ class _Run(TypedDict, total=False):
     seconds: _Seconds
     cpu_seconds: _Seconds | None
     memory_mb: _Seconds | None
-    mlflow_run: str
+    mlflow_run: str | None
     resumed_from: int | None
     training_seconds: _Seconds | None
 
