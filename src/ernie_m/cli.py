@@ -54,6 +54,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "for others": {
         "export": ("ernie_m.export", "a checkpoint or its lineage in a form that others read"),
+        "track": ("ernie_m.tracking.command", "enter a run in MLflow later, or in another store"),
     },
 }
 VERBS = {verb: entry for family in FAMILIES.values() for verb, entry in family.items()}

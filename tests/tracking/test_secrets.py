@@ -124,8 +124,8 @@ def test_a_run_gets_its_secrets_and_keeps_none(publisher, uri, capsys, tmp_path)
     assert elsewhere[::2] == ("localhost", None)
 
     config = {"tracking": {"uri": "http://me:${STORE_ACCESS}@127.0.0.1:1"}, "row": row(publisher)}
-    session = start.open_parent(uri, "own", "default", config)
-    assert finish.finish(session, "finished") == 1
+    session = start.open_parent(start.begin(uri, "own", "default", config))
+    assert finish.finish(session).jobs == 1
     Path("config.json").write_text(json.dumps(config))
     call = [sys.executable, "-m", "ernie_m.tracking.start", "--run", "other"]
     call += ["--uri", config["tracking"]["uri"], "--config", "config.json"]

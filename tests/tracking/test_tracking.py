@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ CONFIG = {
 @pytest.fixture
 def opened(uri):
     """A session with its parent open."""
-    return start.open_parent(uri, "ernie-m", "default", CONFIG)
+    return start.open_parent(start.begin(uri, "ernie-m", "default", CONFIG))
 
 
 def children(opened):
@@ -108,7 +109,7 @@ def test_an_export_is_a_version_in_the_registry(opened, results, monkeypatch):
     for content in ("first", "second", "second"):
         results.job("checkpoints_export", instance, {"model": {"model.safetensors": content}})
         close(monkeypatch)
-        session.write(opened, session.session_file("default"))
+        session.write(opened)
     client = store.connect(opened.uri)
     (registered,) = client.search_registered_models()
     assert registered.name == "default-hf-none-pretrain_btmlm-ernie_m"
@@ -166,7 +167,7 @@ def test_nothing_is_logged_twice(opened, results, monkeypatch, capsys):
     close(monkeypatch)
     close(monkeypatch)
     assert len(children(opened)) == 2
-    again = start.open_parent(opened.uri, "ernie-m", "default", CONFIG)
+    again = start.open_parent(start.begin(opened.uri, "ernie-m", "default", CONFIG))
     outputs = {
         "metrics": {"metrics.json": '{"retrieval": {"btmlm": 0.4}}'},
         "scores": {"scores.csv": "task,value\n"},
@@ -200,7 +201,7 @@ def test_a_changed_file_is_not_logged_under_the_old_record(opened, results, monk
 
 
 def test_a_killed_invocation_is_marked_by_the_next(opened):
-    again = start.open_parent(opened.uri, "ernie-m", "default", CONFIG)
+    again = start.open_parent(start.begin(opened.uri, "ernie-m", "default", CONFIG))
     client = store.connect(again.uri)
     assert client.get_run(opened.run_id).info.status == "KILLED"
     assert client.get_run(again.run_id).info.status == "RUNNING"
@@ -227,7 +228,7 @@ def test_an_empty_uri_forgets_the_session_before(opened, monkeypatch):
 def test_a_deleted_experiment_is_restored(opened, capsys):
     client = store.connect(opened.uri)
     client.delete_experiment(opened.experiment_id)
-    again = start.open_parent(opened.uri, opened.experiment, opened.run, CONFIG)
+    again = start.open_parent(start.begin(opened.uri, opened.experiment, opened.run, CONFIG))
     assert again.experiment_id == opened.experiment_id and again.run_id != opened.run_id
     assert client.get_run(again.run_id).info.status == "RUNNING"
     assert "had been deleted and was restored; results are not" in capsys.readouterr().err
@@ -240,9 +241,9 @@ def test_a_broken_store_is_a_warning(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["start", "--run", "default", "--uri", uri])
     start.main()
     assert "warning: tracking failed while opening the run" in capsys.readouterr().err
-    assert not session.session_file("default").exists()
-    broken = session.Session(uri, "ernie-m", "1", "default", "none")
-    session.write(broken, session.session_file("default"))
+    assert session.read(session.session_file("default")).run_id == ""
+    broken = replace(session.read(session.session_file("default")), run_id="none")
+    session.write(broken)
     monkeypatch.setenv(session.VARIABLE, str(session.session_file("default")))
     attached = live.attach("pretrain_camlm", "ernie_m")
     attached.log({"train/camlm": 1.0}, step=1)
@@ -276,7 +277,7 @@ def test_a_run_of_the_same_job_supersedes_the_earlier(opened, results, monkeypat
     results.job("report_build", "", {"metrics": {"metrics.json": '{"qa": {"btmlm": 1}}'}})
     close(monkeypatch)
     before = {name: run.info.run_id for name, run in children(opened).items()}
-    again = start.open_parent(opened.uri, "ernie-m", "default", CONFIG)
+    again = start.open_parent(start.begin(opened.uri, "ernie-m", "default", CONFIG))
     results.job("pretrain_camlm", "ernie_m", {"model": {"model.safetensors": "others"}})
     results.job("report_build", "", {"metrics": {"metrics.json": '{"qa": {"btmlm": 2}}'}})
     close(monkeypatch)
@@ -340,7 +341,7 @@ def test_tables_and_figures_are_artifacts(opened, results, monkeypatch):
 
 def test_the_machine_is_watched_while_a_job_is_attached(opened, monkeypatch):
     monkeypatch.setenv(session.VARIABLE, str(session.session_file("default")))
-    monkeypatch.setattr(store, "WATCH_SECONDS", 0.2)
+    monkeypatch.setattr(live, "WATCH_SECONDS", 0.2)
     attached = live.attach("pretrain_camlm", "ernie_m")
     time.sleep(1.0)
     attached.close()
@@ -397,7 +398,7 @@ def wait_for(address, process, seconds=300):
 
 def test_a_server_holds_the_same(server, results, monkeypatch, capsys):
     uri, folder = server
-    opened = start.open_parent(uri, "ernie-m", "default", CONFIG)
+    opened = start.open_parent(start.begin(uri, "ernie-m", "default", CONFIG))
     monkeypatch.setenv(session.VARIABLE, str(session.session_file("default")))
     attached = live.attach("pretrain_camlm", "ernie_m")
     attached.log({"train/camlm": 5.0}, step=1)

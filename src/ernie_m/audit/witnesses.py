@@ -8,7 +8,6 @@ a chain from being VERIFIED; those that agree are what it is anchored by.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -27,9 +26,9 @@ from ernie_m.records.replays import DIFFERENT, replays_of
 from ernie_m.records.writer import git
 from ernie_m.tracking.finish import LOGGED, NUMBERS
 from ernie_m.tracking.store import numbers, sqlite_file
+from ernie_m.tracking.versions import LOCK, md5
 from ernie_m.words import plural
 
-DVC_LOCK = "dvc.lock"
 LARGEST = 100_000_000  # bytes of a file that is hashed once more, for DVC
 REPORT = f"report_build/{RECORD}"
 ANEW = "made anew since, or forged"
@@ -125,7 +124,7 @@ def _ask_readers(chain: Chain) -> None:
 
 def _dvc(chain: Chain) -> str:
     """Files that dvc.lock names by themselves: scores and tables. Of folders it has one digest."""
-    lock = chain.graph.base / DVC_LOCK
+    lock = chain.graph.base / LOCK
     if not lock.is_file():
         return ""
     try:
@@ -140,16 +139,11 @@ def _dvc(chain: Chain) -> str:
             path = chain.graph.base / file.path
             if not path.is_file() or path.stat().st_size > LARGEST:
                 continue
-            if _md5(path) == named[file.path]:
+            if md5(path) == named[file.path]:
                 agreed += 1
             else:
-                chain.find(Verdict.STALE, node, file.path, f"is not what {DVC_LOCK} names: {ANEW}")
-    return f"{DVC_LOCK} ({plural(agreed, 'file')})" if agreed else ""
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+                chain.find(Verdict.STALE, node, file.path, f"is not what {LOCK} names: {ANEW}")
+    return f"{LOCK} ({plural(agreed, 'file')})" if agreed else ""
 
 
 _LOGGED = """\

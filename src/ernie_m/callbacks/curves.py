@@ -21,7 +21,7 @@ class Curves(Callback):
 
     def on_start(self, trainer: Trainer) -> None:
         """Open the child run; does nothing when tracking is off."""
-        self.live = live.attach(*self.name)
+        self.live = live.attach(*self.name, resumed=trainer.progress.step > 0)
 
     def on_validation(self, trainer: Trainer, point: Mapping[str, float]) -> None:
         """Log a point without blocking."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ernie_m.pipeline.stages import parts_of
-from ernie_m.records.record import Git
 from ernie_m.tracking.session import Session
 
 CURRENT, SUPERSEDED = "no", "yes"  # values of the tag `superseded`
@@ -35,18 +34,27 @@ def job_name(stage: str, instance: str) -> str:
     return f"{stage}/{instance}" if instance else stage
 
 
-def parent_name(run: str, git: Git) -> str:
+def parent_name(session: Session) -> str:
     """Name of an invocation's run: the results folder and the commit, ``+`` for local changes."""
-    return f"{run} {git.commit[:7]}{'+' if git.dirty else ''}" if git.commit else run
+    commit = session.commit
+    return f"{session.run} {commit[:7]}{'+' if session.dirty else ''}" if commit else session.run
 
 
-def parent_tags(run: str) -> dict[str, str]:
+def git_tags(commit: str | None, dirty: bool) -> dict[str, str]:
+    """The commit that ran, by MLflow's name for it, and whether there were changes."""
+    if not commit:
+        return {}
+    return {"mlflow.source.git.commit": commit, "git.dirty": str(dirty).lower()}
+
+
+def parent_tags(session: Session) -> dict[str, str]:
     """Tags of an invocation's run."""
     return {
         "level": "invocation",
-        "results": results_folder(run),
+        "results": results_folder(session.run),
         "superseded": CURRENT,
         "mlflow.source.name": "Snakefile",
+        **git_tags(session.commit, session.dirty),
     }
 
 
@@ -63,6 +71,22 @@ def job_tags(session: Session, stage: str, instance: str) -> dict[str, str]:
         "instance": instance,
         "superseded": CURRENT,
     }
+
+
+def quoted(text: str) -> str:
+    """``text`` as a string literal of MLflow's filter language."""
+    return "'" + text.replace("'", "") + "'"
+
+
+def children_query(session: Session) -> str:
+    """MLflow's search for the jobs of an invocation."""
+    return f"tags.`mlflow.parentRunId` = {quoted(session.run_id)}"
+
+
+def job_query(session: Session, stage: str, instance: str) -> str:
+    """MLflow's search for one of them."""
+    own = f"tags.stage = {quoted(stage)} and tags.instance = {quoted(instance)}"
+    return f"{children_query(session)} and {own}"
 
 
 def parent_note(run_id: str) -> str:

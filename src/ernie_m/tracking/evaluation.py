@@ -37,7 +37,13 @@ def log_table(client: MlflowClient, run_id: str, record: Record) -> None:
             if rows:
                 columns = list(dict.fromkeys(key for row in rows for key in row))
                 table = {key: [row.get(key) for row in rows] for key in columns}
-                client.log_table(run_id, table, TABLE)
+                _log_once(client, run_id, table)
+
+
+def _log_once(client: MlflowClient, run_id: str, table: dict[str, Any]) -> None:
+    """Log the table of a run, for MLflow would append the same rows once more."""
+    if all(artifact.path != TABLE for artifact in client.list_artifacts(run_id)):
+        client.log_table(run_id, table, TABLE)
 
 
 def log_report(client: MlflowClient, run_id: str, record: Record) -> None:
@@ -52,4 +58,4 @@ def log_report(client: MlflowClient, run_id: str, record: Record) -> None:
         if rows:
             table: dict[str, Any] = {key: [row[key] for row in rows] for key in COLUMNS}
             table["value"] = [float(value) for value in table["value"]]
-            client.log_table(run_id, table, TABLE)
+            _log_once(client, run_id, table)

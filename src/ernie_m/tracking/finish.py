@@ -1,9 +1,10 @@
 """Log every finished job as a child of the invocation's parent run, then close the parent.
 
 The lineage records are logged after the jobs: a job itself does not need the store, and a record
-that an earlier invocation could not log is logged now. A second call finds the session gone and
-does nothing; a call after a failure half-way completes what is there. Never fails: trouble with
-the store is a warning.
+that an earlier invocation could not log is logged now, with the curves that trainings kept in
+files. A second call finds the session gone and does nothing; a call after a failure half-way
+completes what is there. Never fails: trouble with the store is a warning, and `ernie-m track`
+does the same later.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ernie_m.arguments import argument_parser
 from ernie_m.records.digest import file_sha256
 from ernie_m.records.graph import RESULTS, SHARED, Reader
 from ernie_m.records.record import RECORD, File, Record
-from ernie_m.tracking import describe, evaluation, store
+from ernie_m.tracking import describe, evaluation, start, store, versions
 from ernie_m.tracking import session as sessions
+from ernie_m.tracking.session import Point
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,10 +36,6 @@ REPORT = "report_build"
 EXPORT = "checkpoints_export"  # the stage whose models go into the registry
 
 
-def _milliseconds(moment: str) -> int:
-    return int(datetime.fromisoformat(moment).timestamp() * 1000)
-
-
 def joint_digest(files: list[File]) -> str:
     """One digest, 36 characters as MLflow allows, for the files under one name of a record."""
     sums = [file.sha256 for file in files]
@@ -45,17 +43,17 @@ def joint_digest(files: list[File]) -> str:
     return whole[:36]
 
 
-def usage(record: Record) -> Iterator[store.Point]:
+def usage(record: Record) -> Iterator[Point]:
     """Time and memory that a job used."""
-    ended = _milliseconds(record.run.ended)
+    ended = store.milliseconds(record.run.ended)
     for name in USED:
         if (used := getattr(record.run, name)) is not None:
             yield f"job/{name}", float(used), ended, 0
 
 
-def points(record: Record) -> Iterator[store.Point]:
+def points(record: Record) -> Iterator[Point]:
     """Numbers of a record's metrics, scores, statistics and curves."""
-    started, ended = _milliseconds(record.run.started), _milliseconds(record.run.ended)
+    started, ended = store.milliseconds(record.run.started), store.milliseconds(record.run.ended)
     for name in NUMBERS:
         for path in evaluation.intact_files(record, name):
             if path.suffix == ".json":
@@ -80,9 +78,7 @@ def _tags(record: Record, digest: str, run_id: str) -> dict[str, str]:
         for name, files in named.items():
             if files:
                 tags[f"{side}.{name}"] = joint_digest(files)
-    if record.run.git.commit:
-        tags["mlflow.source.git.commit"] = record.run.git.commit
-        tags["git.dirty"] = str(record.run.git.dirty).lower()
+    tags |= describe.git_tags(record.run.git.commit, record.run.git.dirty)
     return {**tags, LOGGED: digest}
 
 
@@ -94,30 +90,18 @@ class Logger:
         self.session = session
         self.reader = Reader(Path())
         self.models: dict[str, str | None] = {}  # SHA-256 of a model file -> MLflow's id
-        self.children = {
-            (run.data.tags.get("stage"), run.data.tags.get("instance")): run
-            for run in self._search(f"tags.`mlflow.parentRunId` = {store.quoted(session.run_id)}")
-        }
-        self.current = self._current()
-
-    def _search(self, query: str) -> Iterator[Any]:
-        return store.pages(
-            self.client.search_runs,
-            experiment_ids=[self.session.experiment_id],
-            filter_string=query,
-            max_results=1000,
-        )
-
-    def _current(self) -> dict[tuple[str, str], list[str]]:
-        """Ids of the runs that have not been superseded, by stage and instance."""
-        results = store.quoted(describe.results_folder(self.session.run))
-        standing = f"tags.superseded = {store.quoted(describe.CURRENT)}"
-        found: dict[tuple[str, str], list[str]] = {}
-        for run in self._search(f"tags.results = {results} and {standing}"):
+        self.children: dict[tuple[str, str], Any] = {}
+        for run in self._search(describe.children_query(session)):  # the newest first
+            tags = run.data.tags
+            self.children.setdefault((tags.get("stage", ""), tags.get("instance", "")), run)
+        self.current: dict[tuple[str, str], list[str]] = {}
+        for run in standing(client, session.experiment_id, session.run):
             tags = run.data.tags
             job = (tags.get("stage", ""), tags.get("instance", ""))
-            found.setdefault(job, []).append(run.info.run_id)
-        return found
+            self.current.setdefault(job, []).append(run.info.run_id)
+
+    def _search(self, query: str) -> Iterator[Any]:
+        return search(self.client, self.session.experiment_id, query)
 
     def supersede(self, stage: str, instance: str, run_id: str) -> None:
         """Mark the earlier runs of a job as superseded; runs of an invocation have no stage."""
@@ -126,38 +110,61 @@ class Logger:
                 tags = {"superseded": describe.SUPERSEDED, "superseded_by": run_id}
                 store.log_tags(self.client, older, tags)
 
-    def already_logged(self, digest: str) -> bool:
-        """Whether some invocation has logged the record with this digest."""
-        return any(self._search(f"tags.`{LOGGED}` = {store.quoted(digest)}"))
-
     def log(self, record: Record, digest: str) -> None:
         """Write one record as a child run; completes the run of a job that was attached live."""
-        stage, instance = record.stage, record.instance
-        child = self.children.get((stage, instance)) or self.client.create_run(
-            self.session.experiment_id,
-            start_time=_milliseconds(record.run.started),
-            tags=describe.job_tags(self.session, stage, instance),
-            run_name=record.job,
-        )
+        stage, instance = job = record.stage, record.instance
+        kept = sessions.kept_files(self.session.run).get(job)
+        child, seen = self._child(job, store.milliseconds(record.run.started))
         run_id = child.info.run_id
-        seen = set(self._seen(child))
         store.log_params(self.client, run_id, {**record.settings, "seed": record.seed})
-        fresh = (point for point in points(record) if (point[0], point[3]) not in seen)
-        store.log_points(self.client, run_id, [*usage(record), *fresh])
+        curves = [*(sessions.kept(kept) if kept else ()), *usage(record), *points(record)]
+        store.log_points(self.client, run_id, store.fresh(curves, seen))
         self._log_inputs(run_id, record)
         for file in record.outputs.get("model", []):
             self._register(run_id, record, file)
         evaluation.log_table(self.client, run_id, record)
+        if stage == REPORT:
+            self._summarise(record)
         self.supersede(stage, instance, run_id)
         # Last, so that a record whose logging was interrupted is logged again.
         store.log_tags(self.client, run_id, _tags(record, digest, run_id))
-        self.client.set_terminated(run_id, "FINISHED", _milliseconds(record.run.ended))
+        ended = store.milliseconds(record.run.ended)
+        self.client.set_terminated(run_id, "FINISHED", ended)
+        if kept:
+            kept.unlink()
 
-    def _seen(self, child: Any) -> Iterator[tuple[str, int]]:
-        """Name and step of every value that was logged while the job ran."""
-        for key in child.data.metrics:
-            for metric in self.client.get_metric_history(child.info.run_id, key):
-                yield key, metric.step
+    def log_kept(self) -> None:
+        """Write the curves of jobs that have not ended, or have failed."""
+        for job, path in sessions.kept_files(self.session.run).items():
+            if curves := list(sessions.kept(path)):
+                child, seen = self._child(job, curves[0][2])
+                run_id = child.info.run_id
+                store.log_points(self.client, run_id, store.fresh(curves, seen))
+            if self.session.status:
+                path.unlink()
+
+    def _child(self, job: tuple[str, str], started: int) -> tuple[Any, store.Names]:
+        """The run of a job, and the names and steps of the values that it already has."""
+        if child := self.children.get(job):
+            return child, store.seen(self.client, child)
+        child = self.client.create_run(
+            self.session.experiment_id,
+            start_time=started,
+            tags=describe.job_tags(self.session, *job),
+            run_name=describe.job_name(*job),
+        )
+        self.children[job] = child
+        return child, set()
+
+    def _summarise(self, record: Record) -> None:
+        """Log the run's summary on the parent too, where invocations are compared."""
+        run_id = self.session.run_id
+        seen = store.seen(self.client, self.client.get_run(run_id))
+        store.log_points(self.client, run_id, store.fresh(points(record), seen))
+        evaluation.log_report(self.client, run_id, record)
+        note = {"mlflow.note.content": describe.parent_note(run_id)}
+        store.log_tags(self.client, run_id, note)
+        self.supersede("", "", run_id)
 
     def _log_inputs(self, run_id: str, record: Record) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput
@@ -191,7 +198,9 @@ class Logger:
         """MLflow's id of the model whose file has this digest, None if it is not a model."""
         if digest not in self.models:
             found = self.client.search_logged_models(
-                [self.session.experiment_id], f"tags.sha256 = {store.quoted(digest)}", max_results=1
+                [self.session.experiment_id],
+                f"tags.sha256 = {describe.quoted(digest)}",
+                max_results=1,
             )
             self.models[digest] = found[0].model_id if found else None
         return self.models[digest]
@@ -220,7 +229,7 @@ class Logger:
     def _publish(self, run_id: str, record: Record, file: File, model_id: str) -> None:
         """Add a version to the model registry; it points to the logged model and copies nothing."""
         name = "-".join([self.session.run, *record.instance.split("/")])
-        query = f"name = {store.quoted(name)}"
+        query = f"name = {describe.quoted(name)}"
         if not self.client.search_registered_models(query, max_results=1):
             self.client.create_registered_model(name)
         self.client.create_model_version(
@@ -232,12 +241,28 @@ class Logger:
             description=f"The folder of {file.path}; its README.md is the model card.",
         )
 
-    def close(self, status: str) -> None:
+    def close(self) -> None:
         """Close the parent; jobs that were attached but left no record have failed."""
-        query = f"tags.`mlflow.parentRunId` = {store.quoted(self.session.run_id)}"
+        status, ended = self.session.status, store.milliseconds(self.session.ended)
+        query = describe.children_query(self.session)
         for run in self._search(f"{query} and attributes.status = 'RUNNING'"):
-            self.client.set_terminated(run.info.run_id, "FAILED")
-        self.client.set_terminated(self.session.run_id, status)
+            self.client.set_terminated(run.info.run_id, "FAILED", ended)
+        self.client.set_terminated(self.session.run_id, status, ended)
+
+
+def search(client: MlflowClient, experiment_id: str, query: str) -> Iterator[Any]:
+    """All runs that a query finds, the newest first."""
+    return store.pages(
+        client.search_runs, experiment_ids=[experiment_id], filter_string=query, max_results=1000
+    )
+
+
+def standing(client: MlflowClient, experiment_id: str, run: str) -> Iterator[Any]:
+    """The runs of a results folder that have not been superseded."""
+    results = describe.quoted(describe.results_folder(run))
+    current = describe.quoted(describe.CURRENT)
+    query = f"tags.results = {results} and tags.superseded = {current}"
+    return search(client, experiment_id, query)
 
 
 def records(run: str) -> list[tuple[Record, str]]:
@@ -253,26 +278,67 @@ def records(run: str) -> list[tuple[Record, str]]:
     return sorted(found, key=lambda item: item[0].run.ended)
 
 
-def finish(session: sessions.Session, status: str) -> int:
-    """Log new records under ``session`` and close it; returns the number of records logged."""
+def new_records(
+    client: MlflowClient, experiment_id: str, found: list[tuple[Record, str]]
+) -> list[tuple[Record, str]]:
+    """Those of the records that no invocation has logged, recognised by the file's digest."""
+    query = f"tags.`{LOGGED}` = {{}}"
+    return [
+        item
+        for item in found
+        if not any(search(client, experiment_id, query.format(describe.quoted(item[1]))))
+    ]
+
+
+def tag_revision(
+    client: MlflowClient, experiment_id: str, run: str, found: list[tuple[Record, str]]
+) -> int:
+    """Tag the runs whose records DVC has with the revision, the report's parent too; returns how
+    many got it. The first revision that is seen stays."""
+    commit, named = versions.revision()
+    here = {digest: record for record, digest in found if record.path in named}
+    runs = {run.info.run_id: run for run in standing(client, experiment_id, run)} if here else {}
+    tagged = set()
+    for job in runs.values():
+        record = here.get(job.data.tags.get(LOGGED, ""))
+        if record and versions.md5(Path(record.path)) == named[record.path]:
+            tagged.add(job.info.run_id)
+            if record.stage == REPORT:
+                tagged.add(job.data.tags["mlflow.parentRunId"])
+    tagged = {one for one in tagged if one in runs and versions.REVISION not in runs[one].data.tags}
+    for run_id in tagged:
+        store.log_tags(client, run_id, {versions.REVISION: commit})
+    return len(tagged)
+
+
+class Entered(NamedTuple):
+    """How many jobs were logged, and how many runs were tagged with a revision of DVC."""
+
+    jobs: int
+    revised: int
+
+
+def finish(session: sessions.Session) -> Entered:
+    """Log new records and kept curves under ``session``, whose parent is opened if it is not yet,
+    and closed if the invocation has ended. Raises any error of the store."""
+    if not session.run_id:
+        session = start.open_parent(session)
     client = store.connect(session.uri)
     logger = Logger(client, session)
-    new = [item for item in records(session.run) if not logger.already_logged(item[1])]
+    found = records(session.run)
+    new = new_records(client, session.experiment_id, found)
     for record, digest in new:
         try:
             logger.log(record, digest)
         except (KeyError, ValueError) as error:
             # Damaged files of one job must not hide the others; errors of the store end the loop.
             sessions.warn(f"logging {record.job}", error)
-        if record.stage == REPORT:
-            # The run's summary is also logged on the parent, where invocations are compared.
-            store.log_points(client, session.run_id, points(record))
-            evaluation.log_report(client, session.run_id, record)
-            note = {"mlflow.note.content": describe.parent_note(session.run_id)}
-            store.log_tags(client, session.run_id, note)
-            logger.supersede("", "", session.run_id)
-    logger.close({"finished": "FINISHED", "failed": "FAILED"}[status])
-    return len(new)
+    logger.log_kept()
+    if session.status:
+        logger.close()
+        sessions.session_file(session.run).unlink(missing_ok=True)
+    revised = tag_revision(client, session.experiment_id, session.run, found)
+    return Entered(len(new), revised)
 
 
 def main() -> None:
@@ -281,13 +347,15 @@ def main() -> None:
     parser.add_argument("--run", required=True, help="name of the results folder")
     parser.add_argument("--status", required=True, choices=("finished", "failed"))
     args = parser.parse_args()
-    with sessions.harmless("logging the finished jobs"):
-        path = sessions.session_file(args.run)
+    path, later = sessions.session_file(args.run), sessions.later(args.run)
+    if not path.is_file():
+        return
+    with sessions.harmless("logging the finished jobs", later), sessions.alone(path):
         session = sessions.read(path)
         if session is not None:
-            count = finish(session, args.status)
-            path.unlink()
-            print(f"tracking: logged {count} jobs in {session.uri}, run {session.run_id}")
+            session = replace(session, status=args.status.upper(), ended=start.now())
+            sessions.write(session)
+            print(f"tracking: logged {finish(session).jobs} jobs in {session.uri}")
 
 
 if __name__ == "__main__":

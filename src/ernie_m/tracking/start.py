@@ -1,18 +1,19 @@
-"""Open the parent run of an invocation.
+"""Note down an invocation that begins, and open its parent run in the store.
 
 Run once, before any job: it alone creates the store's tables, because parallel first connections
 to a new SQLite file corrupt it. Writes ``work/tracking/{run}.json`` for
 :mod:`ernie_m.tracking.live` (named by the variable ``ERNIE_M_TRACKING``) and
 :mod:`ernie_m.tracking.finish`. Without that file tracking is off. Never fails: trouble with the
-store is a warning, and the run goes on without it.
+store is a warning, and what it did not take is entered at the end or later.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import platform
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,16 +28,47 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Lock against other invocations that are creating the store."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def now() -> str:
+    """The time, as sessions have it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _open_store(uri: str) -> MlflowClient:
+def begin(uri: str, experiment: str, run: str, config: dict[str, Any]) -> sessions.Session:
+    """Write the session of an invocation; the store is not asked. Raises ``OSError``."""
+    before = sessions.read(sessions.session_file(run))
+    git = git_state()
+    session = sessions.Session(
+        uri,
+        experiment,
+        run,
+        config,
+        started=now(),
+        commit=git.commit,
+        dirty=git.dirty,
+        host=platform.node(),
+        pid=os.getppid(),
+        earlier=_unclosed(before) if before and before.uri == uri else {},
+    )
+    sessions.write(session)
+    return session
+
+
+def _unclosed(before: sessions.Session) -> dict[str, str]:
+    """The parent runs that an invocation before left open: it was killed, or the store was away."""
+    own = {before.run_id: before.status or "KILLED"} if before.run_id else {}
+    return before.earlier | own
+
+
+def open_store(session: sessions.Session) -> tuple[MlflowClient, str]:
+    """A client and the experiment's id; creates the store and the experiment if they are new."""
+    if file := store.sqlite_file(session.uri):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    with sessions.alone(sessions.STORE):
+        client = _migrated(session.uri)
+        return client, _experiment(client, session.experiment, session.uri)
+
+
+def _migrated(uri: str) -> MlflowClient:
     from mlflow.exceptions import MlflowException
 
     client = store.connect(uri)
@@ -77,39 +109,32 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
         return found.experiment_id
 
 
-def _close_predecessor(client: MlflowClient, path: Path, uri: str) -> None:
-    """Close the parent run that a killed invocation left open."""
-    before = sessions.read(path)
-    if before is None or before.uri != uri:
-        return
-    with sessions.harmless("closing the run of a killed invocation"):
-        if client.get_run(before.run_id).info.status == "RUNNING":
-            client.set_terminated(before.run_id, "KILLED")
+def _close_earlier(client: MlflowClient, earlier: dict[str, str]) -> None:
+    for run_id, status in earlier.items():
+        with sessions.harmless("closing the run of an earlier invocation"):
+            if client.get_run(run_id).info.status == "RUNNING":
+                client.set_terminated(run_id, status)
 
 
-def open_parent(uri: str, experiment: str, run: str, config: dict[str, Any]) -> sessions.Session:
-    """Create the store if it is new, and in it the parent run with ``config``.
+def open_parent(session: sessions.Session) -> sessions.Session:
+    """Create the store if it is new, and in it the parent run with the configuration.
 
-    Returns the session, already written to its file. Raises any error of the store.
+    Returns the session with its ids, already written to its file. Raises any error of the store.
     """
-    path = sessions.session_file(run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if file := store.sqlite_file(uri):
-        file.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path.with_name("store.lock")):
-        client = _open_store(uri)
-        experiment_id = _experiment(client, experiment, uri)
-        _close_predecessor(client, path, uri)
+    client, experiment_id = open_store(session)
+    _close_earlier(client, session.earlier)
     parent = client.create_run(
         experiment_id,
-        tags=describe.parent_tags(run),
-        run_name=describe.parent_name(run, git_state()),
+        start_time=store.milliseconds(session.started),
+        tags=describe.parent_tags(session),
+        run_name=describe.parent_name(session),
     )
-    store.log_params(client, parent.info.run_id, config)
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    client.log_text(parent.info.run_id, text, "config.yaml")
-    session = sessions.Session(uri, experiment, experiment_id, run, parent.info.run_id)
-    sessions.write(session, path)
+    run_id = parent.info.run_id
+    store.log_params(client, run_id, session.config)
+    text = yaml.safe_dump(session.config, sort_keys=False, allow_unicode=True)
+    client.log_text(run_id, text, "config.yaml")
+    session = replace(session, experiment_id=experiment_id, run_id=run_id, earlier={})
+    sessions.write(session)
     return session
 
 
@@ -121,17 +146,13 @@ def main() -> None:
     parser.add_argument("--experiment", default="ernie-m", help="MLflow experiment")
     parser.add_argument("--config", type=Path, help="JSON file with the resolved configuration")
     args = parser.parse_args()
-    path = sessions.session_file(args.run)
     if not args.uri:
-        path.unlink(missing_ok=True)
+        sessions.session_file(args.run).unlink(missing_ok=True)
         return
-    with sessions.harmless("opening the run"):
+    with sessions.harmless("opening the run", sessions.later(args.run)):
         config = json.loads(args.config.read_text(encoding="utf-8")) if args.config else {}
-        session = open_parent(args.uri, args.experiment, args.run, config)
+        session = open_parent(begin(args.uri, args.experiment, args.run, config))
         print(f"tracking: {session.uri}, experiment {session.experiment}, run {session.run_id}")
-        return
-    # Jobs must not attach to the parent of an earlier invocation.
-    path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

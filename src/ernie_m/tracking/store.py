@@ -10,13 +10,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ernie_m import outside
 from ernie_m.config.base import filled
+from ernie_m.tracking.session import Point
 from ernie_m.words import flatten, shortened
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 LONGEST_VALUE = 500
 LONGEST_KEY = 250
-WATCH_SECONDS = 10.0
 
 # No telemetry, no progress bars among those of a job, and a timeout of seconds for the server.
 ENVIRONMENT = {
@@ -48,14 +49,19 @@ def connect(uri: str) -> MlflowClient:
     Creates the tables in a new SQLite file, which only one process may do at a time. The values of
     variables that ``uri`` names stay within this process.
     """
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    _set_up()
     import mlflow
 
-    for noisy in ("mlflow", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(address := filled(uri))
     return mlflow.MlflowClient(address)
+
+
+def _set_up() -> None:
+    """What has to be set before MLflow is imported, so that it is quiet and waits for seconds."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def migrate(uri: str) -> None:
@@ -99,7 +105,30 @@ def numbers(value: Any) -> dict[str, float]:
     }
 
 
-Point = tuple[str, float, int, int]  # name, value, milliseconds since 1970, step
+def milliseconds(moment: str) -> int:
+    """A time in ISO 8601 as MLflow counts it, since 1970."""
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+Names = set[tuple[str, int]]  # name and step of values
+
+
+def seen(client: MlflowClient, run: Any) -> Names:
+    """Name and step of every value that a run has."""
+    run_id = run.info.run_id
+    return {
+        (key, metric.step)
+        for key in run.data.metrics
+        for metric in client.get_metric_history(run_id, key)
+    }
+
+
+def fresh(points: Iterable[Point], there: Names) -> Iterator[Point]:
+    """The points whose name and step are not ``there`` yet; adds them."""
+    for point in points:
+        if (own := (_key(point[0]), point[3])) not in there:
+            there.add(own)
+            yield point
 
 
 def log_points(client: MlflowClient, run_id: str, points: Iterable[Point]) -> None:
@@ -129,29 +158,30 @@ def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None
         client.log_batch(run_id, tags=batch)
 
 
-@contextmanager
-def machine_watched(run_id: str) -> Iterator[None]:
-    """Log the machine's processor, memory, disk and GPU use while the block runs.
+class Machine:
+    """The machine's processor, memory, disk, network and GPU, as MLflow's monitors read them."""
 
-    Uses MLflow's monitor, in a thread; without the packages it needs there are no such curves.
-    """
-    try:
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+    def __init__(self) -> None:
+        _set_up()
+        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+        from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+        from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+        from mlflow.system_metrics.metrics.rocm_monitor import ROCMMonitor
 
-        monitor = SystemMetricsMonitor(run_id, sampling_interval=WATCH_SECONDS)
-    except ImportError:
-        yield
-        return
-    monitor.start()
-    try:
-        yield
-    finally:
-        monitor.finish()
+        self.monitors: list[Any] = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
+        for kind in (GPUMonitor, ROCMMonitor):
+            with suppress(Exception):  # each refuses in its own way where there is no such GPU
+                self.monitors.append(kind())
 
-
-def quoted(text: str) -> str:
-    """``text`` as a string literal of MLflow's filter language."""
-    return "'" + text.replace("'", "") + "'"
+    def figures(self) -> dict[str, float]:
+        """Its use now, by MLflow's names."""
+        found: dict[str, float] = {}
+        for monitor in self.monitors:
+            monitor.collect_metrics()
+            found |= monitor.aggregate_metrics()
+            monitor.clear_metrics()
+        return {f"system/{name}": value for name, value in found.items()}
 
 
 def pages(search: Any, **query: Any) -> Iterator[Any]:
