@@ -1,11 +1,19 @@
 """A store made once, and a small results folder with records."""
 
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import requests
 
 from ernie_m.records.digest import file_sha256
 from ernie_m.records.writer import file_facts
@@ -100,3 +108,52 @@ def results(tmp_path, monkeypatch) -> Results:
 def weights_digest(results):
     """Digest of the trained model of :meth:`Results.small_run`."""
     return lambda: file_sha256(Path("results/default/pretrain_camlm/ernie_m/model.safetensors"))
+
+
+@contextmanager
+def serving(folder, port):
+    """An MLflow server that keeps everything in a folder; its address once it answers."""
+    words = [
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+    ]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            words,
+            env=os.environ | store.ENVIRONMENT | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health", process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+
+
+def wait_for(address, process, seconds=300):
+    """Until the server answers."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if requests.get(address, timeout=5).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.3)
+    raise AssertionError(f"no answer from {address}")
+
+
+@pytest.fixture
+def place(prepared, tmp_path, monkeypatch):
+    """A folder and a port for a server, of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "server"
+    folder.mkdir()
+    shutil.copy(prepared, folder / "mlflow.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return folder, free.getsockname()[1]

@@ -12,12 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.repository import ROOT
 
 from ernie_m.audit import command, restore
 from ernie_m.config.load import load, read_yaml
 from ernie_m.errors import UserError, exit_status_of
 from ernie_m.tracking import finish, start
+from tests.repository import ROOT
 
 TEXT = b"some text\n" * 100
 PLANTED = {

@@ -2,9 +2,6 @@
 
 import json
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import requests
 
 from ernie_m.records.record import File
 from ernie_m.report import svg
 from ernie_m.tracking import finish, live, session, start, store
+from tests.tracking.conftest import serving
 
 CONFIG = {
     "run": "default",
@@ -350,65 +347,20 @@ def test_the_machine_is_watched_while_a_job_is_attached(opened, monkeypatch):
     assert "system/cpu_utilization_percentage" in metrics
 
 
-@pytest.fixture
-def server(prepared, tmp_path, monkeypatch):
-    """The address of an MLflow server of its own, and the folder it keeps everything in."""
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "server"
-    folder.mkdir()
-    shutil.copy(prepared, folder / "mlflow.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [
-        *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
-        *("--host", "127.0.0.1", "--port", str(port)),
-        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
-        *("--artifacts-destination", str(folder / "artifacts")),
-    ]
-    log = (folder / "log").open("w")
-    process = subprocess.Popen(
-        words,
-        env=os.environ | store.ENVIRONMENT | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
-    uri = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(f"{uri}/health", process)
-        yield uri, folder
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-        log.close()
-
-
-def wait_for(address, process, seconds=300):
-    """Until the server answers."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if requests.get(address, timeout=5).ok:
-                return
-        except requests.RequestException:
-            time.sleep(0.3)
-    raise AssertionError(f"no answer from {address}")
-
-
-def test_a_server_holds_the_same(server, results, monkeypatch, capsys):
-    uri, folder = server
-    opened = start.open_parent(start.begin(uri, "ernie-m", "default", CONFIG))
-    monkeypatch.setenv(session.VARIABLE, str(session.session_file("default")))
-    attached = live.attach("pretrain_camlm", "ernie_m")
-    attached.log({"train/camlm": 5.0}, step=1)
-    attached.close()
-    results.small_run()
-    document = '{"languages": {"de": {"accuracy": 40.0}}}'
-    results.job("xtreme_baseline", "standin_qa", {"scores": {"scores.json": document}})
-    close(monkeypatch)
-    assert "warning" not in capsys.readouterr().err
-    found = children(opened)
+def test_a_server_holds_the_same(place, results, monkeypatch, capsys):
+    folder, port = place
+    with serving(folder, port) as uri:
+        opened = start.open_parent(start.begin(uri, "ernie-m", "default", CONFIG))
+        monkeypatch.setenv(session.VARIABLE, str(session.session_file("default")))
+        attached = live.attach("pretrain_camlm", "ernie_m")
+        attached.log({"train/camlm": 5.0}, step=1)
+        attached.close()
+        results.small_run()
+        document = '{"languages": {"de": {"accuracy": 40.0}}}'
+        results.job("xtreme_baseline", "standin_qa", {"scores": {"scores.json": document}})
+        close(monkeypatch)
+        assert "warning" not in capsys.readouterr().err
+        found = children(opened)
     assert {name.split("/")[0] for name in found} == {
         "corpora_download", "pretrain_camlm", "xtreme_baseline",
     }  # fmt: skip
