@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,64 @@ def test_repro_runs_a_milestone_through_snakemake(committed):
         assert "Another" in page.read_text(encoding="utf-8")
         diff = json.loads(committed.run("dvc", "params", "diff", "--json").stdout)
         assert diff["config/config.yaml"]["report.title"]["new"] == "Another"
+    committed.run("dvc", "repro")
+
+
+# An executor that starts a process for each job, as a scheduler would, and notes its name.
+ASIDE = """
+import subprocess
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+from snakemake_interface_executor_plugins.settings import CommonSettings
+
+common_settings = CommonSettings(
+    non_local_exec=True, implies_no_shared_fs=False, job_deploy_sources=False
+)
+
+
+class Executor(RemoteExecutor):
+    def run_job(self, job):
+        with open("work/sent", "a") as file:
+            print(job.name, file=file)
+        process = subprocess.Popen(self.format_job_exec(job), shell=True)
+        self.report_job_submission(SubmittedJobInfo(job, aux={"process": process}))
+
+    async def check_active_jobs(self, active):
+        for sent in active:
+            status = sent.aux["process"].poll()
+            if status is None:
+                yield sent
+            elif status:
+                self.report_job_error(sent)
+            else:
+                self.report_job_success(sent)
+
+    def cancel_jobs(self, active):
+        for sent in active:
+            sent.aux["process"].terminate()
+"""
+
+
+def test_repro_sends_its_jobs_where_a_profile_says(committed, monkeypatch):
+    plugin = committed.path / "src/snakemake_executor_plugin_aside"
+    profile = committed.path / "profiles/aside"
+    for folder in (plugin, profile):
+        folder.mkdir()
+    (plugin / "__init__.py").write_text(ASIDE, encoding="utf-8")
+    settings = {"executor": "aside", "jobs": 5, "seconds-between-status-checks": 1}
+    (profile / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    try:
+        with committed.configured(report={"title": "Sent"}):
+            monkeypatch.setenv("SNAKEMAKE_PROFILE", "profiles/aside")
+            committed.run("dvc", "repro")
+            monkeypatch.delenv("SNAKEMAKE_PROFILE")
+            assert (committed.path / "work/sent").read_text(encoding="utf-8") == "report_build\n"
+            page = committed.path / "results/default/report_build/report.html"
+            assert "Sent" in page.read_text(encoding="utf-8")
+            assert json.loads(committed.run("dvc", "status", "--json").stdout) == {}
+    finally:
+        for folder in (plugin, profile):
+            shutil.rmtree(folder)
     committed.run("dvc", "repro")
 
 
