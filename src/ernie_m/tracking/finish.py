@@ -126,10 +126,10 @@ class Logger:
         if stage == REPORT:
             self._summarise(record)
         self.supersede(stage, instance, run_id)
-        # Last, so that a record whose logging was interrupted is logged again.
-        store.log_tags(self.client, run_id, _tags(record, digest, run_id))
         ended = store.milliseconds(record.run.ended)
         self.client.set_terminated(run_id, "FINISHED", ended)
+        # Last, so that a record whose logging was interrupted is logged again.
+        store.log_tags(self.client, run_id, _tags(record, digest, run_id))
         if kept:
             kept.unlink()
 
