@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ernie_m.errors import UserError
-from ernie_m.launch import STEP, launch, queue_again
+from ernie_m.launch import STEP, know_rank, launch, queue_again
 
 ALONE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "SLURM_JOB_ID", STEP)
 
@@ -46,6 +46,7 @@ def test_in_a_step_of_slurm_a_process_knows_its_rank(started, monkeypatch):
     for name in ALONE[:3]:
         monkeypatch.setenv(name, "")  # so that what is set below is taken back
         monkeypatch.delenv(name)
+    know_rank()
     launch("ernie_m.pretrain.camlm", threads=1, nodes=2, processes_per_node=2)
     assert not started
     assert [os.environ[name] for name in ALONE[:3]] == ["3", "1", "4"]

@@ -46,16 +46,21 @@ def keep(job: Account, record: Path) -> None:
         logger.warning("not kept for a later call of the workflow: %s", error)
 
 
+def left(record: Path) -> bool:
+    """Whether something was left of the job that writes this record."""
+    run = run_of_invocation()
+    return run is not None and (FOLDER / run / flat(record)).is_dir()
+
+
 def take(job: Account, opening: Opening, record: Path) -> bool:
     """Put what was left of the same job in place and return True; False if there is nothing, or
     not the same: by module, instance, inputs, settings, seed, code, and names and bytes of outputs.
 
     It stays there until the call has seen this job end, which may be killed as well.
     """
-    run = run_of_invocation()
-    place = FOLDER / (run or "") / flat(record)
-    if run is None or not place.is_dir():
+    if not left(record):
         return False
+    place = FOLDER / (run_of_invocation() or "") / flat(record)
     kept = Record.read(place / RECORD, str(record))
     if not _same(kept, job, opening):
         logger.info("an earlier call left other results of this job; they are not used")

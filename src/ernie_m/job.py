@@ -24,7 +24,7 @@ from ernie_m.atomic import complete, partial
 from ernie_m.config.base import Section
 from ernie_m.config.problems import check
 from ernie_m.errors import UserError, exit_status_of
-from ernie_m.launch import launch
+from ernie_m.launch import know_rank, launch
 from ernie_m.locks import lock_of, waited_for
 from ernie_m.outside import shown
 from ernie_m.records.inputs import check_inputs
@@ -205,7 +205,8 @@ def _finish(job: Job[Any], record: Path, opening: Opening) -> None:
         action()
 
 
-def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
+def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path, own_step: bool) -> None:
+    know_rank()
     for paths in job.input_paths.values():
         for path in paths:
             if not path.is_file():
@@ -219,14 +220,22 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path) -> None:
     outputs = [path for paths in job.output_paths.values() for path in paths]
     for path in [*outputs, record]:
         path.parent.mkdir(parents=True, exist_ok=True)
+    lock = lock_of(record)
+    if own_step:
+        with waited_for(lock):  # before there are processes that would wait for the first
+            left = finished.left(record)
+        if not left:
+            _launch(job)
     opening = open_record(job.account)  # of the code that is loaded: a wait may be long
-    with waited_for(lock_of(record)) as waited:
+    with waited_for(lock) as waited:
         _drop_partial(outputs)  # of a killed one; it may be a second name of a file in place
         try:
             opening = opened_again(opening, job.account) if waited else opening
             check_inputs(file for files in opening.inputs.values() for file in files)
             if finished.take(job.account, opening, record):
                 return
+            if own_step:
+                _launch(job)  # unless it was above
             run(job)
             _finish(job, record, opening)
         except BaseException:
@@ -271,11 +280,9 @@ def main(run: Callable[[Job[S]], None], settings: type[S], *, own_step: bool = F
             input_paths=NamedFiles("--input", args.input),
             output_paths=NamedFiles("--output", args.output),
         )
-        if own_step:
-            _launch(job)
         _allow_open_files()
         _choose_kernels()
-        _run(run, job, args.record)
+        _run(run, job, args.record, own_step)
         return 0
 
     sys.exit(exit_status_of(call))

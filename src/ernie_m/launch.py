@@ -24,14 +24,18 @@ _KEPT = ("SLURM_JOB_ID", "SLURM_CONF")
 _RANKS = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "WORLD_SIZE": "SLURM_NTASKS"}
 
 
+def know_rank() -> None:
+    """Set ``RANK`` and the like where a step of Slurm's has started this process."""
+    if STEP in os.environ:
+        os.environ.update({name: os.environ[said] for name, said in _RANKS.items()})
+
+
 def launch(module: str, threads: int, nodes: int = 1, processes_per_node: int = 1) -> None:
     """Replace this process by the processes of its stage, each with ``threads`` CPU threads;
-    returns in each of them, and at once where nothing is to be started.
+    returns in each of them, and where nothing is to be started.
 
     Raises :class:`UserError` if several nodes are wanted where nothing can start processes on them.
     """
-    if STEP in os.environ:
-        os.environ.update({name: os.environ[said] for name, said in _RANKS.items()})
     if "RANK" in os.environ:
         return
     stage = [sys.executable, "-m", module, *sys.argv[1:]]

@@ -37,8 +37,8 @@ TARGETS = {
 }
 ORDER = [
     *("name", "input", "output", "log", "benchmark"),
-    *("wildcard_constraints", "priority", "retries"),  # as snakefmt sorts them
-    *("conda", "threads", "resources", "params", "shell"),
+    *("wildcard_constraints", "priority", "retries", "localrule"),  # as snakefmt sorts them
+    *("group", "conda", "threads", "resources", "params", "shell"),
 ]
 
 
@@ -154,7 +154,7 @@ def test_settings_of_every_stage_are_what_its_module_takes(overlay):
     for stage, (instance, *_) in ((name, own) for name, own in jobs_of(config).items() if own):
         package, _, module = stage.partition("_")
         text = (ROOT / "src/ernie_m" / package / f"{module}.py").read_text(encoding="utf-8")
-        (wanted,) = re.findall(r"^    main\(\w+, (\w+)\)", text, flags=re.M)
+        (wanted,) = re.findall(r"^    main\(\w+, (\w+)[,)]", text, flags=re.M)
         assert type(settings_of(config, stage, instance)).__name__ == wanted, stage
         if STAGES[stage].seed == "instance":
             assert seed_of(config, stage, instance) == config.xtreme.seeds[0]
@@ -183,7 +183,7 @@ def job_of(path, planned):
 
 def read_by(text, planned):
     """Of each job of a plan that Snakemake prints, the jobs whose files it reads."""
-    for block in re.split(r"\n(?=(?:local)?rule )", text):
+    for block in re.split(r"\n(?= *(?:local)?rule )", text):
         found = [re.search(rf"^ +{name}: (.*)$", block, re.M) for name in ("input", "output")]
         inputs, outputs = (match[1].split(", ") if match else [] for match in found)
         if job := next(filter(None, (job_of(path, planned) for path in outputs)), None):

@@ -113,6 +113,25 @@ def test_a_training_that_is_warned_of_its_time_is_queued_again(cluster, training
     assert (training.path / MODEL).read_bytes() == undisturbed
 
 
+def test_a_killed_controller_is_followed_by_one_that_takes_what_its_job_made(training, undisturbed):
+    controller = start(training)
+    controller.process.kill()
+    said = go_on(training)
+    assert "already done by a job of an earlier call" in said
+    assert "step" not in said.partition("already done")[0]  # nothing was trained twice
+    assert (training.path / MODEL).read_bytes() == undisturbed
+
+
+def test_a_second_controller_is_refused_and_the_first_is_not_disturbed(training, undisturbed):
+    controller = start(training)
+    second = Controller(training, MODEL, *PROFILE, log="second.log")
+    assert second.wait() == 1
+    assert f"process {controller.process.pid} on " in second.said
+    assert "submitted" not in second.said
+    assert controller.wait() == 0
+    assert (training.path / MODEL).read_bytes() == undisturbed
+
+
 def test_a_training_without_enough_time_says_so_and_goes_on(cluster, training, undisturbed):
     resources = ("--set-resources", "pretrain_camlm:runtime=1", "pretrain_camlm:slurm_extra=''")
     controller = start(training, *resources)

@@ -417,8 +417,15 @@ def needs(stage):
 
 
 def group(stage):
-    """The group of a stage's jobs that are short without a GPU, and on one have it to themselves."""
-    return None if CONFIG.hardware.require_gpu else stage
+    """The group of a stage's jobs, where the profile puts such groups together. On a GPU, which each
+    job asks for, it has one to itself."""
+    on_gpu = CONFIG.hardware.require_gpu and STAGES[stage].gpu
+
+    def asked(wildcards):  # once a profile is known
+        together = workflow.group_settings.group_components
+        return stage if stage in together and not on_gpu else None
+
+    return asked
 
 
 def begin():

@@ -47,7 +47,7 @@ rule corpora_extract:
     benchmark:
         "<benchmarks>/corpora_extract/{dataset}/{language}.tsv"
     group:
-        "corpora_extract"
+        group("corpora_extract")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
@@ -84,7 +84,7 @@ rule corpora_filter:
     benchmark:
         "<benchmarks>/corpora_filter/{corpus}/{shard}.tsv"
     group:
-        "corpora_filter"
+        group("corpora_filter")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
@@ -194,7 +194,7 @@ rule corpora_dedup:
     benchmark:
         "<benchmarks>/corpora_dedup/{corpus}.tsv"
     group:
-        "corpora_dedup"
+        group("corpora_dedup")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
@@ -236,7 +236,7 @@ rule corpora_select:
     benchmark:
         "<benchmarks>/corpora_select/{corpus}/{shard}.tsv"
     group:
-        "corpora_select"
+        group("corpora_select")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1

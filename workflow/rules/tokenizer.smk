@@ -45,7 +45,7 @@ rule tokenizer_sample:
     benchmark:
         "<benchmarks>/tokenizer_sample/{corpus}/{shard}.tsv"
     group:
-        "tokenizer_sample"
+        group("tokenizer_sample")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
@@ -131,7 +131,7 @@ rule tokenizer_pack:
     benchmark:
         "<benchmarks>/tokenizer_pack/{corpus}/{shard}.tsv"
     group:
-        "tokenizer_pack"
+        group("tokenizer_pack")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1

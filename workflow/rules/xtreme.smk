@@ -70,7 +70,7 @@ for task in CONFIG.xtreme.tasks:
         wildcard_constraints:
             task=task,
         group:
-            "xtreme_prepare"
+            group("xtreme_prepare")
         conda:
             "../../envs/ernie-m.yaml"
         threads: 1
@@ -271,7 +271,7 @@ rule xtreme_score:
     benchmark:
         "<benchmarks>/xtreme_score/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
     group:
-        "xtreme_score"
+        group("xtreme_score")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
@@ -304,7 +304,7 @@ rule xtreme_baseline:
     benchmark:
         "<benchmarks>/xtreme_baseline/{task}.tsv"
     group:
-        "xtreme_baseline"
+        group("xtreme_baseline")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
