@@ -25,6 +25,7 @@ from ernie_m.downloads.fetch import PARTS, PAUSES, TIMEOUT, Wanted
 from ernie_m.downloads.trust import TRUSTED, trusted_sha256
 from ernie_m.errors import UserError
 from ernie_m.job import Job
+from ernie_m.records.writer import Account, open_record, write_record
 
 CONTENT = b"some text\n" * 1000
 
@@ -154,6 +155,21 @@ def get(tmp_path, pauses=(0.0,), **changes):
 def test_a_path_is_copied(source, tmp_path):
     fetch(row(path=str(source)), tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == CONTENT
+
+
+def test_a_result_of_another_run_is_named_by_its_digest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = Path("results/other/corpora_select/rows.parquet")
+    made.parent.mkdir(parents=True)
+    made.write_bytes(CONTENT)
+    stage = ("ernie_m.corpora.select", "corpora_select", "")
+    job = Account(*stage, {}, {"rows": [made]}, {}, 1, 1)
+    write_record(job, made.with_name("record.json"), open_record(job))
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    fetch(row(path=f"sha256:{digest[:12]}"), tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == CONTENT
+    with pytest.raises(UserError, match="No results"):
+        fetch(row(path="sha256:" + 64 * "0"), tmp_path / "target")
 
 
 @pytest.mark.parametrize("fault", [503, 429, "cut", "stall", "wrong length"])

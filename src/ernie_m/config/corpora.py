@@ -45,7 +45,9 @@ class DatasetRow(DownloadRow, FileFacts):
         description="Name, as `corpora.datasets`, row ids and file paths use it.",
     )
     path: str | None = Field(
-        None, description="File on this machine, for text of your own; copied."
+        None,
+        description="File on this machine, for text of your own, or `sha256:` and the digest of a "
+        "result of any run; copied.",
     )
     filename: FileName = Field(
         description="Upstream's name of the file; its suffix says of which kind a `table` is.",

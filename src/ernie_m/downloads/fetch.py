@@ -30,6 +30,7 @@ from ernie_m.downloads.trust import TRUSTED, trust, trusted_sha256
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.records.digest import file_sha256
+from ernie_m.records.graph import result_with
 
 R = TypeVar("R", bound=DownloadRow)
 logger = logging.getLogger(__name__)
@@ -176,7 +177,10 @@ def obtain(wanted: Wanted) -> None:
 
 
 def copy(wanted: Wanted, path: Path, target: Path) -> None:
-    """Copy a local file or its head; raises :class:`UserError` if there is no such file."""
+    """Copy a local file or its head, or the result of another run that ``sha256:...`` names; raises
+    :class:`UserError` if there is no such file."""
+    scheme, _, digest = str(path).partition(":")
+    path = Path(result_with(Path(), digest)) if scheme == "sha256" else path
     try:
         with path.open("rb") as source, target.open("wb") as sink:
             left = wanted.row.most_bytes or sys.maxsize
