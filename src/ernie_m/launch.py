@@ -22,6 +22,8 @@ STEP = "ERNIE_M_STEP"
 _KEPT = ("SLURM_JOB_ID", "SLURM_CONF")
 # `torch.distributed` reads the first of each, Slurm says the second.
 _RANKS = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "WORLD_SIZE": "SLURM_NTASKS"}
+# Of `torchrun`: what it hands on to its processes, and how long it waits before it kills them.
+_ON_A_SIGNAL = ("--signals-to-handle=SIGTERM,SIGINT,SIGUSR1", "--shutdown-timeout=600")
 
 
 def know_rank() -> None:
@@ -49,7 +51,7 @@ def launch(module: str, threads: int, nodes: int = 1, processes_per_node: int = 
         )
     if processes_per_node > 1:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # otherwise torchrun sets it, with a warning
-        torchrun = ["-m", "torch.distributed.run", "--standalone"]
+        torchrun = ["-m", "torch.distributed.run", "--standalone", *_ON_A_SIGNAL]
         count = ["--nproc-per-node", str(processes_per_node)]
         os.execv(sys.executable, [sys.executable, *torchrun, *count, *stage[1:]])
 

@@ -1,8 +1,11 @@
 """However a step is divided, over passes or processes, it is the same step."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -143,15 +146,15 @@ def test_bfloat16_is_near_float32(dataloader: DataLoader) -> None:
     assert low.dtype == torch.float32 and 0 < abs(whole - low) < 0.05 * whole
 
 
-def trained(
-    folder: Path, corpus: dict[str, list[Path]], **hardware: Any
-) -> tuple[list[dict[str, float]], Path]:
-    """Curve and model of a short training by the stage's own command line."""
+def command_of(
+    folder: Path, corpus: dict[str, list[Path]], steps: int, **hardware: Any
+) -> list[str]:
+    """The command line of a training in ``folder``."""
     folder.mkdir(parents=True)
     save(folder / "init.safetensors", model(), SHAPE, {"stage": "initialise"})
     job = stage_job(
         objectives=Shares(mmlm=1, tlm=1, camlm=1),
-        steps=8,
+        steps=steps,
         batch_tokens=256,
         evaluate_every=4,
         checkpoint_every=3,
@@ -163,7 +166,14 @@ def trained(
         command += ["--input", name, *map(str, corpus[name])]
     for name in ("model", "curves", "metrics"):
         command += ["--output", name, str(folder / name)]
-    command += ["--record", str(folder / "record.json")]
+    return [*command, "--record", str(folder / "record.json")]
+
+
+def trained(
+    folder: Path, corpus: dict[str, list[Path]], **hardware: Any
+) -> tuple[list[dict[str, float]], Path]:
+    """Curve and model of a short training by the stage's own command line."""
+    command = command_of(folder, corpus, 8, **hardware)
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     curve = [json.loads(line) for line in (folder / "curves").read_text().splitlines()]
@@ -194,3 +204,19 @@ def test_several_processes_train_as_one(
             assert many[name] == pytest.approx(one[name], rel=1e-6, abs=1e-6), name
     for one, many in zip(load(alone[1]).parameters(), load(path).parameters(), strict=True):
         torch.testing.assert_close(one, many, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_the_first_process_has_all_save_their_state(
+    tmp_path: Path, corpus: dict[str, list[Path]], which: signal.Signals
+) -> None:
+    folder = tmp_path / "run"
+    command = command_of(folder, corpus, 100_000, processes_per_node=2)
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list((folder / "work").rglob("step-*.pt")):
+            time.sleep(0.1)
+        process.send_signal(which)
+        said = process.communicate()[1]
+    saved = re.findall(r"state saved after step (\d+)", said)
+    assert process.returncode != 0 and len(saved) == 1, said
+    assert list((folder / "work").rglob(f"step-{int(saved[0]):08d}-*.pt"))
