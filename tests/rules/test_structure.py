@@ -355,6 +355,9 @@ def test_profiles_name_existing_rules_and_options(name, workflow):
     assert profile.keys() <= options
     rules = {rule.name for rule in workflow.rules}
     assert profile.get("set-resources", {}).keys() <= rules
+    groups = {word.partition("=")[0] for word in profile.get("group-components", [])}
+    text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    assert groups in (set(), set(re.findall(r'^ +group\("(\w+)"\)$', text, re.M)))
 
 
 def test_the_pod_fits_the_image_and_snakemake():

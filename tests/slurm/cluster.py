@@ -56,7 +56,7 @@ MinJobAge=300
 InactiveLimit=0
 MpiDefault=none
 JobRequeue=1
-NodeName=DEFAULT CPUs=2 RealMemory=6000 Gres=gpu:1 State=UNKNOWN
+NodeName=DEFAULT CPUs=2 RealMemory=16000 Gres=gpu:1 State=UNKNOWN
 NodeName={nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[2]}]
 PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
