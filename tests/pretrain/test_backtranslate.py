@@ -201,6 +201,9 @@ def test_a_damaged_file_of_pseudo_tokens_is_refused(tmp_path: Path) -> None:
     assert read.tokens[1].tolist() == [2, 3, 4, 5] and read.numbers.tolist() == [3, 9]
     assert (read.ratio, read.languages, read.train, read.valid) == (0.15, ("en", "de"), 8, 3)
     whole = path.read_bytes()
+    for _ in range(8):  # the library writes several facts in any order
+        write_pseudo(path, pseudo)
+        assert path.read_bytes() == whole
     for wrong in (
         {"numbers": np.array([9, 3])},
         {"numbers": np.array([3, 11])},

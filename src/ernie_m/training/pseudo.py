@@ -61,14 +61,17 @@ def write_pseudo(path: Path, pseudo: Pseudo) -> None:
         "train": str(pseudo.train),
         "valid": str(pseudo.valid),
     }
-    save_file(arrays, path, facts)
+    # As one text, for several are written in any order.
+    text = "\n".join(f"{name}={fact}" for name, fact in facts.items())
+    save_file(arrays, path, {"pseudo": text})
 
 
 def read_pseudo(path: Path, vocabulary: int, languages: Sequence[str]) -> Pseudo:
     """A chunk whose arrays are read-only memory maps; raises :class:`UserError` when it is damaged,
     or has ids beyond the ``vocabulary`` or the rows of ``languages``."""
     try:
-        facts, arrays = map_arrays(path)
+        metadata, arrays = map_arrays(path)
+        facts = dict(line.split("=", 1) for line in metadata["pseudo"].splitlines())
         pseudo = Pseudo(
             numbers=arrays["numbers"],
             keys=arrays["keys"],
