@@ -15,7 +15,7 @@ IMAGE ?= ernie-m
 SMK_FILES := Snakefile workflow/rules
 
 .PHONY: help install reproduce test test-slurm fuzz format check lint types lock image clean \
-  bench-engine bench-corpora bench-shards bench-vocabulary bench-layout bench-slurm
+  bench-engine bench-corpora bench-shards bench-vocabulary bench-slurm
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -62,9 +62,6 @@ bench-shards: $(INSTALLED) ## take 2 GB of text to packed shards, with planted f
 
 bench-vocabulary: $(INSTALLED) ## train 250,000 pieces on text in 44 languages
 	$(BIN)/python -m benchmarks.vocabulary
-
-bench-layout: $(INSTALLED) ## run the paper's jobs on files of a few kilobytes
-	$(BIN)/python -m benchmarks.layout
 
 bench-slurm: $(INSTALLED) ## measure what jobs cost on Slurm, alone and in groups; Debian, as root
 	$(BIN)/python -m benchmarks.slurm

@@ -28,6 +28,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
     },
     "planning": {
         "plan": ("ernie_m.planning.command", "what a configuration would cost, stage by stage"),
+        "rehearse": ("ernie_m.rehearse.command", "run it whole, on small files made for it"),
         "card": ("ernie_m.report.data_card", "a data card for each training corpus of a run"),
     },
     "training": {

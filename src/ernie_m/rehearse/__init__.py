@@ -1,0 +1,1 @@
+"""Any configuration, run whole on small files made in the publishers' formats."""
