@@ -15,7 +15,7 @@ from ernie_m.marks import MARK, MARKS, legend
 from ernie_m.words import flatten
 from tests.repository import ROOT
 
-PAPER = [ROOT / "config/paper_base.yaml", ROOT / "config/paper_large.yaml"]
+PAPER = [ROOT / f"config/{name}.yaml" for name in ("paper_base", "paper_large", "one_gpu")]
 DOCUMENTS = [ROOT / "README.md", *(ROOT / f"docs/{name}.md" for name in ("method", "evaluation"))]
 CHOICES = (*DEVIATIONS, FROM_CHECKPOINT, *OPEN_CHOICES)
 # Lists, and what is no choice: the header says where they are from.
@@ -59,6 +59,8 @@ def test_every_value_of_a_paper_configuration_has_a_mark(path):
     found = remarks(path)
     assert [remark for remark in found.values() if not MARK.match(remark)] == []
     values = {key for key, _ in flatten(yaml.safe_load(text))}
+    table = {key for key in values if key.startswith("corpora.head_bytes.")}  # one value
+    values = values - table | ({"corpora.head_bytes"} if table else set())
     assert values - found.keys() == TOLD_ABOVE
 
 

@@ -57,6 +57,22 @@ def test_every_stage_with_jobs_is_there(path, capsys):
         assert together[name] == pytest.approx(sum(or_dash))
 
 
+@pytest.mark.parametrize(
+    ("overlays", "accelerator"),
+    [(["one_gpu"], "a100"), (["one_gpu", "one_gpu_small"], "v100")],
+    ids=str,
+)
+def test_one_gpu_is_enough(overlays, accelerator):
+    """A V100 computes as much in 16 bits as a card of 24 GB such as an A10. The plan has no cost of
+    fine-tuning, but each leaves a model."""
+    config = read(*(f"config/{name}.yaml" for name in overlays))
+    costs = Estimate(config, Throughputs.read(), accelerator, 0.4).costs()
+    assert 8 < sum(cost.gpu_hours or 0 for cost in costs) < 16
+    models = 4 * sum(parameters(config.model, 250_002)) * len(jobs_of(config)["xtreme_finetune"])
+    assert sum(cost.written or 0 for cost in costs) + models < 200e9
+    assert config.hardware.require_gpu and config.hardware.processes == 1
+
+
 def test_training_follows_the_configuration(base):
     costs = {cost.stage: cost for cost in base.costs()}
     own = base.config.pretrain.camlm

@@ -21,6 +21,8 @@ OVERLAYS = {
     "paper_base": ["paper_base"],
     "paper_large": ["paper_large"],
     "ablation": ["paper_base", "ablation"],
+    "one_gpu": ["one_gpu"],
+    "one_gpu_small": ["one_gpu", "one_gpu_small"],
     **{name: [name] for name in ("config", "xtreme", "released", "released_xlmr")},
     **{name: [name] for name in ("tiny", "study", "local", "ablation_laptop")},
 }

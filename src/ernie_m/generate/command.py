@@ -34,7 +34,7 @@ OVERLAYS = tuple(
     Path("config", f"{name}.yaml")
     for name in (
         *("tiny", "study", "xtreme", "local", "paper_base", "paper_large"),
-        *("released", "released_xlmr", "ablation", "ablation_laptop"),
+        *("released", "released_xlmr", "ablation", "ablation_laptop", "one_gpu", "one_gpu_small"),
     )
 )
 SCHEMA = Path("config/schema.json")
