@@ -3,7 +3,6 @@ same content as the Parquet tables of `google/xtreme`, written by `datasets`."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import tarfile
@@ -18,6 +17,8 @@ from ernie_m.config.sources import SourceJob, load_sources
 from ernie_m.config.xtreme import PrepareSettings, XtremeSettings
 from ernie_m.downloads.fetch import Wanted, fetch
 from ernie_m.errors import UserError
+from ernie_m.rehearse import archives
+from ernie_m.rehearse import tasks as made
 from ernie_m.xtreme import prepare
 from ernie_m.xtreme.examples import READERS
 from ernie_m.xtreme.files import EXAMPLE, read_lines
@@ -32,17 +33,7 @@ REGISTRY = Path("config/xtreme_sources.yaml")
 
 def packed(path: Path, members: dict[str, str | bytes]) -> Path:
     """A zip or tar archive with these members."""
-    contents = {k: v.encode() if isinstance(v, str) else v for k, v in members.items()}
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, content in contents.items():
-                archive.writestr(name, content)
-        return path
-    with tarfile.open(path, f"w:{path.suffix[1:].replace('tgz', 'gz')}") as archive:
-        for name, content in contents.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
+    path.write_bytes(archives.packed(path.name, members))
     return path
 
 
@@ -67,26 +58,17 @@ def read(task: str, files: list[Path], tmp_path: Path, split: str, language: str
 
 def squad_file(*articles: tuple[str, list[tuple[str, str, list[tuple[str, int]]]]]) -> str:
     """Of (context, [(id, question, [(answer, start)])])."""
-    data = [
+    return made.squad(
         {
+            "id": id,
             "title": "T",
-            "paragraphs": [
-                {
-                    "context": context,
-                    "qas": [
-                        {
-                            "id": id,
-                            "question": question,
-                            "answers": [{"text": t, "answer_start": s} for t, s in answers],
-                        }
-                        for id, question, answers in asked
-                    ],
-                }
-            ],
+            "context": context,
+            "question": question,
+            "answers": {"text": [t for t, _ in answers], "answer_start": [s for _, s in answers]},
         }
         for context, asked in articles
-    ]
-    return json.dumps({"version": "1.1", "data": data})
+        for id, question, answers in asked
+    )
 
 
 def squad_table(*articles: Any) -> list[dict[str, Any]]:
@@ -109,21 +91,8 @@ def squad_table(*articles: Any) -> list[dict[str, Any]]:
 
 def parquet(folder: Path, name: str, rows: list[dict[str, Any]], **classes: list[str]) -> Path:
     """A table as `datasets` writes it; ``classes`` are columns (of lists) of class numbers."""
-    from datasets import ClassLabel, Dataset, List
-
-    numbered = [
-        {
-            key: [classes[key].index(each) for each in value] if key in classes else value
-            for key, value in row.items()
-        }
-        for row in rows
-    ]
-    table = Dataset.from_list(numbered)
-    features = table.features.copy()
-    for key, names in classes.items():
-        features[key] = List(ClassLabel(names=names))
     path = folder / f"{name}.parquet"
-    table.cast(features).to_parquet(path)
+    path.write_bytes(made.parquet(rows, **classes))
     return path
 
 

@@ -55,6 +55,11 @@ NOTE = ".rehearsal"  # tells that a folder is one, and may be removed
 CONFIG = Path("config/rehearsal.yaml")
 # What the rules need of the repository.
 LINKED = ("Snakefile", "workflow", "profiles", "src", "envs")
+QUIET = (
+    "--quiet",
+    "rules",
+    "host",
+)  # but for progress and errors: some rules have a thousand inputs
 LONGEST = 60  # characters of a value
 ACCELERATOR, UTILISATION = "h100", 0.4
 NOT_REHEARSED = (
@@ -162,7 +167,8 @@ def rehearse(folder: Path, run: str, options: Sequence[str]) -> None:
     started = time.monotonic()
     again = "The last lines above say what failed. Mend it, and run the same command: it goes on."
     with offered(folder / MADE) as address:
-        if call(folder, address, "snakemake", "--configfile", str(CONFIG), *options):
+        words = ("snakemake", "--configfile", str(CONFIG), *QUIET, *options)
+        if call(folder, address, *words):
             raise UserError(f"The workflow did not run to its end in {folder}.", again)
         took = time.monotonic() - started
         report = f"results/{run}/report_build/report.html"
