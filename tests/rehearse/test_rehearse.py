@@ -54,7 +54,7 @@ def test_two_languages_of_the_paper(tmp_path):
     words += ["--cores", "2", "--folder", str(folder)]
     said = rehearsed(*words, "--keep").stdout
     results = folder / "results"
-    assert (results / "paper_base/report_build/report.html").stat().st_size > 10_000
+    assert (results / "rehearsal_paper_base/report_build/report.html").stat().st_size > 10_000
     count = sum(1 for _ in results.rglob("record.json"))
     assert f"REHEARSED: {count} jobs done" in said
     assert re.search(r"verdict +(VERIFIED|STALE|INCOMPLETE)", said)
@@ -81,8 +81,7 @@ def test_the_graph_is_that_of_the_configuration(names, tmp_path):
         one for stage, one in after.items() if stage.startswith(("pretrain", "xtreme"))
     ]
     found = {one.key for one in differences(real, small)}
-    assert "run" not in found and "corpora.languages" not in found
-    assert "model.layers" not in found
+    assert "run" in found and not found & {"corpora.languages", "model.layers", "xtreme.tasks"}
 
 
 def test_variants_that_differ_go_on_differing(tmp_path):

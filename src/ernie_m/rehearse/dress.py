@@ -22,6 +22,7 @@ from ernie_m.config.load import load
 from ernie_m.config.root import Config
 from ernie_m.config.sources import load_sources
 from ernie_m.corpus import codes_of
+from ernie_m.pipeline.stages import jobs
 from ernie_m.rehearse import checkpoint, corpora, tasks
 from ernie_m.words import flatten
 
@@ -51,7 +52,10 @@ def numbers(config: Config) -> dict[str, float]:
         found["xtreme.prepare.mining_sentences"] = EXAMPLES
     if any(config.variant(name).xtreme.retrieval == "aligned" for name in config.variant_names):
         found |= {"xtreme.align.steps": 2, "xtreme.align.batch_pairs": 8}
+    run = jobs(config)
     for stage in ("camlm", "btmlm"):
+        if not run[f"pretrain_{stage}"]:
+            continue
         own = getattr(config.pretrain, stage)
         found |= {
             f"pretrain.{stage}.steps": 2,
@@ -243,8 +247,8 @@ class Difference:
     """A key of the configuration that is another in the rehearsal."""
 
     key: str
-    real: Any
-    small: Any
+    real: str
+    small: str
 
 
 def dress(
@@ -272,23 +276,25 @@ def dress(
         own["tracking"] = {"uri": "sqlite:///mlflow.db"}
     for group, replaced in (("corpora", "head_bytes"), ("xtreme", "local")):
         keys.get(group, {}).pop(replaced, None)
-    keys = deep_merge(keys, own)
+    keys = deep_merge(keys, own) | {"run": f"rehearsal_{config.run}"}  # as the report is headed
     with contextlib.chdir(folder):
         return keys, load(keys)
 
 
 def differences(real: Config, small: Config) -> list[Difference]:
     """All keys that differ, in the order of the configuration; of lists, how long they are."""
-    before, after = (dict(flatten(one.model_dump(mode="json"))) for one in (real, small))
-    missing = object()
+    before, after = (
+        {key: value for key, value in flatten(one.model_dump(mode="json")) if value != {}}
+        for one in (real, small)
+    )
     return [
         Difference(key, _told(before.get(key)), _told(after.get(key)))
         for key in dict.fromkeys((*before, *after))
-        if before.get(key, missing) != after.get(key, missing)
+        if before.get(key) != after.get(key)
     ]
 
 
 def _told(value: Any) -> str:
     if isinstance(value, list):
         return str(len(value))
-    return "none" if value is None or value == {} else str(value)
+    return "none" if value is None else str(value)
