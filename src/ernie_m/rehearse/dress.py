@@ -33,7 +33,7 @@ OFFERED = f"http://${{{ADDRESS}}}"
 # What tells of upstream's file, and is not true of a made one.
 UPSTREAM = {"package", "url", "hub", "path", "mirrors", "bytes", "about_bytes", "sha256"}
 ROWS = 4  # of a batch, for each process
-PIECES_OF_OWN = 3000
+PIECES_OF_OWN = 1000
 EXAMPLES = 60
 
 
