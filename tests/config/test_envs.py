@@ -19,7 +19,8 @@ IMPORTED_AS = {
     "pyyaml": "yaml",
     "typing-extensions": "typing_extensions",
 }
-COMMANDS = {"dvc", "snakemake"}  # used by their command line; src/ imports neither
+# Used by their command line; src/ imports none.
+COMMANDS = {"dvc", "snakemake", "snakemake-executor-plugin-slurm"}
 
 
 LOCKS = ("requirements.txt", "requirements-cuda.txt")
