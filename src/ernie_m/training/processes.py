@@ -8,6 +8,7 @@ the number of processes. Only rank 0 writes.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,4 +73,7 @@ def process_group(hardware: HardwareSettings) -> Iterator[Processes]:
     try:
         yield Processes(distributed.get_rank(), size, device)
     finally:
+        # DDP and the optimiser refer to the group, in cycles. If theirs is the last reference, the
+        # group's threads are joined by one that keeps Python from running, which they may need.
+        gc.collect()
         distributed.destroy_process_group()

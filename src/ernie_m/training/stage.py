@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +26,7 @@ from ernie_m.training.batches import DataLoader, Texts
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
-from ernie_m.training.processes import process_group
+from ernie_m.training.processes import Processes, process_group
 from ernie_m.training.state import State, state_folder
 from ernie_m.training.validation import Validation
 
@@ -121,17 +122,21 @@ def _model(job: Job[StageJob]) -> LanguageModel:
 def train_stage(job: Job[StageJob], callbacks: Sequence[Callback] = ()) -> None:
     """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
     ``valid``, and write ``model``, ``curves`` and ``metrics``; resumes from the newest state."""
-    hardware = job.settings.hardware
-    torch.set_num_threads(hardware.num_threads)
-    with process_group(hardware) as processes:
-        engine = Engine(_model(job), job.settings.optimiser, hardware, processes)
-        if processes.first:
-            with ExitStack() as held:
-                _train_and_write(job, engine, callbacks, held)
-                job.after(held.pop_all().close)
-        else:
-            _trainer(job, engine, [c for c in callbacks if c.every_rank])[0].run()
-            engine.weights()
+    torch.set_num_threads(job.settings.hardware.num_threads)
+    with process_group(job.settings.hardware) as processes:
+        _train(job, processes, callbacks)
+
+
+def _train(job: Job[StageJob], processes: Processes, callbacks: Sequence[Callback]) -> None:
+    settings = job.settings
+    engine = Engine(_model(job), settings.optimiser, settings.hardware, processes)
+    if processes.first:
+        with ExitStack() as held:
+            _train_and_write(job, engine, callbacks, held)
+            job.after(held.pop_all().close)
+    else:
+        _trainer(job, engine, [c for c in callbacks if c.every_rank])[0].run()
+        engine.weights()
 
 
 def _train_and_write(
@@ -165,7 +170,7 @@ def _train_and_write(
         "cut": {name: count_cut(texts) for name, texts in train.items()},
     }
     job.write_json("metrics", metrics)
-    held.callback(trainer.state.clear)
+    held.callback(shutil.rmtree, trainer.state.folder, ignore_errors=True)
 
 
 def count_cut(texts: Texts) -> dict[str, int]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +96,3 @@ class State:
         arrays = {k: v.numpy() for k, v in vars(batch).items() if isinstance(v, torch.Tensor)}
         save_file(arrays, path)
         return path
-
-    def clear(self) -> None:
-        """Remove the folder, once the outputs are in place."""
-        shutil.rmtree(self.folder, ignore_errors=True)
