@@ -23,10 +23,12 @@ CONFIGURATION = {
         "camlm": {"steps": 120, "evaluate_every": 60, "checkpoint_every": 20},
         "btmlm": {"steps": 10, "evaluate_every": 10},
     },
+    "tracking": {"uri": ""},
     "xtreme": {"tasks": ["standin_retrieval", "standin_classification"], "seeds": [1]},
 }
 CONFIGFILES = ("--configfile", "config/tiny.yaml")
-PROFILE = ("--profile", "profiles/slurm", "--cores", "2", *CONFIGFILES)
+SOON = ("--slurm-init-seconds-before-status-checks", "5")
+PROFILE = ("--profile", "profiles/slurm", "--cores", "2", *SOON, *CONFIGFILES)
 
 
 def pytest_collection_modifyitems(items):

@@ -12,7 +12,7 @@ from tests.slurm.conftest import CONFIGFILES, PROFILE
 @pytest.fixture(scope="module")
 def on_slurm(cluster, checkout):
     """The checkout, in which all was run by Slurm, and what its controller said."""
-    done = checkout.run("snakemake", *PROFILE)
+    done = checkout.run("snakemake", *PROFILE, "--config", "tracking={uri: 'sqlite:///mlflow.db'}")
     return checkout, done.stderr
 
 
