@@ -1,13 +1,15 @@
 """What a job costs on Slurm beside its own work, alone and in the groups of profiles/slurm.
 
 On a Slurm of two nodes on this machine (see `tests/slurm/cluster.py`: Debian, as root) all jobs of
-`corpora_extract` of the default run are made twice, one of Slurm's jobs after the other: each by
-itself, and in groups. The own time of a job is what Snakemake measures of its command.
+`corpora_extract` of the default run, in all languages of its text, are made twice, one job of
+Slurm's after the other: each by itself, and in groups. The own time of a job is what Snakemake
+measures of its command.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 import sys
@@ -19,12 +21,14 @@ from tests.slurm.cluster import Cluster, missing
 
 from benchmarks.document import machine, publish, table
 from ernie_m.arguments import argument_parser
-from ernie_m.config.load import read
+from ernie_m.config.load import BASE, deep_merge, load, read_yaml
 from ernie_m.pipeline.stages import jobs
 
 STAGE = "corpora_extract"
 SHARED = "results/corpora_download"
 GROUP = 20  # as in profiles/slurm
+# Those of its text.
+LANGUAGES = ["en", "de", "es", "fr", "ru", "el", "tr", "zh", "ja", "ko", "bg", "vi"]
 
 
 def seconds(elapsed: str) -> int:
@@ -48,9 +52,11 @@ def run(repository: Repository, cluster: Cluster, grouped: int) -> dict[str, flo
     """Make all jobs of the stage, ``grouped`` of them in a job of Slurm's."""
     run = repository.path / "results/default"
     shutil.rmtree(run, ignore_errors=True)
-    instances = jobs(read())[STAGE]
+    wanted = {"corpora": {"languages": LANGUAGES}}
+    instances = jobs(load(deep_merge(read_yaml(BASE), wanted)))[STAGE]
     targets = [f"results/default/{STAGE}/{job}/rows.parquet" for job in instances]
     profile = ("--profile", "profiles/slurm", "--cores", "2", "--jobs", "1")
+    profile += ("--config", f"corpora={json.dumps(wanted['corpora'])}")
     done = repository.run(
         "snakemake", *targets, *profile, "--group-components", f"{STAGE}={grouped}"
     )
