@@ -95,18 +95,12 @@ def start_now(cluster, controller):
     cluster.call("scontrol", "update", f"jobid={job}", "starttime=now")
 
 
-def test_a_requeued_training_goes_on_by_itself(cluster, training, undisturbed):
+@pytest.mark.parametrize(
+    "words", [("scontrol", "requeue"), ("scancel", "--signal=TERM")], ids=["requeued", "warned"]
+)
+def test_a_training_whose_time_ends_is_started_again(cluster, training, undisturbed, words):
     controller = start(training)
-    cluster.call("scontrol", "requeue", job_of(controller))
-    start_now(cluster, controller)
-    assert controller.wait() == 0
-    assert "resuming after step" in log(training)
-    assert (training.path / MODEL).read_bytes() == undisturbed
-
-
-def test_a_training_that_is_warned_of_its_time_is_queued_again(cluster, training, undisturbed):
-    controller = start(training)
-    cluster.call("scancel", "--signal=TERM", job_of(controller))
+    cluster.call(*words, job_of(controller))
     start_now(cluster, controller)
     assert controller.wait() == 0
     assert "resuming after step" in log(training)

@@ -27,25 +27,31 @@ def save_weights(
     """:func:`save` for weights by name."""
     weights = {name: tensor.detach().contiguous() for name, tensor in named.items()}
     metadata = {**extra, "format": FORMAT, "architecture": shape.to_json()}
-    # One entry: safetensors writes several metadata keys in an order that varies from run to run.
-    save_file(weights, path, metadata={"ernie_m": _join(metadata)})
+    save_file(weights, path, metadata=joined(metadata))
 
 
-def _join(metadata: dict[str, str]) -> str:
-    return "\n".join(f"{key}={metadata[key]}" for key in sorted(metadata))
+def joined(facts: dict[str, str]) -> dict[str, str]:
+    """Facts as one entry of a file's metadata: safetensors writes several in an order that varies
+    from run to run."""
+    return {"ernie_m": "\n".join(f"{key}={facts[key]}" for key in sorted(facts))}
+
+
+def parted(metadata: dict[str, str]) -> dict[str, str]:
+    """The facts that :func:`joined` put into the metadata; none if it did not."""
+    lines = metadata.get("ernie_m", "").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], Architecture, dict[str, str]]:
     """Weights, architecture and extra facts of a checkpoint; raises :class:`UserError`."""
     try:
         with safe_open(str(path), framework="pt") as file:
-            text = (file.metadata() or {}).get("ernie_m", "")
+            metadata = parted(file.metadata() or {})
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{path} is not a whole checkpoint: {error}.", "Run the stage that makes it again."
         ) from None
-    metadata = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     if metadata.get("format") != FORMAT:
         raise UserError(
             f"{path} is not a checkpoint of this project.",

@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from ernie_m.errors import UserError
 from ernie_m.mapped import map_arrays
+from ernie_m.model.checkpoint import joined, parted
 from ernie_m.objectives.lengths import slots
 from ernie_m.ragged import Ragged, Sequences, spans
 
@@ -61,9 +62,7 @@ def write_pseudo(path: Path, pseudo: Pseudo) -> None:
         "train": str(pseudo.train),
         "valid": str(pseudo.valid),
     }
-    # As one text, for several are written in any order.
-    text = "\n".join(f"{name}={fact}" for name, fact in facts.items())
-    save_file(arrays, path, {"pseudo": text})
+    save_file(arrays, path, joined(facts))
 
 
 def read_pseudo(path: Path, vocabulary: int, languages: Sequence[str]) -> Pseudo:
@@ -71,7 +70,7 @@ def read_pseudo(path: Path, vocabulary: int, languages: Sequence[str]) -> Pseudo
     or has ids beyond the ``vocabulary`` or the rows of ``languages``."""
     try:
         metadata, arrays = map_arrays(path)
-        facts = dict(line.split("=", 1) for line in metadata["pseudo"].splitlines())
+        facts = parted(metadata)
         pseudo = Pseudo(
             numbers=arrays["numbers"],
             keys=arrays["keys"],
