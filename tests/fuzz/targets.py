@@ -96,12 +96,18 @@ def _with_header(draw: random.Random, content: bytes) -> bytes:
     """A safetensors file with other values in its header, or in the JSON within it."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    facts = header.get("__metadata__", {}).get("ernie_m", "")
+    facts = header.get("__metadata__", {}).get("ernie_m", "").splitlines()
     if facts and draw.random() < 0.5:
-        before, equals, inner = facts.partition("architecture=")
-        inner, newline, after = (inner if equals else facts).partition("\n")
-        other = mutate_json(draw, json.loads(inner)).replace("\n", "") + newline + after
-        header["__metadata__"]["ernie_m"] = before + equals + other if equals else other
+        at = draw.randrange(len(facts))  # JSON, alone or after the name of the fact, or plain text
+        key, equals, value = (
+            facts[at].partition("=") if facts[at][0] != "{" else ("", "", facts[at])
+        )
+        try:
+            other = mutate_json(draw, json.loads(value))
+        except ValueError:
+            other = mutate_bytes(draw, value.encode()).decode(errors="replace")
+        facts[at] = key + equals + other.replace("\n", "")
+        header["__metadata__"]["ernie_m"] = "\n".join(facts)
         text = json.dumps(header).encode()
     else:
         text = mutate_json(draw, header).encode(errors="surrogatepass")
