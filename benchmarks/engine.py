@@ -209,7 +209,7 @@ class Ours:
             self.engine.backward(batch)
             self.engine.update(1e-4)
             tokens += int(batch.lengths.sum())
-            scored = len(batch.scored().where)
+            scored = sum(batch.predicted.values())
             shape = self.engine.model.shape
             self.flops += training_flops(shape, shape.vocabulary, batch.lengths, scored)
         wait(self.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -89,7 +90,8 @@ class Ragged:
         """The sequences numbered by ``order``, in that order, as int64."""
         lengths = self.lengths_of(order)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        return Ragged(self.tokens[spans(self.offsets[order], lengths)].astype(np.int64), offsets)
+        tokens = self.tokens[spans(self.offsets[order], lengths)]
+        return Ragged(tokens.astype(np.int64, copy=False), offsets)
 
     def cut(self, longest: int) -> Ragged:
         """Each sequence's first ``longest`` tokens."""
@@ -125,23 +127,34 @@ class Chained:
         return int(self.starts[-1])
 
     def __getitem__(self, index: int) -> Array:
-        part = int(self._part(np.asarray(index)))
+        part = int(np.searchsorted(self.starts, index, side="right")) - 1
         return self.parts[part][index - int(self.starts[part])][: self.longest]
 
-    def _part(self, order: Array) -> Array:
-        return np.searchsorted(self.starts, order, side="right") - 1
+    def _places(self, order: Array) -> tuple[Array, list[tuple[Ragged, slice, Array]]]:
+        """What sorts ``order``; and each part that is asked for, its span of the sorted numbers,
+        and these as numbers within it."""
+        by_number = np.argsort(order)
+        numbers = order[by_number]
+        edges = np.searchsorted(numbers, self.starts).tolist()
+        asked = ((n, slice(*edge)) for n, edge in enumerate(pairwise(edges)) if edge[0] < edge[1])
+        return by_number, [
+            (self.parts[n], span, numbers[span] - self.starts[n]) for n, span in asked
+        ]
 
-    def _places(self, order: Array) -> list[tuple[Ragged, Array, Array]]:
-        """Each part that is asked for, the places in ``order`` that ask, and numbers within it."""
-        part = self._part(order)
-        asked = ((number, np.flatnonzero(part == number)) for number in np.unique(part))
-        return [(self.parts[n], where, order[where] - self.starts[n]) for n, where in asked]
+    def _bounds(self, places: Sequence[tuple[Ragged, slice, Array]]) -> tuple[Array, Array]:
+        """First token within its part, and tokens, of each sequence of ``places``, int64."""
+        count = places[-1][1].stop if places else 0
+        first, last = (np.zeros(count, dtype=np.int64) for _ in range(2))
+        for part, span, within in places:
+            first[span] = part.offsets[within]
+            last[span] = part.offsets[within + 1]
+        return first, np.minimum(last - first, self.longest)
 
     def lengths_of(self, order: Array) -> Array:
         """Tokens of the sequences numbered by ``order``, int64."""
+        by_number, places = self._places(order)
         lengths = np.zeros(len(order), dtype=np.int64)
-        for part, where, own in self._places(order):
-            lengths[where] = np.minimum(part.lengths_of(own), self.longest)
+        lengths[by_number] = self._bounds(places)[1]
         return lengths
 
     def cut(self) -> dict[str, int]:
@@ -157,13 +170,15 @@ class Chained:
 
     def take(self, order: Array) -> Ragged:
         """The sequences numbered by ``order``, in that order, as int64 in memory."""
-        lengths = self.lengths_of(order)
+        by_number, places = self._places(order)
+        first, lengths = self._bounds(places)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
+        index = spans(first, lengths)
         tokens = np.empty(offsets[-1], dtype=np.int64)
-        for part, where, own in self._places(order):
-            found = part.tokens[spans(part.offsets[own], lengths[where])]
-            tokens[spans(offsets[where], lengths[where])] = found
-        return Ragged(tokens, offsets)
+        for part, span, _ in places:
+            own = slice(offsets[span.start], offsets[span.stop])
+            tokens[own] = part.tokens[index[own]]
+        return Ragged(tokens, offsets).take(np.argsort(by_number))
 
 
 @dataclass(frozen=True)

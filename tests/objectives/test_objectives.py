@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from ernie_m.model.attention import Stream
 from ernie_m.model.packing import IGNORE_INDEX
 from ernie_m.objectives import objectives
+from ernie_m.objectives.draws import Purpose, bits, uniform
 from ernie_m.objectives.layout import BOS_ID, EOS_ID, pair, single
 from ernie_m.objectives.lengths import max_text_tokens, slots
 from ernie_m.objectives.masking import corrupt, replacement_counts, select
@@ -18,6 +19,10 @@ LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 def ragged(lengths: list[int], first: int = 4) -> Ragged:
     tokens = first + np.arange(sum(lengths)) % 40
     return Ragged(tokens, np.concatenate([[0], np.cumsum(lengths)]))
+
+
+def keys(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 2**64, count, dtype=np.uint64)
 
 
 def masking(**changes) -> Masking:
@@ -50,15 +55,28 @@ def test_single_layout_is_written_out_right() -> None:
     assert layout.languages.tolist() == [3, 3, 3, 3, 5, 5, 5]
 
 
+def test_random_numbers_are_those_of_splitmix64() -> None:
+    """The first five of seed 1234567, as its authors' C code gives them."""
+    seed = np.array([1234567], dtype=np.uint64)
+    assert [int(bits(seed, purpose)[0]) for purpose in Purpose] == [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
+
+
 @given(LENGTHS, st.floats(0.05, 0.95), st.integers(0, 10**6))
 @settings(max_examples=80, deadline=None)
 def test_counts_of_replaced_tokens(lengths: list[int], ratio: float, seed: int) -> None:
-    sentence = np.repeat(np.arange(len(lengths)), lengths)
-    rng = np.random.default_rng(seed)
-    candidate = np.ones(len(sentence), dtype=bool)
-    chosen = select(sentence, candidate, lambda sizes: replacement_counts(sizes, ratio, rng), rng)
+    sizes, sentence = np.array(lengths), np.repeat(np.arange(len(lengths)), lengths)
+    wanted = replacement_counts(sizes, ratio, uniform(keys(len(lengths), seed), Purpose.COUNT))
+    chosen = select(keys(len(sentence), seed + 1), sizes, wanted)
+    assert len(set(chosen.tolist())) == len(chosen)
     for number, length in enumerate(lengths):
-        count = int(chosen[sentence == number].sum())
+        count = int((sentence[chosen] == number).sum())
+        assert count == wanted[number]
         if length == 1:
             assert count in (0, 1)
         else:
@@ -75,9 +93,7 @@ def test_camlm_keeps_both_sentences_whole_and_adds_slots(
     source, target = ragged(first[:count]), ragged(second[:count], first=50)
     languages = (np.zeros(count, int), np.ones(count, int))
     own = masking(ratio=dict.fromkeys(objectives.OBJECTIVES, ratio))
-    docs = objectives.camlm(
-        source, target, languages, np.arange(count), own, np.random.default_rng(seed)
-    )
+    docs = objectives.camlm(source, target, languages, np.arange(count), own, keys(count, seed))
     layout = pair(source, target, *languages, "continuous")
     slot = docs.labels != IGNORE_INDEX
     assert docs.ids[~slot].tolist() == layout.ids.tolist()
@@ -96,12 +112,16 @@ def test_camlm_keeps_both_sentences_whole_and_adds_slots(
 
 
 def test_mask_proportions_over_many_tokens() -> None:
-    rng = np.random.default_rng(0)
-    ids = rng.integers(4, MASK, 100_000)
-    sentence = np.repeat(np.arange(5000), 20)
-    candidate = np.ones(len(ids), dtype=bool)
-    chosen = select(sentence, candidate, lambda sizes: replacement_counts(sizes, 0.15, rng), rng)
-    seen = corrupt(ids, chosen, MASK, 0.1, 0.1, rng)
+    ids = np.random.default_rng(0).integers(4, MASK, 100_000)
+    sentence, place = np.divmod(np.arange(100_000), 20)
+    own, sizes = keys(5000), np.full(5000, 20)
+    wanted = replacement_counts(sizes, 0.15, uniform(own, Purpose.COUNT))
+    where = select(bits(own[sentence], Purpose.CHOOSE, place), sizes, wanted)
+    chosen = np.zeros(len(ids), dtype=bool)
+    chosen[where] = True
+    seen = corrupt(ids, where, MASK, 0.1, 0.1, own[sentence[where]], place[where])
+    by_place = np.bincount(place[where], minlength=20) / len(where)
+    assert abs(by_place - 1 / 20).max() < 0.006
     assert abs(chosen.mean() - 0.15) < 0.002
     assert (seen[~chosen] == ids[~chosen]).all()
     masked, kept = (seen[chosen] == MASK).mean(), (seen[chosen] == ids[chosen]).mean()
@@ -119,11 +139,11 @@ def test_no_label_outside_selected_positions(lengths: list[int], seed: int) -> N
     both = (np.zeros(count, int), np.ones(count, int))
     group = np.zeros(count, int)
     for name in ("mmlm", "tlm", "camlm", "btmlm"):
-        rng = np.random.default_rng(seed)
+        own = keys(count, seed)
         if name == "mmlm":
-            docs = objectives.mmlm(source, both[0], group, masking(), rng)
+            docs = objectives.mmlm(source, both[0], group, masking(), own)
         else:
-            docs = getattr(objectives, name)(source, target, both, group, masking(), rng)
+            docs = getattr(objectives, name)(source, target, both, group, masking(), own)
         scored = docs.labels != IGNORE_INDEX
         special = np.isin(docs.ids, [BOS_ID, EOS_ID])
         assert not (scored & special).any()
@@ -153,11 +173,10 @@ def test_the_longest_text_fits_and_the_next_does_not(row_length: int, ratio: flo
         text, other = ragged([length]), ragged([length])
         zero = np.zeros(1, int)
         own = masking(ratio=dict.fromkeys(objectives.OBJECTIVES, ratio))
-        rng = np.random.default_rng(0)
         if objective == "mmlm":
             return len(single(text, zero).ids)
         if objective == "camlm":
-            docs = objectives.camlm(text, other, (zero, zero), zero, own, rng)
+            docs = objectives.camlm(text, other, (zero, zero), zero, own, keys(1))
             return int(docs.lengths[0])
         made = ragged([int(slots(np.array([length]), ratio)[0])]) if objective == "btmlm" else other
         return len(pair(text, made, zero, zero, "reset").ids)

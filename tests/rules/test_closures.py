@@ -16,7 +16,7 @@ PACKAGE = SOURCE / "ernie_m"
 TRAINING = {
     "corpora": {"hashing"},
     "model": {"architecture", "attention", "checkpoint", "device", "encoder", "packing"},
-    "objectives": {"layout", "lengths", "masking", "objectives"},
+    "objectives": {"draws", "layout", "lengths", "masking", "objectives"},
     "tokenizer": {"shards"},
     "training": {
         *("batches", "callbacks", "corpora", "engine", "loop", "losses", "prefetch", "processes"),

@@ -83,7 +83,9 @@ def test_sequences_are_cut(sequences, longest):
 def test_arrays_are_memory_maps(tmp_path):
     write_shard(tmp_path / "x", shard_of([[1, 2], [3]]))
     shard = read_shard(tmp_path / "x")
-    assert isinstance(shard.sides[0].tokens, np.memmap)
+    content = shard.sides[0].tokens
+    while not isinstance(content, np.memmap):
+        content = content.base
     with pytest.raises(ValueError, match="read-only"):
         shard.sides[0].tokens[0] = 9
 

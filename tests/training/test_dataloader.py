@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from ernie_m.objectives import objectives
 from ernie_m.objectives.objectives import Masking
-from ernie_m.ragged import Ragged
+from ernie_m.ragged import Chained, Ragged
 from ernie_m.training import batches
 from ernie_m.training.batches import CLASSES, DataLoader, DataOrder, Texts, smoothed_probabilities
 
@@ -29,16 +31,16 @@ def dataloader(seed: int = 1, alpha: float = 0.5) -> DataLoader:
 
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
-    first, again, other = dataloader().batch(7), dataloader().batch(7), dataloader(seed=2).batch(7)
+    first, again, other = (dataloader(seed).batch(7).rows for seed in (1, 1, 2))
     assert torch.equal(first.ids, again.ids) and torch.equal(first.labels, again.labels)
     assert first.ids.shape != other.ids.shape or not torch.equal(first.ids, other.ids)
-    assert not torch.equal(first.ids[:1], dataloader().batch(8).ids[:1])
+    assert not torch.equal(first.ids[:1], dataloader().batch(8).rows.ids[:1])
 
 
 def test_budgets_follow_the_shares() -> None:
     tokens = {0: 0, 2: 0}
     for step in range(40):
-        batch = dataloader().batch(step)
+        batch = dataloader().batch(step).rows
         owner = batch.groups[batch.documents >= 0] // 1000
         for objective in tokens:
             tokens[objective] += int((owner == objective).sum())
@@ -66,11 +68,41 @@ def test_joining_ragged_parts_gives_the_whole() -> None:
 def test_what_all_steps_draw_is_what_each_does(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     own = dataloader()
     order = DataOrder("camlm", own.texts["camlm"], 450, 0.5, 1)
-    expected = np.unique(np.concatenate([order.at(step)[0] for step in range(steps)]))
+    expected = np.unique(np.concatenate([order.at(step).index for step in range(steps)]))
     for block in (1, 200, 2**14):
         monkeypatch.setattr(batches, "BLOCK", block)
         assert order.read_by(steps).tolist() == expected.tolist()
-    tokens = sum(int(order.texts.lengths_of(order.at(step)[0]).sum()) for step in range(steps))
+    tokens = sum(int(order.at(step).lengths.sum()) for step in range(steps))
     laid_out = [own.documents(step) for step in range(steps)]
     camlm = [docs.lengths[docs.group // CLASSES == 2].sum() for docs in laid_out]
     assert tokens == sum(camlm), "slots count in the budget"
+
+
+@pytest.mark.parametrize("size", [3, 8])
+def test_a_process_reads_its_own_sentences_only(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, read = dataloader(), []
+    take = Chained.take
+
+    def counted(self: Chained, order: np.ndarray) -> Ragged:
+        read.append(len(order))
+        return take(self, order)
+
+    monkeypatch.setattr(Chained, "take", counted)
+    texts = {
+        name: replace(
+            text,
+            source=Chained((text.source,), 8),
+            target=text.target and Chained((text.target,), 8),
+        )
+        for name, text in own.texts.items()
+    }
+    own = replace(own, texts=texts)
+    whole = own.batch(5)
+    sides = 1 + (whole.rows.groups[whole.rows.rows, whole.rows.starts] >= 2 * CLASSES)
+    assert sum(read) == sides.sum()
+    for rank in range(size):
+        read.clear()
+        rows = own.batch(5, rank, size).rows
+        sides = 1 + (rows.groups[rows.rows, rows.starts] >= 2 * CLASSES)
+        assert sum(read) == sides.sum()
+        assert abs(len(rows.ids) - whole.row_count / size) < 1

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,11 @@ from ernie_m.config.pretrain import OptimiserSettings, Shares
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save
 from ernie_m.model.encoder import LanguageModel
-from ernie_m.model.packing import Packed, pack
+from ernie_m.model.packing import pack
 from ernie_m.objectives.lengths import max_text_tokens
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.training import corpora, losses
-from ernie_m.training.batches import DataLoader
+from ernie_m.training.batches import CLASSES, Batch, DataLoader
 from ernie_m.training.engine import Engine
 from ernie_m.training.losses import TokenLosses
 from ernie_m.training.processes import Processes
@@ -53,7 +55,7 @@ def dataloader(corpus: dict[str, list[Path]]) -> DataLoader:
         pair_positions="reset",
     )
     shares = {"mmlm": 1.0, "tlm": 1.0, "camlm": 1.0}
-    texts = {"mmlm": mono, "tlm": pairs, "camlm": pairs}
+    texts = {"mmlm": mono, "tlm": replace(pairs, slot_ratio=0.0), "camlm": pairs}
     return DataLoader(texts, shares, 256, 32, 0.5, masking, seed=1)
 
 
@@ -68,7 +70,7 @@ def engine(rank: int = 0, size: int = 1, **hardware: Any) -> Engine:
     return made
 
 
-def gradients(made: Engine, batch: Packed) -> list[torch.Tensor]:
+def gradients(made: Engine, batch: Batch) -> list[torch.Tensor]:
     loss = made.backward(batch)
     found = [p.grad for p in made.model.parameters() if p.grad is not None]
     return [loss, *found]
@@ -79,15 +81,23 @@ def gradients(made: Engine, batch: Packed) -> list[torch.Tensor]:
 def test_parts_of_all_processes_are_the_batch(
     dataloader: DataLoader, step: int, size: int, forward: int
 ) -> None:
-    batch = dataloader.batch(step)
+    whole = dataloader.batch(step)
+    made = [dataloader.batch(step, rank, size) for rank in range(size)]
+    for own in made:
+        assert own.row_count == len(whole.rows.ids) and own.predicted == whole.predicted
+        assert own.lengths.tolist() == whole.rows.lengths.tolist()
     shares = [
-        engine(rank, size, forward_tokens=forward).micro_batches(batch) for rank in range(size)
+        engine(rank, size, forward_tokens=forward).micro_batches(own)
+        for rank, own in enumerate(made)
     ]
     assert len({len(share) for share in shares}) == 1
-    parts = [part for round_ in zip(*shares, strict=True) for part in round_]
+    parts = [part for share in shares for part in share]
     real = [part for part in parts if len(part.lengths)]
-    assert torch.equal(torch.cat([part.ids for part in real]), batch.ids)
-    assert sum(len(part.scored().where) for part in parts) == len(batch.scored().where)
+    for name, tensor in vars(whole.rows).items():
+        if isinstance(tensor, torch.Tensor):
+            assert torch.equal(torch.cat([getattr(part, name) for part in real]), tensor), name
+    groups = torch.cat([part.scored().groups for part in parts]) // CLASSES
+    assert dict(Counter(groups.tolist())) == whole.predicted
     if forward:
         assert all(part.ids.numel() <= max(32, forward) for part in parts)
     for part in real:
@@ -124,7 +134,7 @@ def test_packed_documents_have_the_losses_of_padded_ones(dataloader: DataLoader)
 
 
 def test_flex_attention_reads_what_the_mask_allows(dataloader: DataLoader) -> None:
-    batch = dataloader.batch(3)
+    batch = dataloader.batch(3).rows
     dense = TokenLosses(model())
     blocks = TokenLosses(model())
     blocks.model.encoder.flex = True

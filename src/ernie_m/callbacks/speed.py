@@ -8,7 +8,7 @@ from typing import Any
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.device import matrix_peak, matrix_type
 from ernie_m.model.flops import training_flops
-from ernie_m.model.packing import Packed
+from ernie_m.training.batches import Batch
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.loop import Trainer
 
@@ -34,15 +34,15 @@ class Speed(Callback):
         self.peak = share * matrix_peak(device, matrix_type(device, engine.hardware.precision))
         self.before = time.monotonic()
 
-    def on_step(self, trainer: Trainer, batch: Packed) -> None:
-        """Count a step."""
+    def on_step(self, trainer: Trainer, batch: Batch) -> None:
+        """Count a step of all processes."""
         now = time.monotonic()
         self.seconds += now - self.before
         self.before = now
         self.steps += 1
         self.tokens += int(batch.lengths.sum())
-        self.places += batch.ids.numel()
-        scored = len(batch.scored().where)
+        self.places += batch.row_count * batch.rows.ids.shape[1]
+        scored = sum(batch.predicted.values())
         self.flops += training_flops(self.shape, self.shape.vocabulary, batch.lengths, scored)
 
     def figures(self) -> dict[str, float]:

@@ -153,33 +153,39 @@ class Packed:
         return spans(self.rows * self.ids.shape[1] + self.starts, self.lengths)
 
 
-def _assign_rows(lengths: Array, row_length: int) -> tuple[Array, Array]:
-    """Row and start of each document: next-fit packing in order."""
-    rows, starts = np.empty_like(lengths), np.empty_like(lengths)
-    row, used = 0, 0
-    for index, length in enumerate(lengths.tolist()):
-        if used + length > row_length:
-            row, used = row + 1, 0
-        rows[index], starts[index] = row, used
-        used += length
-    return rows, starts
+def first_documents(lengths: Array, row_length: int, one_per_row: bool = False) -> Array:
+    """Number of the first document of each row, and of all documents, int64 ``[R + 1]``.
+
+    Next-fit packing in order: a row takes documents while they fit, so rows from any row on do not
+    depend on those before. Raises ``ValueError`` when a document is longer than a row, or there are
+    none.
+    """
+    if not len(lengths) or lengths.max() > row_length:
+        raise ValueError(f"documents must be 1 to {row_length} tokens long")
+    if one_per_row:
+        return np.arange(len(lengths) + 1)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    # By document: the first one after the row that would start with it.
+    following = (np.searchsorted(ends, ends[:-1] + row_length, side="right") - 1).tolist()
+    firsts, first, count = [], 0, len(lengths)
+    while first < count:
+        firsts.append(first)
+        first = following[first]
+    return np.array([*firsts, count])
 
 
 def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Packed:
     """Pack documents, in order, into rows of ``row_length`` tokens.
 
     ``one_per_row`` pads each document to a row of its own, so that results do not depend on its
-    neighbours, bit for bit. Raises ``ValueError`` when a document is longer than a row, or there
-    are none.
+    neighbours, bit for bit. Raises as :func:`first_documents`.
     """
-    if not len(documents) or documents.lengths.max() > row_length:
-        raise ValueError(f"documents must be 1 to {row_length} tokens long")
-    if one_per_row:
-        rows, starts = np.arange(len(documents)), np.zeros(len(documents), dtype=np.int64)
-    else:
-        rows, starts = _assign_rows(documents.lengths, row_length)
-    count = int(rows[-1]) + 1
-    within = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    firsts = first_documents(documents.lengths, row_length, one_per_row)
+    count = len(firsts) - 1
+    rows = np.repeat(np.arange(count), np.diff(firsts))
+    before = np.cumsum(documents.lengths) - documents.lengths
+    starts = before - before[firsts[:-1]][rows]
+    within = np.arange(len(rows)) - firsts[rows]
     index = spans(rows * row_length + starts, documents.lengths)
 
     def scatter(values: Array, fill: int) -> Tensor:

@@ -38,6 +38,12 @@ class Layout:
         """Number of each token's sentence: two per document, source then target."""
         return 2 * self.document + self.target
 
+    @property
+    def place(self) -> Array:
+        """Place of each token in its document, from 0."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        return np.arange(len(self.ids)) - starts[self.document]
+
 
 def _interleave(parts: list[Ragged]) -> tuple[Array, Array, Array]:
     """Concatenate sequence ``i`` of every part: tokens, part numbers, lengths ``[n]``."""

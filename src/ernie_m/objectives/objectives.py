@@ -1,6 +1,7 @@
 """MMLM, TLM, CAMLM and BTMLM: each a layout, an attention table, and the positions to predict.
 
-See docs/method.md; the four share one encoder and one loss.
+See docs/method.md; the four share one encoder and one loss. ``keys`` (uint64 ``[n]``,
+:mod:`ernie_m.objectives.draws`) are what is random about the ``n`` examples.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 
 from ernie_m.model.attention import Stream, Table
 from ernie_m.model.packing import IGNORE_INDEX, Documents
+from ernie_m.objectives.draws import Purpose, bits, uniform
 from ernie_m.objectives.layout import Layout, pair, single
 from ernie_m.objectives.lengths import slots
 from ernie_m.objectives.masking import corrupt, replacement_counts, select
@@ -37,23 +39,42 @@ def _streams(target: Array, slot: Array) -> Array:
     return np.int64(Stream.SOURCE_SLOT) * slot + np.int64(Stream.TARGET) * target
 
 
-def _mask_tokens(
-    objective: str,
-    layout: Layout,
-    candidate: Array,
-    table: Table,
-    group: Array,
-    masking: Masking,
-    rng: np.random.Generator,
-) -> Documents:
-    """Select tokens among ``candidate`` (bool ``[N]``) and mask them in place."""
+def predicted(objective: str, sizes: Array, masking: Masking, keys: Array) -> Array:
+    """Tokens to predict in source and target of examples of ``sizes``, int64 ``[n, 2]`` both.
+
+    It follows from lengths and ``keys``, so that a process knows it of examples that it does not
+    make; the order of a pair does not matter.
+    """
     ratio = masking.ratio[objective]
-    chosen = select(
-        layout.sentence, candidate, lambda sizes: replacement_counts(sizes, ratio, rng), rng
-    )
+    if objective == "camlm":
+        return slots(sizes, ratio)
+    counts = replacement_counts(sizes, ratio, uniform(keys, Purpose.COUNT)[:, None])
+    if objective == "btmlm":
+        counts[:, 1] = 0
+    return counts
+
+
+def _select(objective: str, layout: Layout, masking: Masking, keys: Array) -> Array:
+    """The tokens to predict, bool ``[N]``."""
+    where = np.flatnonzero(~layout.special)
+    sizes = np.bincount(layout.sentence[where], minlength=2 * len(keys))
+    wanted = predicted(objective, sizes.reshape(-1, 2), masking, keys).ravel()
+    random = bits(keys[layout.document[where]], Purpose.CHOOSE, layout.place[where])
+    chosen = np.zeros(len(layout.ids), dtype=bool)
+    chosen[where[select(random, sizes, wanted)]] = True
+    return chosen
+
+
+def _mask_tokens(
+    objective: str, layout: Layout, table: Table, group: Array, masking: Masking, keys: Array
+) -> Documents:
+    """Select tokens and mask them in place."""
+    chosen = _select(objective, layout, masking, keys)
+    where = np.flatnonzero(chosen)
+    draws = keys[layout.document[where]], layout.place[where]
     shares = masking.random_share, masking.keep_share
     return Documents(
-        ids=corrupt(layout.ids, chosen, masking.mask_id, *shares, rng),
+        ids=corrupt(layout.ids, where, masking.mask_id, *shares, *draws),
         labels=np.where(chosen, layout.ids, IGNORE_INDEX),
         streams=_streams(layout.target, chosen),
         positions=layout.positions,
@@ -85,12 +106,10 @@ def _with_slots(
     )
 
 
-def mmlm(
-    source: Ragged, language: Array, group: Array, masking: Masking, rng: np.random.Generator
-) -> Documents:
+def mmlm(source: Ragged, language: Array, group: Array, masking: Masking, keys: Array) -> Documents:
     """Masked language modelling of one sentence with full self-attention."""
     layout = single(source, language)
-    return _mask_tokens("mmlm", layout, ~layout.special, Table.ONE_SENTENCE, group, masking, rng)
+    return _mask_tokens("mmlm", layout, Table.ONE_SENTENCE, group, masking, keys)
 
 
 def tlm(
@@ -99,11 +118,11 @@ def tlm(
     languages: tuple[Array, Array],
     group: Array,
     masking: Masking,
-    rng: np.random.Generator,
+    keys: Array,
 ) -> Documents:
     """Translation language modelling: masks on both sides, full self-attention over both."""
     layout = pair(source, target, *languages, masking.pair_positions)
-    return _mask_tokens("tlm", layout, ~layout.special, Table.EVERYTHING, group, masking, rng)
+    return _mask_tokens("tlm", layout, Table.EVERYTHING, group, masking, keys)
 
 
 def camlm(
@@ -112,7 +131,7 @@ def camlm(
     languages: tuple[Array, Array],
     group: Array,
     masking: Masking,
-    rng: np.random.Generator,
+    keys: Array,
 ) -> Documents:
     """Cross-attention masked language modelling, as in Figure 1(c) of the paper.
 
@@ -121,8 +140,7 @@ def camlm(
     translation only.
     """
     layout = pair(source, target, *languages, masking.pair_positions)
-    ratio = masking.ratio["camlm"]
-    chosen = select(layout.sentence, ~layout.special, lambda sizes: slots(sizes, ratio), rng)
+    chosen = _select("camlm", layout, masking, keys)
     return _with_slots(layout, np.ones_like(chosen), chosen, group, masking.mask_id)
 
 
@@ -132,13 +150,12 @@ def btmlm(
     languages: tuple[Array, Array],
     group: Array,
     masking: Masking,
-    rng: np.random.Generator,
+    keys: Array,
 ) -> Documents:
     """The training step of BTMLM: predict the masked tokens of the real sentence from the rest of
     it and from the pseudo tokens, which are neither masked nor predicted."""
     layout = pair(source, pseudo, *languages, masking.pair_positions)
-    candidate = ~layout.special & ~layout.target
-    return _mask_tokens("btmlm", layout, candidate, Table.EVERYTHING, group, masking, rng)
+    return _mask_tokens("btmlm", layout, Table.EVERYTHING, group, masking, keys)
 
 
 def placeholders(

@@ -1,19 +1,21 @@
 """Data order, collation and the dataloader of pre-training.
 
 A batch is a function of (seed, step) alone: the dataloader's whole state is the step counter, so
-batches do not change with shards, workers or a resume.
+batches do not change with shards, workers or a resume. Every process draws all sentences of a
+batch, which reads their lengths only, and makes its own rows of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from ernie_m.model.packing import Documents, Packed, pack
+from ernie_m.model.packing import Documents, Packed, first_documents, pack
 from ernie_m.objectives import objectives
+from ernie_m.objectives.draws import Purpose, uniform
 from ernie_m.objectives.lengths import PAIR_SPECIALS, SINGLE_SPECIALS, slots
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.ragged import Ragged, Sequences
@@ -51,16 +53,21 @@ class Texts:
     target_rows: Callable[[Array], Array] | None = None
     slot_ratio: float = 0.0
 
-    def lengths_of(self, index: Array) -> Array:
-        """Document lengths of the sentences ``index``, special tokens and slots included, int64."""
+    def sizes_of(self, index: Array) -> Array:
+        """Tokens of source and target of the sentences ``index``, int64 ``[n, 2]``."""
         source = self.source.lengths_of(index)
-        if self.target is None:
-            return source + SINGLE_SPECIALS
-        target = self.target.lengths_of(index)
-        whole = source + target + PAIR_SPECIALS
+        target = np.zeros_like(source) if self.target is None else self.target.lengths_of(index)
+        return np.stack([source, target], axis=1)
+
+    def documents_of(self, sizes: Array) -> Array:
+        """Document lengths of sentences of ``sizes``, special tokens and slots included, int64."""
         if self.slot_ratio:
-            whole += slots(source, self.slot_ratio) + slots(target, self.slot_ratio)
-        return whole
+            sizes = sizes + slots(sizes, self.slot_ratio)
+        return np.add(*sizes.T) + (SINGLE_SPECIALS if self.target is None else PAIR_SPECIALS)
+
+    def lengths_of(self, index: Array) -> Array:
+        """Document lengths of the sentences ``index``, int64."""
+        return self.documents_of(self.sizes_of(index))
 
     def languages_of(self, index: Array) -> tuple[Array, Array]:
         """Language rows of source and target of the sentences ``index``, int64 each."""
@@ -102,6 +109,17 @@ def evenly_spaced(sizes: Array, most: int) -> Array:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """Sentences of a step: their numbers ``index``, the ``keys`` of their random numbers (uint64),
+    document ``lengths``, int64 ``[n]`` each, and ``sizes`` as of :meth:`Texts.sizes_of`."""
+
+    index: Array
+    keys: Array
+    lengths: Array
+    sizes: Array
+
+
+@dataclass(frozen=True)
 class DataOrder:
     """Data order of an objective: the sentences of each step, up to a budget of tokens.
 
@@ -136,10 +154,13 @@ class DataOrder:
         always does."""
         return np.cumsum(lengths, axis=-1) <= np.maximum(self.budget, lengths[..., :1])
 
-    def at(self, step: int) -> tuple[Array, np.random.Generator]:
-        """Numbers of the sentences of a step, and the random generator for their masking."""
+    def at(self, step: int) -> Drawn:
+        """The sentences of a step."""
         index, rng = self._candidates(step)
-        return index[self._fit(self.texts.lengths_of(index))], rng
+        sizes = self.texts.sizes_of(index)
+        lengths = self.texts.documents_of(sizes)
+        count = int(np.count_nonzero(self._fit(lengths)))
+        return Drawn(index[:count], draw_keys(rng, count), lengths[:count], sizes[:count])
 
     def read_by(self, steps: int) -> Array:
         """Numbers of all sentences that the first ``steps`` steps read, sorted, int64."""
@@ -156,6 +177,35 @@ class DataOrder:
 def budget_of(objective: str, shares: dict[str, float], batch_tokens: int) -> int:
     """Token budget of an objective in a batch."""
     return round(batch_tokens * shares[objective] / sum(shares.values()))
+
+
+def draw_keys(rng: np.random.Generator, count: int) -> Array:
+    """Keys of the random numbers of ``count`` examples, uint64."""
+    return rng.integers(0, 2**64, size=count, dtype=np.uint64)
+
+
+def share(count: int, part: int, parts: int) -> tuple[int, int]:
+    """First and exclusive last of ``count`` that a part gets; all get as many, or one fewer."""
+    return count * part // parts, count * (part + 1) // parts
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of a batch that one process makes, and what all processes know of all rows.
+
+    ``rows`` has no labels if there are fewer rows than processes and none for this one.
+    ``row_count`` is the number of rows, ``lengths`` int64 ``[n]`` has the documents' lengths,
+    ``predicted`` the numbers of predicted tokens by objective index, none of them 0.
+    """
+
+    rows: Packed
+    row_count: int
+    lengths: Array
+    predicted: dict[int, int]
+
+    def pinned(self) -> Batch:
+        """The same with rows in pinned memory."""
+        return replace(self, rows=self.rows.pinned())
 
 
 @dataclass(frozen=True)
@@ -178,23 +228,50 @@ class DataLoader:
             for name, texts in self.texts.items()
         ]
 
-    def batch(self, step: int) -> Packed:
-        """Packed rows of step ``step``; ``groups`` is ``objective index * CLASSES + class``."""
-        return pack(self.documents(step), self.row_length)
+    def batch(self, step: int, rank: int = 0, size: int = 1) -> Batch:
+        """The batch of step ``step`` with the rows of process ``rank`` of ``size``, packed;
+        ``groups`` is ``objective index * CLASSES + class``."""
+        drawn = [order.at(step) for order in self._orders]
+        lengths = np.concatenate([own.lengths for own in drawn])
+        firsts = first_documents(lengths, self.row_length)
+        row_count = len(firsts) - 1
+        first, last = share(row_count, rank, size)
+        made = self._collate(drawn, firsts[first], firsts[max(last, first + 1)])
+        rows = pack(made, self.row_length)
+        return Batch(
+            rows=rows if first < last else rows.part(0, 0),
+            row_count=row_count,
+            lengths=lengths,
+            predicted=self._predicted(drawn),
+        )
 
     def documents(self, step: int) -> Documents:
         """The examples of step ``step``, not packed."""
+        drawn = [order.at(step) for order in self._orders]
+        return self._collate(drawn, 0, sum(len(own.index) for own in drawn))
+
+    def _collate(self, drawn: list[Drawn], first: int, last: int) -> Documents:
+        """The examples ``first`` to ``last``, the last one excluded, of all that were drawn."""
         parts = []
-        for order in self._orders:
-            index, rng = order.at(step)
-            parts.append(collate(order.objective, order.texts, index, self.masking, rng))
+        for order, own in zip(self._orders, drawn, strict=True):
+            part = slice(max(first, 0), max(last, 0))
+            index, keys = own.index[part], own.keys[part]
+            if len(index):
+                parts.append(collate(order.objective, order.texts, index, self.masking, keys))
+            first, last = first - len(own.index), last - len(own.index)
         return Documents.join(parts)
 
+    def _predicted(self, drawn: list[Drawn]) -> dict[int, int]:
+        counts = {}
+        for order, own in zip(self._orders, drawn, strict=True):
+            wanted = objectives.predicted(order.objective, own.sizes, self.masking, own.keys)
+            counts[OBJECTIVES.index(order.objective)] = int(wanted.sum())
+        return {objective: count for objective, count in counts.items() if count}
 
-def collate(
-    objective: str, texts: Texts, index: Array, masking: Masking, rng: np.random.Generator
-) -> Documents:
-    """Collate the sentences ``index`` into documents of ``objective``.
+
+def collate(objective: str, texts: Texts, index: Array, masking: Masking, keys: Array) -> Documents:
+    """Collate the sentences ``index`` into documents of ``objective``; ``keys`` (uint64 ``[n]``)
+    are those of their random numbers.
 
     The two sides of a pair are swapped with probability 0.5; InfoXLM's code stores both orders.
     """
@@ -203,15 +280,15 @@ def collate(
     source = texts.source.take(index)
     language, other = texts.languages_of(index)
     if texts.target is None:
-        return objectives.mmlm(source, language, group, masking, rng)
+        return objectives.mmlm(source, language, group, masking, keys)
     target = texts.target.take(index)
     if objective == "btmlm":
-        return objectives.btmlm(source, target, (language, other), group, masking, rng)
-    swap = rng.random(len(index)) < 0.5
+        return objectives.btmlm(source, target, (language, other), group, masking, keys)
+    swap = uniform(keys, Purpose.SWAP) < 0.5
     both = Ragged.join([source, target])
     straight = np.arange(len(index))
     first = both.take(np.where(swap, straight + len(index), straight))
     second = both.take(np.where(swap, straight, straight + len(index)))
     languages = (np.where(swap, other, language), np.where(swap, language, other))
     build = objectives.tlm if objective == "tlm" else objectives.camlm
-    return build(first, second, languages, group, masking, rng)
+    return build(first, second, languages, group, masking, keys)

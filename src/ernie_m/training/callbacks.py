@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ernie_m.model.packing import Packed
+    from ernie_m.training.batches import Batch
     from ernie_m.training.loop import Trainer
     from ernie_m.training.losses import GroupMeans
 
@@ -25,7 +25,7 @@ class Callback:
     def on_start(self, trainer: Trainer) -> None:
         """The state is restored; no step has been taken yet."""
 
-    def on_step(self, trainer: Trainer, batch: Packed) -> None:
+    def on_step(self, trainer: Trainer, batch: Batch) -> None:
         """A step was taken, or skipped, on ``batch``."""
 
     def on_step_end(self, trainer: Trainer) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from itertools import pairwise
 from typing import Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
@@ -24,7 +22,8 @@ from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.pretrain import OptimiserSettings
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import Packed, Scored
-from ernie_m.training.losses import LossSums, TokenLosses, objective_counts, step_loss
+from ernie_m.training.batches import Batch, share
+from ernie_m.training.losses import LossSums, TokenLosses, step_loss
 from ernie_m.training.processes import Processes
 from ernie_m.training.schedule import adamw, update
 
@@ -72,38 +71,33 @@ class Engine:
         fully_shard(self.losses)
         return self.losses
 
-    def micro_batches(self, batch: Packed) -> list[Packed]:
-        """This rank's rows of the batch, in micro-batches of at most ``forward_tokens`` tokens.
+    def micro_batches(self, batch: Batch) -> list[Packed]:
+        """This rank's rows, in micro-batches of at most ``forward_tokens`` tokens.
 
         With 0 there is a single one. Every rank gets the same number of micro-batches, so that all
         run the same collectives.
         """
-        rows, size = len(batch.ids), self.processes.size
-        pass_rows = max(1, self.hardware.forward_tokens // batch.ids.shape[1]) * size
-        rounds = -(-rows // pass_rows) if self.hardware.forward_tokens else 1
-        bounds = np.linspace(0, rows, rounds * size + 1).round().astype(int).tolist()
-        all_bounds = list(pairwise(bounds))
-        return [batch.part(*span) for span in all_bounds[self.processes.rank :: size]]
+        rows, length = batch.rows.ids.shape
+        most = -(-batch.row_count // self.processes.size)
+        pass_rows = max(1, self.hardware.forward_tokens // length)
+        rounds = -(-most // pass_rows) if self.hardware.forward_tokens else 1
+        return [batch.rows.part(*share(rows, number, rounds)) for number in range(rounds)]
 
-    def backward(self, batch: Packed) -> Tensor:
-        """Compute the gradients of the step's loss on the whole ``batch``; returns this rank's
-        share of the loss."""
-        if self.processes.size == 1 and not self.hardware.forward_tokens:
-            micro_batches = [batch]
-        else:
-            micro_batches = self.micro_batches(batch)
-        counts = objective_counts(batch.scored())
-        shares = []
+    def backward(self, batch: Batch) -> Tensor:
+        """Compute the gradients of the step's loss on the whole batch; returns this rank's share of
+        the loss."""
+        micro_batches = self.micro_batches(batch)
+        parts = []
         for number, micro_batch in enumerate(micro_batches):
             scored = micro_batch.scored()
             with self._no_sync(number < len(micro_batches) - 1):
                 losses = self._wrapped(micro_batch, scored)
-                share = step_loss(losses, scored, counts)
+                part = step_loss(losses, scored, batch.predicted)
                 # DDP and FSDP average gradients over ranks; here they must be summed.
-                (share * self.processes.size).backward()
+                (part * self.processes.size).backward()
             self._pending.append((losses.detach(), scored))
-            shares.append(share.detach())
-        return torch.stack(shares).sum()
+            parts.append(part.detach())
+        return torch.stack(parts).sum()
 
     def _no_sync(self, more_follow: bool) -> Any:
         """Skip the gradient all-reduce while more micro-batches follow."""

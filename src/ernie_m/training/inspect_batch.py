@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tensors = _kept(args.batch)
     else:
         dataloader = dataloader_of(job, shape, texts_of(job, shape, "train"))
-        tensors = _tensors(dataloader.batch(args.step - 1))
+        tensors = _tensors(dataloader.batch(args.step - 1).rows)
     drawing = Drawing(tensors, shape.languages, tokenizer)
     rows, length = tensors["ids"].shape
     documents = drawing.documents()

@@ -6,14 +6,14 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ernie_m.config.pretrain import StageSettings
 from ernie_m.errors import UserError
-from ernie_m.model.packing import Packed
-from ernie_m.training.batches import DataLoader
+from ernie_m.training.batches import Batch, DataLoader
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.engine import Engine
 from ernie_m.training.losses import GroupMeans, group_means
@@ -69,11 +69,12 @@ class Trainer:
                 callback.on_end()
         return resumed
 
-    def _batch(self, step: int) -> Packed:
-        batch = self.dataloader.batch(step)
-        return batch.pinned() if self.engine.processes.device.type == "cuda" else batch
+    def _batch(self, step: int) -> Batch:
+        processes = self.engine.processes
+        batch = self.dataloader.batch(step, processes.rank, processes.size)
+        return batch.pinned() if processes.device.type == "cuda" else batch
 
-    def _train_step(self, batch: Packed) -> None:
+    def _train_step(self, batch: Batch) -> None:
         norm = self._step(batch)
         for callback in self.callbacks:
             callback.on_step(self, batch)
@@ -91,14 +92,14 @@ class Trainer:
         """Whether the last step was taken."""
         return self.progress.step == self.settings.steps
 
-    def _step(self, batch: Packed) -> torch.Tensor:
+    def _step(self, batch: Batch) -> torch.Tensor:
         step, optimiser = self.progress.step, self.settings.optimiser
         rank = self.engine.processes.rank
         # Only dropout uses torch's random state; seeding it per step makes resumption exact.
         torch.manual_seed(self.dataloader.seed * 1_000_003 + step + (rank << 40))
         schedule = linear_schedule(step, self.settings.steps, optimiser.warmup_steps)
         loss = self.engine.backward(batch)
-        if self._loss_ok(loss, batch):
+        if self._loss_ok(loss):
             norm = self.engine.update(optimiser.learning_rate * schedule)
         else:
             self.engine.discard_gradients()
@@ -110,7 +111,7 @@ class Trainer:
         self.clock = now
         return norm
 
-    def _loss_ok(self, share: torch.Tensor, batch: Packed) -> bool:
+    def _loss_ok(self, share: torch.Tensor) -> bool:
         """Whether the loss allows the step. On a GPU only `skip` synchronises here; otherwise
         divergence is found when the losses are next read."""
         skip = self.settings.on_divergence == "skip"
@@ -122,12 +123,16 @@ class Trainer:
             self.progress.trend = loss if not trend else trend + TREND * (loss - trend)
             return True
         step = self.progress.step + 1
-        path = self.state.keep_batch(step, batch) if self.engine.processes.first else None
+        path = self._keep_batch(step) if self.engine.processes.first else None
         if not skip:
             raise self._diverged(f"is {loss:.4g} at step {step} (batch kept in {path})")
         self.progress.skipped += 1
         logger.warning("step %d left out: loss %.4g; its batch is in %s", step, loss, path)
         return False
+
+    def _keep_batch(self, step: int) -> Path:
+        """All processes' rows, of which this one has its own only."""
+        return self.state.keep_batch(step, self.dataloader.batch(step - 1).rows)
 
     def _diverged(self, what: str) -> UserError:
         return UserError(

@@ -57,12 +57,6 @@ class TokenLosses(nn.Module):
         return F.cross_entropy(logits_NV.float(), labels_N, reduction="none")
 
 
-def objective_counts(scored: Scored) -> dict[int, int]:
-    """Predicted tokens of the whole batch, by objective index."""
-    owners, counts = (scored.groups // CLASSES).unique(return_counts=True)
-    return dict(zip(owners.tolist(), counts.tolist(), strict=True))
-
-
 def step_loss(losses: Tensor, scored: Scored, counts: dict[int, int]) -> Tensor:
     """A micro-batch's contribution to the loss of the step.
 

@@ -2,8 +2,8 @@
 
 The environment variables ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK``, as ``torchrun`` and
 :mod:`ernie_m.launch` set them, identify the process; without them there is a single one. Each rank
-makes the whole batch of a step and computes its share, so that the data order does not depend on
-the number of processes. Only rank 0 writes.
+makes and computes its own rows of a step's batch; the data order does not depend on the number of
+processes. Only rank 0 writes.
 """
 
 from __future__ import annotations

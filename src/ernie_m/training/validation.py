@@ -7,7 +7,7 @@ import torch
 
 from ernie_m.model.packing import Packed, pack
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
-from ernie_m.training.batches import CLASSES, Texts, collate, evenly_spaced
+from ernie_m.training.batches import CLASSES, Texts, collate, draw_keys, evenly_spaced
 from ernie_m.training.losses import TokenLosses
 
 Array = np.ndarray
@@ -80,9 +80,11 @@ def _batches(
     index = evenly_spaced(held_out.sizes, sentences)
     # A random stream different from that of every training step.
     rng = np.random.default_rng([seed, OBJECTIVES.index(objective), 2**62])
+    keys = draw_keys(rng, len(index))
+    chunks = [slice(start, start + CHUNK) for start in range(0, len(index), CHUNK)]
     return [
-        pack(collate(objective, held_out, index[start : start + CHUNK], masking, rng), row_length)
-        for start in range(0, len(index), CHUNK)
+        pack(collate(objective, held_out, index[chunk], masking, keys[chunk]), row_length)
+        for chunk in chunks
     ]
 
 
