@@ -53,6 +53,7 @@ types: $(INSTALLED) ## check types
 
 bench-engine: $(INSTALLED) ## measure the training engine beside Hugging Face's Trainer
 	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.batches
 
 bench-corpora: $(INSTALLED) ## measure filters and tokenization beside other libraries
 	$(BIN)/python -m benchmarks.corpora
