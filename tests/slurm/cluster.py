@@ -1,4 +1,4 @@
-"""A Slurm of two nodes on this machine, for the tests: real daemons, real control groups.
+"""A Slurm on this machine for the tests: real daemons and control groups, two nodes a partition.
 
     python -m tests.slurm.cluster up FOLDER
     python -m tests.slurm.cluster down FOLDER
@@ -23,7 +23,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 # Where Debian puts daemons, which is not on every user's path.
 PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
 CONFIGURED = Path("/etc/slurm")
-NODES = ("node1", "node2")
+NODES = 2  # of each partition
 KILL_WAIT = 60  # seconds from SIGTERM to SIGKILL; 30 on most clusters, but this machine is slow
 
 SLURM_CONF = """\
@@ -57,13 +57,14 @@ InactiveLimit=0
 MpiDefault=none
 JobRequeue=1
 NodeName=DEFAULT CPUs=2 RealMemory=16000 Gres=gpu:1 State=UNKNOWN
-NodeName={nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[2]}]
-PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+NodeName=node[1-{last}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[last]}]
+PartitionName=DEFAULT MaxTime=INFINITE State=UP
+{partitions}
 """
 CONFIGURATION = {
     "slurm.conf": SLURM_CONF,
     "cgroup.conf": "ConstrainRAMSpace=yes\nConstrainSwapSpace=no\nConstrainCores=no\n",
-    "gres.conf": "NodeName={nodes} Name=gpu File=/dev/null\n",
+    "gres.conf": "NodeName=node[1-{last}] Name=gpu File=/dev/null\n",
 }
 
 
@@ -73,18 +74,37 @@ def missing() -> str:
         return "it needs root, for control groups"
     if not any(os.access(f"/sys/fs/cgroup{part}", os.W_OK) for part in ("/memory", "")):
         return "control groups cannot be made here"
-    if (CONFIGURED / "slurm.conf").exists():
+    if (CONFIGURED / "slurm.conf").exists() and not _killed():
         return f"{CONFIGURED} is that of another Slurm"
     lacks = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
     return f"{', '.join(lacks)} not found: apt-get install munge slurm-wlm" if lacks else ""
 
 
-class Cluster:
-    """The daemons whose files lie in ``folder``."""
+def _killed() -> bool:
+    """Whether what is configured is a cluster of this module's that was killed."""
+    path = CONFIGURED / "slurm.conf"
+    try:
+        os.kill(int((path.resolve().parent / "slurmctld.pid").read_text()), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return path.is_symlink()
+    return False
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+
+class Cluster:
+    """The daemons whose files lie in ``folder``, for some partitions: batch1, batch2, ...
+
+    A test that has one to itself is not disturbed by others: ``partition`` is the one meant here,
+    counted from 1.
+    """
+
+    def __init__(self, folder: Path, partitions: int = 1, partition: int = 1) -> None:
+        self.folder, self.partitions = folder, partitions
+        self.partition, self.nodes = f"batch{partition}", self._nodes(partition)
         self.environment = {**os.environ, "PATH": PATH}
+
+    @staticmethod
+    def _nodes(partition: int) -> list[str]:
+        return [f"node{NODES * (partition - 1) + number}" for number in range(1, NODES + 1)]
 
     def call(self, *words: str, check: bool = True) -> str:
         """Output of a command of Slurm's."""
@@ -93,15 +113,22 @@ class Cluster:
         ).stdout.strip()
 
     def up(self) -> None:
-        """Write the configuration and start all daemons; returns when both nodes take jobs."""
-        for name in ("state", *(f"spool-{node}" for node in NODES)):
+        """Write the configuration and start all daemons; returns when the nodes take jobs."""
+        of_partition = {number: self._nodes(number) for number in range(1, self.partitions + 1)}
+        nodes = [node for some in of_partition.values() for node in some]
+        for name in ("state", *(f"spool-{node}" for node in nodes)):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         values = {
             "folder": self.folder,
             "host": socket.gethostname(),
-            "nodes": ",".join(NODES),
+            "last": len(nodes),
+            "partitions": "\n".join(
+                f"PartitionName=batch{number} Nodes={','.join(some)} "
+                f"Default={'YES' if number == 1 else 'NO'}"
+                for number, some in of_partition.items()
+            ),
             "kill_wait": KILL_WAIT,
-            "ports": _free_ports(1 + len(NODES)),
+            "ports": _free_ports(1 + len(nodes)),
         }
         CONFIGURED.mkdir(exist_ok=True)
         for name, text in CONFIGURATION.items():
@@ -123,7 +150,7 @@ class Cluster:
         ]
         self.call("munged", "--force", *flags)
         self.call("slurmctld", "-i")
-        for node in NODES:
+        for node in nodes:
             self.start(node)
         self.wait("idle")
 
@@ -132,18 +159,18 @@ class Cluster:
         self.call("slurmd", "-N", node)
 
     def fail(self, node: str) -> None:
-        """Have a node fail: its daemon and all that it started die at once."""
+        """Have a node fail: its daemon and its jobs, all on this node, die at once."""
+        jobs = self.call("squeue", "-h", f"--nodelist={node}", "-o", "%A").split()
         self._kill(f"slurmd-{node}")
-        tasks = subprocess.run(
-            ["pgrep", "-f", f"slurmstepd: .*|spool-{node}/"], capture_output=True, text=True
-        )
-        for pid in tasks.stdout.split():
+        steps = ["pgrep", "-f", rf"slurmstepd: \[({'|'.join(jobs)})\."]
+        for pid in subprocess.run(steps, capture_output=True, text=True).stdout.split():
             os.kill(int(pid), signal.SIGKILL)
 
     def wait(self, state: str, seconds: float = 60) -> None:
-        """Wait until all nodes are in a state."""
+        """Wait until all nodes of the partition are in a state."""
         end = time.monotonic() + seconds
-        while set(self.call("sinfo", "-h", "-N", "-o", "%T").split()) != {state}:
+        states = ("sinfo", "-h", "-N", "-o", "%T", f"--partition={self.partition}")
+        while set(self.call(*states).split()) != {state}:
             if time.monotonic() > end:
                 raise TimeoutError(self.call("sinfo", "-N", "-l"))
             time.sleep(0.2)
@@ -151,8 +178,8 @@ class Cluster:
     def down(self) -> None:
         """Cancel all jobs and stop all daemons."""
         self.call("scancel", "--signal=KILL", "-u", "root", check=False)
-        for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munge"):
-            self._kill(name)
+        for path in sorted(self.folder.glob("*.pid"), reverse=True):  # slurmd before slurmctld
+            self._kill(path.stem)
         for name in CONFIGURATION:
             (CONFIGURED / name).unlink(missing_ok=True)
 

@@ -1,11 +1,18 @@
 """A Slurm for all tests here, and a checkout in which the text was made ready for a training.
 
-They are run by `make test-slurm` alone, for they need root and Debian's packages.
+They are run by `make test-slurm` alone, for they need root and Debian's packages. Most of their
+time is Slurm's and its executor's waiting: they are run side by side, each of pytest's workers with
+a partition of its own.
 """
 
+import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -28,7 +35,9 @@ CONFIGURATION = {
 }
 CONFIGFILES = ("--configfile", "config/tiny.yaml")
 SOON = ("--slurm-init-seconds-before-status-checks", "5")
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + 1
 PROFILE = ("--profile", "profiles/slurm", "--cores", "2", *SOON, *CONFIGFILES)
+FOLDER = "ERNIE_M_TEST_CLUSTER"  # the variable that tells pytest's workers where the cluster is
 
 
 def pytest_collection_modifyitems(items):
@@ -38,17 +47,27 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slurm)
 
 
+def pytest_sessionstart(session):
+    """Start the cluster before the workers, which come after this."""
+    if session.config.option.markexpr == "slurm" and FOLDER not in os.environ and not missing():
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="cluster-")
+        session.cluster = Cluster(Path(os.environ[FOLDER]), session.config.option.numprocesses or 1)
+        session.cluster.up()
+
+
+def pytest_sessionfinish(session):
+    """Stop it after them."""
+    if hasattr(session, "cluster"):
+        session.cluster.down()
+        shutil.rmtree(session.cluster.folder)
+
+
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
-    """Two nodes of two CPUs."""
-    if lacks := missing():
+def cluster():
+    """A partition of two nodes of two CPUs."""
+    if lacks := FOLDER not in os.environ and missing():
         pytest.skip(lacks)
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        cluster.up()
-        yield cluster
-    finally:
-        cluster.down()
+    return Cluster(Path(os.environ[FOLDER]), partition=WORKER)
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +78,12 @@ def checkout(tmp_path_factory):
     base = yaml.safe_load(tiny.read_text(encoding="utf-8"))
     del base["variants"]
     tiny.write_text(yaml.safe_dump(deep_merge(base, CONFIGURATION)), encoding="utf-8")
+    profile = made.path / "profiles/slurm/config.yaml"
+    text, filled = re.subn(
+        r"# (slurm_partition: ).*", rf"\1batch{WORKER}", profile.read_text(encoding="utf-8")
+    )
+    assert filled == 1
+    profile.write_text(text, encoding="utf-8")
     if (ROOT / DOWNLOADS).is_dir():
         take_downloads(made)
     made.git("add", ".")

@@ -130,7 +130,8 @@ def test_a_training_without_enough_time_says_so_and_goes_on(cluster, training, u
     resources = ("--set-resources", "pretrain_camlm:runtime=1", "pretrain_camlm:slurm_extra=''")
     controller = start(training, *resources)
     # As slow as a minute, Slurm's shortest limit, is not enough; it goes on when Slurm ends it.
-    (pid,) = cluster.call("pgrep", "--full", "^[^ ]*python .*ernie_m.pretrain.camlm").split()
+    found = cluster.call("pgrep", "--full", "^[^ ]*python .*ernie_m.pretrain.camlm").split()
+    (pid,) = (pid for pid in found if Path(f"/proc/{pid}/cwd").readlink() == training.path)
     os.kill(int(pid), signal.SIGSTOP)
     assert controller.wait() == 1
     assert "TIMEOUT" in controller.said
@@ -151,7 +152,7 @@ def test_a_training_without_enough_memory_says_so(training, undisturbed):
 
 def test_a_training_whose_node_fails_goes_on_elsewhere(cluster, training, undisturbed):
     controller = start(training)
-    (node,) = cluster.call("squeue", "-h", "-o", "%N").split()
+    (node,) = cluster.call("squeue", "-h", f"--jobs={job_of(controller)}", "-o", "%N").split()
     cluster.fail(node)
     try:
         start_now(cluster, controller)
