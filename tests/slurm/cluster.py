@@ -29,7 +29,7 @@ KILL_WAIT = 60  # seconds from SIGTERM to SIGKILL; 30 on most clusters, but this
 SLURM_CONF = """\
 ClusterName=loopback
 SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ports[0]}
+SlurmctldPort={port}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 SlurmUser=root
@@ -57,7 +57,7 @@ InactiveLimit=0
 MpiDefault=none
 JobRequeue=1
 NodeName=DEFAULT CPUs=2 RealMemory=16000 Gres=gpu:1 State=UNKNOWN
-NodeName=node[1-{last}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[last]}]
+NodeName=node[1-{last}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports}]
 PartitionName=DEFAULT MaxTime=INFINITE State=UP
 {partitions}
 """
@@ -118,6 +118,7 @@ class Cluster:
         nodes = [node for some in of_partition.values() for node in some]
         for name in ("state", *(f"spool-{node}" for node in nodes)):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
+        ports = _free_ports(1 + len(nodes))
         values = {
             "folder": self.folder,
             "host": socket.gethostname(),
@@ -128,7 +129,8 @@ class Cluster:
                 for number, some in of_partition.items()
             ),
             "kill_wait": KILL_WAIT,
-            "ports": _free_ports(1 + len(nodes)),
+            "ports": f"{ports[1]}-{ports[-1]}",
+            "port": ports[0],
         }
         CONFIGURED.mkdir(exist_ok=True)
         for name, text in CONFIGURATION.items():

@@ -21,7 +21,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -36,6 +36,7 @@ from ernie_m.audit.numbers import BASELINE, Fact, Numbers
 from ernie_m.errors import UserError
 from ernie_m.records.graph import Graph, read_graph, runs
 from ernie_m.records.record import Record
+from ernie_m.replicates import variant_of
 from ernie_m.words import few, plural
 
 # A name, which numbers of this name are meant, a sign and a value.
@@ -117,6 +118,8 @@ def _within(own: Cell, asked: Cell) -> bool:
     """Whether a number is among those asked for; a baseline's only where it is asked for one."""
     if own.variant == BASELINE != asked.variant:
         return False
+    if asked.variant == variant_of(own.variant):  # in any of its replicates
+        own = replace(own, variant=asked.variant)
     given = {name: value for name, value in asdict(asked).items() if value not in ("", None)}
     return given.items() <= asdict(own).items()
 

@@ -20,9 +20,10 @@ from ernie_m.config.load import BASE, read, read_yaml
 from ernie_m.config.recipes import DEEP, finetune_keys, predict_keys
 from ernie_m.config.root import MAIN_VARIANT, Config
 from ernie_m.errors import UserError
-from ernie_m.pipeline.stages import REGISTRIES, STAGES, parts_of
+from ernie_m.pipeline.stages import REGISTRIES, STAGES, Stage, parts_of
 from ernie_m.records.graph import RESULTS
 from ernie_m.records.record import Record
+from ernie_m.replicates import MARK, variant_of
 from ernie_m.words import flatten
 
 RECIPE = "xtreme.recipe"
@@ -43,7 +44,7 @@ def _overrides(node: Record, name: str, key: str, chosen: Mapping[str, Any]) -> 
     A setting from a recipe has no key; it is named ``xtreme.recipe.<name>``.
     """
     parts = parts_of(node.stage, node.instance)
-    task, variant = parts.get("task", ""), parts.get("variant", MAIN_VARIANT)
+    task, variant = parts.get("task", ""), variant_of(parts.get("variant", MAIN_VARIANT))
     above = [f"variants.{variant}.", ""] if variant != MAIN_VARIANT else [""]
     if node.stage == "xtreme_finetune":
         of_task = (f"{own}xtreme.per_task.{task}.{name}" for own in above)
@@ -106,9 +107,15 @@ def keys_of(node: Record, chosen: Mapping[str, Any] | None = None) -> dict[str, 
     if stage and stage.starts:
         found["init"] = _init(node)
     if stage and stage.seed:
-        key = "seed" if stage.seed == "run" else "xtreme.seeds"
-        found[key] = node.seed
+        found[_seed_key(node, stage)] = node.seed
     return found
+
+
+def _seed_key(node: Record, stage: Stage) -> str:
+    """The key that a job's seed is of."""
+    if stage.seed == "instance":
+        return "xtreme.seeds"
+    return "replicates" if MARK in stage.parts(node.instance).get("variant", "") else "seed"
 
 
 def _init(node: Record) -> str:

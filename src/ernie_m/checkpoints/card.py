@@ -13,6 +13,7 @@ from ernie_m.catalogue.tasks import TASKS, Task
 from ernie_m.config.export import ExportSettings
 from ernie_m.model.architecture import Architecture
 from ernie_m.pipeline.stages import parts_of
+from ernie_m.replicates import variant_of
 from ernie_m.report import markdown, scores
 from ernie_m.report.evidence import Evidence
 from ernie_m.words import plural
@@ -193,8 +194,10 @@ def _scores(subject: Subject, evidence: Evidence) -> list[str]:
     start = scores.AS_RELEASED if evidence.start else "untrained encoder"
     others: dict[str, scores.Cell | None] = {}
     rows = []
-    for table in scores.tables(scores.read_scores(evidence), metrics, subject.shape.languages):
-        found = scores.verdict(table, variant, stage)
+    # Not the mean with its other replicates.
+    own = [s for s in scores.read_scores(evidence) if s.stage != stage or s.variant == variant]
+    for table in scores.tables(own, metrics, subject.shape.languages):
+        found = scores.verdict(table, variant_of(variant), stage)
         about = subject.task is None or subject.task.name == table.task
         if found is None or not about or table.metric != metrics.get(table.task):
             continue

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from ernie_m import replicates
 from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.base import Partial, Section, deep_merge
 from ernie_m.config.checkpoints import CheckpointRow, CheckpointsSettings
@@ -25,6 +26,7 @@ from ernie_m.config.tracking import TrackingSettings
 from ernie_m.config.xtreme import XtremeSettings
 
 MAIN_VARIANT = "ernie_m"
+MOST_SEED = 2**32 - 1
 
 # Names become folders, wildcards and DVC paths.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
@@ -66,8 +68,9 @@ class Overrides(Section):
 
 
 class Variant(Section):
-    """The sections that one variant of the experiment is trained with."""
+    """The sections, and the seed, that one variant of the experiment is trained with."""
 
+    seed: int = Field(1, ge=0, le=MOST_SEED, description="Seed of its trainings.")
     model: ModelSettings = Field(default_factory=ModelSettings, description="The encoder.")
     pretrain: PretrainSettings = Field(
         default_factory=PretrainSettings, description="The pre-training."
@@ -94,9 +97,16 @@ class Config(Section):
     seed: int = Field(
         1,
         ge=0,
-        le=2**32 - 1,
+        le=MOST_SEED,
         description="Seed of every random choice: the split, sampling, masking, initial weights. "
         "Another seed is another experiment, and everything from the split on is made anew.",
+    )
+    replicates: tuple[Annotated[int, Field(ge=0, le=MOST_SEED)], ...] = Field(
+        (),
+        description="Seeds with each of which every variant is trained (initial weights, sampling, "
+        "masks, generation), `seed` among them; text and vocabulary are those of `seed` in all. "
+        "Results of seed 2 have `-r2` behind the variant's name. Empty: `seed` alone, which says "
+        "nothing of how surely a score is what it is.",
     )
     init: str = Field(
         "",
@@ -144,6 +154,14 @@ class Config(Section):
         if run in SHARED_FOLDERS or run.endswith(SHARED_SUFFIX):
             raise ValueError(f"`results/{run}/` is shared by all runs; choose another name")
         return run
+
+    @model_validator(mode="after")
+    def _seed_is_a_replicate(self) -> Self:
+        if len(set(self.replicates)) != len(self.replicates):
+            raise ValueError("`replicates` names a seed twice")
+        if self.replicates and self.seed not in self.replicates:
+            raise ValueError(f"`replicates` lacks {self.seed}, which is `seed`; add it")
+        return self
 
     @field_validator("variants")
     @classmethod
@@ -203,8 +221,18 @@ class Config(Section):
 
     @property
     def variant_names(self) -> tuple[str, ...]:
-        """Names of all variants, the main one first."""
-        return (MAIN_VARIANT, *self.variants)
+        """Names of all variants, the main one first, then those of the other replicates."""
+        return tuple(self._named)
+
+    @property
+    def _named(self) -> dict[str, tuple[str, int]]:
+        """The variant and the seed behind each name."""
+        seeds = (self.seed, *(seed for seed in self.replicates if seed != self.seed))
+        return {
+            replicates.named(variant, seed, self.seed): (variant, seed)
+            for seed in seeds
+            for variant in (MAIN_VARIANT, *self.variants)
+        }
 
     def variant(self, name: str) -> Variant:
         """The sections that variant ``name`` is trained with; ``KeyError`` for an unknown name."""
@@ -217,6 +245,6 @@ class Config(Section):
             name: variant.model_dump(exclude_unset=True) for name, variant in self.variants.items()
         }
         return {
-            name: Variant.model_validate(deep_merge(main, own.get(name, {})))
-            for name in self.variant_names
+            name: Variant.model_validate(deep_merge(main, own.get(variant, {})) | {"seed": seed})
+            for name, (variant, seed) in self._named.items()
         }

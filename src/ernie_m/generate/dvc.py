@@ -88,7 +88,7 @@ def _keys(stages: Iterable[Stage]) -> set[str]:
     for stage in stages:
         found |= {*stage.keys, *(["init"] if stage.starts else [])}
         found |= {"seed"} if stage.seed == "run" else {"xtreme.seeds"} if stage.seed else set()
-        found |= {"variants"} if "variant" in stage.instance else set()
+        found |= {"variants", "replicates"} if "variant" in stage.instance else set()
     return {key for key in found if not any(key.startswith(f"{other}.") for other in found)}
 
 

@@ -43,14 +43,15 @@ def reads_text(config: Config) -> dict[str, bool]:
     return {"at all": encoded or made or trained, "encoded": encoded}
 
 
-def _up_to(config: Config, variant: str, stage: str) -> list[Section]:
-    """The settings that determine a variant's weights after a stage of pre-training."""
+def _up_to(config: Config, variant: str, stage: str) -> list[tuple[Section, int | None]]:
+    """The settings and seeds that determine a variant's weights after a stage of pre-training.
+    Those of a checkpoint that the run starts from are the same whatever the seed."""
     own = config.variant(variant)
     steps = {
-        "initialise": own.model,
-        "camlm": own.pretrain.camlm,
-        "backtranslate": own.backtranslate_job(config.corpora.pairs),
-        "btmlm": own.pretrain.btmlm,
+        "initialise": (own.model, None if config.init else own.seed),
+        "camlm": (own.pretrain.camlm, own.seed),
+        "backtranslate": (own.backtranslate_job(config.corpora.pairs), own.seed),
+        "btmlm": (own.pretrain.btmlm, own.seed),
     }
     return list(steps.values())[: list(steps).index(stage) + 1]
 

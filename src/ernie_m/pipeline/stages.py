@@ -495,10 +495,12 @@ def settings_text(config: Config, stage: str, instance: str = "") -> str:
 
 
 def seed_of(config: Config, stage: str, instance: str = "") -> int | None:
-    """Seed of one job, or None when it draws nothing."""
+    """Seed of one job, or None when it draws nothing: of trainings that of their replicate."""
     if STAGES[stage].seed == "instance":
         return int(instance.rpartition("/seed")[2])
-    return config.seed if STAGES[stage].seed else None
+    variant = parts_of(stage, instance).get("variant")
+    own = config.variant(variant) if variant else config
+    return own.seed if STAGES[stage].seed else None
 
 
 def stages_with(fact: str) -> list[str]:

@@ -13,6 +13,9 @@ from ernie_m.errors import UserError, parsed
 from ernie_m.pipeline.stages import parts_of
 from ernie_m.records.graph import SHARED
 from ernie_m.records.record import File, Record
+from ernie_m.replicates import MARK
+
+ENCODERS = ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm")
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,12 @@ class Evidence:
         """Name of the run, from the paths of its records."""
         own = (record.path for record in self.records if record.stage not in SHARED)
         return next((Path(path).parts[1] for path in own), "")
+
+    @cached_property
+    def seed(self) -> int:
+        """The run's seed, by the trainings whose names say no other (1 without any)."""
+        trained = (job for stage in ENCODERS for job in self.jobs(stage))
+        return next((job.seed for job in trained if MARK not in job.instance), 1)
 
     @cached_property
     def start(self) -> File | None:

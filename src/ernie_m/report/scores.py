@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from ernie_m.catalogue.tasks import ENGLISH, TASKS
+from ernie_m.replicates import parted, variant_of
 from ernie_m.report.evidence import Evidence
 
 MAIN_VARIANT = "ernie_m"
@@ -29,7 +30,8 @@ def stage_names(evidence: Evidence) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Score:
-    """One number. A baseline has ``variant`` "baseline", its name as ``stage`` and no seed;
+    """One number. ``variant`` is its name with that of the ``replicate``, the seed that the encoder
+    was trained with. A baseline has ``variant`` "baseline", its name as ``stage`` and no seeds;
     ``language`` is "average" for the mean over all languages, "transfer" for the mean over all but
     English. ``value`` is in percent, ``n`` is the number of examples; ``averaged`` is false if
     they are too few to count in the means."""
@@ -38,6 +40,7 @@ class Score:
     category: str
     standin: bool
     variant: str
+    replicate: int | None
     stage: str
     seed: int | None
     language: str
@@ -76,12 +79,15 @@ def read_scores(evidence: Evidence) -> list[Score]:
     for artifact in evidence.shown("xtreme_score", "scores"):
         document = artifact.json()
         parts, seed = artifact.parts, int(artifact.parts["seed"].removeprefix("seed"))
-        made = {"variant": parts["variant"], "stage": parts["checkpoint"], "seed": seed}
+        _, replicate = parted(parts["variant"], evidence.seed)
+        made = {"variant": parts["variant"], "replicate": replicate}
+        made |= {"stage": parts["checkpoint"], "seed": seed}
         rows += _of_languages(document, {**_kind(document), **made, "path": artifact.path})
     for artifact in evidence.shown("xtreme_baseline", "scores"):
         document = artifact.json()
         for name, baseline in document["baselines"].items():
             made = {"variant": BASELINE, "stage": name, "seed": None, "path": artifact.path}
+            made["replicate"] = None
             rows += _of_languages(baseline, {**_kind(document), **made})
     return rows
 
@@ -102,8 +108,9 @@ def write_csv(scores: Iterable[Score], path: Path) -> None:
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean over seeds, with their deviation (None for one seed) and the places of the numbers
-    behind it, as ``path#key/key``.
+    """Mean over replicates of the means over their seeds, with the deviation of the replicates, or
+    of the seeds of the only one (None for one number), and the places of the numbers behind it, as
+    ``path#key/key``.
 
     ``averaged`` is false if it has too few examples to count in the means. ``heat`` is the
     position of the value between the task's lowest (0) and highest (1).
@@ -270,7 +277,11 @@ def readable(task: str) -> str:
 
 
 def _merge(group: Sequence[Score]) -> Cell:
-    values = [score.value for score in group]
+    by_replicate: dict[int | None, list[float]] = {}
+    for score in group:
+        by_replicate.setdefault(score.replicate, []).append(score.value)
+    seeds = list(by_replicate.values())
+    values = [statistics.fmean(own) for own in seeds] if len(seeds) > 1 else seeds[0]
     spread = statistics.stdev(values) if len(values) > 1 else None
     places = tuple(sorted({score.place for score in group}))
     averaged = all(score.averaged for score in group)
@@ -280,7 +291,7 @@ def _merge(group: Sequence[Score]) -> Cell:
 def _rows(scores: Iterable[Score], adopted: bool) -> list[Row]:
     groups: dict[tuple[str, str], dict[str, list[Score]]] = {}
     for score in scores:
-        cells = groups.setdefault((score.variant, score.stage), {})
+        cells = groups.setdefault((variant_of(score.variant), score.stage), {})
         cells.setdefault(score.language, []).append(score)
     order = list(STAGES)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.records.record import Record
+from ernie_m.replicates import variant_of
 from ernie_m.report import figures
 from ernie_m.report.evidence import Artifact, Evidence
 from ernie_m.report.scores import MAIN_VARIANT, STAGES
@@ -176,8 +177,8 @@ def _panel(
 
 
 def variant_names(evidence: Evidence) -> list[str]:
-    """All trained variants, the main one first."""
-    names = {record.instance for stage in TRAINED for record in evidence.jobs(stage)}
+    """All trained variants, whatever their replicate, the main one first."""
+    names = {variant_of(record.instance) for stage in TRAINED for record in evidence.jobs(stage)}
     return sorted(names, key=lambda name: (name != MAIN_VARIANT, name))
 
 

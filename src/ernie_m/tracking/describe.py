@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ernie_m.pipeline.stages import parts_of
+from ernie_m.replicates import parted
 from ernie_m.tracking.session import Session
 
 CURRENT, SUPERSEDED = "no", "yes"  # values of the tag `superseded`
@@ -14,7 +15,7 @@ Invocations are runs with their jobs nested: `Expand rows` shows them, a search 
 - `tags.stage = 'xtreme_score' and tags.superseded = 'no'`: the scores that stand
 - `tags.stage = 'pretrain_btmlm' and tags.superseded = 'no'`: the trainings, with their curves
 
-Group by the tags `variant`, `checkpoint`, `task`, `language` or `seed` to compare.
+Group by the tags `variant`, `replicate`, `checkpoint`, `task`, `language` or `seed` to compare.
 `ernie-m audit RUN_ID` walks from a run back to the downloaded bytes.
 """
 # Without this tag MLflow shows the experiment as one of language-model applications.
@@ -61,6 +62,9 @@ def parent_tags(session: Session) -> dict[str, str]:
 def job_tags(session: Session, stage: str, instance: str) -> dict[str, str]:
     """Tags of a job's run, for finding, filtering and grouping it."""
     parts = parts_of(stage, instance)
+    if "variant" in parts:
+        variant, replicate = parted(parts["variant"], session.config["seed"])
+        parts |= {"variant": variant, "replicate": str(replicate)}
     return {
         **parts,
         "mlflow.parentRunId": session.run_id,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TABLE = "scores.json"  # the format in which MLflow shows tables
 # Columns of the table of all scores; MLflow's page shows five at a time.
-COLUMNS = ("task", "metric", "stage", "language", "value", "variant", "seed", "n")
+COLUMNS = ("task", "metric", "stage", "language", "value", "variant", "replicate", "seed", "n")
 
 
 def intact_files(record: Record, name: str) -> Iterator[Path]:
