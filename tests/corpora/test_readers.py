@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ernie_m.config.corpora import ExtractSettings
 from ernie_m.corpora import extract
 from ernie_m.corpora.extract import reader_of
-from ernie_m.corpora.readers import archive, homeassistant, streams
+from ernie_m.corpora.readers import archive, interface, streams
 from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.corpora.tables import read_table
 from ernie_m.errors import UserError
@@ -245,7 +245,11 @@ def test_an_archive_with_a_damaged_byte_is_read_or_refused(tmp_path, form, metho
             if form == "moses":
                 read(path, form, ["en", "fr"])
             else:
-                list(homeassistant.read(path, "en", Leftovers(path, 0)))
+                list(
+                    interface.read(
+                        path, "en", Leftovers(path, 0), layout=interface.LAYOUTS["homeassistant"]
+                    )
+                )
         except UserError as error:
             refused += "original" in error.what
     assert refused > len(content) / 90

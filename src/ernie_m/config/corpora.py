@@ -19,7 +19,7 @@ from ernie_m.corpus import Corpus, codes_of
 from ernie_m.words import plural
 
 # Rows are n-way parallel; documents are of one language, pairs of two.
-RowsFormat = Literal["homeassistant", "table"]
+RowsFormat = Literal["homeassistant", "homeassistant_frontend", "kolibri", "table"]
 DocumentsFormat = Literal["cc100", "ccnet", "ccnet_text", "document_table"]
 PairsFormat = Literal["moses", "tmx", "bitext", "wikimatrix", "gettext", "pair_table"]
 # No text: a ready SentencePiece model.
@@ -379,8 +379,18 @@ class EvalHashesSettings(Section):
     )
 
 
-class SelectRules(EvalHashesSettings, ValidRules):
-    """Decontamination, and the validation split."""
+class SelectSettings(ValidRules):
+    """The validation split, and how much of a pair is used."""
+
+    pair_shares: dict[str, Annotated[float, Field(gt=0.0, le=1.0)]] = Field(
+        {},
+        description="Share of a pair's training rows that is kept, of those named: `{en-de: 0.1}`, "
+        "to ask what a language with less parallel text would learn.",
+    )
+
+
+class SelectRules(EvalHashesSettings, SelectSettings):
+    """Decontamination, the validation split, and how much of a pair is used."""
 
     decontaminate: bool = Field(
         True,
@@ -509,6 +519,8 @@ class CorporaSettings(ReadRules):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _check_languages(self.languages, self.pairs)
+        if unknown := self.select.pair_shares.keys() - set(self.pairs):
+            raise ValueError(f"`select.pair_shares` names `{min(unknown)}`, no pair of `pairs`")
         if (1 - self.deal.test_share) * (1 - self.select.valid_share) < 0.5:
             raise ValueError("`deal.test_share` and `select.valid_share` leave less than half")
         # Defaults are built wherever the package is imported; rows() tells of a missing file.

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from ernie_m.config.corpora import ExtractSettings
-from ernie_m.corpora.readers import bitext, catalogue, cc100, homeassistant, moses, table, tmx
+from ernie_m.corpora.readers import bitext, catalogue, cc100, interface, moses, table, tmx
 from ernie_m.corpora.readers.leftovers import Leftovers
 from ernie_m.corpora.streams import MONO, PAIR, write_blocks
 from ernie_m.corpus import codes_of
@@ -56,8 +56,8 @@ def reader_of(settings: ExtractSettings) -> Reader | None:
 
 def rows_reader_of(settings: ExtractSettings) -> RowsReader:
     """The reader of a format of n-way parallel rows."""
-    if settings.format == "homeassistant":
-        return homeassistant.read
+    if layout := interface.LAYOUTS.get(settings.format):
+        return partial(interface.read, layout=layout)
     assert settings.kind
     return partial(table.read, kind=settings.kind)
 

@@ -4,16 +4,16 @@ documents held out for validation losses."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from ernie_m.config.corpora import ValidRules
+from ernie_m.config.corpora import SelectSettings
 from ernie_m.corpora.drops import DropCounts
 from ernie_m.corpora.eval_hashes import EvalTexts
-from ernie_m.corpora.hashing import held_for_validation
+from ernie_m.corpora.hashing import held_for_validation, unit_interval
 from ernie_m.corpora.streams import PartsWriter, columns_of, read_batches
 from ernie_m.corpus import Corpus
 from ernie_m.job import Job, main
@@ -57,10 +57,11 @@ def _duplicate_reasons(batch: pa.RecordBatch, rows: Path, documents: Path) -> li
 
 
 def _select_rows(
-    job: Job[ValidRules], columns: Sequence[str], eval_texts: EvalTexts, drops: DropCounts
+    job: Job[SelectSettings], corpus: Corpus, eval_texts: EvalTexts, drops: DropCounts
 ) -> Iterator[dict[str, list[tuple[str, ...]]]]:
     """Kept rows by part, block by block. Validation rows are not decontaminated."""
-    exact, near = job.input("exact"), job.input("near")
+    exact, near, columns = job.input("exact"), job.input("near"), columns_of(corpus)
+    share = job.settings.pair_shares.get(corpus.text, 1.0)
     for batch in read_batches(job.input("kept")):
         chosen: dict[str, list[tuple[str, ...]]] = {"train": [], "valid": []}
         values = zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
@@ -69,6 +70,9 @@ def _select_rows(
             valid = held_for_validation(group, job.settings.valid_share, job.seed)
             if not (reason or valid) and any(map(eval_texts, texts)):
                 reason = "evaluation text"
+            # By the text, so that a smaller share is a part of a larger one.
+            if not (reason or valid) and unit_interval(job.seed, "share", *texts) >= share:
+                reason = "beyond the share of the pair"
             if reason:
                 drops.add(reason, id=row[0], **dict(zip(columns[2:], texts, strict=True)))
             else:
@@ -76,15 +80,15 @@ def _select_rows(
         yield chosen
 
 
-def run(job: Job[ValidRules]) -> None:
+def run(job: Job[SelectSettings]) -> None:
     """Write train.parquet, valid.parquet and stats.json; instance ``{corpus}/{shard}``."""
     corpus = Corpus.parse(job.instance.partition("/")[0])
-    columns, languages, drops = columns_of(corpus), corpus.languages, DropCounts()
+    languages, drops = corpus.languages, DropCounts()
     sizes = {"rows": {"train": 0, "valid": 0}, "characters": {"train": 0, "valid": 0}}
     targets = {part: job.output(part) for part in ("train", "valid")}
     eval_texts = EvalTexts.read(job.inputs("eval_hashes"))
-    with PartsWriter(targets, columns, languages) as writer:
-        for block in _select_rows(job, columns, eval_texts, drops):
+    with PartsWriter(targets, columns_of(corpus), languages) as writer:
+        for block in _select_rows(job, corpus, eval_texts, drops):
             for part, rows in block.items():
                 writer.write(part, [writer.table(rows)] if rows else [])
                 sizes["rows"][part] += len(rows)
@@ -95,4 +99,4 @@ def run(job: Job[ValidRules]) -> None:
 
 
 if __name__ == "__main__":
-    main(run, ValidRules)
+    main(run, SelectSettings)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ernie_m.config.base import Section
-from ernie_m.config.corpora import EvalHashesSettings, ValidRules
+from ernie_m.config.corpora import EvalHashesSettings, SelectSettings
 from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
 from ernie_m.config.pretrain import BacktranslateJob, StageJob
@@ -81,6 +81,12 @@ def _part(section: Section, part: type[Section]) -> Section:
 def _training(config: Config, variant: str, stage: str) -> StageJob:
     own = getattr(config.variant(variant).pretrain, stage)
     return StageJob(**own.model_dump(), hardware=config.hardware)
+
+
+def _select(config: Config, corpus: str, _: str) -> SelectSettings:
+    own, pair = config.corpora.select, Corpus.parse(corpus).text
+    shares = {name: share for name, share in own.pair_shares.items() if name == pair}
+    return SelectSettings(valid_share=own.valid_share, pair_shares=shares)
 
 
 def _pack(config: Config, corpus: str, shard: str) -> PackSettings:
@@ -221,7 +227,7 @@ STAGES: dict[str, Stage] = {
         milestone="corpora",
         jobs=_text(plan.shards),
         instance=("corpus", "shard"),
-        settings=lambda config, corpus, shard: _part(config.corpora.select, ValidRules),
+        settings=_select,
         keys=("corpora.select",),
         reads=("corpora_filter", "corpora_deal", "corpora_dedup", "corpora_eval_hashes"),
         seed="run",

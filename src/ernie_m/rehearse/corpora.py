@@ -136,14 +136,24 @@ def _tabled(row: DatasetRow, columns: Mapping[str, Sequence[str]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _homeassistant(row: DatasetRow) -> bytes:
+# Where interface text lies in the wheel of each format.
+_MEMBERS = {
+    "homeassistant": "homeassistant/components/{part}/translations/{language}.json",
+    "homeassistant_frontend": "hass_frontend/static/translations/{part}/{language}-"
+    + "0" * 32
+    + ".json",
+    "kolibri": "kolibri/locale/{language}/LC_MESSAGES/{part}-messages.json",
+}
+
+
+def _interface(row: DatasetRow) -> bytes:
     """Interface text with the keys from which the stand-in tasks are made."""
     members: dict[str, str | bytes] = {}
     for code, words in _words(row).items():
         for number in range(INTEGRATIONS):
             name = f"brand{number}"
             content = json.dumps(_integration(f"Brand{number}", words), ensure_ascii=False)
-            members[f"homeassistant/components/{name}/translations/{code}.json"] = content
+            members[_MEMBERS[row.format].format(part=name, language=code)] = content
     return packed("made.whl", members)
 
 
@@ -171,7 +181,7 @@ def _integration(name: str, words: Words) -> dict[str, object]:
 
 
 _MAKERS: dict[str, Callable[[DatasetRow], bytes]] = {
-    "homeassistant": _homeassistant,
+    **dict.fromkeys(_MEMBERS, _interface),
     "table": _table,
     "cc100": _cc100,
     "ccnet": _ccnet,
