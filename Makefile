@@ -29,7 +29,7 @@ test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest -n auto --no-loadscope-reorder
 
 test-slurm: $(INSTALLED) ## run tests on a Slurm of two nodes that they bring up; Debian, as root
-	$(BIN)/python -m pytest -m slurm -n 3 --dist loadgroup -rs --durations=0 tests/slurm
+	$(BIN)/python -m pytest -m slurm -n 3 --no-loadscope-reorder -rs --durations=0 tests/slurm
 
 fuzz: $(INSTALLED) ## read 20,000 damaged files, each in a process with limits; some minutes
 	$(BIN)/python -m tests.fuzz

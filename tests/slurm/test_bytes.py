@@ -8,8 +8,6 @@ import pytest
 
 from tests.slurm.conftest import CONFIGFILES, PROFILE
 
-pytestmark = pytest.mark.xdist_group("bytes")  # one run for all
-
 
 @pytest.fixture(scope="module")
 def on_slurm(cluster, checkout):
