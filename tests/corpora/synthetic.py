@@ -18,7 +18,7 @@ from ernie_m.config.corpora import (
     DedupRules,
     ExtractSettings,
     FilterSettings,
-    ValidRules,
+    SelectSettings,
 )
 from ernie_m.corpora import deal, dedup, extract, select
 from ernie_m.corpora import filter as filter_stage
@@ -158,6 +158,7 @@ def deal_rows(
     folder: Path,
     seed: int = 1,
     pairs: Sequence[str] = PAIRS,
+    pair_shares: Mapping[str, float] | None = None,
     **settings: Any,
 ) -> Path:
     """corpora.deal of the languages in ``rows``, in their order."""
@@ -180,7 +181,7 @@ def deal_rows(
         seed=seed,
     )
     for corpus in corpora:
-        choose_rows(folder, corpus, seed, chosen)
+        choose_rows(folder, corpus, seed, chosen | {"pair_shares": pair_shares or {}})
     return folder
 
 
@@ -194,7 +195,7 @@ def choose_rows(folder: Path, corpus: str, seed: int, chosen: Mapping[str, Any])
     run_stage(dedup.run, DedupRules(**rules), given, drops, corpus)
     run_stage(
         select.run,
-        ValidRules(valid_share=chosen["valid_share"]),
+        SelectSettings(valid_share=chosen["valid_share"], pair_shares=chosen["pair_shares"]),
         {"kept": rows, "eval_hashes": [], **drops},
         {
             **{part: [made / f"{part}.parquet"] for part in ("train", "valid")},

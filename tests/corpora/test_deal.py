@@ -200,3 +200,20 @@ def test_a_language_without_text_is_named(filtered, tmp_path):
     empty = rows_file(tmp_path, "zh", [], [], [])
     with pytest.raises(UserError, match="`mono-zh` has no rows left"):
         deal_rows({**filtered, "zh": empty}, tmp_path / "out", pairs=["en-de"])
+
+
+def test_a_smaller_share_of_a_pair_is_a_part_of_a_larger_one_and_is_counted(filtered, tmp_path):
+    whole = {}
+    for share in (1.0, 0.5, 0.1):
+        folder = deal_rows(filtered, tmp_path / str(share), pair_shares={"en-de": share})
+        rows = {name: ids_of(folder, f"parallel-{name}") for name in PAIRS}
+        stats = json.loads((folder / "parallel-en-de/stats.json").read_text())
+        rows["left out"] = stats["dropped"].get("beyond the share of the pair", 0)
+        rows["valid"] = stats["rows"]["valid"]
+        whole[share] = rows
+    one, half, tenth = whole.values()
+    assert tenth["en-de"] < half["en-de"] < one["en-de"]
+    for other in (half, tenth):
+        assert other["left out"] == len(one["en-de"]) - len(other["en-de"])
+        assert other["valid"] == one["valid"]
+        assert all(other[pair] == one[pair] for pair in PAIRS if pair != "en-de")

@@ -370,6 +370,43 @@ def test_of_an_integration_in_several_variants_one_is_read(tmp_path, order):
         assert Extracted(tmp_path, content, "homeassistant", [code]).texts == [(right,)]
 
 
+HASH = 32 * "0"
+
+
+@pytest.mark.parametrize(
+    ("form", "names", "key", "group"),
+    [
+        (
+            "homeassistant_frontend",
+            ("hass_frontend/static/translations/%s-" + HASH + ".json", "%s-" + HASH + ".json"),
+            "ui.panel.config.zha.title.short",
+            "ui.panel.config.zha",
+        ),
+        (
+            "homeassistant_frontend",
+            ("hass_frontend/static/translations/config/%s-" + HASH + ".json", "config/%s.json"),
+            "ui.panel.config.zha.title",
+            "config.ui.panel.config.zha",
+        ),
+        (
+            "kolibri",
+            ("kolibri/locale/%s/LC_MESSAGES/core.app-messages.json", "kolibri/locale/%s/x.json"),
+            "AddDevice.title",
+            "core.app.AddDevice",
+        ),
+    ],
+)
+def test_interface_text_is_read_by_part_and_key(tmp_path, form, names, key, group):
+    with zipfile.ZipFile(tmp_path / "file", "w") as file:
+        for tag, text in {"zh_Hans": "台", "zh-Hant": "臺", "de": "a"}.items():
+            content = {key: text, f"{key}s": "{n, plural, one {x} other {y}}"}
+            file.writestr(names[0] % tag, json.dumps(content))
+            file.writestr(names[1] % tag, json.dumps({key: "of another layout"}))
+    Extracted(tmp_path, (tmp_path / "file").read_bytes(), form, ["zh"])
+    rows = read_table(tmp_path / "rows.parquet", ["id", "group", "text"])
+    assert list(zip(*rows, strict=True)) == [(f"toy:{group}:{key}", f"toy:{group}", "台")]
+
+
 @pytest.mark.parametrize("depth", [950, 20_000])
 def test_a_deeply_nested_member_is_named(tmp_path, depth):
     with zipfile.ZipFile(tmp_path / "file", "w") as file:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from ernie_m.config.corpora import DedupRules, EvalHashesSettings, FilterSettings, ValidRules
+from ernie_m.config.corpora import DedupRules, EvalHashesSettings, FilterSettings, SelectSettings
 from ernie_m.config.tokenizer import PackSettings, TrainSettings
 from ernie_m.corpora import dedup, eval_hashes, fingerprints, select, streams
 from ernie_m.corpora import filter as filter_stage
@@ -140,7 +140,7 @@ def through(tmp_path, rows_files, shards, corpus="mono-de", **rules):
     for k in range(shards):
         run_stage(
             select.run,
-            only(ValidRules, own),
+            only(SelectSettings, own),
             {"kept": [kept["rows"][k]], "eval_hashes": [held], **drops},
             {name: [paths[k]] for name, paths in chosen.items()},
             f"{corpus}/{k}",

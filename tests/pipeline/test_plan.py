@@ -128,7 +128,7 @@ def test_the_ablation_has_the_variants_of_table_6(overlays):
     published = {
         name: set(variant.objectives) for name, variant in ABLATION.items() if variant.objectives
     }
-    ours = {name: found.variant(name).pretrain for name in found.variant_names}
+    ours = {name: found.variant(name).pretrain for name in (MAIN_VARIANT, *found.variants)}
     ours["exp5"] = ours.pop(MAIN_VARIANT)
     on = {
         name: {key for key, share in own.btmlm.objectives.model_dump().items() if share}

@@ -403,7 +403,7 @@ def _generate(run, inputs):
     return pseudo
 
 
-def _pretrain(run, spm, shards, variant):
+def _pretrain(run, spm, shards, variant, replicates):
     models = {}
     init = run.job(
         "pretrain_initialise",
@@ -416,6 +416,8 @@ def _pretrain(run, spm, shards, variant):
     variants = {"ernie_m": {"mmlm": 1.0, "camlm": 1.0}}
     if variant:
         variants["mmlm_tlm"] = {"mmlm": 1.0, "tlm": 1.0}
+    named = {f"{name}-r{seed}": variants[name] for seed in replicates for name in variants}
+    variants |= named
     first = {"mmlm": LANGUAGES, "camlm": PAIRS, "tlm": PAIRS}
     starts = dict.fromkeys(("mmlm", "camlm", "tlm"), 9.0)
     for variant, shares in variants.items():
@@ -541,12 +543,12 @@ def _evaluate_one(run, instance, model, examples, document, trained):
     run.give("scores", made["scores"])
 
 
-def whole_run(name="default", variant=True, seeds=(1,), tasks=None):
+def whole_run(name="default", variant=True, seeds=(1,), tasks=None, replicates=()):
     """The whole run, in the working directory."""
     run = Run(name, tasks)
     deal, text = _corpora(run)
     spm, shards = _tokenizer(run, text)
-    models = _pretrain(run, spm, shards, variant)
+    models = _pretrain(run, spm, shards, variant, replicates)
     _evaluate(run, deal, spm, models, seeds)
     return run
 

@@ -9,6 +9,7 @@ import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean, stdev
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -234,6 +235,29 @@ def test_seeds_are_averaged_with_their_deviation(make_run):
     assert 'id="variants"' not in written["report"]
     seeds = {row["seed"] for row in csv.DictReader(written["scores"].splitlines())}
     assert seeds == {"", "1", "2", "3"}
+
+
+def test_replicates_are_averaged_after_their_seeds(make_run):
+    written = write(make_run(variant=True, seeds=(1, 2), replicates=(7,)))
+    assert "standard deviation over replicates" in written["report"]
+    rows = [
+        row
+        for row in csv.DictReader(written["scores"].splitlines())
+        if (row["task"], row["stage"], row["language"]) == ("standin_retrieval", "camlm", "average")
+        and row["variant"].startswith("ernie_m")
+    ]
+    assert sorted((row["variant"], row["replicate"]) for row in rows) == [
+        *[("ernie_m", "1")] * 2,
+        *[("ernie_m-r7", "7")] * 2,
+    ]
+    own, other = (
+        fmean(float(row["value"]) for row in rows if row["replicate"] == seed) for seed in "17"
+    )
+    metrics = json.loads(written["metrics"])["standin_retrieval"]
+    assert metrics["camlm"] == pytest.approx(fmean([own, other]))
+    assert metrics["camlm_deviation"] == pytest.approx(stdev([own, other]))
+    assert ">mmlm_tlm<" in written["report"]
+    assert ">mmlm_tlm-r7<" not in written["report"]  # no variant of its own
 
 
 def test_published_scores_stand_beside_the_same_task(make_run):

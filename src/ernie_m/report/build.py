@@ -87,11 +87,7 @@ def _context(
         ],
         "verdict": scores_section.verdict(main_tables, bool(evidence.start)),
         "steps_shown": scores_section.steps_shown(evidence, main_tables),
-        "repeated": any(
-            row.average and row.average.spread is not None
-            for table in main_tables
-            for row in table.rows
-        ),
+        "repeated": scores_section.repeated(evidence, main_tables),
         "taught_in": scores_section.taught_in(evidence),
         "layers": scores_section.layers(evidence),
         "categories": scores_section.by_category(tables, metrics),

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from ernie_m.catalogue.published import LEADERBOARD
+from ernie_m.replicates import MARK
 from ernie_m.report import comparison, figures, scores, training
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.scores import AFTER, MAIN_VARIANT, STAGES, Table, readable, stage_names
@@ -53,6 +54,15 @@ def verdict(tables: Sequence[Table], adopted: bool = False) -> list[str]:
                 f"{beats}."
             )
     return sentences
+
+
+def repeated(evidence: Evidence, tables: Iterable[Table]) -> str:
+    """What deviations are taken over, in words; empty without any."""
+    means = (row.average for table in tables for row in table.rows)
+    if all(mean is None or mean.spread is None for mean in means):
+        return ""
+    scored = (artifact.parts["variant"] for artifact in evidence.shown("xtreme_score", "scores"))
+    return "replicates" if any(MARK in variant for variant in scored) else "seeds"
 
 
 def variants(evidence: Evidence, tables: Sequence[Table]) -> list[dict[str, Any]]:
