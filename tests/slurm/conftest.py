@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -27,7 +28,7 @@ CONFIGURATION = {
     "corpora": {"languages": ["en", "de"], "pairs": ["en-de"]},
     "hardware": {"num_threads": 1},
     "pretrain": {
-        "camlm": {"steps": 120, "evaluate_every": 60, "checkpoint_every": 20},
+        "camlm": {"steps": 200, "evaluate_every": 100, "checkpoint_every": 20},
         "btmlm": {"steps": 10, "evaluate_every": 10},
     },
     "tracking": {"uri": ""},
@@ -94,6 +95,8 @@ def checkout(tmp_path_factory):
 class Controller:
     """A `snakemake` in the background, and what it prints."""
 
+    started: ClassVar[list[subprocess.Popen]] = []
+
     def __init__(self, checkout, *words, log="controller.log"):
         self.log = checkout.path / log
         self.process = subprocess.Popen(
@@ -103,6 +106,7 @@ class Controller:
             stdout=self.log.open("w"),
             stderr=subprocess.STDOUT,
         )
+        self.started.append(self.process)
 
     @property
     def said(self):

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,11 @@ def training(cluster, checkout, undisturbed, alone):
         shutil.rmtree(checkout.path / folder, ignore_errors=True)
     (checkout.path / LOG).unlink(missing_ok=True)
     cluster.wait("idle")
-    return checkout
+    yield checkout
+    for process in Controller.started:  # of a test that failed
+        process.kill()
+    Controller.started.clear()
+    cluster.call("scancel", f"--partition={cluster.partition}")
 
 
 def step(checkout):
@@ -53,6 +58,19 @@ def start(checkout, *words):
         lambda: step(checkout) > 10 or controller.process.poll(), "the training is under way"
     )
     return controller
+
+
+@contextmanager
+def paused(cluster, checkout):
+    """Meanwhile the training stands still, however fast the machine is."""
+    found = cluster.call("pgrep", "--full", "^[^ ]*python .*ernie_m.pretrain.camlm").split()
+    (pid,) = (pid for pid in found if Path(f"/proc/{pid}/cwd").readlink() == checkout.path)
+    os.kill(int(pid), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):  # Slurm has ended it
+            os.kill(int(pid), signal.SIGCONT)
 
 
 def job_of(controller):
@@ -107,19 +125,28 @@ def test_a_training_whose_time_ends_is_started_again(cluster, training, undistur
     assert (training.path / MODEL).read_bytes() == undisturbed
 
 
-def test_a_killed_controller_is_followed_by_one_that_takes_what_its_job_made(training, undisturbed):
+def test_a_killed_controller_is_followed_by_one_that_takes_what_its_job_made(
+    cluster, training, undisturbed
+):
     controller = start(training)
-    controller.process.kill()
-    said = go_on(training)
+    with paused(cluster, training):
+        controller.process.kill()
+        second = Controller(training, MODEL, *PROFILE, log="second.log")
+        wait_until(lambda: "submitted" in second.said, "the second has a job")
+    assert second.wait() == 0
+    said = log(training)
     assert "already done by a job of an earlier call" in said
     assert "step" not in said.partition("already done")[0]  # nothing was trained twice
     assert (training.path / MODEL).read_bytes() == undisturbed
 
 
-def test_a_second_controller_is_refused_and_the_first_is_not_disturbed(training, undisturbed):
+def test_a_second_controller_is_refused_and_the_first_is_not_disturbed(
+    cluster, training, undisturbed
+):
     controller = start(training)
-    second = Controller(training, MODEL, *PROFILE, log="second.log")
-    assert second.wait() == 1
+    with paused(cluster, training):
+        second = Controller(training, MODEL, *PROFILE, log="second.log")
+        assert second.wait() == 1
     assert f"process {controller.process.pid} on " in second.said
     assert "submitted" not in second.said
     assert controller.wait() == 0
@@ -129,11 +156,8 @@ def test_a_second_controller_is_refused_and_the_first_is_not_disturbed(training,
 def test_a_training_without_enough_time_says_so_and_goes_on(cluster, training, undisturbed):
     resources = ("--set-resources", "pretrain_camlm:runtime=1", "pretrain_camlm:slurm_extra=''")
     controller = start(training, *resources)
-    # As slow as a minute, Slurm's shortest limit, is not enough; it goes on when Slurm ends it.
-    found = cluster.call("pgrep", "--full", "^[^ ]*python .*ernie_m.pretrain.camlm").split()
-    (pid,) = (pid for pid in found if Path(f"/proc/{pid}/cwd").readlink() == training.path)
-    os.kill(int(pid), signal.SIGSTOP)
-    assert controller.wait() == 1
+    with paused(cluster, training):  # for longer than a minute, Slurm's shortest limit
+        assert controller.wait() == 1
     assert "TIMEOUT" in controller.said
     assert "state saved after step" in log(training)
     assert "resuming after step" in go_on(training)
