@@ -55,7 +55,7 @@ def run(repository: Repository, cluster: Cluster, grouped: int) -> dict[str, flo
     wanted = {"corpora": {"languages": LANGUAGES}}
     instances = jobs(load(deep_merge(read_yaml(BASE), wanted)))[STAGE]
     targets = [f"results/default/{STAGE}/{job}/rows.parquet" for job in instances]
-    profile = ("--profile", "profiles/slurm", "--cores", "2", "--jobs", "1")
+    profile = ("--profile", "profiles/slurm", "--jobs", "1")
     profile += ("--config", f"corpora={json.dumps(wanted['corpora'])}")
     done = repository.run(
         "snakemake", *targets, *profile, "--group-components", f"{STAGE}={grouped}"
@@ -71,7 +71,7 @@ def run(repository: Repository, cluster: Cluster, grouped: int) -> dict[str, flo
         "slurm_jobs": len(submitted),
         "taken": taken,
         "own": own,
-        "overhead": (taken - own / min(grouped, 2)) / len(targets),
+        "overhead": (taken - own) / len(targets),
     }
 
 

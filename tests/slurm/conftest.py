@@ -37,7 +37,7 @@ CONFIGURATION = {
 CONFIGFILES = ("--configfile", "config/tiny.yaml")
 SOON = ("--slurm-init-seconds-before-status-checks", "5")
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) + 1
-PROFILE = ("--profile", "profiles/slurm", "--cores", "2", *SOON, *CONFIGFILES)
+PROFILE = ("--profile", "profiles/slurm", *SOON, *CONFIGFILES)
 FOLDER = "ERNIE_M_TEST_CLUSTER"  # the variable that tells pytest's workers where the cluster is
 
 

@@ -92,6 +92,7 @@ rule tokenizer_train:
     resources:
         # 5 kB a line of 230 bytes: SentencePiece takes 20 times the text.
         **needs("tokenizer_train"),
+        cpus_per_task=CONFIG.tokenizer.train.num_threads,
     params:
         code=code("tokenizer_train"),
         settings=settings("tokenizer_train"),

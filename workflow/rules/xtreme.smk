@@ -152,8 +152,6 @@ rule xtreme_finetune:
         "<logs>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}.log",
     benchmark:
         "<benchmarks>/xtreme_finetune/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
-    group:
-        group("xtreme_finetune")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
@@ -303,8 +301,6 @@ rule xtreme_baseline:
         "<logs>/xtreme_baseline/{task}.log",
     benchmark:
         "<benchmarks>/xtreme_baseline/{task}.tsv"
-    group:
-        group("xtreme_baseline")
     conda:
         "../../envs/ernie-m.yaml"
     threads: 1
