@@ -25,8 +25,8 @@ LONGEST = 1500  # seconds that a command may take on a slow machine
 PER_TASK = re.compile(r"^(xtreme_download|xtreme_prepare|xtreme_predict)_\w+$")
 # Stages that only published tasks need, or a checkpoint of others; the default run has neither.
 PUBLISHED_ONLY = {"xtreme_download", "checkpoints_download", "pretrain_adopt"}
-# Those that only a variant with its own way of fine-tuning has.
-VARIANTS_ONLY = {"xtreme_align"}
+# Those that only a variant with its own way of fine-tuning has, or the arms of a claim.
+VARIANTS_ONLY = {"xtreme_align", "claims_judge"}
 
 
 @cache

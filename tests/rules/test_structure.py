@@ -29,7 +29,9 @@ from tests.repository import PER_TASK, PUBLISHED_ONLY, ROOT, jobs_in
 OVERLAYS = sorted(
     path.name
     for path in (ROOT / "config").glob("*.yaml")
-    if not path.name.startswith(("corpora", "checkpoints", "xtreme_sources"))  # registries
+    if not path.name.startswith(
+        ("corpora", "checkpoints", "xtreme_sources", "claims")
+    )  # registries
 )
 TARGETS = {
     *("corpora", "tokenizer", "camlm", "backtranslate", "btmlm", "xtreme", "report", "export"),

@@ -53,6 +53,7 @@ rule checkpoints_export:
         tokenizer=rules.tokenizer_train.output.model,
         scores=files("xtreme_score", "scores.json"),
         baselines=files("xtreme_baseline", "scores.json"),
+        claims=files("claims_judge", "claims.json"),
         records=[file for stage in RECORDED for file in files(stage, "record.json")],
     output:
         **{
@@ -78,7 +79,7 @@ rule checkpoints_export:
         command(
             "checkpoints_export",
             instance=EXPORT,
-            inputs="model tokenizer scores baselines",
+            inputs="model tokenizer scores baselines claims",
             lists="records",
             outputs="model card files",
         )

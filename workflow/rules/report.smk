@@ -1,4 +1,49 @@
-# The report.
+# What was found: the paper's claims judged, and the report.
+
+
+rule claims_judge:
+    """A reproduction ends with a judgement, and one seed cannot tell a point from none. The claims
+    stand in a file before there are results; each is judged over the replicates, with an interval,
+    the smallest effect that this design can see, and no verdict where there is one replicate.
+    """
+    input:
+        scores=files("xtreme_score", "scores.json"),
+        metrics=files("pretrain_camlm", "metrics.json")
+        + files("pretrain_btmlm", "metrics.json"),
+        stats=files("corpora_select", "stats.json")
+        + files("tokenizer_train", "stats.json")
+        + files("pretrain_backtranslate", "stats.json"),
+        records=[
+            file
+            for stage in STAGES["claims_judge"].reads
+            for file in files(stage, "record.json")
+        ],
+    output:
+        claims="<results>/claims_judge/claims.json",
+        sums="<results>/claims_judge/SHA256SUMS",
+        record="<results>/claims_judge/record.json",
+    log:
+        "<logs>/claims_judge.log",
+    benchmark:
+        "<benchmarks>/claims_judge.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        **needs("claims_judge"),
+    params:
+        code=code("claims_judge"),
+        settings=settings("claims_judge"),
+        scores=listed("scores"),
+        metrics=listed("metrics"),
+        stats=listed("stats"),
+        records=listed("records"),
+    shell:
+        command(
+            "claims_judge",
+            lists="scores metrics stats records",
+            outputs="claims",
+        )
 
 
 rule report_build:
@@ -19,6 +64,7 @@ rule report_build:
             for file in files(stage, "stats.json")
         ],
         manifests=files("tokenizer_pack", "manifest.json"),
+        claims=files("claims_judge", "claims.json"),
         records=[file for stage in RECORDED for file in files(stage, "record.json")],
     output:
         report=report(
@@ -62,7 +108,7 @@ rule report_build:
     shell:
         command(
             "report_build",
-            inputs="scores baselines sweeps curves metrics",
+            inputs="scores baselines sweeps curves metrics claims",
             lists="stats manifests records",
             outputs="report figures scores losses metrics lineage",
         )

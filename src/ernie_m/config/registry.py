@@ -74,6 +74,10 @@ def _parsed(text: str, path: Path, kind: type[Row]) -> dict[str, Row]:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             place = f"row {number}, {key}" if key else f"row {number}"
+            name = entry.get("id") if isinstance(entry, dict) else None
+            place += (
+                f" of `{name}`" if key and isinstance(name, str) and name.isidentifier() else ""
+            )
             reason = first["msg"].removeprefix("Value error, ")
             raise ValueError(f"{path}, {place}: {reason}") from None
         if row.id in rows:

@@ -16,6 +16,7 @@ from ernie_m import replicates
 from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.base import Partial, Section, deep_merge
 from ernie_m.config.checkpoints import CheckpointRow, CheckpointsSettings
+from ernie_m.config.claims import ClaimsSettings
 from ernie_m.config.corpora import CorporaSettings, DatasetRow
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
@@ -143,6 +144,9 @@ class Config(Section):
         description="How trainings use the machine: changes the last digits only.",
     )
     xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="Evaluation.")
+    claims: ClaimsSettings = Field(
+        ClaimsSettings(), description="The paper's claims, judged where a run has their variants."
+    )
     tracking: TrackingSettings = Field(
         default_factory=TrackingSettings, description="Where MLflow logs the runs."
     )

@@ -8,9 +8,11 @@ from typing import cast, get_args
 
 from ernie_m.catalogue.tasks import TASKS, Task, Training
 from ernie_m.config.base import Section
+from ernie_m.config.claims import COST, LOSSES, ClaimRow, Comparison
 from ernie_m.config.pretrain import Shares
 from ernie_m.config.root import Config, Variant
 from ernie_m.config.xtreme import Stage, TaskName
+from ernie_m.replicates import named, parted
 
 
 def last_stage(config: Config) -> Stage:
@@ -230,6 +232,62 @@ def backtranslations(config: Config) -> list[str]:
     )
 
 
+def comparisons(config: Config) -> list[Comparison]:
+    """What of the claims a run can judge: those of which it has both sides, in the scores that it
+    has of both."""
+    if not config.variants or not _runs(config, "camlm"):
+        return []
+    replicates = sorted({parted(name, config.seed)[1] for name in config.variant_names})
+    found = []
+    for row in config.claims.rows().values():
+        for score in row.scores:
+            sides = {number: _sides(config, row, score, number) for number in replicates}
+            if have := {number: names for number, names in sides.items() if names}:
+                found.append(Comparison(claim=row.id, score=score, replicates=have))
+    return found
+
+
+def _sides(config: Config, row: ClaimRow, score: str, replicate: int) -> tuple[str, ...]:
+    """The variants of a replicate that a claim compares in a score, under the names that have its
+    files; none where a side lacks it."""
+    sides = [(named(variant, replicate, config.seed), stage) for variant, stage in row.sides]
+    if not all(_has(config, *side, score) for side in sides):
+        return ()
+    if score in TASKS:
+        return tuple(scored_as(config, cast(TaskName, score), *side) for side in sides)
+    if row.kind == "trend":
+        own = _other_ratios(config, *sides[0])
+        return own if len(own) > 1 else ()
+    return tuple(made_by(config, *side) for side in sides)
+
+
+def _has(config: Config, variant: str, stage: str, score: str) -> bool:
+    """Whether a variant has a score after a stage."""
+    if variant not in config.variant_names or not _runs(config, stage):
+        return False
+    if score in TASKS:
+        return score in config.xtreme.tasks and stage in config.xtreme.stages
+    if stage == "initialise":  # is not trained
+        return False
+    objectives = getattr(config.variant(variant).pretrain, stage).objectives
+    return score == COST or bool(getattr(objectives, LOSSES[score]))
+
+
+def _other_ratios(config: Config, variant: str, stage: str) -> tuple[str, ...]:
+    """A variant, and those of its replicate that differ from it in the share of pseudo tokens
+    alone."""
+
+    def rest(name: str) -> tuple[object, ...]:
+        own = config.variant(name)
+        ratio = {"backtranslate": {"placeholder_ratio"}}
+        replicate = parted(name, config.seed)[1]
+        return replicate, own.model, own.pretrain.model_dump(exclude=ratio)
+
+    names = [variant, *config.variant_names]
+    found = (made_by(config, name, stage) for name in names if rest(name) == rest(variant))
+    return tuple(dict.fromkeys(found))
+
+
 def figures(config: Config) -> list[str]:
     """Names of the report's figures: all that the main variant can have numbers for."""
     tasks, main = config.xtreme.tasks, config.variant(config.variant_names[0]).pretrain
@@ -237,6 +295,7 @@ def figures(config: Config) -> list[str]:
     trained = [own.objectives for stage, own in stages.items() if _runs(config, stage)]
     on = [name for name in Shares.model_fields if any(getattr(own, name) for own in trained)]
     return [
+        *(["claims"] if comparisons(config) else []),
         *(f"steps-{task}" for task in tasks),
         "groups",
         *(f"layers-{task}" for task in tasks if TASKS[task].kind == "retrieval"),

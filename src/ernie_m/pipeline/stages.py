@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ernie_m.config.base import Section
+from ernie_m.config.claims import JudgeSettings
 from ernie_m.config.corpora import EvalHashesSettings, SelectSettings
 from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
@@ -139,6 +140,17 @@ def _align(config: Config, variant: str, *_: str) -> AlignJob:
     return own.xtreme.align_job(own.model.layers)
 
 
+def _judge(config: Config) -> JudgeSettings:
+    compared = plan.comparisons(config)
+    rows = config.claims.rows()
+    claims = dict.fromkeys(own.claim for own in compared)
+    return JudgeSettings(
+        confidence=config.claims.confidence,
+        claims=tuple(rows[name] for name in claims),
+        comparisons=tuple(compared),
+    )
+
+
 REGISTRY = "corpora.registry"
 TASK_ROWS = "xtreme.registry"  # of the published tasks' files
 CHECKPOINT_ROWS = "checkpoints.registry"
@@ -147,6 +159,12 @@ REGISTRIES = (REGISTRY, TASK_ROWS, CHECKPOINT_ROWS)
 _OF_MODEL = ("variant", "checkpoint", "seed")
 _OF_TASK = ("task", *_OF_MODEL)
 _ENCODERS = ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm")
+
+# What a claim is judged by, beside scores.
+_JUDGED = (
+    *("corpora_select", "tokenizer_train", "pretrain_initialise"),
+    *("pretrain_camlm", "pretrain_backtranslate", "pretrain_btmlm"),
+)
 
 STAGES: dict[str, Stage] = {
     "checkpoints_download": Stage(
@@ -444,6 +462,17 @@ STAGES: dict[str, Stage] = {
         reads=("xtreme_prepare",),
         minutes=240,
         inputs=12,
+        tests=True,
+    ),
+    "claims_judge": Stage(
+        milestone="report",
+        jobs=lambda config: [""] if plan.comparisons(config) else [],
+        settings=_judge,
+        keys=("claims",),
+        derived=("claims", "comparisons"),  # are rows of the registry, and what the run has of them
+        reads=(*_JUDGED, "xtreme_score"),
+        every=(*_JUDGED, "xtreme_score"),
+        minutes=10,
         tests=True,
     ),
     "report_build": Stage(

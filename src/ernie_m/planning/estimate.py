@@ -15,7 +15,7 @@ from pathlib import Path
 from ernie_m.bounded import parse_yaml, read_text
 from ernie_m.config.base import Section
 from ernie_m.config.model import ModelSettings
-from ernie_m.config.pretrain import StageSettings
+from ernie_m.config.pretrain import BacktranslateJob, StageSettings
 from ernie_m.config.root import Config
 from ernie_m.model.flops import forward_flops, training_flops
 from ernie_m.objectives.targets import targets_of
@@ -204,9 +204,8 @@ class Estimate:
             )
             model = self.config.variant(variant).model
             variant_tokens = settings.steps * settings.batch_tokens
-            length = settings.row_length
-            row = training_flops(model, self.vocabulary, [length], length * _predicted(settings))
-            tokens, flops = tokens + variant_tokens, flops + variant_tokens * row / length
+            tokens += variant_tokens
+            flops += flops_of_training(model, self.vocabulary, settings, variant_tokens)
             written += sum(parameters(model, self.vocabulary)) * (_WEIGHT_BYTES + _STATE_BYTES)
         width = 4 if self.vocabulary > 65_535 else 2
         return Cost(
@@ -220,12 +219,10 @@ class Estimate:
         width = 4 if self.vocabulary > 65_535 else 2
         for variant in self._generating:
             chosen, source = self.config.variant(variant), self.generated_tokens(variant)
-            ratio = chosen.pretrain.backtranslate.placeholder_ratio
-            length = chosen.pretrain.btmlm.row_length
-            share = ratio / (1 + ratio)
-            row = forward_flops(chosen.model, self.vocabulary, [length], length * share)
-            variant_tokens = source * (1 + ratio)
-            tokens, flops = tokens + variant_tokens, flops + variant_tokens * row / length
+            job = chosen.backtranslate_job(self.config.corpora.pairs)
+            ratio = job.placeholder_ratio
+            tokens += source * (1 + ratio)
+            flops += flops_of_generation(chosen.model, self.vocabulary, job, source)
             written, read = written + source * ratio * width, read + source * width
         return Cost(stage, jobs, read, written, tokens, flops, gpu_hours=self._hours(flops))
 
@@ -273,6 +270,25 @@ class Estimate:
 
     def _hours(self, flops: float) -> float:
         return flops / self.rate / 3600
+
+
+def flops_of_training(
+    model: ModelSettings, vocabulary: int, settings: StageSettings, tokens: float
+) -> float:
+    """FLOPs of training on so many tokens in full rows."""
+    length = settings.row_length
+    row = training_flops(model, vocabulary, [length], length * _predicted(settings))
+    return tokens * row / length
+
+
+def flops_of_generation(
+    model: ModelSettings, vocabulary: int, settings: BacktranslateJob, source: float
+) -> float:
+    """FLOPs of generation for sentences of so many tokens, in full rows: one pass over them and
+    their placeholders, which are all predicted."""
+    length, ratio = settings.btmlm.row_length, settings.placeholder_ratio
+    row = forward_flops(model, vocabulary, [length], length * ratio / (1 + ratio))
+    return source * (1 + ratio) * row / length
 
 
 def _predicted(settings: StageSettings) -> float:

@@ -1,0 +1,70 @@
+"""Judge the paper's claims by a run: an effect, an interval and a verdict for each claim and score.
+
+Inputs: ``scores`` of ``xtreme_score``, ``metrics`` of the trainings, ``stats`` of
+``corpora_select``, ``tokenizer_train`` and ``pretrain_backtranslate``, and the ``records`` of all
+these jobs and of ``pretrain_initialise``. Output: ``claims`` (JSON), with each number's places. A
+verdict is on this run, at its size, and on no other.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from ernie_m.claims.measures import Run, unit
+from ernie_m.claims.statistics import judge
+from ernie_m.config.claims import ClaimRow, Comparison, JudgeSettings
+from ernie_m.job import Job, main
+from ernie_m.report.evidence import Evidence
+from ernie_m.words import amount, count, plural
+
+logger = logging.getLogger(__name__)
+
+
+def entry(run: Run, row: ClaimRow, comparison: Comparison, confidence: float) -> dict[str, Any]:
+    """What was found of a claim in one score."""
+    effects = run.effects(row, comparison)
+    paper = row.paper.get(comparison.score)
+    found = judge(
+        list(effects.values.values()),
+        confidence,
+        higher=row.direction == "higher",
+        beyond=row.beyond,
+        paper=paper,
+    )
+    layers, tokens, pairs = run.size(row, comparison)
+    words = [plural(layers, "layer"), f"{amount(tokens)} tokens", f"{count(pairs)} pairs"]
+    words.append(plural(len(effects.values), "replicate"))
+    return {
+        **asdict(found),
+        "words": found.words,
+        "at": f"at {', '.join(words)}",
+        "unit": unit(row, comparison.score),
+        "paper": paper,
+        "replicates": {str(number): value for number, value in effects.values.items()},
+        "languages": effects.languages,
+        "places": effects.places,
+    }
+
+
+def run(job: Job[JudgeSettings]) -> None:
+    """Write the verdicts, claims in the order of their registry."""
+    settings = job.settings
+    files = [path for name in ("scores", "metrics", "stats") for path in job.inputs(name)]
+    own = Run(Evidence.read(job.inputs("records"), files))
+    claims: dict[str, dict[str, Any]] = {}
+    for row in settings.claims:
+        about = row.model_dump(mode="json", exclude={"id", "scores", "paper"})
+        claims[row.id] = {**about, "scores": {}}
+        for comparison in settings.comparisons:
+            if comparison.claim == row.id:
+                found = entry(own, row, comparison, settings.confidence)
+                claims[row.id]["scores"][comparison.score] = found
+                logger.info("%s, %s: %s", row.id, comparison.score, found["words"])
+    order = [row.id for row in settings.claims]
+    job.write_json("claims", {"confidence": settings.confidence, "order": order, "claims": claims})
+
+
+if __name__ == "__main__":
+    main(run, JudgeSettings)

@@ -1,0 +1,94 @@
+"""The interval covers as often as it says, and a verdict turns with its data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from ernie_m.claims.statistics import POWER, interval, judge, needed, visible
+
+DRAWS = 2000
+EFFECT = 0.5
+
+
+def draws(count, effect=EFFECT, deviation=1.0, seed=1):
+    """Made-up effects by replicate, of as many studies."""
+    return np.random.default_rng(seed).normal(effect, deviation, (DRAWS, count)).tolist()
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 12])
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+def test_the_interval_covers_the_effect_as_often_as_it_says(count, confidence):
+    ends = (interval(values, confidence) for values in draws(count))
+    covered = sum(low <= EFFECT <= high for low, high in ends)
+    least, most = binom.interval(0.999, DRAWS, confidence)
+    assert least <= covered <= most
+
+
+def test_without_an_effect_few_claims_are_decided():
+    found = [judge(values, 0.95).verdict for values in draws(3, effect=0.0)]
+    least, most = binom.interval(0.999, DRAWS, 0.025)
+    assert least <= found.count("holds") <= most
+    assert least <= found.count("contradicted") <= most
+
+
+TURNED = {"holds": "contradicted", "contradicted": "holds", "undecided": "undecided"}
+
+
+def test_a_verdict_turns_with_its_data():
+    """Also with the direction, and where the boundary is not zero."""
+    seen = set()
+    for values in draws(3, effect=2.0)[:300] + draws(3, effect=-2.0)[:300]:
+        found = judge(values, 0.95, beyond=0.3, paper=0.5)
+        seen.add(found.verdict)
+        turned = judge([-value for value in values], 0.95, beyond=-0.3, paper=-0.5)
+        lower = judge(values, 0.95, beyond=0.3, paper=0.5, higher=False)
+        assert turned.verdict == lower.verdict == TURNED[found.verdict]
+        assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+        assert turned.needed == lower.needed == found.needed
+        assert turned.visible == pytest.approx(found.visible)
+    assert seen == set(TURNED)
+
+
+def test_one_replicate_decides_nothing():
+    found = judge([40.0], 0.95)
+    assert (found.mean, found.verdict, found.low, found.visible) == (40.0, "none", None, None)
+    assert found.words == "no verdict: one replicate decides nothing"
+    assert judge([], 0.95).words == "no verdict: no numbers"
+
+
+def test_an_effect_that_counts_has_to_be_beyond_the_least_one():
+    values = [0.9, 1.0, 1.1]
+    assert judge(values, 0.95).verdict == "holds"
+    assert judge(values, 0.95, beyond=0.9).verdict == "undecided"
+    assert judge(values, 0.95, beyond=2.0).verdict == "contradicted"
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_the_smallest_visible_effect_is_found_by_four_studies_in_five(count):
+    effect = visible(1.0, count, 0.95)
+    found = [judge(values, 0.95).verdict for values in draws(count, effect)]
+    least, most = binom.interval(0.999, DRAWS, POWER)
+    assert least <= found.count("holds") <= most
+
+
+@pytest.mark.parametrize("effect", [0.6, 1.0, 2.5])
+def test_as_many_replicates_as_are_needed_find_the_effect_and_fewer_do_not(effect):
+    count = needed(1.0, effect, 0.95)
+
+    def power(replicates):
+        studies = draws(replicates, effect, seed=replicates)
+        return sum(judge(values, 0.95).verdict == "holds" for values in studies) / DRAWS
+
+    # Two standard errors of a share of 2,000 are 0.018.
+    assert power(count) > POWER - 0.02 and power(count - 1) < POWER + 0.02
+
+
+def test_replicates_are_counted_for_the_paper_s_effect_or_else_the_observed_one():
+    values = [0.1, -0.2, 0.4]
+    deviation = float(np.std(values, ddof=1))
+    assert judge(values, 0.95, paper=0.5).needed == needed(deviation, 0.5, 0.95)
+    assert judge(values, 0.95).needed == needed(deviation, 0.1, 0.95)
+    found = judge(values, 0.95, paper=0.0)
+    assert found.needed is None and "more than 1,000" in found.words
