@@ -121,7 +121,12 @@ class Study(Run):
     def generate(self, name, ratio, model):
         pairs = tuple(f"en-{code}" for code in PAIRS)
         settings = BacktranslateJob(placeholder_ratio=ratio, pairs=pairs, btmlm=DrawSettings())
-        stats = {"sentences": 500, "source_tokens": 100_000, "pseudo_tokens": 15_000}
+        stats = {
+            "sentences": 500,
+            "sentences_there": 900,
+            "source_tokens": 100_000,
+            "pseudo_tokens": 15_000,
+        }
         made = self.job(
             "pretrain_backtranslate",
             f"{name}/0",
@@ -196,3 +201,12 @@ class Study(Run):
         )
         judge.run(job)
         return job.output("claims")
+
+    def recorded(self, *rows, more=()):
+        """The same as a finished job, given to the report."""
+        text = self.judged(*rows, more=more).read_text()
+        records = self.inputs["records"][:]
+        read = [path for name in ("scores", "metrics", "stats") for path in self.inputs[name]]
+        made = self.job("claims_judge", inputs=[*read, *records], claims={"claims.json": text})
+        self.give("claims", made["claims"])
+        return made["claims"][0]

@@ -72,6 +72,7 @@ class Run:
                 "metrics",
                 "stats",
                 "manifests",
+                "claims",
                 "records",
             )
         }

@@ -49,20 +49,21 @@ def entry(run: Run, row: ClaimRow, comparison: Comparison, confidence: float) ->
 
 
 def run(job: Job[JudgeSettings]) -> None:
-    """Write the verdicts, claims in the order of their registry."""
+    """Write the verdicts by claim and score; ``order`` is that of the registry."""
     settings = job.settings
     files = [path for name in ("scores", "metrics", "stats") for path in job.inputs(name)]
     own = Run(Evidence.read(job.inputs("records"), files))
-    claims: dict[str, dict[str, Any]] = {}
-    for row in settings.claims:
-        about = row.model_dump(mode="json", exclude={"id", "scores", "paper"})
-        claims[row.id] = {**about, "scores": {}}
-        for comparison in settings.comparisons:
-            if comparison.claim == row.id:
-                found = entry(own, row, comparison, settings.confidence)
-                claims[row.id]["scores"][comparison.score] = found
-                logger.info("%s, %s: %s", row.id, comparison.score, found["words"])
-    order = [row.id for row in settings.claims]
+    rows = {row.id: row for row in settings.claims}
+    claims: dict[str, dict[str, Any]] = {
+        name: {**row.model_dump(mode="json", exclude={"id", "scores", "paper"}), "scores": {}}
+        for name, row in rows.items()
+    }
+    for comparison in settings.comparisons:
+        name, score = comparison.claim, comparison.score
+        found = entry(own, rows[name], comparison, settings.confidence)
+        claims[name]["scores"][score] = found
+        logger.info("%s, %s: %s", name, score, found["words"])
+    order = [[comparison.claim, comparison.score] for comparison in settings.comparisons]
     job.write_json("claims", {"confidence": settings.confidence, "order": order, "claims": claims})
 
 

@@ -11,6 +11,7 @@ Inputs by name, any of them possibly of many files:
                ``tokenizer_train``, ``pretrain_backtranslate`` (others are
                accepted, but not shown)
 ``manifests``  ``manifest.json`` of ``tokenizer_pack``
+``claims``     ``claims.json`` of ``claims_judge``
 ``records``    ``record.json`` of every job of the run
 
 The records say what each file is, so only ``records`` is required; a section whose files are
@@ -36,7 +37,7 @@ from ernie_m.job import Job, main
 from ernie_m.report import comparison, figures, lineage, scores, svg, training
 from ernie_m.report.evidence import Evidence, normal
 from ernie_m.report.page import link, render
-from ernie_m.report.sections import choices, cost, text
+from ernie_m.report.sections import choices, claims, cost, text
 from ernie_m.report.sections import run as run_section
 from ernie_m.report.sections import scores as scores_section
 
@@ -79,6 +80,7 @@ def _context(
         "run": evidence.run,
         "summary": run_section.summary(evidence, trained),
         "circumstances": run_section.circumstances(evidence),
+        "claims": claims.claims(evidence),
         "main_tables": main_tables,
         "steps": [
             (table, figures.steps(table))
@@ -124,7 +126,8 @@ def drawings(context: dict[str, Any]) -> dict[str, svg.Drawing]:
     found |= {f"layers-{own['task']}": own["figure"] for own in context["layers"]}
     found |= {f"loss-{own['name']}": own["over_tokens"] for own in context["losses"]}
     found |= {f"languages-{own['name']}": own["by_language"] for own in context["losses"]}
-    found |= {"groups": context["groups"], "pipeline": context["pipeline"]}
+    found |= {name: context[name] for name in ("groups", "pipeline")}
+    found["claims"] = context["claims"].get("figure")
     return {name: drawing for name, drawing in found.items() if drawing}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ernie_m.report.scores import STAGES, Row, Table
 from ernie_m.report.svg import Axes, Drawing, apart, tick_text, ticks
@@ -223,3 +224,74 @@ def dots(
                 tip = f"{name} after {stage}: {values[name]:.{digits}f} {unit}"
                 drawing.circle((axes.at_x(values[name]), y), 4.5, f"dot tone-{stage}", tip)
     return drawing
+
+
+ROW = 36  # of a forest plot
+ABOVE, BELOW = 20, 30  # its rows
+
+
+def forest(rows: Sequence[Mapping[str, Any]]) -> Drawing:
+    """Effects of a claim in several scores of one unit, with intervals and verdicts."""
+    drawing = Drawing(PANEL[0], _height(rows), rows[0]["claim"])
+    _forest(drawing, rows, (0, 0))
+    return drawing
+
+
+def forests(claims: Sequence[Sequence[Mapping[str, Any]]], verdicts: Mapping[str, str]) -> Drawing:
+    """All forest plots in two columns, under the ids of their claims; the legend has
+    ``verdicts``."""
+    gap, head = 24, 22
+    bottoms, places = [0, 0], []
+    for rows in claims:
+        column = bottoms.index(min(bottoms))
+        places.append((column * (PANEL[0] + gap), bottoms[column]))
+        bottoms[column] += head + _height(rows) + gap
+    drawing = Drawing(2 * PANEL[0] + gap, max(bottoms), "The paper's claims, judged by this run")
+    for verdict, words in verdicts.items():
+        drawing.key(f"dot tone-{verdict}", words)
+    drawing.key("tick-mark", "the paper's effect, where it can be set beside")
+    drawing.key("boundary", "what an effect has to lie beyond, on the claimed side")
+    for rows, (left, top) in zip(claims, places, strict=True):
+        drawing.text((left, top + 12), rows[0]["id"].replace("_", " "), "title")
+        _forest(drawing, rows, (left, top + head))
+    return drawing
+
+
+def _height(rows: Sequence[Mapping[str, Any]]) -> int:
+    return ABOVE + ROW * len(rows) + BELOW
+
+
+def _forest(drawing: Drawing, rows: Sequence[Mapping[str, Any]], corner: tuple[int, int]) -> None:
+    """A forest plot with its upper left corner at a place of a drawing."""
+    left, top = corner
+    names = ("low", "high", "mean", "paper", "beyond")
+    every = [row[name] for row in rows for name in names if row[name] is not None]
+    spare = 0.06 * ((max(every) - min(every)) or 1)
+    room = left + max(58, 14 + 5.8 * max(len(row["score"]) for row in rows))
+    right = drawing.width - left - PANEL[0] + 24
+    bottom = drawing.height - top - _height(rows) + BELOW
+    span = (min(every) - spare, max(every) + spare)
+    axes = Axes(drawing, span, (0, 1), (top + ABOVE, right, bottom, room))
+    axes.x_numbers(rows[0]["unit"] if len(rows[0]["unit"]) < 8 else "", 3)
+    x = axes.at_x(rows[0]["beyond"])
+    drawing.line((x, axes.top - 4), (x, axes.bottom), "boundary")
+    higher = rows[0]["direction"] == "higher"
+    words, anchor = ("claimed \u2192", "start") if higher else ("\u2190 claimed", "end")
+    drawing.text((x + (3 if higher else -3), axes.top - 8), words, "tick", anchor)
+    for place, row in enumerate(rows):
+        _effect(axes, row, axes.top + ROW * place + 11, left)
+
+
+def _effect(axes: Axes, row: Mapping[str, Any], y: float, left: float) -> None:
+    drawing = axes.drawing
+    tone = f"tone-{row['verdict'] if row['verdict'] != 'none' else 'undecided'}"
+    drawing.text((left, y + 4), row["score"], "label")
+    drawing.line((axes.left, y), (axes.right, y), "grid")
+    if row["low"] is not None:
+        drawing.line((axes.at_x(row["low"]), y), (axes.at_x(row["high"]), y), f"line {tone}")
+    if row["paper"] is not None:
+        x = axes.at_x(row["paper"])
+        drawing.line((x, y - 7), (x, y + 7), "tick-mark")
+    tip = f"{row['score']}: {row['mean']:+.3g} {row['unit']}, {row['words']}"
+    drawing.circle((axes.at_x(row["mean"]), y), 4.5, f"dot {tone}", tip)
+    drawing.text((axes.left, y + 18), row["words"], "tick halo")

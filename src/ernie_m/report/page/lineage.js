@@ -55,7 +55,7 @@
   };
 
   const leaves = (value, path = "") =>
-    value && typeof value === "object" && !Array.isArray(value)
+    value && typeof value === "object" && !(Array.isArray(value) && value.every((one) => typeof one !== "object"))
       ? Object.entries(value).flatMap(([key, inner]) => leaves(inner, path ? `${path}.${key}` : key))
       : [[path, Array.isArray(value) ? value.join(" ") : String(value)]];
 
