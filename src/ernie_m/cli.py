@@ -25,6 +25,7 @@ FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
             "ernie_m.xtreme.scoring.submission",
             "write a model's predictions in that layout",
         ),
+        "claims": ("ernie_m.claims.command", "what a run found of the paper's claims, how surely"),
     },
     "planning": {
         "plan": ("ernie_m.planning.command", "what a configuration would cost, stage by stage"),
