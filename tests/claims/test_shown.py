@@ -8,9 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from ernie_m.checkpoints import card
 from ernie_m.config.report import ReportSettings
 from ernie_m.job import Job
 from ernie_m.report import build
+from ernie_m.report.evidence import Evidence
 from tests.claims.made import BTMLM, COST, LITTLE, SHARE, Study
 from tests.report.test_report import OUTPUTS, Doors, check_page
 
@@ -82,3 +84,13 @@ def test_a_run_without_claims_says_nothing_of_them():
     page, figure = report_of(study)
     assert 'id="claims"' not in page and "#claims" not in page
     assert "no numbers" in figure
+
+
+def test_the_card_lists_the_verdicts(study):
+    evidence = Evidence.read(study.inputs["records"], study.inputs["claims"])
+    (lines,) = card._claims(evidence).values()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 2 + 5 and "at 2 layers, 410 k tokens" in lines[0]
+    assert rows[2].startswith("| BTMLM adds something. | Retrieval, points | +0.3 | ")
+    assert rows[-1].endswith("| holds here |")
+    assert card._claims(Evidence.read(study.inputs["records"], [])) == {}

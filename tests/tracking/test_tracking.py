@@ -336,6 +336,22 @@ def test_tables_and_figures_are_artifacts(opened, results, monkeypatch):
     assert table["accuracy"].tolist() == [40.0, 20.0]
 
 
+def test_verdicts_on_claims_are_a_table(opened, results, monkeypatch):
+    found = {"words": "holds here", "mean": 1.5, "low": 1.0, "high": 2.0, "unit": "points"}
+    found |= {"paper": None, "visible": 0.4, "needed": None, "at": "at 2 layers"}
+    other = found | {"words": "undecided (needs about 9 replicates)", "needed": 9}
+    document = {"order": [["btmlm", "xnli"], ["btmlm", "conll"]], "confidence": 0.95}
+    document |= {"claims": {"btmlm": {"scores": {"xnli": found, "conll": other}}}}
+    results.job("claims_judge", "", {"claims": {"claims.json": json.dumps(document)}})
+    close(monkeypatch)
+    client = store.connect(opened.uri)
+    for run_id in (opened.run_id, children(opened)["claims_judge"].info.run_id):
+        table = client.load_table(opened.experiment_id, "claims.json", [run_id])
+        assert table["score"].tolist() == ["xnli", "conll"]
+        assert table["words"].tolist() == [found["words"], other["words"]]
+        assert table["mean"].tolist() == [1.5, 1.5]
+
+
 def test_the_machine_is_watched_while_a_job_is_attached(opened, monkeypatch):
     monkeypatch.setenv(session.VARIABLE, str(session.session_file("default")))
     monkeypatch.setattr(live, "WATCH_SECONDS", 0.2)

@@ -14,7 +14,7 @@ from ernie_m.config.export import ExportSettings
 from ernie_m.model.architecture import Architecture
 from ernie_m.pipeline.stages import parts_of
 from ernie_m.replicates import variant_of
-from ernie_m.report import markdown, scores
+from ernie_m.report import markdown, scores, verdicts
 from ernie_m.report.evidence import Evidence
 from ernie_m.words import plural
 
@@ -219,6 +219,26 @@ def _scores(subject: Subject, evidence: Evidence) -> list[str]:
     ]
 
 
+def _claims(evidence: Evidence) -> dict[str, list[str]]:
+    """What the run that it is of found of the paper's claims; no section where none was judged."""
+    shown = evidence.shown("claims_judge", "claims")
+    if not shown:
+        return {}
+    rows = list(verdicts.scores_of(shown[0].json(), shown[0].path))
+    sizes = "; ".join(dict.fromkeys(row["at"] for row in rows))
+    lines = [f"Of the run, {sizes}; the replicates of its variants are the sample.", ""]
+    cells = (
+        [
+            markdown.words(row["claim"]),
+            f"{row['score']}, {row['unit']}",
+            *row["shown"],
+            row["words"],
+        ]
+        for row in rows
+    )
+    return {"The paper's claims": [*lines, *_table(["claim", *verdicts.HEAD], cells)]}
+
+
 def _evaluated_as(subject: Subject) -> tuple[str, str]:
     """Variant and stage under which the checkpoint is scored."""
     parts = parts_of(subject.stage, subject.instance)
@@ -294,6 +314,7 @@ def card(subject: Subject, evidence: Evidence) -> str:
         "Data": _data(subject, evidence),
         "Recipe": _recipe(subject, evidence),
         "Scores": _scores(subject, evidence),
+        **(_claims(evidence) if _trained(subject) and subject.task is None else {}),
         "Limits": _limits(subject, evidence),
         "Loading": _loading(subject),
         "Lineage": [

@@ -49,6 +49,7 @@ def _evidence(run: Path | None) -> dict[str, list[Path]]:
         "records": records,
         "scores": sorted(run.glob("xtreme_score/**/scores.json")),
         "baselines": sorted(run.glob("xtreme_baseline/*/scores.json")),
+        "claims": sorted(run.glob("claims_judge/claims.json")),
     }
 
 

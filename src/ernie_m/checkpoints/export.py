@@ -1,8 +1,8 @@
 """Write a checkpoint for other libraries, with a model card made from its lineage.
 
 Inputs: ``model`` (pre-trained or fine-tuned), ``tokenizer``, and for the card ``records``,
-``scores`` and ``baselines``, each possibly empty. Outputs: ``model`` (the weights), ``card`` and
-``files`` (the rest), all in one folder and named as the library expects.
+``scores``, ``baselines`` and ``claims``, each possibly empty. Outputs: ``model`` (the weights),
+``card`` and ``files`` (the rest), all in one folder and named as the library expects.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def _subject(
     facts: Mapping[str, str],
     task: Task | None,
 ) -> tuple[Subject, Evidence]:
-    files = [path for name in ("scores", "baselines") for path in job.input_paths.get(name, [])]
+    names = ("scores", "baselines", "claims")
+    files = [path for name in names for path in job.input_paths.get(name, [])]
     evidence = Evidence.read(job.input_paths.get("records", []), files)
     path = job.input("model")
     maker = evidence.makers.get(normal(path))

@@ -19,7 +19,7 @@ from ernie_m.bounded import parse_json, read_text
 from ernie_m.errors import UserError
 from ernie_m.records.graph import RESULTS, read_graph, runs
 from ernie_m.report import markdown
-from ernie_m.report.sections.claims import HEAD, scores_of
+from ernie_m.report.verdicts import HEAD, scores_of
 
 Rows = list[dict[str, Any]]
 

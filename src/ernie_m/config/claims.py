@@ -94,7 +94,8 @@ class ClaimsSettings(Section):
     """The claims that are judged where a run has both sides of them."""
 
     registry: str = Field(
-        "config/claims.yaml", description="File with the claims; docs/claims.md says how they read."
+        "config/claims.yaml",
+        description="File with the claims; docs/evaluation.md says how they are judged.",
     )
     confidence: float = Field(
         0.95,

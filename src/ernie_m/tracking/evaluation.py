@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TABLE = "scores.json"  # the format in which MLflow shows tables
+CLAIMS = "claims.json"
+# Columns of the table of claims, behind claim and score.
+FOUND = ("words", "mean", "low", "high", "unit", "paper", "visible", "needed", "at")
 # Columns of the table of all scores; MLflow's page shows five at a time.
 COLUMNS = ("task", "metric", "stage", "language", "value", "variant", "replicate", "seed", "n")
 
@@ -40,10 +43,21 @@ def log_table(client: MlflowClient, run_id: str, record: Record) -> None:
                 _log_once(client, run_id, table)
 
 
-def _log_once(client: MlflowClient, run_id: str, table: dict[str, Any]) -> None:
+def log_claims(client: MlflowClient, run_id: str, record: Record) -> None:
+    """Log the verdicts on the paper's claims as a table, one claim and score a row."""
+    for path in intact_files(record, "claims"):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        order = document["order"]
+        found = [document["claims"][claim]["scores"][score] for claim, score in order]
+        table: dict[str, Any] = dict(zip(("claim", "score"), zip(*order, strict=True), strict=True))
+        table |= {key: [own[key] for own in found] for key in FOUND}
+        _log_once(client, run_id, table, CLAIMS)
+
+
+def _log_once(client: MlflowClient, run_id: str, table: dict[str, Any], name: str = TABLE) -> None:
     """Log the table of a run, for MLflow would append the same rows once more."""
-    if all(artifact.path != TABLE for artifact in client.list_artifacts(run_id)):
-        client.log_table(run_id, table, TABLE)
+    if all(artifact.path != name for artifact in client.list_artifacts(run_id)):
+        client.log_table(run_id, table, name)
 
 
 def log_report(client: MlflowClient, run_id: str, record: Record) -> None:

@@ -123,6 +123,8 @@ class Logger:
         for file in record.outputs.get("model", []):
             self._register(run_id, record, file)
         evaluation.log_table(self.client, run_id, record)
+        for place in (run_id, self.session.run_id):
+            evaluation.log_claims(self.client, place, record)
         if stage == REPORT:
             self._summarise(record)
         self.supersede(stage, instance, run_id)
