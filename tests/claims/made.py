@@ -60,8 +60,9 @@ SHARE = ClaimRow(
 class Study(Run):
     """Writes the jobs of a study; ``effect`` is what BTMLM adds, in points, by replicate."""
 
-    def __init__(self, effects, by_language=None, ratios=(0.15,), seeds=(1, 2)):
+    def __init__(self, effects, by_language=None, ratios=(0.15,), seeds=(1, 2), adopted=False):
         super().__init__("study")
+        self.adopted = adopted
         self.effects = dict(enumerate(effects, 1))
         self.by_language = by_language or dict.fromkeys(PAIRS, 0.0)
         self.ratios, self.seeds = ratios, seeds
@@ -87,6 +88,13 @@ class Study(Run):
             settings=shape,
             model={"model.safetensors": f"start {replicate}"},
         )
+        if self.adopted:
+            start = self.job(
+                "pretrain_adopt",
+                named("ernie_m", replicate, 1),
+                inputs={"model": start["model"]},
+                model={"model.safetensors": f"adopted {replicate}"},
+            )
         for arm, shares in ARMS.items():
             name = named(arm, replicate, 1)
             # What exp4 has in common with exp3 is trained once.

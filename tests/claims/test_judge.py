@@ -80,8 +80,9 @@ def test_an_effect_that_grows_as_pairs_get_fewer_has_a_negative_slope():
     )
 
 
-def test_the_cost_counts_generation_and_what_arms_share():
-    own = found(Study([1.0, 1.0, 1.0]).judged(COST), "cost", "cost")
+@pytest.mark.parametrize("adopted", [False, True])
+def test_the_cost_counts_generation_and_what_arms_share(adopted):
+    own = found(Study([1.0, 1.0, 1.0], adopted=adopted).judged(COST), "cost", "cost")
     # One pass forward, on half as many tokens as one of the two stages has.
     assert 1.02 < own["mean"] < 1.15 and own["verdict"] == "holds"
     assert {place.partition("#")[0].split("/")[2] for place in own["places"]} == {

@@ -15,7 +15,7 @@ rule claims_judge:
         + files("pretrain_backtranslate", "stats.json"),
         records=[
             file
-            for stage in STAGES["claims_judge"].reads
+            for stage in STAGES["claims_judge"].reads + STAGES["claims_judge"].may_read
             for file in files(stage, "record.json")
         ],
     output:

@@ -2,8 +2,8 @@
 
 Inputs: ``scores`` of ``xtreme_score``, ``metrics`` of the trainings, ``stats`` of
 ``corpora_select``, ``tokenizer_train`` and ``pretrain_backtranslate``, and the ``records`` of all
-these jobs and of ``pretrain_initialise``. Output: ``claims`` (JSON), with each number's places. A
-verdict is on this run, at its size, and on no other.
+these jobs and of those that make or adopt the first encoder. Output: ``claims`` (JSON), with each
+number's places. A verdict is on this run, at its size, and on no other.
 """
 
 from __future__ import annotations

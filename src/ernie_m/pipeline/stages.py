@@ -160,10 +160,10 @@ _OF_MODEL = ("variant", "checkpoint", "seed")
 _OF_TASK = ("task", *_OF_MODEL)
 _ENCODERS = ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm")
 
-# What a claim is judged by, beside scores.
+# What a claim is judged by.
 _JUDGED = (
-    *("corpora_select", "tokenizer_train", "pretrain_initialise"),
-    *("pretrain_camlm", "pretrain_backtranslate", "pretrain_btmlm"),
+    *("corpora_select", "tokenizer_train", "pretrain_initialise", "pretrain_camlm"),
+    *("pretrain_backtranslate", "pretrain_btmlm", "xtreme_score"),
 )
 
 STAGES: dict[str, Stage] = {
@@ -470,8 +470,9 @@ STAGES: dict[str, Stage] = {
         settings=_judge,
         keys=("claims",),
         derived=("claims", "comparisons"),  # are rows of the registry, and what the run has of them
-        reads=(*_JUDGED, "xtreme_score"),
-        every=(*_JUDGED, "xtreme_score"),
+        reads=_JUDGED,
+        may_read=("pretrain_adopt",),
+        every=_JUDGED,
         minutes=10,
         tests=True,
     ),

@@ -272,6 +272,9 @@ def dress(
     }
     if config.init:
         own |= _weights(config, made)
+    if config.variants:  # which the claims compare
+        rows = [_dumped(row) for row in config.claims.rows().values()]
+        own["claims"] = {"registry": made.registry("claims", rows)}
     if config.tracking.uri:
         own["tracking"] = {"uri": "sqlite:///mlflow.db"}
     for group, replaced in (("corpora", "head_bytes"), ("xtreme", "local")):
