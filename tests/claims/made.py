@@ -121,7 +121,7 @@ class Study(Run):
             inputs={"init": inputs[:1], "pseudo": inputs[1:]},
             settings=settings,
             model={"model.safetensors": f"{stage} {name}"},
-            metrics={"metrics.json": {"tokens": 204_800, "valid": valid}},
+            metrics={"metrics.json": {"steps": 100, "tokens": 204_800, "valid": valid}},
         )
         self.give("metrics", made["metrics"])
         return made["model"]

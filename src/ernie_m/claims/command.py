@@ -128,7 +128,7 @@ def _limits(document: dict[str, Any], rows: Rows) -> Iterator[str]:
     yield "No setting was searched for any arm alone."
     yield "Stand-in tasks have the shape of XTREME's, not its text; their points are not its own."
     if any(row["kind"] == "ratio" for row in rows):
-        yield "Cost is counted in FLOPs of useful work, rows taken as full; it is not a time."
+        yield "Cost is counted in FLOPs, rows taken as full; it is not a time."
 
 
 def main(arguments: Sequence[str]) -> int:

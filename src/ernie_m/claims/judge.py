@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from statistics import fmean
 from typing import Any
 
 from ernie_m.claims.measures import Run, unit
@@ -43,7 +44,7 @@ def entry(run: Run, row: ClaimRow, comparison: Comparison, confidence: float) ->
         "unit": unit(row, comparison.score),
         "paper": paper,
         "replicates": {str(number): value for number, value in effects.values.items()},
-        "languages": effects.languages,
+        "languages": {name: fmean(own) for name, own in effects.languages.items()},
         "places": effects.places,
     }
 

@@ -22,17 +22,17 @@ TRAININGS = ("pretrain_camlm", "pretrain_btmlm")
 GENERATION = "pretrain_backtranslate"
 STEP = 0.05  # of the share of pseudo tokens
 LEAST_LANGUAGES = 3  # for a slope
-Values = dict[str, float]
+Sides = list[tuple[str, str]]  # variant and stage, the arm first
 
 
 @dataclass
 class Effects:
     """Effects by replicate, the numbers that they are made of as ``path#key/key``, and for a slope
-    the effect by language, mean over replicates."""
+    the effects by language."""
 
     values: dict[int, float] = field(default_factory=dict)
     places: list[str] = field(default_factory=list)
-    languages: Values = field(default_factory=dict)
+    languages: dict[str, list[float]] = field(default_factory=dict)
 
 
 class Run:
@@ -43,89 +43,73 @@ class Run:
 
     def effects(self, row: ClaimRow, comparison: Comparison) -> Effects:
         """The effects of a claim in one score; a replicate without a number is left out."""
-        measure: Callable[..., float | None] = {
+        measure: Callable[[str, Sides, Effects], float | None] = {
             "difference": self._difference,
             "slope": self._slope,
             "ratio": self._ratio,
             "trend": self._trend,
         }[row.kind]
-        found, by_language = Effects(), []
+        found, stages = Effects(), [stage for _, stage in row.sides]
         for replicate, variants in comparison.replicates.items():
-            stages = [stage for _, stage in row.sides]
             # A trend has one stage and many variants.
-            sides = [
-                (name, stages[min(place, len(stages) - 1)]) for place, name in enumerate(variants)
-            ]
-            languages: Values = {}
-            value = measure(comparison.score, sides, found.places, languages)
+            sides = list(zip(variants, stages * (len(variants) // len(stages)), strict=True))
+            value = measure(comparison.score, sides, found)
             if value is not None:
                 found.values[replicate] = value
-                by_language.append(languages)
-        if by_language and by_language[0]:
-            found.languages = {
-                code: fmean(own[code] for own in by_language) for code in by_language[0]
-            }
-        found.places = list(dict.fromkeys(found.places))
         return found
 
     def size(self, row: ClaimRow, comparison: Comparison) -> tuple[int, int, int]:
-        """Layers, tokens of training, and sentence pairs of the arm; of the first replicate, for
+        """Layers, tokens of the batches, and sentence pairs of the arm; of the first replicate, for
         all have the same."""
-        first = next(iter(comparison.replicates.values()))
-        jobs = self._behind(row.sides[0][1], first[0])
-        tokens = sum(self._metrics(job).json()["tokens"] for job in jobs if job.stage in TRAININGS)
-        layers = self._model(jobs).layers
-        pairs = (a for a in self._text() if Corpus.parse(a.parts["corpus"]).kind == "parallel")
-        return layers, tokens, sum(artifact.json()["rows"]["train"] for artifact in pairs)
+        variant, stage = next(iter(comparison.replicates.values()))[0], row.sides[0][1]
+        # A variant that differs in fine-tuning alone has the encoder of another.
+        trained = self.evidence.jobs(PRETRAINED + stage)
+        last = next((job for job in trained if job.instance == variant), trained[0])
+        jobs = self._behind(last)
+        tokens = sum(self._tokens(job) for job in jobs if job.stage in TRAININGS)
+        sizes = [artifact.json()["rows"]["train"] for artifact in self._parallel()]
+        return self._model(jobs).layers, tokens, sum(sizes)
 
-    def _difference(
-        self, score: str, sides: list[tuple[str, str]], places: list[str], languages: Values
-    ) -> float | None:
+    def _difference(self, score: str, sides: Sides, found: Effects) -> float | None:
         means = []
         for side in sides:
-            own = [
-                mean for artifact in self._files(score, *side) if (mean := _mean(score, artifact))
-            ]
+            files = self._files(score, *side)
+            own = [mean for artifact in files if (mean := _mean(score, artifact))]
             if not own:
                 return None
-            places += [place for _, place in own]
-            means.append(fmean(value for value, _ in own))
+            found.places += [place for _, place in own]
+            means.append(_mean_of(own))
         return means[0] - means[1]
 
-    def _slope(
-        self, score: str, sides: list[tuple[str, str]], places: list[str], languages: Values
-    ) -> float | None:
+    def _slope(self, score: str, sides: Sides, found: Effects) -> float | None:
         sizes, counted = self._pairs()
         arm, against = (self._by_class(score, *side) for side in sides)
         own = [name for name in arm if name in against and sizes.get(name)]
         if len(own) < LEAST_LANGUAGES or len({sizes[name] for name in own}) < 2:
             return None
         for values in (arm, against):
-            places += [place for name in own for _, place in values[name]]
-        places += counted
-        languages |= {name: _mean_of(arm[name]) - _mean_of(against[name]) for name in own}
-        logarithms = [math.log10(sizes[name]) for name in own]
-        return linear_regression(logarithms, [languages[name] for name in own]).slope
+            found.places += [place for name in own for _, place in values[name]]
+        found.places += [place for place in counted if place not in found.places]
+        effects = [_mean_of(arm[name]) - _mean_of(against[name]) for name in own]
+        for name, effect in zip(own, effects, strict=True):
+            found.languages.setdefault(name, []).append(effect)
+        return linear_regression([math.log10(sizes[name]) for name in own], effects).slope
 
-    def _ratio(
-        self, score: str, sides: list[tuple[str, str]], places: list[str], languages: Values
-    ) -> float | None:
-        arm, against = (self._flops(variant, stage, places) for variant, stage in sides)
+    def _ratio(self, score: str, sides: Sides, found: Effects) -> float | None:
+        arm, against = (self._flops(*side, found.places) for side in sides)
         return arm / against
 
-    def _trend(
-        self, score: str, sides: list[tuple[str, str]], places: list[str], languages: Values
-    ) -> float | None:
+    def _trend(self, score: str, sides: Sides, found: Effects) -> float | None:
         ratios, perplexities = [], []
         for variant, stage in sides:
-            jobs = self._behind(stage, variant)
-            ratios += [
-                job.settings["placeholder_ratio"] for job in jobs if job.stage == GENERATION
-            ][:1]
-            (artifact,) = self._files(score, variant, stage)
-            loss, place = _mean(score, artifact) or (math.nan, "")
-            perplexities.append(math.exp(-loss))
-            places.append(place)
+            jobs = self._behind(self._training(stage, variant))
+            generations = (job for job in jobs if job.stage == GENERATION)
+            ratios.append(next(generations).settings["placeholder_ratio"])
+            values = [
+                own for file in self._files(score, variant, stage) if (own := _mean(score, file))
+            ]
+            perplexities.append(math.exp(-_mean_of(values)))
+            found.places += [place for _, place in values]
         return STEP * linear_regression(ratios, perplexities).slope
 
     def _files(self, score: str, variant: str, stage: str) -> list[Artifact]:
@@ -144,21 +128,25 @@ class Run:
                 found.setdefault(name, []).append(value)
         return found
 
-    def _text(self) -> list[Artifact]:
-        return self.evidence.shown("corpora_select", "stats")
+    def _parallel(self) -> list[Artifact]:
+        """Counts of the parallel text, by shard."""
+        text = self.evidence.shown("corpora_select", "stats")
+        return [own for own in text if not Corpus.parse(own.parts["corpus"]).is_mono]
+
+    def _tokens(self, training: Record) -> int:
+        """Tokens of a training's batches: a step computes all of its rows, however full."""
+        steps = self._metrics(training).json()["steps"]
+        return int(steps * training.settings["batch_tokens"])
 
     def _pairs(self) -> tuple[dict[str, int], list[str]]:
         """Sentence pairs of training by pair, and by language other than English; their places."""
         sizes: dict[str, int] = {}
         places = []
-        for artifact in self._text():
-            corpus = Corpus.parse(artifact.parts["corpus"])
-            if corpus.kind == "parallel":
-                rows = artifact.json()["rows"]["train"]
-                names = {corpus.text, *corpus.languages} - {ENGLISH}
-                for name in names:
-                    sizes[name] = sizes.get(name, 0) + rows
-                places.append(f"{artifact.path}#rows/train")
+        for artifact in self._parallel():
+            corpus, rows = Corpus.parse(artifact.parts["corpus"]), artifact.json()["rows"]["train"]
+            for name in {corpus.text, *corpus.languages} - {ENGLISH}:
+                sizes[name] = sizes.get(name, 0) + rows
+            places.append(f"{artifact.path}#rows/train")
         return sizes, places
 
     def _training(self, stage: str, variant: str) -> Record:
@@ -169,9 +157,9 @@ class Run:
         shown = self.evidence.shown(job.stage, "metrics")
         return next(artifact for artifact in shown if artifact.record is job)
 
-    def _behind(self, stage: str, variant: str) -> list[Record]:
+    def _behind(self, last: Record) -> list[Record]:
         """The jobs of pre-training behind a model, the last first; variants may share some."""
-        jobs = [self._training(stage, variant)]
+        jobs = [last]
         for job in jobs:  # grows
             makers = (artifact.record for artifact in self.evidence.inputs_of(job))
             jobs += _new(makers, jobs)
@@ -183,16 +171,15 @@ class Run:
 
     def _flops(self, variant: str, stage: str, places: list[str]) -> float:
         """FLOPs of the trainings and of the generation behind a model, from what they counted."""
-        jobs = self._behind(stage, variant)
+        jobs = self._behind(self._training(stage, variant))
         model = self._model(jobs)
         (pieces,) = self.evidence.shown("tokenizer_train", "stats")
         vocabulary, flops = pieces.json()["size"], 0.0
         for job in jobs:
             if job.stage in TRAININGS:
-                metrics = self._metrics(job)
                 settings = StageJob.model_validate(job.settings)
-                flops += flops_of_training(model, vocabulary, settings, metrics.json()["tokens"])
-                places.append(f"{metrics.path}#tokens")
+                flops += flops_of_training(model, vocabulary, settings, self._tokens(job))
+                places.append(f"{self._metrics(job).path}#steps")
             elif job.stage == GENERATION:
                 shown = self.evidence.shown(GENERATION, "stats")
                 stats = next(artifact for artifact in shown if artifact.record is job)
