@@ -90,5 +90,8 @@ def test_replicates_are_counted_for_the_paper_s_effect_or_else_the_observed_one(
     deviation = float(np.std(values, ddof=1))
     assert judge(values, 0.95, paper=0.5).needed == needed(deviation, 0.5, 0.95)
     assert judge(values, 0.95).needed == needed(deviation, 0.1, 0.95)
+    # Three would have seen one as large as this, so that it is asked what would see their own.
+    assert needed(deviation, 2.0, 0.95) <= 3
+    assert judge(values, 0.95, paper=2.0).needed == needed(deviation, 0.1, 0.95) > 3
     found = judge(values, 0.95, paper=0.0)
     assert found.needed is None and "more than 1,000" in found.words

@@ -80,8 +80,8 @@ def judge(
     paper: float | None = None,
 ) -> Judgement:
     """Judge effects by replicate. The claim holds where the whole interval lies on the claimed side
-    of ``beyond``, and is contradicted where it lies on the other; ``paper`` is the effect that
-    replicates are counted for, or else the observed one."""
+    of ``beyond``, and is contradicted where it lies on the other. Replicates are counted for the
+    effect of the ``paper``, or for the observed one where there is none, or it was visible."""
     if len(values) < 2:
         return Judgement(fmean(values) if values else None, None, None, None, "none", None)
     deviation = stdev(values)
@@ -92,8 +92,10 @@ def judge(
     if low > beyond or high < beyond:
         verdict: Verdict = "holds" if (low > beyond) == higher else "contradicted"
         return Judgement(found.mean, low, high, found.visible, verdict, None)
-    effect = (fmean(values) if paper is None else paper) - beyond
-    count = needed(deviation, effect, confidence)
+    effects = [effect - beyond for effect in (paper, found.mean) if effect is not None]
+    counts = (needed(deviation, effect, confidence) for effect in effects)
+    # An effect as large as the paper's may have been visible with fewer.
+    count = next(n for n in counts if n is None or n > len(values))
     return Judgement(found.mean, low, high, found.visible, "undecided", count)
 
 

@@ -241,7 +241,7 @@ def forests(claims: Sequence[Sequence[Mapping[str, Any]]], verdicts: Mapping[str
     """All forest plots in two columns, under the ids of their claims; the legend has
     ``verdicts``."""
     gap, head = 24, 22
-    bottoms, places = [0, 0], []
+    bottoms, places = [8, 8], []
     for rows in claims:
         column = bottoms.index(min(bottoms))
         places.append((column * (PANEL[0] + gap), bottoms[column]))
@@ -252,7 +252,8 @@ def forests(claims: Sequence[Sequence[Mapping[str, Any]]], verdicts: Mapping[str
     drawing.key("tick-mark", "the paper's effect, where it can be set beside")
     drawing.key("boundary", "what an effect has to lie beyond, on the claimed side")
     for rows, (left, top) in zip(claims, places, strict=True):
-        drawing.text((left, top + 12), rows[0]["id"].replace("_", " "), "title")
+        words = f"{rows[0]['id'].replace('_', ' ')}, {rows[0]['unit']}"
+        drawing.text((left, top + 12), words, "title")
         _forest(drawing, rows, (left, top + head))
     return drawing
 
@@ -272,7 +273,7 @@ def _forest(drawing: Drawing, rows: Sequence[Mapping[str, Any]], corner: tuple[i
     bottom = drawing.height - top - _height(rows) + BELOW
     span = (min(every) - spare, max(every) + spare)
     axes = Axes(drawing, span, (0, 1), (top + ABOVE, right, bottom, room))
-    axes.x_numbers(rows[0]["unit"] if len(rows[0]["unit"]) < 8 else "", 3)
+    axes.x_numbers("", 3)
     x = axes.at_x(rows[0]["beyond"])
     drawing.line((x, axes.top - 4), (x, axes.bottom), "boundary")
     higher = rows[0]["direction"] == "higher"

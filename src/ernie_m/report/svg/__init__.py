@@ -235,8 +235,8 @@ class Axes:
             self.drawing.text((self.left - 6, y + 3.5), tick_text(value), "tick", "end")
 
     def x_numbers(self, unit: str, count: int = 4) -> None:
-        """Numbers below the frame, the last one with its unit."""
+        """Numbers below the frame, the last one with its unit, if there is one."""
         values = ticks(*self.x_range, count)
         for value in values:
-            words = tick_text(value) + (f" {unit}" if value == values[-1] else "")
+            words = tick_text(value) + (f" {unit}" if unit and value == values[-1] else "")
             self.drawing.text((self.at_x(value), self.bottom + 16), words, "tick", "middle")
