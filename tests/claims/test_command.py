@@ -64,5 +64,6 @@ def test_a_number_of_a_claim_has_its_audit(study, capsys):
     main(["audit", place, "--json"])
     told = json.loads(capsys.readouterr().out)
     assert told["claim"]["value"] == pytest.approx(0.7)
+    assert "claim of the paper" in told["claim"]["meaning"]
     behind = {job["job"] for job in told["jobs"]}
     assert {"claims_judge", f"xtreme_score/{TASK}/exp4-r3/btmlm/seed2"} <= behind

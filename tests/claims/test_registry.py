@@ -72,7 +72,7 @@ def config(*names):
         (["paper_base", "ablation"], {"xnli", "conll"}),
         (["ablation_laptop"], {"standin_retrieval", "standin_classification", "standin_tagging"}),
     ],
-    ids=str,
+    ids=["paper_base", "laptop"],
 )
 def test_one_file_judges_the_ablation_at_every_size(names, scores):
     found = plan.comparisons(config(*names))

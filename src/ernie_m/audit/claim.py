@@ -38,6 +38,7 @@ MEASURES = {
     "valid": f"{HELD_OUT} after the last step",
     "valid_loss": f"{HELD_OUT} after a stage, mean over languages or pairs",
     "unigram": "cross-entropy of the same tokens by how often their language has each, in nats",
+    "claims": "what a run found of a claim of the paper, at its size and over its replicates",
     "steps": "optimiser steps",
     "tokens": "tokens that were trained on",
     "skipped": "steps left out, because loss or gradient was no number",
