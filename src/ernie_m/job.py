@@ -14,7 +14,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +28,7 @@ from ernie_m.launch import know_rank, launch
 from ernie_m.locks import lock_of, waited_for
 from ernie_m.outside import shown
 from ernie_m.records.inputs import check_inputs
+from ernie_m.records.record import RECORD
 from ernie_m.records.writer import (
     KERNELS,
     Account,
@@ -62,6 +63,7 @@ class Job(Generic[S]):
     output_paths: dict[str, list[Path]]
     notes: dict[str, Any] = field(default_factory=dict)
     afterwards: list[Callable[[], None]] = field(default_factory=list)
+    opening: Opening | None = None
 
     @property
     def stage(self) -> str:
@@ -106,6 +108,20 @@ class Job(Generic[S]):
     def after(self, action: Callable[[], None]) -> None:
         """Call ``action`` once all outputs and the record are in place (to drop saved state)."""
         self.afterwards.append(action)
+
+    def write_part(self, name: str, output: str, write: Callable[[Path], None]) -> None:
+        """Have the only file of ``output`` written, as it is by now, to a folder ``name`` below its
+        own, with a record as of a job ``<instance>/<name>``: a result that stands whatever becomes
+        of this job."""
+        path = _only(self.output_paths[output], output)
+        path = path.parent / name / path.name
+        own = replace(
+            self, instance=f"{self.instance}/{name}", output_paths={output: [path]}, notes={}
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(partial(path))
+        complete(path)
+        write_record(own.account, path.with_name(RECORD), self.opening or open_record(self.account))
 
     def write_json(self, name: str, value: Any) -> None:
         """Write ``value`` as the JSON output ``name``, keys sorted so that bytes repeat."""
@@ -232,6 +248,7 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path, own_step: boo
         try:
             opening = opened_again(opening, job.account) if waited else opening
             check_inputs(file for files in opening.inputs.values() for file in files)
+            job.opening = opening
             if finished.take(job.account, opening, record):
                 return
             if own_step:

@@ -1,11 +1,35 @@
 """Key `pretrain`: the two training stages and the generation between them."""
 
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ernie_m.config.base import Section
 from ernie_m.config.hardware import HardwareSettings
+
+V = TypeVar("V")
+
+
+def _from_the_first_step(value: V) -> V:
+    if isinstance(value, tuple):
+        steps = [step for step, _ in value]
+        if steps[:1] != [0] or steps != sorted(set(steps)):
+            raise ValueError("steps must begin with 0 and ascend")
+    return value
+
+
+# A value, or pairs of a step, from 0, and the value from that step on.
+ByStep = Annotated[
+    V | tuple[tuple[Annotated[int, Field(ge=0, le=1_000_000_000)], V], ...],
+    AfterValidator(_from_the_first_step),
+]
+Ratio = Annotated[float, Field(gt=0, lt=1)]
+Exponent = Annotated[float, Field(ge=0, le=1)]
+
+
+def phases(value: ByStep[float]) -> tuple[tuple[int, float], ...]:
+    """The steps at which a value begins, from 0 on, with what it is from there."""
+    return value if isinstance(value, tuple) else ((0, value),)
 
 
 class Shares(Section):
@@ -31,15 +55,17 @@ class Shares(Section):
 
 
 class MaskRatios(Section):
-    """Masking ratio: share of a sentence's tokens to predict; the paper's are not known."""
+    """Masking ratio: share of a sentence's tokens to predict; the paper's are not known.
 
-    mmlm: float = Field(
-        0.3,
-        gt=0,
-        lt=1,
-        description="0.15 (sibling: InfoXLM); more gives more to learn per token.",
+    One that changes is pairs of a step, from 0, and the value from that step on:
+    `[[0, 0.3], [100000, 0.15]]`. Validation keeps the first. CAMLM's decides where texts are cut,
+    and stays.
+    """
+
+    mmlm: ByStep[Ratio] = Field(
+        0.3, description="0.15 (sibling: InfoXLM); more gives more to learn per token."
     )
-    tlm: float = Field(0.3, gt=0, lt=1, description="0.15 of both sides (sibling: InfoXLM).")
+    tlm: ByStep[Ratio] = Field(0.3, description="0.15 of both sides (sibling: InfoXLM).")
     camlm: float = Field(
         0.4,
         gt=0,
@@ -48,7 +74,7 @@ class MaskRatios(Section):
         "which stay whole (paper: Figure 1), so 1 is possible. More gives more to learn from a "
         "pair, and longer rows.",
     )
-    btmlm: float = Field(0.3, gt=0, lt=1, description="Of the real sentence only.")
+    btmlm: ByStep[Ratio] = Field(0.3, description="Of the real sentence only.")
 
 
 class MaskingSettings(Section):
@@ -72,13 +98,20 @@ class MaskingSettings(Section):
 
 
 class OptimiserSettings(Section):
-    """AdamW with warm-up and linear decay."""
+    """AdamW with warm-up and linear decay, at once or after steps at the peak rate."""
 
     learning_rate: float = Field(
         3e-3, gt=0, description="Peak rate; base 2e-4, large 1e-4 (memory)."
     )
     warmup_steps: int = Field(
         200, ge=0, le=1_000_000_000, description="Steps of linear warm-up from 0; 10,000 (memory)."
+    )
+    decay_steps: int | None = Field(
+        None,
+        ge=0,
+        le=1_000_000_000,
+        description="Last steps, in which the rate falls to 0; before them it stays at its peak "
+        "(warm-up, stable, decay), and with 0 it never falls. Empty: all after the warm-up.",
     )
     weight_decay: float = Field(
         0.01,
@@ -119,12 +152,11 @@ class DrawSettings(Section):
         le=1_000_000,
         description="Tokens of a packed row; no example may be longer. 512 (memory).",
     )
-    alpha: float = Field(
+    alpha: ByStep[Exponent] = Field(
         0.5,
-        ge=0,
-        le=1,
         description="Languages and pairs are drawn by p ~ size^alpha; 0 draws all alike, 1 as they "
-        "are. 0.3 (memory: XLM-R), 0.7 (memory: InfoXLM); the paper's is not known.",
+        "are. 0.3 (memory: XLM-R), 0.7 (memory: InfoXLM); the paper's is not known. It may change "
+        "by step, as masking ratios may.",
     )
     evaluate_sentences: int = Field(
         100,
@@ -163,6 +195,13 @@ class StageSettings(DrawSettings):
         ge=1,
         le=1_000,
         description="Saved states to keep; if the newest is damaged, an older one is used.",
+    )
+    keep_every: int = Field(
+        0,
+        ge=0,
+        le=1_000_000_000,
+        description="Steps between checkpoints that are kept for good, each a result with a record "
+        "of its own in `step<number>/` beside the model; 0 keeps none.",
     )
     on_divergence: Literal["stop", "skip"] = Field(
         "stop",

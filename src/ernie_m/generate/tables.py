@@ -93,6 +93,8 @@ def _kind(schema: dict[str, Any]) -> str:
         return ", ".join(_code(value) for value in schema["enum"])
     if "const" in schema:
         return _code(schema["const"])
+    if "prefixItems" in schema:
+        return f"({', '.join(map(_kind, schema['prefixItems']))})"
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items', {}))}"
     limits = [f"{sign} {schema[name]}" for name, sign in LIMITS.items() if name in schema]

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from ernie_m.arguments import argument_parser
 from ernie_m.config.load import read
+from ernie_m.config.pretrain import phases
 from ernie_m.corpus import Corpus
 from ernie_m.planning.estimate import Cost, Estimate, Throughputs
 from ernie_m.tokenizer.sampling import sampling_shares
@@ -83,7 +84,7 @@ def _generation(estimate: Estimate) -> list[str]:
 
 
 def _sampling(estimate: Estimate) -> list[str]:
-    """Sampling shares of languages and pairs in stage 1, largest first."""
+    """Sampling shares of languages and pairs in the first step of stage 1, largest first."""
     settings, corpora = estimate.config.pretrain.camlm, estimate.config.corpora
     lines = []
     for kind, names in (("languages", "mono"), ("pairs", "parallel")):
@@ -95,12 +96,11 @@ def _sampling(estimate: Estimate) -> list[str]:
         if sizes and not all(sizes.values()):
             lines.append(f"Sampling of {kind}: not known, because rows lack `text_bytes`.")
         elif sizes:
-            shares = sampling_shares(sizes, settings.alpha)
+            alpha = phases(settings.alpha)[0][1]
+            shares = sampling_shares(sizes, alpha)
             ranked = sorted(shares, key=lambda name: (-shares[name], name))
             shown = ", ".join(f"{name} {shares[name]:.1%}" for name in ranked[:8])
-            lines.append(
-                f"Sampling of {len(sizes)} {kind} at alpha {settings.alpha:g}: {shown} ..."
-            )
+            lines.append(f"Sampling of {len(sizes)} {kind} at alpha {alpha:g}: {shown} ...")
     return lines
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ernie_m.bounded import parse_yaml, read_text
 from ernie_m.config.base import Section
 from ernie_m.config.model import ModelSettings
-from ernie_m.config.pretrain import BacktranslateJob, StageSettings
+from ernie_m.config.pretrain import BacktranslateJob, ByStep, StageSettings, phases
 from ernie_m.config.root import Config
 from ernie_m.model.flops import forward_flops, training_flops
 from ernie_m.objectives.targets import targets_of
@@ -250,10 +250,13 @@ class Estimate:
         sizes = {code: tokens for code, tokens in available.items() if tokens}
         if not sizes:
             return source
-        shares = sampling_shares(sizes, settings.alpha)
-        return sum(
-            tokens * -math.expm1(-source * shares[code] / tokens) for code, tokens in sizes.items()
-        )
+        shares = [(step, sampling_shares(sizes, alpha)) for step, alpha in phases(settings.alpha)]
+
+        def drawn(code: str) -> float:
+            own = tuple((step, share[code]) for step, share in shares)
+            return source * _mean(own, settings.steps)
+
+        return sum(tokens * -math.expm1(-drawn(code) / tokens) for code, tokens in sizes.items())
 
     def not_generated(self) -> tuple[float, float]:
         """Tokens of monolingual text without generation because no step draws them, and the
@@ -291,10 +294,17 @@ def flops_of_generation(
     return source * (1 + ratio) * row / length
 
 
+def _mean(value: ByStep[float], steps: int) -> float:
+    """Mean over the steps of a training of a setting that changes by step."""
+    begun = [(first, own) for first, own in phases(value) if first < steps]
+    ends = [*(first for first, _ in begun[1:]), steps]
+    return sum(own * (end - first) for (first, own), end in zip(begun, ends, strict=True)) / steps
+
+
 def _predicted(settings: StageSettings) -> float:
     """Share of a batch's tokens that go through the LM head, averaged by the objectives' weights;
     CAMLM's slots are tokens of the batch themselves."""
     weights = settings.objectives.model_dump()
-    ratios = settings.masking.ratio.model_dump()
+    ratios = {name: _mean(ratio, settings.steps) for name, ratio in settings.masking.ratio}
     ratios["camlm"] /= 1 + ratios["camlm"]
     return sum(weights[name] * ratios[name] for name in weights) / sum(weights.values())

@@ -64,6 +64,7 @@ def numbers(config: Config) -> dict[str, float]:
             f"pretrain.{stage}.evaluate_every": 1,
             f"pretrain.{stage}.evaluate_sentences": 2,
             f"pretrain.{stage}.checkpoint_every": 1,
+            f"pretrain.{stage}.keep_every": 1,
         }
     return found
 

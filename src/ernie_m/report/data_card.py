@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from ernie_m.arguments import argument_parser
 from ernie_m.config.corpora import DatasetRow
 from ernie_m.config.load import read
+from ernie_m.config.pretrain import phases
 from ernie_m.config.root import Config
 from ernie_m.corpora.hashing import hash64
 from ernie_m.corpus import Corpus
@@ -205,14 +206,16 @@ def card(results: Results, corpus: str) -> str:
     found = {name: results.files("tokenizer_pack", name, "manifest.json") for name in alike}
     manifests = [parsed(path, path.read_text("utf-8")) for path in found[corpus]]
     counts = sequence_counts((path for paths in found.values() for path in paths), kind)
-    name, alpha = "-".join(codes), config.pretrain.camlm.alpha
+    name, shown = "-".join(codes), list[str]()
+    for _, alpha in phases(config.pretrain.camlm.alpha):
+        share = sampling_shares(counts, alpha)[name]
+        shown.append(f"{share:.2%} among {len(counts)} (alpha {alpha:g})")
     tokens = sum(part["tokens"] for one in manifests for part in one["parts"]["train"])
     lines = [
         f"# {corpus}",
         "",
         f"Training text of the run `{config.run}` in {' and '.join(codes)}: {counts[name]:,} "
-        f"sequences, {tokens:,} tokens. Stage 1 draws it with probability "
-        f"{sampling_shares(counts, alpha)[name]:.2%} among {len(counts)} (alpha {alpha:g}).",
+        f"sequences, {tokens:,} tokens. Stage 1 draws it with probability {', then '.join(shown)}.",
         "\n## Sources\n",
         *(line for row in rows for line in _source(row)),
         "\n## Samples\n",

@@ -7,18 +7,21 @@ batch, which reads their lengths only, and makes its own rows of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
+from ernie_m.config.pretrain import ByStep, phases
 from ernie_m.model.packing import Documents, Packed, first_documents, pack
 from ernie_m.objectives import objectives
 from ernie_m.objectives.draws import Purpose, uniform
 from ernie_m.objectives.lengths import PAIR_SPECIALS, SINGLE_SPECIALS, slots
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.ragged import Ragged, Sequences
+from ernie_m.training.schedule import value_at
 
 Array = np.ndarray
 
@@ -130,24 +133,26 @@ class DataOrder:
     objective: str
     texts: Texts
     budget: int
-    alpha: float
+    alpha: ByStep[float]
     seed: int
 
     @cached_property
-    def _probability(self) -> Array:
-        return smoothed_probabilities(self.texts.sizes, self.alpha)
-
-    @cached_property
-    def _count(self) -> int:
-        mean = float(self._probability @ self.texts.mean_lengths)
-        return int(self.budget / mean * DRAW_MARGIN) + DRAW_EXTRA
+    def _draws(self) -> dict[float, tuple[Array, int]]:
+        """By exponent, the probability of each class and the number of candidates."""
+        found = {}
+        for _, alpha in phases(self.alpha):
+            probability = smoothed_probabilities(self.texts.sizes, alpha)
+            mean = float(probability @ self.texts.mean_lengths)
+            found[alpha] = probability, int(self.budget / mean * DRAW_MARGIN) + DRAW_EXTRA
+        return found
 
     def _candidates(self, step: int) -> tuple[Array, np.random.Generator]:
         sizes = self.texts.sizes
+        probability, count = self._draws[value_at(self.alpha, step)]
         rng = np.random.default_rng([self.seed, OBJECTIVES.index(self.objective), step])
-        chosen = rng.choice(len(sizes), size=self._count, p=self._probability)
+        chosen = rng.choice(len(sizes), size=count, p=probability)
         first = (np.cumsum(sizes) - sizes)[chosen]
-        return first + np.floor(rng.random(self._count) * sizes[chosen]).astype(np.int64), rng
+        return first + np.floor(rng.random(count) * sizes[chosen]).astype(np.int64), rng
 
     def _fit(self, lengths: Array) -> Array:
         """Whether candidates of these lengths, ``[..., count]``, fit into the budget; the first
@@ -165,10 +170,11 @@ class DataOrder:
     def read_by(self, steps: int) -> Array:
         """Numbers of all sentences that the first ``steps`` steps read, sorted, int64."""
         numbers = []
-        block_steps = max(1, BLOCK // self._count)
-        for first in range(0, steps, block_steps):
-            block = range(first, min(first + block_steps, steps))
-            index = np.stack([self._candidates(step)[0] for step in block])
+        block_steps = max(1, BLOCK // max(count for _, count in self._draws.values()))
+        changes = (step for step, _ in phases(self.alpha) if step < steps)
+        ends = sorted({*range(0, steps, block_steps), *changes, steps})
+        for first, end in pairwise(ends):  # steps of a block have as many candidates each
+            index = np.stack([self._candidates(step)[0] for step in range(first, end)])
             lengths = self.texts.lengths_of(index.ravel()).reshape(index.shape)
             numbers.append(np.unique(index[self._fit(lengths)]))
         return np.unique(np.concatenate(numbers))
@@ -210,15 +216,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class DataLoader:
-    """Stateless dataloader: makes the batch of any step."""
+    """Stateless dataloader: makes the batch of any step.
+
+    ``ratios`` are the masking ratios by objective that change by step; ``masking`` has the first.
+    """
 
     texts: dict[str, Texts]
     shares: dict[str, float]
     batch_tokens: int
     row_length: int
-    alpha: float
+    alpha: ByStep[float]
     masking: Masking
     seed: int
+    ratios: Mapping[str, ByStep[float]] = field(default_factory=dict)
 
     @cached_property
     def _orders(self) -> list[DataOrder]:
@@ -228,43 +238,49 @@ class DataLoader:
             for name, texts in self.texts.items()
         ]
 
+    def masking_at(self, step: int) -> Masking:
+        """The masking of a step."""
+        now = {name: value_at(ratio, step) for name, ratio in self.ratios.items()}
+        return replace(self.masking, ratio=self.masking.ratio | now)
+
     def batch(self, step: int, rank: int = 0, size: int = 1) -> Batch:
         """The batch of step ``step`` with the rows of process ``rank`` of ``size``, packed;
         ``groups`` is ``objective index * CLASSES + class``."""
         drawn = [order.at(step) for order in self._orders]
+        masking = self.masking_at(step)
         lengths = np.concatenate([own.lengths for own in drawn])
         firsts = first_documents(lengths, self.row_length)
         row_count = len(firsts) - 1
         first, last = share(row_count, rank, size)
-        made = self._collate(drawn, firsts[first], firsts[max(last, first + 1)])
+        made = self._collate(drawn, masking, firsts[first], firsts[max(last, first + 1)])
         rows = pack(made, self.row_length)
         return Batch(
             rows=rows if first < last else rows.part(0, 0),
             row_count=row_count,
             lengths=lengths,
-            predicted=self._predicted(drawn),
+            predicted=self._predicted(drawn, masking),
         )
 
     def documents(self, step: int) -> Documents:
         """The examples of step ``step``, not packed."""
         drawn = [order.at(step) for order in self._orders]
-        return self._collate(drawn, 0, sum(len(own.index) for own in drawn))
+        return self._collate(drawn, self.masking_at(step), 0, sum(len(own.index) for own in drawn))
 
-    def _collate(self, drawn: list[Drawn], first: int, last: int) -> Documents:
+    def _collate(self, drawn: list[Drawn], masking: Masking, first: int, last: int) -> Documents:
         """The examples ``first`` to ``last``, the last one excluded, of all that were drawn."""
         parts = []
         for order, own in zip(self._orders, drawn, strict=True):
             part = slice(max(first, 0), max(last, 0))
             index, keys = own.index[part], own.keys[part]
             if len(index):
-                parts.append(collate(order.objective, order.texts, index, self.masking, keys))
+                parts.append(collate(order.objective, order.texts, index, masking, keys))
             first, last = first - len(own.index), last - len(own.index)
         return Documents.join(parts)
 
-    def _predicted(self, drawn: list[Drawn]) -> dict[int, int]:
+    def _predicted(self, drawn: list[Drawn], masking: Masking) -> dict[int, int]:
         counts = {}
         for order, own in zip(self._orders, drawn, strict=True):
-            wanted = objectives.predicted(order.objective, own.sizes, self.masking, own.keys)
+            wanted = objectives.predicted(order.objective, own.sizes, masking, own.keys)
             counts[OBJECTIVES.index(order.objective)] = int(wanted.sum())
         return {objective: count for objective, count in counts.items() if count}
 

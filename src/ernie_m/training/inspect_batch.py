@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ernie_m.arguments import argument_parser
+from ernie_m.catalogue.checkpoints import vocabulary_in
 from ernie_m.config.pretrain import StageJob
 from ernie_m.errors import UserError
 from ernie_m.job import Job
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = args.record / RECORD if args.record.is_dir() else args.record
     job = _job(path)
     _, shape, _ = checkpoint.read(job.input("init"))
-    tokenizer = Tokenizer(path.resolve().parents[2] / "tokenizer_train" / "spm.model")
+    tokenizer = Tokenizer(vocabulary_in(path.parent))
     tensors: dict[str, Any]
     if args.batch:
         tensors = _kept(args.batch)

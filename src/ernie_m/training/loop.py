@@ -30,7 +30,8 @@ TREND = 0.05
 
 
 class Trainer:
-    """Runs a pre-training stage from its newest saved state to its last step."""
+    """Runs a pre-training stage from its newest saved state to step ``end``, by default its
+    last."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Trainer:
         settings: StageSettings,
         state: State,
         callbacks: Sequence[Callback] = (),
+        end: int | None = None,
     ) -> None:
         self.name = name
         self.engine = engine
@@ -49,20 +51,21 @@ class Trainer:
         self.settings = settings
         self.state = state
         self.callbacks = callbacks
+        self.end = settings.steps if end is None else end
         self.progress = Progress()
         self.clock = time.monotonic()
         self.final: Losses = {}
 
     def run(self) -> int:
-        """Train to the last step; returns the step it resumed from, 0 for a fresh start."""
+        """Train to step ``end``; returns the step it resumed from, 0 for a fresh start."""
         self.progress = self.state.restore()
-        resumed, total = self.progress.step, self.settings.steps
+        resumed = self.progress.step
         self.engine.losses.train()
         for callback in self.callbacks:
             callback.on_start(self)
         self.clock = time.monotonic()
         try:
-            for batch in prefetched(self._batch, resumed, total):
+            for batch in prefetched(self._batch, resumed, self.end):
                 self._train_step(batch)
         finally:
             for callback in self.callbacks:
@@ -90,14 +93,16 @@ class Trainer:
     @property
     def last(self) -> bool:
         """Whether the last step was taken."""
-        return self.progress.step == self.settings.steps
+        return self.progress.step == self.end
 
     def _step(self, batch: Batch) -> torch.Tensor:
         step, optimiser = self.progress.step, self.settings.optimiser
         rank = self.engine.processes.rank
         # Only dropout uses torch's random state; seeding it per step makes resumption exact.
         torch.manual_seed(self.dataloader.seed * 1_000_003 + step + (rank << 40))
-        schedule = linear_schedule(step, self.settings.steps, optimiser.warmup_steps)
+        schedule = linear_schedule(
+            step, self.settings.steps, optimiser.warmup_steps, optimiser.decay_steps
+        )
         loss = self.engine.backward(batch)
         if self._loss_ok(loss):
             norm = self.engine.update(optimiser.learning_rate * schedule)

@@ -5,14 +5,21 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from ernie_m.config.pretrain import OptimiserSettings
+from ernie_m.config.pretrain import ByStep, OptimiserSettings, phases
 
 
-def linear_schedule(step: int, steps: int, warmup: int) -> float:
-    """Share of the peak rate at ``step`` (0-based): linear warm-up, then linear decay to 0."""
+def value_at(value: ByStep[float], step: int) -> float:
+    """A setting in step ``step`` (0-based): a function of it alone, so no state has to know it."""
+    return next(own for first, own in reversed(phases(value)) if first <= step)
+
+
+def linear_schedule(step: int, steps: int, warmup: int, decay: int | None = None) -> float:
+    """Share of the peak rate at ``step`` (0-based): linear warm-up, the peak, then linear decay to
+    0 in the last ``decay`` steps; None: in all after the warm-up, which is as many as there are."""
     if step < warmup:
         return (step + 1) / warmup
-    return max(0.0, (steps - step) / max(1, steps - warmup))
+    left = steps - warmup
+    return min(1.0, max(0.0, (steps - step) / max(1, left if decay is None else min(decay, left))))
 
 
 def adamw(model: nn.Module, settings: OptimiserSettings) -> AdamW:

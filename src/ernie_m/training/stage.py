@@ -27,17 +27,19 @@ from ernie_m.training.callbacks import Callback
 from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
 from ernie_m.training.processes import Processes, process_group
-from ernie_m.training.state import State, state_folder
+from ernie_m.training.schedule import value_at
+from ernie_m.training.state import State, end_of, state_folder
 from ernie_m.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
 
 def masking_for(shape: Architecture, settings: MaskingSettings) -> Masking:
-    """The masking settings, completed by ids and positions from the checkpoint."""
+    """The masking settings of the first step, completed by ids and positions from the
+    checkpoint."""
     return Masking(
         mask_id=shape.vocabulary - 1,
-        ratio=settings.ratio.model_dump(),
+        ratio={name: value_at(ratio, 0) for name, ratio in settings.ratio},
         random_share=settings.random_share,
         keep_share=settings.keep_share,
         pair_positions=shape.pair_positions,
@@ -78,6 +80,7 @@ def dataloader_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Text
         alpha=settings.alpha,
         masking=masking_for(shape, settings.masking),
         seed=job.seed,
+        ratios=dict(settings.masking.ratio),
     )
 
 
@@ -92,7 +95,8 @@ def _trainer(
     )
     state = State(state_folder(job), engine)
     name = job.stage.removeprefix("pretrain_") + f" {job.instance}"
-    return Trainer(name, engine, dataloader, validation, settings, state, callbacks), train
+    trainer = Trainer(name, engine, dataloader, validation, settings, state, callbacks, end_of(job))
+    return trainer, train
 
 
 def _unigram(validation: Validation, train: dict[str, Texts], shape: Architecture) -> dict:
@@ -119,9 +123,15 @@ def _model(job: Job[StageJob]) -> LanguageModel:
     return model
 
 
+def facts_of(job: Job[StageJob], step: int) -> dict[str, str]:
+    """What a checkpoint says of itself."""
+    return {"stage": job.stage.removeprefix("pretrain_"), "steps": str(step)}
+
+
 def train_stage(job: Job[StageJob], callbacks: Sequence[Callback] = ()) -> None:
     """Train from the model ``init`` on the shards ``train`` (and ``pseudo``), validate on
-    ``valid``, and write ``model``, ``curves`` and ``metrics``; resumes from the newest state."""
+    ``valid``, and write ``model``, ``curves`` and ``metrics``; resumes from the newest state. Of a
+    checkpoint that a training keeps (:func:`ernie_m.training.state.end_of`), ``model`` alone."""
     torch.set_num_threads(job.settings.hardware.num_threads)
     with process_group(job.settings.hardware) as processes:
         _train(job, processes, callbacks)
@@ -154,9 +164,11 @@ def _train_and_write(
         device=str(engine.processes.device),
         **{key: value for callback in callbacks for key, value in callback.facts().items()},
     )
-    stage = job.stage.removeprefix("pretrain_")
+    held.callback(shutil.rmtree, trainer.state.folder, ignore_errors=True)
     weights = engine.weights()
-    save_weights(job.output("model"), weights, shape, {"stage": stage, "steps": str(done.step)})
+    save_weights(job.output("model"), weights, shape, facts_of(job, done.step))
+    if trainer.end < job.settings.steps:
+        return
     _write_curve(job.output("curves"), done.curve)
     # After all collectives: counting tokens of large text takes long, and other ranks would wait.
     unigram = _unigram(trainer.validation, train, shape)
@@ -170,7 +182,6 @@ def _train_and_write(
         "cut": {name: count_cut(texts) for name, texts in train.items()},
     }
     job.write_json("metrics", metrics)
-    held.callback(shutil.rmtree, trainer.state.folder, ignore_errors=True)
 
 
 def count_cut(texts: Texts) -> dict[str, int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,16 @@ from ernie_m.training.engine import Engine
 
 logger = logging.getLogger(__name__)
 # Settings that do not decide the result, and may change between saving and resuming.
-NOT_IN_RESUME_KEY = ("hardware", "checkpoint_every", "checkpoint_minutes", "checkpoints_kept")
+NOT_IN_RESUME_KEY = (
+    *("hardware", "keep_every", "checkpoint_every", "checkpoint_minutes", "checkpoints_kept"),
+)
+
+
+def end_of(job: Job[Any]) -> int:
+    """The step at which a training ends: its last, or that of an instance ``<variant>/step<step>``,
+    which is a checkpoint that it keeps."""
+    kept = re.search(r"/step(\d+)$", job.instance)
+    return int(kept[1]) if kept else job.settings.steps
 
 
 def state_folder(job: Job[Any]) -> Path:
@@ -39,6 +49,7 @@ def state_folder(job: Job[Any]) -> Path:
         "inputs": {n: [file_sha256(p) for p in ps] for n, ps in job.input_paths.items()},
         "settings": {key: value for key, value in settings.items() if key not in NOT_IN_RESUME_KEY},
         "seed": job.seed,
+        "end": end_of(job),
         "code": code_digest(job.module),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
