@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ from safetensors.numpy import load_file
 from safetensors.torch import load as load_tensors
 
 from ernie_m.callbacks.checkpointer import Checkpointer
+from ernie_m.callbacks.keeper import Keeper
+from ernie_m.config.pretrain import MaskingSettings, MaskRatios, OptimiserSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job
+from ernie_m.records.digest import file_sha256
+from ernie_m.records.graph import result_with
+from ernie_m.records.record import Record
 from ernie_m.training import stage
 from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
@@ -42,7 +48,7 @@ def train(
         folder=folder,
         threads=granted,
     )
-    train_stage(made, [Checkpointer()])
+    train_stage(made, [Keeper(made), Checkpointer()])
     return [made.output(name).read_bytes() for name in OUTPUTS], made
 
 
@@ -55,6 +61,15 @@ def test_same_seed_same_bytes_whatever_the_shards_and_cores(
     assert one == many
 
 
+# The peak rate from step 4 to 16, other ratios and exponents on either side.
+BY_STEP = {
+    "optimiser": OptimiserSettings(learning_rate=3e-3, warmup_steps=4, decay_steps=8),
+    "alpha": ((0, 0.7), (8, 0.5), (18, 0.3)),
+    "masking": MaskingSettings(ratio=MaskRatios(mmlm=((0, 0.3), (12, 0.15)))),
+}
+
+
+@pytest.mark.parametrize("changes", [{}, BY_STEP])
 @pytest.mark.parametrize("stop", [4, 5, 13, 23])
 def test_a_killed_run_ends_with_the_bytes_of_an_undisturbed_one(
     job: Callable[..., Job[Any]],
@@ -62,9 +77,10 @@ def test_a_killed_run_ends_with_the_bytes_of_an_undisturbed_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     stop: int,
+    changes: dict[str, Any],
 ) -> None:
     corpus = write_corpus(tmp_path / "corpus", 1)
-    undisturbed, made = train(job, corpus, model_file, "a")
+    undisturbed, made = train(job, corpus, model_file, "a", **changes)
     made.afterwards[0]()
     step = Trainer._step
 
@@ -75,10 +91,64 @@ def test_a_killed_run_ends_with_the_bytes_of_an_undisturbed_one(
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(Trainer, "_step", dying)
-        train(job, corpus, model_file, "b")
-    resumed, made = train(job, corpus, model_file, "b")
+        train(job, corpus, model_file, "b", **changes)
+    resumed, made = train(job, corpus, model_file, "b", **changes)
     assert made.notes["resumed_from"] == stop // 5 * 5
     assert resumed == undisturbed
+
+
+def test_a_kept_checkpoint_is_the_model_of_a_training_that_ended_there(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the rate does not depend on the end: in the steps at its peak. Steps of which the state
+    was lost are kept once more, as the same bytes."""
+    corpus = write_corpus(tmp_path / "corpus", 1)
+    save = Checkpointer._save
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+
+        def dying(self: Checkpointer, trainer: Trainer) -> None:
+            if trainer.progress.step == 15:
+                raise Killed
+            save(self, trainer)
+
+        patch.setattr(Checkpointer, "_save", dying)
+        train(job, corpus, model_file, "a", keep_every=3, **BY_STEP)
+    (twice,) = (tmp_path / "a").glob("step15/model")
+    before = twice.read_bytes(), twice.stat().st_mtime_ns
+    whole, made = train(job, corpus, model_file, "a", keep_every=3, **BY_STEP)
+    assert made.notes["resumed_from"] == 10
+    assert (twice.read_bytes(), before[1] < twice.stat().st_mtime_ns) == (before[0], True)
+    made.afterwards[0]()
+    kept = {path.parent.name: path.read_bytes() for path in (tmp_path / "a").glob("step*/model")}
+    assert sorted(kept) == sorted(f"step{step}" for step in range(3, 24, 3))
+    never = {**BY_STEP, "optimiser": BY_STEP["optimiser"].model_copy(update={"decay_steps": 0})}
+    for step in (6, 15, 18):
+        (ended, *_), made = train(job, corpus, model_file, f"b{step}", steps=step, **never)
+        made.afterwards[0]()
+        assert (ended == kept[f"step{step}"]) == (step <= 16)
+    without, _ = train(job, corpus, model_file, "c", **BY_STEP)
+    assert without == whole, "keeping changes nothing"
+
+
+def test_a_kept_checkpoint_is_a_result_with_a_record(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 1)
+    folder = "results/some/pretrain_camlm/ernie_m"
+    _, made = train(job, corpus, model_file, folder, keep_every=8)
+    path = Path(folder, "step8", "model")
+    sha256 = file_sha256(path)
+    record = Record.read(path.with_name("record.json"), str(path.with_name("record.json")))
+    assert not record.fault and record.recorded == {str(path): sha256}
+    assert record.job == "pretrain_camlm/ernie_m/step8" and record.settings["keep_every"] == 8
+    assert record.inputs.keys() == {"init", "train", "valid"}
+    assert path.with_name("SHA256SUMS").read_text() == f"{sha256}  model\n"
+    assert result_with(Path(), sha256[:8]) == str(path)
+    # Done again by its record: a training that ends there.
+    again = replace(made, instance=record.instance, output_paths={"model": [Path("again")]})
+    train_stage(again, [Keeper(again)])
+    assert file_sha256(again.output("model")) == sha256
+    assert not list(Path().glob("step*"))
 
 
 def test_a_torn_state_falls_back_to_the_one_before(

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def ragged(count: int, seed: int) -> Ragged:
     return Ragged(rng.integers(4, MASK, lengths.sum()), np.concatenate([[0], np.cumsum(lengths)]))
 
 
-def dataloader(seed: int = 1, alpha: float = 0.5) -> DataLoader:
+def dataloader(seed: int = 1, alpha: Any = 0.5, ratios: Any = None) -> DataLoader:
     sizes = np.array([300, 30])
     languages = np.array([[0, 1], [0, 2]])
     pairs = Texts(ragged(330, 1), ragged(330, 2), languages, sizes, ("en-de", "en-bg"), None, 0.15)
@@ -27,7 +28,8 @@ def dataloader(seed: int = 1, alpha: float = 0.5) -> DataLoader:
     ratio = dict.fromkeys(objectives.OBJECTIVES, 0.15)
     masking = Masking(MASK, ratio, 0.1, 0.1, "continuous")
     shares = {"mmlm": 1.0, "camlm": 3.0, "tlm": 0.0}
-    return DataLoader({"mmlm": mono, "camlm": pairs}, shares, 600, 64, alpha, masking, seed)
+    texts = {"mmlm": mono, "camlm": pairs}
+    return DataLoader(texts, shares, 600, 64, alpha, masking, seed, ratios or {})
 
 
 def test_a_batch_is_a_function_of_seed_and_step() -> None:
