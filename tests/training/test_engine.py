@@ -150,6 +150,51 @@ def test_compiled_layers_compute_what_eager_ones_do(dataloader: DataLoader) -> N
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("forward", [0, 512])
+def test_compiled_layers_see_few_numbers_of_rows(dataloader: DataLoader, forward: int) -> None:
+    large = replace(dataloader, batch_tokens=2048)
+    plain, compiled = (engine(forward_tokens=forward, compile=on) for on in (False, True))
+    shapes, given, made = set(), Counter[int](), Counter[int]()
+    for step in range(100):
+        batch = large.batch(step)
+        parts = [one.micro_batches(batch) for one in (plain, compiled)]
+        for one, two in zip(*parts, strict=True):
+            assert torch.equal(one.scored().where, two.scored().where)
+            assert (two.documents[len(one.ids) :] == -1).all()
+            shapes.add(two.ids.shape)
+            given[0] += len(one.ids)
+            made[0] += len(two.ids)
+    assert len(shapes) <= 4, shapes
+    assert made[0] <= 1.07 * given[0]
+
+
+def test_rows_of_padding_change_no_loss(dataloader: DataLoader) -> None:
+    batch = dataloader.batch(3).rows
+    more, measured = batch.padded(len(batch.ids) + 5), TokenLosses(model())
+    expected, found = (measured(rows, rows.scored()) for rows in (batch, more))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert more.documents.shape == (len(batch.ids) + 5, 32)
+
+
+@pytest.mark.parametrize(("precision", "near"), [("float32", 1e-5), ("bfloat16", 0.01)])
+def test_the_fused_head_has_the_losses_of_the_chunked_one(
+    dataloader: DataLoader, precision: str, near: float
+) -> None:
+    batch = dataloader.batch(3)
+    chunked, fused = (
+        gradients(engine(head=head, precision=precision), batch) for head in ("chunked", "fused")
+    )
+    whole = sum(float(one.square().sum()) for one in chunked[1:]) ** 0.5
+    for one, two in zip(chunked, fused, strict=True):
+        if precision == "float32":
+            torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-6)
+        assert (one - two).norm() <= near * whole
+    nothing = batch.rows.part(0, 0)
+    losses = engine(head="fused").losses(nothing, nothing.scored())
+    losses.sum().backward()
+    assert len(losses) == 0
+
+
 def test_bfloat16_is_near_float32(dataloader: DataLoader) -> None:
     batch = dataloader.batch(3)
     whole, low = engine().backward(batch), engine(precision="bfloat16").backward(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -20,6 +21,8 @@ from ernie_m.records.graph import Reader, history
 from ernie_m.records.record import Record
 from ernie_m.records.replays import replays_of
 
+# The folder of a checkpoint that a training kept on its way.
+KEPT = re.compile(r"/step\d+/")
 MARKS = {Verdict.VERIFIED: "checked", Verdict.INCOMPLETE: "recorded"}
 # Drop reasons under which stages count text that they keep out of training because it is tested.
 REPEATING = ("held out", "nearly held out", "evaluation text")
@@ -278,9 +281,10 @@ def _affected(chain: Chain, verdict: Verdict) -> list[Record]:
 
 
 def snakemake(target: str, layers: Layers | None, *more: str) -> str:
-    """The command that makes a file."""
+    """The command that makes a file; of a checkpoint that a training kept, the training."""
     overlays = ["--configfile", *layers.overlays] if layers and layers.overlays else []
-    return shlex.join(["snakemake", target, "--cores", "all", *overlays, *more])
+    words = [KEPT.sub("/", word) for word in (target, *more)]
+    return shlex.join(["snakemake", words[0], "--cores", "all", *overlays, *words[1:]])
 
 
 def next_steps(chain: Chain, layers: Layers | None) -> list[dict[str, Any]]:

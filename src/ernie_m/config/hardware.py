@@ -65,6 +65,12 @@ class HardwareSettings(Section):
         description="Kernel of attention: sdpa with a mask of every pair of tokens, or "
         "FlexAttention with block-sparse masks, on GPUs, for long rows; it has no dropout.",
     )
+    head: Literal["chunked", "fused"] = Field(
+        "chunked",
+        description="Scores of all pieces and their loss: chunked computes them in float32, some "
+        "hundred tokens at a time; fused by torch's `linear_cross_entropy`, in the type of "
+        "`precision`.",
+    )
     compile: bool = Field(
         False,
         description="Compile the layers by `torch.compile`: for GPUs; on a CPU it was measured to "

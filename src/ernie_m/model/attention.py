@@ -13,6 +13,7 @@ own sentence to the slot, from the second layer on).
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -49,6 +50,12 @@ TABLES = torch.tensor(
 )
 
 
+@cache
+def _kept_on(device: torch.device, tables: Tensor) -> Tensor:
+    """A copy that is made once."""
+    return tables.to(device)
+
+
 def allowed(documents: Tensor, streams: Tensor, tables: Tensor) -> Tensor:
     """Attention mask of packed rows, block-diagonal by document.
 
@@ -57,7 +64,7 @@ def allowed(documents: Tensor, streams: Tensor, tables: Tensor) -> Tensor:
     ``[R, L, L]``, True where the query (second axis) may attend to the key (third axis). Padding
     attends to padding only, so that no row of the mask is empty.
     """
-    reads = TABLES.to(streams.device)[tables, streams]
+    reads = _kept_on(streams.device, TABLES)[tables, streams]
     cells = reads.gather(2, streams.unsqueeze(1).expand(-1, streams.shape[1], -1))
     same = documents.unsqueeze(2) == documents.unsqueeze(1)
     return same & (cells | (documents < 0).unsqueeze(2))
@@ -65,7 +72,7 @@ def allowed(documents: Tensor, streams: Tensor, tables: Tensor) -> Tensor:
 
 def block_mask(documents: Tensor, streams: Tensor, tables: Tensor) -> BlockMask:
     """:func:`allowed` for FlexAttention, which skips fully masked blocks."""
-    reads = TABLES.to(streams.device)
+    reads = _kept_on(streams.device, TABLES)
 
     def rule(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         cell = reads[tables[row, query], streams[row, query], streams[row, key]]

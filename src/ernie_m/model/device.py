@@ -54,6 +54,14 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on ``device``. Nothing waits for the copy: from memory that is not pinned it would
+    be made once the GPU has done all that it was given before."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=tensor.device.type == "cpu")
+
+
 def device_of(module: nn.Module) -> torch.device:
     """Device of a module's weights."""
     return next(module.parameters()).device

@@ -148,8 +148,12 @@ class MaskedLMHead(nn.Module):
         self.norm = nn.LayerNorm(shape.width, eps=LAYER_NORM_EPS)
         self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
 
+    def hidden(self, x_ND: Tensor) -> Tensor:
+        """What the decoder reads, ``[N, D]``."""
+        return cast(Tensor, self.norm(F.gelu(self.dense(x_ND))))
+
     def forward(self, x_ND: Tensor, word_VD: Tensor) -> Tensor:
-        return F.linear(self.norm(F.gelu(self.dense(x_ND))), word_VD, self.bias)
+        return F.linear(self.hidden(x_ND), word_VD, self.bias)
 
 
 class LanguageModel(nn.Module):

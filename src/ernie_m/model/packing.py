@@ -12,12 +12,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ernie_m.model.attention import Stream, Table
+from ernie_m.model.device import sent
 from ernie_m.ragged import spans
 
 PAD_ID = 1
 IGNORE_INDEX = -100
+# What a row holds where it is padding; all else is 0.
+PADDING = {"ids": PAD_ID, "labels": IGNORE_INDEX, "groups": -1, "documents": -1}
 
 Array = np.ndarray
 
@@ -91,6 +95,10 @@ class Scored:
     labels: Tensor
     groups: Tensor
 
+    def to(self, device: torch.device) -> Scored:
+        """The same on ``device``."""
+        return Scored(*(sent(tensor, device) for tensor in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -115,12 +123,18 @@ class Packed:
 
     def to(self, device: torch.device) -> Packed:
         """The same rows with their tensors on ``device``."""
-        moved = {
-            n: v.to(device, non_blocking=True)
+        moved = {n: sent(v, device) for n, v in vars(self).items() if isinstance(v, Tensor)}
+        return Packed(**(vars(self) | moved))
+
+    def padded(self, count: int) -> Packed:
+        """The same with rows of padding behind them, ``count`` rows in all."""
+        more = (0, 0, 0, count - len(self.ids))
+        tensors = {
+            n: F.pad(v, more, value=PADDING.get(n, 0))
             for n, v in vars(self).items()
             if isinstance(v, Tensor)
         }
-        return Packed(**(vars(self) | moved))
+        return Packed(**(vars(self) | tensors))
 
     def pinned(self) -> Packed:
         """The same rows in pinned memory, from which copies to a GPU are asynchronous."""
@@ -188,21 +202,19 @@ def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Pa
     within = np.arange(len(rows)) - firsts[rows]
     index = spans(rows * row_length + starts, documents.lengths)
 
-    def scatter(values: Array, fill: int) -> Tensor:
-        out = np.full(count * row_length, fill, dtype=np.int64)
+    def scatter(name: str, values: Array) -> Tensor:
+        out = np.full(count * row_length, PADDING.get(name, 0), dtype=np.int64)
         out[index] = values
         return torch.from_numpy(out.reshape(count, row_length))
 
-    per_token = documents.lengths
+    per_token = ("ids", "labels", "positions", "languages", "streams")
+    per_document = {"tables": documents.table, "groups": documents.group, "documents": within}
     return Packed(
-        ids=scatter(documents.ids, PAD_ID),
-        labels=scatter(documents.labels, IGNORE_INDEX),
-        positions=scatter(documents.positions, 0),
-        languages=scatter(documents.languages, 0),
-        streams=scatter(documents.streams, Stream.SOURCE),
-        tables=scatter(np.repeat(documents.table, per_token), Table.ONE_SENTENCE),
-        groups=scatter(np.repeat(documents.group, per_token), -1),
-        documents=scatter(np.repeat(within, per_token), -1),
+        **{name: scatter(name, getattr(documents, name)) for name in per_token},
+        **{
+            name: scatter(name, np.repeat(values, documents.lengths))
+            for name, values in per_document.items()
+        },
         rows=rows,
         starts=starts,
         lengths=documents.lengths,

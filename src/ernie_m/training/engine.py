@@ -27,6 +27,8 @@ from ernie_m.training.losses import LossSums, TokenLosses, step_loss
 from ernie_m.training.processes import Processes
 from ernie_m.training.schedule import adamw, update
 
+# Rows of a compiled pass are rounded up to a power of two, at most this part of them.
+STEPS_OF_ROWS = 16
 # The unsharded state, as a single process would have it.
 FULL_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -54,7 +56,7 @@ class Engine:
         if hardware.compile:
             for layer in encoder.layers:
                 layer.compile()
-        self.losses = TokenLosses(model, hardware.precision)
+        self.losses = TokenLosses(model, hardware.precision, hardware.head == "fused")
         self._wrapped: nn.Module = self._wrap_parallel()
         self.optimiser = adamw(model, optimiser)
         self.sums = LossSums(processes.device)
@@ -75,13 +77,19 @@ class Engine:
         """This rank's rows, in micro-batches of at most ``forward_tokens`` tokens.
 
         With 0 there is a single one. Every rank gets the same number of micro-batches, so that all
-        run the same collectives.
+        run the same collectives. Compiled layers, which compile for each number of rows, get few
+        numbers: multiples of a power of two, at most a sixteenth of the whole.
         """
         rows, length = batch.rows.ids.shape
         most = -(-batch.row_count // self.processes.size)
         pass_rows = max(1, self.hardware.forward_tokens // length)
         rounds = -(-most // pass_rows) if self.hardware.forward_tokens else 1
-        return [batch.rows.part(*share(rows, number, rounds)) for number in range(rounds)]
+        parts = [batch.rows.part(*share(rows, number, rounds)) for number in range(rounds)]
+        if not self.hardware.compile:
+            return parts
+        most = pass_rows if self.hardware.forward_tokens else most
+        step = 1 << max(0, (most // STEPS_OF_ROWS).bit_length() - 1)
+        return [part.padded(-(-len(part.ids) // step) * step) for part in parts]
 
     def backward(self, batch: Batch) -> Tensor:
         """Compute the gradients of the step's loss on the whole batch; returns this rank's share of

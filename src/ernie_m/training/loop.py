@@ -120,7 +120,7 @@ class Trainer:
         """Whether the loss allows the step. On a GPU only `skip` synchronises here; otherwise
         divergence is found when the losses are next read."""
         skip = self.settings.on_divergence == "skip"
-        if share.device.type == "cuda" and not skip:
+        if share.device.type != "cpu" and not skip:
             return True
         loss = self.engine.processes.all_reduce(share.double()).item()
         trend, limit = self.progress.trend, self.settings.explosion

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from ernie_m.model.device import autocast, device_of
+from ernie_m.model.device import autocast, device_of, matrix_type, sent
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import Packed, Scored
 from ernie_m.objectives.objectives import OBJECTIVES
@@ -27,13 +27,17 @@ class TokenLosses(nn.Module):
     """A language model as a training module: rows in, token losses out.
 
     One ``forward`` for all objectives, because DDP and FSDP hook into it.
-    ``precision`` is the type of matrix products (:func:`ernie_m.model.device.matrix_type`).
+    ``precision`` is the type of matrix products (:func:`ernie_m.model.device.matrix_type`);
+    ``fused`` takes torch's head and loss in one, whose scores are of that type too.
     """
 
-    def __init__(self, model: LanguageModel, precision: str = "float32") -> None:
+    def __init__(
+        self, model: LanguageModel, precision: str = "float32", fused: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.precision = precision
+        self.fused = fused
 
     def forward(self, batch: Packed, scored: Scored) -> Tensor:
         """Cross-entropy of each token with a label, in nats, float32 ``[N]``, on the model's
@@ -43,8 +47,10 @@ class TokenLosses(nn.Module):
 
     def _losses(self, batch: Packed, scored: Scored) -> Tensor:
         x_RLD = self.model.encoder(batch)
-        where_N, labels_N = (x.to(x_RLD.device) for x in (scored.where, scored.labels))
-        x_ND = x_RLD.flatten(0, 1)[where_N]
+        scored = scored.to(x_RLD.device)
+        x_ND, labels_N = x_RLD.flatten(0, 1)[scored.where], scored.labels
+        if self.fused:
+            return self._fused_head(x_ND, labels_N)
         size = max(1, HEAD_LOGITS // self.model.shape.vocabulary)
         if len(x_ND) <= size:
             return self._head(x_ND, labels_N)
@@ -56,6 +62,20 @@ class TokenLosses(nn.Module):
         logits_NV = self.model.head(x_ND, self.model.encoder.embeddings.word.weight)
         return F.cross_entropy(logits_NV.float(), labels_N, reduction="none")
 
+    def _fused_head(self, x_ND: Tensor, labels_N: Tensor) -> Tensor:
+        head, word_VD = self.model.head, self.model.encoder.embeddings.word.weight
+        dtype = matrix_type(x_ND.device, self.precision)
+        y_ND, word_VD, bias_V = (x.to(dtype) for x in (head.hidden(x_ND), word_VD, head.bias))
+        losses_N = F.linear_cross_entropy(
+            y_ND,
+            word_VD,
+            labels_N,
+            linear_bias=bias_V,
+            reduction="none",
+            options=nn.LinearCrossEntropyOptions(),
+        )
+        return losses_N.float()
+
 
 def step_loss(losses: Tensor, scored: Scored, counts: dict[int, int]) -> Tensor:
     """A micro-batch's contribution to the loss of the step.
@@ -66,7 +86,7 @@ def step_loss(losses: Tensor, scored: Scored, counts: dict[int, int]) -> Tensor:
     objective = scored.groups // CLASSES
     # Computed on the CPU, where the batch was made, to avoid a GPU synchronisation.
     positions = ((objective == i).nonzero().squeeze(1) for i in counts)
-    tokens = {i: where.to(losses.device) for i, where in zip(counts, positions, strict=True)}
+    tokens = {i: sent(where, losses.device) for i, where in zip(counts, positions, strict=True)}
     return torch.stack([losses[tokens[i]].sum() / count for i, count in counts.items()]).sum()
 
 
@@ -83,7 +103,7 @@ class LossSums:
         """Add the losses of a micro-batch."""
         sums = losses.double()
         both = torch.stack([sums, torch.ones_like(sums)])
-        self.values.index_add_(1, scored.groups.to(both.device), both)
+        self.values.index_add_(1, sent(scored.groups, both.device), both)
 
     def clear(self) -> None:
         """Set all sums to zero."""
