@@ -15,7 +15,7 @@ IMAGE ?= ernie-m
 SMK_FILES := Snakefile workflow/rules
 
 .PHONY: help install reproduce test test-slurm fuzz format check lint types lock image clean \
-  bench-engine bench-corpora bench-shards bench-vocabulary bench-slurm
+  bench-engine bench-gpu bench-corpora bench-shards bench-vocabulary bench-slurm
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -54,6 +54,9 @@ types: $(INSTALLED) ## check types
 bench-engine: $(INSTALLED) ## measure the training engine beside Hugging Face's Trainer
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.batches
+
+bench-gpu: $(INSTALLED) ## measure the engine on one GPU, and hold it to the CPU: eight minutes
+	$(BIN)/python -m benchmarks.gpu
 
 bench-corpora: $(INSTALLED) ## measure filters and tokenization beside other libraries
 	$(BIN)/python -m benchmarks.corpora

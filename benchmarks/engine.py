@@ -408,25 +408,6 @@ def scaling(text: Text, small: Text, steps: int) -> list[list[str]]:
     return rows
 
 
-def on_gpu(text: Text, device: torch.device) -> list[list[str]]:
-    """Rows of the table of base and large at 512 tokens on a GPU."""
-    peak = matrix_peak(device, torch.bfloat16)
-    rows = []
-    for size, options in (
-        ("base", {}),
-        ("base", {"compile": True, "attention": "flex"}),
-        ("large", {"recompute": True}),
-        ("large", {"recompute": True, "compile": True, "attention": "flex"}),
-    ):
-        torch.cuda.reset_peak_memory_stats()
-        ours = Ours(text, size, "camlm", 64 * 512, row=512, forward_tokens=32 * 512, **options)
-        speed = ours.run(10)
-        memory = torch.cuda.max_memory_allocated() / 2**30
-        share = 100 * ours.flops / peak
-        rows.append([f"{size} {options}", f"{speed:,.0f}", f"{share:.0f} %", f"{memory:.1f} GiB"])
-    return rows
-
-
 class Noise:
     """Sentences of random ids as long as rows of 512, by the vocabulary of XLM-R."""
 
@@ -463,7 +444,7 @@ def report_of_large(found: dict[str, float]) -> str:
 
 
 def measure(text: Text, small: Text, steps: int, times: int) -> tuple[dict[str, float], list]:
-    """Everything but the GPU: figures by name, and the rows of scaling."""
+    """Figures by name, and the rows of scaling."""
     tokens = round(BATCH * float(np.mean([len(ids) + 2 for ids in text.mono])))
     mmlm, camlm = (Ours(text, "small", name, tokens) for name in ("mmlm", "camlm"))
     default, grouped = Theirs(text, "small", False), Theirs(text, "small", True)
@@ -487,7 +468,7 @@ def measure(text: Text, small: Text, steps: int, times: int) -> tuple[dict[str, 
     return figures, scaling(text, small, steps)
 
 
-def report(figures: dict[str, float], rows: list, gpu: list, ratios: dict[str, float]) -> str:
+def report(figures: dict[str, float], rows: list, ratios: dict[str, float]) -> str:
     """The section of the document."""
     told = [
         ("our engine, MMLM", "ours"),
@@ -514,8 +495,7 @@ def report(figures: dict[str, float], rows: list, gpu: list, ratios: dict[str, f
         "",
         table(["our engine, MMLM", "tokens/s"], rows),
     ]
-    header = ["on the GPU", "tokens/s", "of bfloat16 peak", "memory"]
-    return "\n".join([*lines, "", table(header, gpu) if gpu else "No GPU was there to measure."])
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -539,8 +519,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         text, small = (Text(results, pieces, Path(folder)) for pieces in (16000, 4000))
     figures, rows = measure(text, small, args.steps, args.rounds)
-    device = best_device()
-    gpu = on_gpu(text, device) if device.type == "cuda" else []
     ratios = {
         "ratio_hf_default": figures["ours"] / figures["hf_default"],
         "ratio_hf_length_grouped": figures["ours"] / figures["hf_length_grouped"],
@@ -549,7 +527,7 @@ def main() -> None:
         "share_of_peak": figures["flops"] / figures["peak"],
     }
     if not args.dry:
-        write_section("engine", report(figures, rows, gpu, ratios))
+        write_section("engine", report(figures, rows, ratios))
     print(json.dumps({name: round(value, 4) for name, value in (ratios | figures).items()}))
 
 
