@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._dynamo.testing import CompileCounter
 
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.pretrain import OptimiserSettings, Shares
@@ -166,6 +168,29 @@ def test_compiled_layers_see_few_numbers_of_rows(dataloader: DataLoader, forward
             made[0] += len(two.ids)
     assert len(shapes) <= 4, shapes
     assert made[0] <= 1.07 * given[0]
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "flex"])
+def test_layers_compile_once_for_a_number_of_rows(
+    dataloader: DataLoader, attention: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not again for what the rows hold."""
+    counted = CompileCounter()
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(compiled_by, counted))
+    made = engine(compile=True, forward_tokens=512, attention=attention)
+    shapes, compiled = set(), []
+    for step in range(12):
+        for part in made.micro_batches(replace(dataloader, batch_tokens=2048).batch(step)):
+            with torch.no_grad():  # FlexAttention has no way back on CPUs
+                made.losses(part, part.scored())
+            shapes.add(part.ids.shape)
+            compiled.append(counted.frame_count)
+    assert 0 < compiled[-1] <= 2 * len(shapes) and compiled[-1] == compiled[len(compiled) // 2]
+
+
+def compiled_by(module: torch.nn.Module, backend: CompileCounter) -> None:
+    """Stands in for its method, with a backend that counts."""
+    module._compiled_call_impl = torch.compile(module._call_impl, backend=backend)
 
 
 def test_rows_of_padding_change_no_loss(dataloader: DataLoader) -> None:
