@@ -20,7 +20,7 @@ import torch
 from ernie_m.config.pretrain import BacktranslateJob
 from ernie_m.job import Job, main
 from ernie_m.model.checkpoint import load
-from ernie_m.model.device import best_device, device_of
+from ernie_m.model.device import autocast, best_device, device_of
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import IGNORE_INDEX, pack
 from ernie_m.objectives.layout import FIRST_PIECE
@@ -135,8 +135,9 @@ def _fill(
     asked = batch.labels != IGNORE_INDEX
     # Placeholders first, then arbitrary positions: the LM head's product has a fixed size.
     where = asked.int().argsort(dim=1, descending=True, stable=True)[:, : shape.asked]
-    hidden = model.encoder.at(batch, where).flatten(0, 1)
-    logits = model.head(hidden, model.encoder.embeddings.word.weight)
+    with autocast(device_of(model), "auto"):
+        hidden = model.encoder.at(batch, where).flatten(0, 1)
+        logits = model.head(hidden, model.encoder.embeddings.word.weight)
     best = logits[:, FIRST_PIECE:-1].argmax(dim=1).cpu().view(where.shape) + FIRST_PIECE
     return best[: len(index)][asked.gather(1, where)[: len(index)]].numpy()
 

@@ -25,7 +25,7 @@ from ernie_m.config.xtreme import FinetuneSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
 from ernie_m.model import checkpoint
-from ernie_m.model.device import best_device
+from ernie_m.model.device import autocast, best_device, device_of
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.schedule import update
 from ernie_m.xtreme.files import EXAMPLE, Line, each_line, language_of
@@ -127,7 +127,9 @@ class Finetuning:
             now = rate(step, len(plan), settings)
             set_rate(adam, now)
             batch = features.batch(order)
-            value = loss(self.task, self.model(batch), batch)
+            with autocast(device_of(self.model), "auto"):
+                logits = self.model(batch)
+            value = loss(self.task, logits.float(), batch)
             losses.append(self._finite(value, step))
             value.backward()
             update(self.model, adam, settings.clip_norm)
