@@ -11,12 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 from ernie_m.bounded import parse_yaml, read_text
+from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.base import Section
 from ernie_m.config.model import ModelSettings
 from ernie_m.config.pretrain import BacktranslateJob, ByStep, StageSettings, phases
 from ernie_m.config.root import Config
+from ernie_m.config.xtreme import TaskName
 from ernie_m.model.flops import forward_flops, training_flops
 from ernie_m.objectives.targets import targets_of
 from ernie_m.pipeline.stages import jobs
@@ -27,6 +30,8 @@ TABLE = Path(__file__).with_name("throughputs.yaml")
 _STATE_BYTES, _WEIGHT_BYTES = 12, 4
 _SPECIALS = 2
 _XLMR_PIECES = 250_000
+# Of an example, for attention's share of the FLOPs.
+FINETUNED_TOKENS = 128
 
 
 class Measured(Section):
@@ -44,6 +49,7 @@ class Throughputs(Section):
     bytes_read: dict[str, float]
     bytes_written: dict[str, float]
     bytes_per_token: float
+    finetuning_tokens: dict[str, float]
     download: float
     accelerators: dict[str, float]
 
@@ -136,6 +142,7 @@ class Estimate:
             "pretrain_camlm": self._training,
             "pretrain_btmlm": self._training,
             "pretrain_backtranslate": self._backtranslation,
+            "xtreme_finetune": self._finetuning,
         }
         if self.text():
             stages = ("corpora_extract", "corpora_filter", "corpora_dedup", "corpora_select")
@@ -225,6 +232,26 @@ class Estimate:
             flops += flops_of_generation(chosen.model, self.vocabulary, job, source)
             written, read = written + source * ratio * width, read + source * width
         return Cost(stage, jobs, read, written, tokens, flops, gpu_hours=self._hours(flops))
+
+    def _finetuning(self, stage: str, jobs: int) -> Cost:
+        """All epochs of all jobs, not known where a task's training text is not; each leaves a
+        model."""
+        tokens = flops = written = 0.0
+        known = self.table.finetuning_tokens
+        for job in self.jobs[stage]:
+            task, variant, *_ = job.split("/")
+            own, name = self.config.variant(variant), cast(TaskName, task)
+            written += sum(parameters(own.model, self.vocabulary)) * _WEIGHT_BYTES
+            if task not in known:
+                continue
+            files = TASKS[task].files((), own.xtreme.training_for(name))["train"]
+            read = known[task] * len(files) * own.xtreme.finetune_for(name).epochs
+            row = training_flops(own.model, self.vocabulary, [FINETUNED_TOKENS], 0)
+            tokens, flops = tokens + read, flops + read * row / FINETUNED_TOKENS
+        if any(job.split("/")[0] not in known for job in self.jobs[stage]):
+            return Cost(stage, jobs, written=written)
+        hours = self._hours(flops)
+        return Cost(stage, jobs, None, written, tokens, flops, gpu_hours=hours)
 
     @property
     def _generating(self) -> list[str]:
