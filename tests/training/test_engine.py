@@ -238,6 +238,7 @@ def command_of(
         batch_tokens=256,
         evaluate_every=4,
         checkpoint_every=3,
+        keep_every=5,
         hardware=HardwareSettings(num_threads=1, **hardware),
     )
     command = [sys.executable, "-m", "ernie_m.pretrain.camlm", "--settings", job.model_dump_json()]
@@ -282,8 +283,11 @@ def test_several_processes_train_as_one(
         assert one["tokens"] == many["tokens"] and one.keys() == many.keys()
         for name in one:
             assert many[name] == pytest.approx(one[name], rel=1e-6, abs=1e-6), name
-    for one, many in zip(load(alone[1]).parameters(), load(path).parameters(), strict=True):
-        torch.testing.assert_close(one, many, rtol=1e-4, atol=1e-5)
+    for name in ("model", "step5/model"):  # the last one, and the one that was kept
+        models = (load(folder / name).parameters() for folder in (alone[1].parent, path.parent))
+        for one, many in zip(*models, strict=True):
+            torch.testing.assert_close(one, many, rtol=1e-4, atol=1e-5)
+    assert [kept.name for kept in path.parent.glob("step*")] == ["step5"]
 
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGUSR1])
