@@ -124,7 +124,7 @@ def configuration() -> Consume:
 
     shutil.copytree(ROOT / "config", "config")
     overlays = {"corpora": "tiny", "corpora_paper": "paper_base"}  # of the registries
-    overlays |= {"xtreme_sources": "xtreme", "checkpoints": "released"}
+    overlays |= {"xtreme_sources": "xtreme", "checkpoints": "released", "claims": "ablation_laptop"}
 
     def consume(_: random.Random, path: Path) -> None:
         overlay = path.with_stem(overlays.get(path.stem, path.stem))

@@ -17,6 +17,7 @@ from ernie_m.arguments import argument_parser
 from ernie_m.atomic import write_atomic
 from ernie_m.bounded import parse_json, read_text
 from ernie_m.errors import UserError
+from ernie_m.outside import shown
 from ernie_m.records.graph import RESULTS, read_graph, runs
 from ernie_m.report import markdown
 from ernie_m.report.verdicts import HEAD, scores_of
@@ -99,12 +100,13 @@ def page(run: str, document: dict[str, Any], rows: Rows) -> Iterator[str]:
     yield "| " + " | ".join(("claim", *HEAD)) + " |"
     yield "| --- " * (len(HEAD) + 1) + "|"
     for row in rows:
-        score = markdown.words(f"{row['score']}, {row['unit']}")
-        yield "| " + " | ".join((f"`{row['id']}`", score, *row["shown"], row["words"])) + " |"
+        score, verdict = f"{row['score']}, {row['unit']}", row["words"]
+        words = (markdown.code(row["id"]), markdown.words(score), *row["shown"])
+        yield "| " + " | ".join((*words, markdown.words(verdict))) + " |"
     yield "\n## The claims\n"
     for claim, _ in _by_claim(rows):
         words = " ".join(filter(None, (claim["claim"], claim["source"], claim["note"])))
-        yield f"- `{claim['id']}`: {markdown.words(words)}"
+        yield f"- {markdown.code(claim['id'])}: {markdown.words(words)}"
     yield f"\nMarks: {marks.legend()}."
     yield "\n## What this cannot say\n"
     yield from (f"- {line}" for line in _limits(document, rows))
@@ -145,5 +147,5 @@ def main(arguments: Sequence[str]) -> int:
     elif given.json:
         print(json.dumps(document, indent=1, ensure_ascii=False))
     else:
-        print("\n".join(text(rows)))
+        print(shown("\n".join(text(rows))))
     return 0
