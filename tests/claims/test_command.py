@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from ernie_m.cli import main
-from tests.claims.made import BTMLM, COST, TASK, Study
+from tests.claims.made import BTMLM, COST, LITTLE, TASK, Study
 
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    study = Study([1.0, 1.2, -0.1])
-    study.recorded(BTMLM, COST)
+    study = Study([1.0, 1.2, -0.1], {"de": -1.0, "ru": 0.0, "bg": 1.0})
+    study.recorded(BTMLM, COST, LITTLE)
     return study
 
 
@@ -46,9 +46,11 @@ def test_the_document_has_numbers_machine_commit_and_limits(study, capsys):
     told = Path("claims.md").read_text()
     assert "| `btmlm` | Retrieval, points | " in told and "3f1c9a0be7d2" in told
     assert "Linux x86\\_64, 2 cores" in told
-    assert "Without any effect 3 comparisons would have 0.2 decided by chance." in told
+    assert "Without any effect 4 comparisons would have 0.2 decided by chance." in told
+    by_language = "Retrieval, mean difference by language: de -0.3 (10 000 pairs), ru +0.7"
+    assert by_language in told
     rows = [line for line in told.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + 3 and len({line.count(" | ") for line in rows}) == 1
+    assert len(rows) == 2 + 4 and len({line.count(" | ") for line in rows}) == 1
     assert main(["claims", "--run", "study", "--markdown", "claims.md"]) == 0
     assert Path("claims.md").read_text() == told
 

@@ -70,7 +70,9 @@ def test_an_effect_that_grows_as_pairs_get_fewer_has_a_negative_slope():
     own = found(Study([0.5, 0.6, 0.4], by_language).judged(LITTLE), "little", TASK)
     assert own["mean"] == pytest.approx(-1.5) and own["verdict"] == "holds"
     assert own["unit"] == "points for ten times the pairs"
-    assert own["languages"] == pytest.approx({code: by_language[code] + 0.5 for code in PAIRS})
+    for code, count in PAIRS.items():
+        assert own["languages"][code]["pairs"] == count
+        assert own["languages"][code]["effect"] == pytest.approx(by_language[code] + 0.5)
     assert any(
         place.endswith("parallel-en-bg/dealt/stats.json#rows/train") for place in own["places"]
     )

@@ -21,6 +21,7 @@ from ernie_m.outside import shown
 from ernie_m.records.graph import RESULTS, read_graph, runs
 from ernie_m.report import markdown
 from ernie_m.report.verdicts import HEAD, scores_of
+from ernie_m.words import count
 
 Rows = list[dict[str, Any]]
 
@@ -101,8 +102,9 @@ def page(run: str, document: dict[str, Any], rows: Rows) -> Iterator[str]:
     yield "| --- " * (len(HEAD) + 1) + "|"
     for row in rows:
         score, verdict = f"{row['score']}, {row['unit']}", row["words"]
-        words = (markdown.code(row["id"]), markdown.words(score), *row["shown"])
-        yield "| " + " | ".join((*words, markdown.words(verdict))) + " |"
+        cells = (markdown.code(row["id"]), markdown.words(score), *row["shown"])
+        yield "| " + " | ".join((*cells, markdown.words(verdict))) + " |"
+    yield from _by_language(rows)
     yield "\n## The claims\n"
     for claim, _ in _by_claim(rows):
         words = " ".join(filter(None, (claim["claim"], claim["source"], claim["note"])))
@@ -110,6 +112,16 @@ def page(run: str, document: dict[str, Any], rows: Rows) -> Iterator[str]:
     yield f"\nMarks: {marks.legend()}."
     yield "\n## What this cannot say\n"
     yield from (f"- {line}" for line in _limits(document, rows))
+
+
+def _by_language(rows: Rows) -> Iterator[str]:
+    """Of each slope the effects that it is drawn through, those with the most pairs first."""
+    for row in rows:
+        own = sorted(row["languages"].items(), key=lambda item: -item[1]["pairs"])
+        if own:
+            cells = (f"{name} {at['effect']:+.3g} ({count(at['pairs'])} pairs)" for name, at in own)
+            words = f"{row['score']}, mean difference by language: {', '.join(cells)}."
+            yield f"\n{markdown.code(row['id'])}, {markdown.words(words)}"
 
 
 def _limits(document: dict[str, Any], rows: Rows) -> Iterator[str]:

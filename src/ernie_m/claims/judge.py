@@ -44,7 +44,10 @@ def entry(run: Run, row: ClaimRow, comparison: Comparison, confidence: float) ->
         "unit": unit(row, comparison.score),
         "paper": paper,
         "replicates": {str(number): value for number, value in effects.values.items()},
-        "languages": {name: fmean(own) for name, own in effects.languages.items()},
+        "languages": {
+            name: {"pairs": effects.pairs[name], "effect": fmean(own)}
+            for name, own in effects.languages.items()
+        },
         "places": effects.places,
     }
 

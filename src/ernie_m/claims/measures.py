@@ -28,11 +28,12 @@ Sides = list[tuple[str, str]]  # variant and stage, the arm first
 @dataclass
 class Effects:
     """Effects by replicate, the numbers that they are made of as ``path#key/key``, and for a slope
-    the effects by language."""
+    the effects and the sentence pairs by language."""
 
     values: dict[int, float] = field(default_factory=dict)
     places: list[str] = field(default_factory=list)
     languages: dict[str, list[float]] = field(default_factory=dict)
+    pairs: dict[str, int] = field(default_factory=dict)
 
 
 class Run:
@@ -93,6 +94,7 @@ class Run:
         effects = [_mean_of(arm[name]) - _mean_of(against[name]) for name in own]
         for name, effect in zip(own, effects, strict=True):
             found.languages.setdefault(name, []).append(effect)
+            found.pairs[name] = sizes[name]
         return linear_regression([math.log10(sizes[name]) for name in own], effects).slope
 
     def _ratio(self, score: str, sides: Sides, found: Effects) -> float | None:
