@@ -151,6 +151,24 @@ def test_a_kept_checkpoint_is_a_result_with_a_record(
     assert not list(Path().glob("step*"))
 
 
+def test_what_could_not_be_written_is_written_from_the_state(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 1)
+    undisturbed, made = train(job, corpus, model_file, "a")
+    made.afterwards[0]()
+
+    def full(_: Any) -> Any:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr("ernie_m.training.stage.count_cut", full)
+        train(job, corpus, model_file, "b")
+    again, made = train(job, corpus, model_file, "b")
+    assert made.notes["resumed_from"] == 20
+    assert again == undisturbed
+
+
 def test_a_torn_state_falls_back_to_the_one_before(
     job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
 ) -> None:

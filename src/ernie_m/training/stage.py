@@ -164,21 +164,27 @@ def _train_and_write(
         device=str(engine.processes.device),
         **{key: value for callback in callbacks for key, value in callback.facts().items()},
     )
-    held.callback(shutil.rmtree, trainer.state.folder, ignore_errors=True)
     weights = engine.weights()
     save_weights(job.output("model"), weights, shape, facts_of(job, done.step))
-    if trainer.end < job.settings.steps:
-        return
+    if trainer.end == job.settings.steps:
+        _write_measures(job, trainer, train, sum(weight.numel() for weight in weights.values()))
+    # Last: what cannot be written is written from the state by the next call.
+    held.callback(shutil.rmtree, trainer.state.folder, ignore_errors=True)
+
+
+def _write_measures(
+    job: Job[StageJob], trainer: Trainer, train: dict[str, Texts], parameters: int
+) -> None:
+    done = trainer.progress
     _write_curve(job.output("curves"), done.curve)
-    # After all collectives: counting tokens of large text takes long, and other ranks would wait.
-    unigram = _unigram(trainer.validation, train, shape)
     metrics = {
         "steps": done.step,
         "tokens": done.tokens,
         "skipped": done.skipped,
-        "parameters": sum(weight.numel() for weight in weights.values()),
+        "parameters": parameters,
         "valid": trainer.final,
-        "unigram": unigram,
+        # After all collectives: counting large text takes long, and other ranks would wait.
+        "unigram": _unigram(trainer.validation, train, trainer.engine.model.shape),
         "cut": {name: count_cut(texts) for name, texts in train.items()},
     }
     job.write_json("metrics", metrics)
