@@ -48,6 +48,13 @@ def test_an_effect_is_paired_within_a_replicate_after_seeds_are_averaged():
     assert sum(arm) / 2 - sum(against) / 2 == pytest.approx(effects[0])
 
 
+def test_replicates_that_agree_have_the_spread_of_an_example():
+    """Of two seeds in three languages with 200 examples each."""
+    own = found(Study([1.0, 1.0, 1.0]).judged(BTMLM), "btmlm", TASK)
+    assert own["resolution"] == pytest.approx(100 / (2 * 3 * 200))
+    assert own["low"] < own["mean"] < own["high"] and own["visible"] > 0
+
+
 def test_a_claim_turned_round_in_the_data_turns_its_verdict():
     own = found(Study([-1.0, -1.2, -0.9]).judged(BTMLM), "btmlm", TASK)
     assert own["words"] == "contradicted here"

@@ -58,6 +58,20 @@ def test_one_replicate_decides_nothing():
     assert judge([], 0.95).words == "no verdict: no numbers"
 
 
+def test_replicates_that_agree_by_chance_are_not_sure():
+    """Effects that are counted in whole examples, of which many studies have equal ones."""
+    resolution = 2.0
+    rounded = [
+        [resolution * round(value / resolution) for value in values]
+        for values in draws(2, effect=0.0, deviation=0.7)
+    ]
+    equal = [values for values in rounded if values[0] == values[1] != 0]
+    assert equal and all(judge(values, 0.95).verdict != "undecided" for values in equal)
+    found = [judge(values, 0.95, resolution=resolution) for values in rounded]
+    decided = sum(own.verdict in ("holds", "contradicted") for own in found)
+    assert decided <= binom.interval(0.999, DRAWS, 0.05)[1]
+
+
 def test_an_effect_that_counts_has_to_be_beyond_the_least_one():
     values = [0.9, 1.0, 1.1]
     assert judge(values, 0.95).verdict == "holds"

@@ -33,6 +33,7 @@ def entry(run: Run, row: ClaimRow, comparison: Comparison, confidence: float) ->
         higher=row.direction == "higher",
         beyond=row.beyond,
         paper=paper,
+        resolution=effects.resolution,
     )
     layers, tokens, pairs = run.size(row, comparison)
     words = [plural(layers, "layer"), f"{amount(tokens)} tokens", f"{count(pairs)} pairs"]
@@ -43,6 +44,7 @@ def entry(run: Run, row: ClaimRow, comparison: Comparison, confidence: float) ->
         "at": f"at {', '.join(words)}",
         "unit": unit(row, comparison.score),
         "paper": paper,
+        "resolution": effects.resolution,
         "replicates": {str(number): value for number, value in effects.values.items()},
         "languages": {
             name: {"pairs": effects.pairs[name], "effect": fmean(own)}

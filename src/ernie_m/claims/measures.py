@@ -28,12 +28,14 @@ Sides = list[tuple[str, str]]  # variant and stage, the arm first
 @dataclass
 class Effects:
     """Effects by replicate, the numbers that they are made of as ``path#key/key``, and for a slope
-    the effects and the sentence pairs by language."""
+    the effects and the sentence pairs by language. ``resolution`` is what one test example more
+    changes an effect by."""
 
     values: dict[int, float] = field(default_factory=dict)
     places: list[str] = field(default_factory=list)
     languages: dict[str, list[float]] = field(default_factory=dict)
     pairs: dict[str, int] = field(default_factory=dict)
+    resolution: float = 0.0
 
 
 class Run:
@@ -80,6 +82,7 @@ class Run:
                 return None
             found.places += [place for _, place in own]
             means.append(_mean_of(own))
+            found.resolution = _one_example(score, files)
         return means[0] - means[1]
 
     def _slope(self, score: str, sides: Sides, found: Effects) -> float | None:
@@ -95,7 +98,13 @@ class Run:
         for name, effect in zip(own, effects, strict=True):
             found.languages.setdefault(name, []).append(effect)
             found.pairs[name] = sizes[name]
-        return linear_regression([math.log10(sizes[name]) for name in own], effects).slope
+        logarithms = [math.log10(sizes[name]) for name in own]
+        # By what one language's effect moves the slope.
+        away = [value - fmean(logarithms) for value in logarithms]
+        weight = fmean(map(abs, away)) / sum(value**2 for value in away)
+        of_one = _one_example(score, self._files(score, *sides[0])) * len(own)
+        found.resolution = of_one * weight
+        return linear_regression(logarithms, effects).slope
 
     def _ratio(self, score: str, sides: Sides, found: Effects) -> float | None:
         arm, against = (self._flops(*side, found.places) for side in sides)
@@ -197,6 +206,14 @@ def _new(makers: Iterable[Record], known: list[Record]) -> list[Record]:
         if maker.stage.startswith(PRETRAINED) and maker not in [*known, *found]:
             found.append(maker)
     return found
+
+
+def _one_example(score: str, files: list[Artifact]) -> float:
+    """Points by which a test example changes the mean over languages and seeds; 0 for a loss."""
+    if score in LOSSES:
+        return 0.0
+    languages = files[0].json()["languages"].values()
+    return 100 / (len(files) * sum(own["n"] for own in languages if own["averaged"]))
 
 
 def _mean_of(values: list[tuple[float, str]]) -> float:

@@ -3,7 +3,8 @@
 The replicates are the sample: arms of a replicate share its seed, so that their difference is one
 draw. Languages are fixed, and their mean, or the slope over them, is the effect. The interval is
 Student's t over replicates. It takes the draws for normal; with three of them it is wide, and
-rightly so.
+rightly so. A score is counted in whole examples, so that replicates may agree by chance: their
+spread is taken to be at least that of rounding to one example.
 """
 
 from __future__ import annotations
@@ -51,9 +52,17 @@ class Judgement:
         return f"undecided (needs {needed} replicates)"
 
 
-def interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
+def spread(values: Sequence[float], resolution: float = 0.0) -> float:
+    """Standard deviation of two values or more, at least that of rounding to ``resolution``."""
+    return max(stdev(values), resolution / math.sqrt(12))
+
+
+def interval(
+    values: Sequence[float], confidence: float, resolution: float = 0.0
+) -> tuple[float, float]:
     """Ends of the interval of the mean of two values or more: Student's t."""
-    half = _error(stdev(values), len(values)) * _quantile(len(values), confidence)
+    error = _error(spread(values, resolution), len(values))
+    half = error * _quantile(len(values), confidence)
     return fmean(values) - half, fmean(values) + half
 
 
@@ -78,14 +87,15 @@ def judge(
     higher: bool = True,
     beyond: float = 0.0,
     paper: float | None = None,
+    resolution: float = 0.0,
 ) -> Judgement:
     """Judge effects by replicate. The claim holds where the whole interval lies on the claimed side
     of ``beyond``, and is contradicted where it lies on the other. Replicates are counted for the
     effect of the ``paper``, or for the observed one where there is none, or it was visible."""
     if len(values) < 2:
         return Judgement(fmean(values) if values else None, None, None, None, "none", None)
-    deviation = stdev(values)
-    low, high = interval(values, confidence)
+    deviation = spread(values, resolution)
+    low, high = interval(values, confidence, resolution)
     found = Judgement(
         fmean(values), low, high, visible(deviation, len(values), confidence), "undecided", None
     )
