@@ -228,6 +228,7 @@ def dots(
 
 ROW = 36  # of a forest plot
 ABOVE, BELOW = 20, 30  # its rows
+CLAIMED = 56  # width of the word at its side
 
 
 def forest(rows: Sequence[Mapping[str, Any]]) -> Drawing:
@@ -276,9 +277,12 @@ def _forest(drawing: Drawing, rows: Sequence[Mapping[str, Any]], corner: tuple[i
     axes.x_numbers("", 3)
     x = axes.at_x(rows[0]["beyond"])
     drawing.line((x, axes.top - 4), (x, axes.bottom), "boundary")
-    higher = rows[0]["direction"] == "higher"
-    words, anchor = ("claimed \u2192", "start") if higher else ("\u2190 claimed", "end")
-    drawing.text((x + (3 if higher else -3), axes.top - 8), words, "tick", anchor)
+    if rows[0]["direction"] == "higher":
+        place = min(x + 3, left + PANEL[0] - CLAIMED)
+        drawing.text((place, axes.top - 8), "claimed \u2192", "tick")
+    else:
+        place = max(x - 3, left + CLAIMED)
+        drawing.text((place, axes.top - 8), "\u2190 claimed", "tick", "end")
     for place, row in enumerate(rows):
         _effect(axes, row, axes.top + ROW * place + 11, left)
 

@@ -13,14 +13,14 @@ HEAD = ("score", "effect", "interval", "smallest visible", "paper", "verdict")
 
 def _shown(found: dict[str, Any], kind: str) -> tuple[str, str, str, str]:
     """Effect, interval, smallest visible effect and the paper's in words; a ratio has no sign."""
-    sign = "" if kind == "ratio" else "+"
+    form = ".4g" if kind == "ratio" else "+.3g"
 
-    def words(value: float | None, sign: str = sign) -> str:
-        return "\N{EN DASH}" if value is None else f"{value:{sign}.3g}"
+    def words(value: float | None, form: str = form) -> str:
+        return "\N{EN DASH}" if value is None else f"{value:{form}}"
 
     low, high = words(found["low"]), words(found["high"])
     span = low if found["low"] is None else f"{low} to {high}"
-    return words(found["mean"]), span, words(found["visible"], ""), words(found["paper"])
+    return words(found["mean"]), span, words(found["visible"], ".3g"), words(found["paper"])
 
 
 def scores_of(document: dict[str, Any], path: str) -> Iterator[dict[str, Any]]:
