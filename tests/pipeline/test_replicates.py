@@ -18,11 +18,12 @@ def configured(**changes):
 
 
 def work(config):
-    """What every job is given."""
+    """What every job is given but the judge of claims, who is told of all replicates."""
     return {
         (stage, job): (settings_text(config, stage, job), seed_of(config, stage, job))
         for stage, instances in jobs(config).items()
         for job in instances
+        if stage != "claims_judge"
     }
 
 
