@@ -36,7 +36,11 @@ def test_a_run_on_slurm_makes_the_bytes_of_a_local_one(on_slurm, checkout):
     assert digests(checkout) == there
 
 
-def test_short_jobs_of_a_stage_are_one_job_of_slurm(on_slurm):
+def test_short_jobs_of_a_stage_are_one_job_of_slurm(cluster, on_slurm):
     _, said = on_slurm
     (jobs,) = re.findall(r"^(\d+) of \1 steps", said, re.MULTILINE)
-    assert 5 * len(re.findall(r"submitted with SLURM jobid", said)) < 3 * int(jobs)
+    submitted = re.findall(r"submitted with SLURM jobid (\d+)", said)
+    assert 5 * len(submitted) < 3 * int(jobs)
+    of = ("squeue", "--states=all", "--noheader", f"--jobs={','.join(submitted)}")
+    asked = cluster.call(*of, "--format=%C")
+    assert set(asked.split()) == {"1"}  # CPUs: they run one after the other
