@@ -60,8 +60,8 @@ def run_jobs(tmp_path, monkeypatch, pinned=True):
     published = read("config/tiny.yaml").corpora.rows()["homeassistant"].sha256
     text = registry.read_text().replace(published, file_sha256(Path(WHEEL)))
     if not pinned:
-        text = text.replace("package: homeassistant", "url: https://example.org/wheel")
-        text = re.sub(r"  sha256: \w+\n", "", text)
+        text = text.replace("package: homeassistant\n", "url: https://example.org/wheel\n")
+        text = re.sub(r"  sha256: \w+\n", "", text, count=1)
     registry.write_text(text)
     config = read("config/tiny.yaml")
     finish(config, "ernie_m.corpora.download", "homeassistant", {}, {"file": [WHEEL]})

@@ -116,7 +116,7 @@ def test_the_loss_of_step_0_is_the_source_s(config, started, shards, source) -> 
     model, settings = load(started).eval(), settings_of(config, "pretrain_camlm", "ernie_m")
     paths = {name: list(map(Path, files)) for name, files in shards.items()}
     job = Job("ernie_m.pretrain.camlm", "ernie_m", settings, 1, 1, paths, {})
-    batch = dataloader_of(job, model.shape, texts_of(job, model.shape, "train")).batch(0)
+    batch = dataloader_of(job, model.shape, texts_of(job, model.shape, "train")).batch(0).rows
     scored = batch.scored()
     whole = Tokenizer(source / "sentencepiece.bpe.model")
     names = [whole.piece(row) for row in range(whole.size)]

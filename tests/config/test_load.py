@@ -131,7 +131,7 @@ def test_a_file_name_of_a_registry_is_one_in_every_shell(tmp_path, name):
 
 def test_mirrors_are_addresses_of_the_web(tmp_path):
     registry = tmp_path / "own.yaml"
-    (row,) = yaml.safe_load((ROOT / "config/corpora.yaml").read_text())
+    row, *_ = yaml.safe_load((ROOT / "config/corpora.yaml").read_text())
     del row["package"]
     row |= {"url": "https://a.example/b.zip", "mirrors": ["file:///etc/passwd"]}
     registry.write_text(yaml.safe_dump([row]))

@@ -351,7 +351,7 @@ def registry(tmp_path, **changes):
     [
         ({"filename": "own.xlsx"}, "a table, whose filename ends in one of .jsonl, .csv"),
         ({"filename": "own.txt"}, "plain lines, which have one language"),
-        ({"format": "pair_tabel"}, "row 1, format: Input should be .*'pair_table'"),
+        ({"format": "pair_tabel"}, "row 1, format of `own`: Input should be .*'pair_table'"),
     ],
 )
 def test_registry_rows_of_tables_are_checked(tmp_path, changes, message):

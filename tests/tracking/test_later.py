@@ -19,10 +19,11 @@ from tests.repository import ROOT
 from tests.tracking.conftest import serving
 
 AWAY = "http://127.0.0.1:9"  # nobody listens there
-CONFIG = {"run": "default", "corpora": {"languages": ["en", "de"]}}
+CONFIG = {"run": "default", "seed": 1, "corpora": {"languages": ["en", "de"]}}
 TRAINING = ("pretrain_camlm", "ernie_m")
 SCORES = '{"languages": {"de": {"accuracy": 40.0, "n": 50}}}'
-TABLE = "task,category,variant,stage,seed,language,metric,value,n\nqa,qa,v,btmlm,1,de,f1,40.0,5\n"
+COLUMNS = "task,category,variant,replicate,stage,seed,language,metric,value,n"
+TABLE = f"{COLUMNS}\nqa,qa,v,1,btmlm,1,de,f1,40.0,5\n"
 # Tags that hold ids of the store.
 OF_THE_STORE = ("mlflow.parentRunId", "mlflow.note.content", "mlflow.user", "mlflow.runName")
 

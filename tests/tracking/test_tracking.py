@@ -16,6 +16,7 @@ from ernie_m.tracking import finish, live, session, start, store
 from tests.tracking.conftest import serving
 
 CONFIG = {
+    "seed": 1,
     "run": "default",
     "corpora": {"languages": ["en", "de"], "datasets": [{"id": "x"}]},
     "report": {"title": "long " * 400},
@@ -315,8 +316,8 @@ def test_inputs_and_models_lead_to_records(opened, results, monkeypatch):
 
 def test_tables_and_figures_are_artifacts(opened, results, monkeypatch):
     page, drawing = "<p>scores</p>", svg.blank("XTREME").file()
-    head = "task,category,variant,stage,seed,language,metric,value,n\n"
-    scores = head + "qa,qa,variant,btmlm,1,de,f1,40.0,50\nqa,qa,variant,btmlm,1,zh,f1,20.0,\n"
+    head = "task,category,variant,replicate,stage,seed,language,metric,value,n\n"
+    scores = head + "qa,qa,variant,1,btmlm,1,de,f1,40.0,50\nqa,qa,variant,1,btmlm,1,zh,f1,20.0,\n"
     outputs = {"report": {"report.html": page}, "figures": {"groups.svg": drawing}}
     outputs |= {"scores": {"scores.csv": scores}}
     results.job("report_build", "", outputs)

@@ -63,7 +63,7 @@ def test_the_report_is_one_page_and_its_table_covers_every_score(tiny):
     assert 'src="http' not in page and 'rel="stylesheet"' not in page
     with (folder / "scores.csv").open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
-    wanted = "task category standin variant stage seed language metric value n"
+    wanted = "task category standin variant replicate stage seed language metric value n"
     assert list(rows[0])[: len(wanted.split())] == wanted.split()
     stages = {(row["variant"], row["stage"]) for row in rows}
     assert {("ernie_m", "initialise"), ("ernie_m", "btmlm"), ("mmlm_tlm", "btmlm")} <= stages
