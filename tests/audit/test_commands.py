@@ -309,7 +309,7 @@ def test_a_run_that_is_not_here_is_told_with_those_that_are(results, capsys):
         )
     for other, hint in {
         "tyni": "-> Name one that is here (tiny)",
-        "study": "-> Make it by `snakemake --cores all --configfile config/study.yaml`",
+        "ablation": "-> Make it by `snakemake --cores all --configfile config/ablation.yaml`",
         "default": "-> Make it by `snakemake --cores all`",
     }.items():
         assert cli.main(["diff", "tiny", other]) == 1
@@ -326,7 +326,7 @@ def test_a_commit_is_compared_with_commits_only(results, capsys, monkeypatch):
 def test_restore_says_what_is_missing(results, capsys):
     for given, hint in (
         (["--run", "tiny"], "There is no dvc.lock here"),
-        (["--no-pull", "--run", "study"], "There are no results of run `study`"),
+        (["--no-pull", "--run", "ablation"], "There are no results of run `ablation`"),
         (["--no-pull", "--run", "tiny", "--for", "nothing"], "No record tells of"),
         (["--run", "absent"], "No file in config/ is of run `absent`"),
     ):

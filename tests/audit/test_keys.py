@@ -75,13 +75,13 @@ def test_the_seed_is_a_key_of_what_draws():
 @pytest.fixture
 def study(monkeypatch):
     monkeypatch.chdir(ROOT)
-    return Layers.read(ROOT / "config/study.yaml")
+    return Layers.read(ROOT / "config/ablation_laptop.yaml")
 
 
 def test_an_variant_has_its_own_keys_where_it_differs(study):
-    job = node(study.config, "pretrain_btmlm", "mmlm_tlm")
+    job = node(study.config, "pretrain_btmlm", "exp2")
     keys = keys_of(job, study.chosen)
-    own = "variants.mmlm_tlm.pretrain.btmlm.objectives.btmlm"
+    own = "variants.exp2.pretrain.btmlm.objectives.btmlm"
     assert keys[own] == 0.0 and "pretrain.btmlm.objectives.btmlm" not in keys
     assert "pretrain.btmlm.steps" in keys
     assert own not in keys_of(node(study.config, "pretrain_btmlm", "ernie_m"), study.chosen)
@@ -119,4 +119,5 @@ def test_a_key_is_said_with_its_file_its_default_and_the_paper(study):
     assert rate["where"] == "config/config.yaml" and rate["value"] == rate["default"]
     job = node(study.config, "pretrain_btmlm", "ernie_m")
     steps = {key["key"]: key for key in explained([job], study)}["pretrain.btmlm.steps"]
-    assert steps["where"].endswith("config/study.yaml") and steps["value"] != steps["default"]
+    assert steps["where"].endswith("config/ablation_laptop.yaml")
+    assert steps["value"] != steps["default"]

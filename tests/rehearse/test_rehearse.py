@@ -24,7 +24,7 @@ OVERLAYS = {
     "one_gpu": ["one_gpu"],
     "one_gpu_small": ["one_gpu", "one_gpu_small"],
     **{name: [name] for name in ("config", "xtreme", "released", "released_xlmr")},
-    **{name: [name] for name in ("tiny", "study", "local", "ablation_laptop")},
+    **{name: [name] for name in ("tiny", "local", "ablation_laptop")},
 }
 # Cut where it costs most: shards, tasks and seeds.
 SMALL = {

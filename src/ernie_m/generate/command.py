@@ -33,7 +33,7 @@ from ernie_m.generate.tables import tables
 OVERLAYS = tuple(
     Path("config", f"{name}.yaml")
     for name in (
-        *("tiny", "study", "xtreme", "local", "paper_base", "paper_large"),
+        *("tiny", "xtreme", "local", "paper_base", "paper_large"),
         *("released", "released_xlmr", "ablation", "ablation_laptop", "one_gpu", "one_gpu_small"),
     )
 )

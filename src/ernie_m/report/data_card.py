@@ -36,7 +36,7 @@ _WIDTH = 160
 EXAMPLES = """\
 examples:
   ernie-m card
-  ernie-m card mono-de parallel-en-de --configfile config/study.yaml"""
+  ernie-m card mono-de parallel-en-de --configfile config/tiny.yaml"""
 
 
 @dataclass
