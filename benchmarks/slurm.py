@@ -1,9 +1,9 @@
 """What a job costs on Slurm beside its own work, alone and in the groups of profiles/slurm.
 
 On a Slurm of two nodes on this machine (see `tests/slurm/cluster.py`: Debian, as root) all jobs of
-`corpora_extract` of the default run, in all languages of its text, are made twice, one job of
-Slurm's after the other: each by itself, and in groups. The own time of a job is what Snakemake
-measures of its command.
+`corpora_extract` of the default run, in all languages of its text, are made three times, one after
+the other: each by itself, in groups, and by a Snakemake within one job of Slurm's. The own time of
+a job is what Snakemake measures of its command.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -48,18 +49,22 @@ def own_seconds(folder: Path) -> float:
     return total
 
 
-def run(repository: Repository, cluster: Cluster, grouped: int) -> dict[str, float]:
-    """Make all jobs of the stage, ``grouped`` of them in a job of Slurm's."""
+def run(repository: Repository, cluster: Cluster, grouped: int | None) -> dict[str, float]:
+    """Make all jobs of the stage, ``grouped`` of them in a job of Slurm's; None: all of them, by a
+    Snakemake that runs in it."""
     run = repository.path / "results/default"
     shutil.rmtree(run, ignore_errors=True)
     wanted = {"corpora": {"languages": LANGUAGES}}
     instances = jobs(load(deep_merge(read_yaml(BASE), wanted)))[STAGE]
     targets = [f"results/default/{STAGE}/{job}/rows.parquet" for job in instances]
-    profile = ("--profile", "profiles/slurm", "--jobs", "1")
-    profile += ("--config", f"corpora={json.dumps(wanted['corpora'])}")
-    done = repository.run(
-        "snakemake", *targets, *profile, "--group-components", f"{STAGE}={grouped}"
-    )
+    words = ("snakemake", *targets, "--config", f"corpora={json.dumps(wanted['corpora'])}")
+    if grouped is None:
+        job = "echo submitted with SLURM jobid $SLURM_JOB_ID >&2"
+        call = f"{job}; exec {shlex.join(words)} --cores 1"
+        done = repository.run("srun", "--mem=4000", "bash", "-c", call)
+    else:
+        profile = ("--profile", "profiles/slurm", "--jobs", "1")
+        done = repository.run(*words, *profile, "--group-components", f"{STAGE}={grouped}")
     submitted = re.findall(r"submitted with SLURM jobid (\d+)", done.stderr)
     elapsed = cluster.call(
         *("squeue", "--states=all", "--noheader", "--format=%M", f"--jobs={','.join(submitted)}")
@@ -108,6 +113,7 @@ def main() -> None:
             found = {
                 "each by itself": run(repository, cluster, 1),
                 f"groups of {GROUP}": run(repository, cluster, GROUP),
+                "Snakemake within one": run(repository, cluster, None),
             }
         finally:
             cluster.down()
