@@ -139,7 +139,6 @@ def _limits(document: dict[str, Any], rows: Rows) -> Iterator[str]:
         "Student's t takes the draws for normal. With few replicates an interval is wide, and an "
         "undecided claim is not a refuted one."
     )
-    yield "No setting was searched for any arm alone."
     yield "Stand-in tasks have the shape of XTREME's, not its text; their points are not its own."
     if any(row["kind"] == "ratio" for row in rows):
         yield "Cost is counted in FLOPs, rows taken as full; it is not a time."

@@ -15,10 +15,9 @@ from ernie_m.config.pretrain import BacktranslateJob, StageJob
 from ernie_m.corpus import Corpus
 from ernie_m.planning.estimate import flops_of_generation, flops_of_training
 from ernie_m.records.record import Record
-from ernie_m.report.evidence import Artifact, Evidence
+from ernie_m.report.evidence import TRAINED, Artifact, Evidence
 
 PRETRAINED = "pretrain_"
-TRAININGS = ("pretrain_camlm", "pretrain_btmlm")
 GENERATION = "pretrain_backtranslate"
 STEP = 0.05  # of the share of pseudo tokens
 LEAST_LANGUAGES = 3  # for a slope
@@ -69,7 +68,7 @@ class Run:
         trained = self.evidence.jobs(PRETRAINED + stage)
         last = next((job for job in trained if job.instance == variant), trained[0])
         jobs = self._behind(last)
-        tokens = sum(self._tokens(job) for job in jobs if job.stage in TRAININGS)
+        tokens = sum(self._tokens(job) for job in jobs if job.stage in TRAINED)
         sizes = [artifact.json()["rows"]["train"] for artifact in self._parallel()]
         return self._model(jobs).layers, tokens, sum(sizes)
 
@@ -187,7 +186,7 @@ class Run:
         (pieces,) = self.evidence.shown("tokenizer_train", "stats")
         vocabulary, flops = pieces.json()["size"], 0.0
         for job in jobs:
-            if job.stage in TRAININGS:
+            if job.stage in TRAINED:
                 settings = StageJob.model_validate(job.settings)
                 flops += flops_of_training(model, vocabulary, settings, self._tokens(job))
                 places.append(f"{self._metrics(job).path}#steps")

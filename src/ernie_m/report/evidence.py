@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ernie_m.errors import UserError, parsed
-from ernie_m.pipeline.stages import parts_of
+from ernie_m.pipeline.stages import STAGES, parts_of
 from ernie_m.records.graph import SHARED
 from ernie_m.records.record import File, Record
 from ernie_m.replicates import MARK
 
-ENCODERS = ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm")
+TRAINED = ("pretrain_camlm", "pretrain_btmlm")
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,9 @@ class Evidence:
 
     @cached_property
     def seed(self) -> int:
-        """The run's seed, by the trainings whose names say no other (1 without any)."""
-        trained = (job for stage in ENCODERS for job in self.jobs(stage))
-        return next((job.seed for job in trained if MARK not in job.instance), 1)
+        """The run's seed, by the jobs that have it and no replicate's (1 without any)."""
+        own = (job for stage in STAGES if STAGES[stage].seed == "run" for job in self.jobs(stage))
+        return next((job.seed for job in own if MARK not in job.instance), 1)
 
     @cached_property
     def start(self) -> File | None:

@@ -11,7 +11,7 @@ from typing import Any
 from ernie_m.records.record import Record
 from ernie_m.replicates import variant_of
 from ernie_m.report import figures
-from ernie_m.report.evidence import Artifact, Evidence
+from ernie_m.report.evidence import TRAINED, Artifact, Evidence
 from ernie_m.report.scores import MAIN_VARIANT, STAGES
 from ernie_m.report.svg import Drawing
 from ernie_m.words import flatten
@@ -23,7 +23,6 @@ RESTORED = {
     "camlm": "from the translation alone",
     "btmlm": "from its own sentence and pseudo tokens",
 }
-TRAINED = ("pretrain_camlm", "pretrain_btmlm")
 
 
 def mean(values: dict[str, float]) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ernie_m.report import graph, training
-from ernie_m.report.evidence import Evidence
+from ernie_m.report import graph
+from ernie_m.report.evidence import TRAINED, Evidence
 from ernie_m.report.sections.text import encoded
 from ernie_m.report.svg import Drawing
 from ernie_m.words import duration, plural
@@ -14,7 +14,7 @@ from ernie_m.words import duration, plural
 def costs(evidence: Evidence) -> list[dict[str, Any]]:
     """Jobs, time, tokens and bytes by stage, in the order of the pipeline."""
     tokens: dict[str, int] = {}
-    for stage in training.TRAINED:
+    for stage in TRAINED:
         for artifact in evidence.shown(stage, "metrics"):
             tokens[stage] = tokens.get(stage, 0) + artifact.json()["tokens"]
     for artifact, parts in encoded(evidence):

@@ -9,7 +9,7 @@ from typing import Any
 from ernie_m.corpus import Corpus
 from ernie_m.pipeline.plan import DEALT
 from ernie_m.report import training
-from ernie_m.report.evidence import Artifact, Evidence
+from ernie_m.report.evidence import TRAINED, Artifact, Evidence
 from ernie_m.report.scores import MAIN_VARIANT
 from ernie_m.report.sections.run import languages, pairs
 
@@ -134,7 +134,7 @@ def cuts(evidence: Evidence) -> list[dict[str, Any]]:
     for artifact, _ in encoded(evidence):
         for own in artifact.json()["statistics"].values():
             add("encoding", (own[key] for key in stored), artifact.path)
-    for number, stage in enumerate(training.TRAINED, 1):
+    for number, stage in enumerate(TRAINED, 1):
         for artifact in evidence.shown(stage, "metrics"):
             if artifact.record.instance == MAIN_VARIANT:
                 for objective, own in artifact.json()["cut"].items():
