@@ -114,6 +114,13 @@ def test_results_are_kept_before_a_training_drops_its_state(folder: Path) -> Non
     assert done.returncode == 0 and computed(folder) == 1 and results(folder) == before
 
 
+def test_results_are_kept_before_a_later_call_can_delete_them(folder: Path) -> None:
+    run(folder, mode="deleted")
+    assert not (folder / "out/copy.txt").exists()
+    assert run(folder, mode="deleted").returncode == 0 and computed(folder) == 1
+    assert (folder / "out/copy.txt").read_text() == "hello"
+
+
 def test_what_was_kept_by_half_is_not_there(folder: Path) -> None:
     """Killed between the first link and the renaming."""
     run(folder)

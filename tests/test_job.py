@@ -18,6 +18,7 @@ STAGE = '''
 """A stage for the test."""
 import os, sys, time
 from pathlib import Path
+import ernie_m.job
 from ernie_m.config.base import Section
 from ernie_m.errors import UserError
 from ernie_m.job import Job, main
@@ -42,6 +43,9 @@ def run(job: Job[Settings]) -> None:
     if mode == "wait":
         print("started", flush=True)
         time.sleep(30)
+    if mode == "deleted":  # as the Snakemake of a later call does, in the last moments of this job
+        complete = ernie_m.job.complete
+        ernie_m.job.complete = lambda path: (complete(path), path.unlink())
     if mode == "die late":
         job.after(lambda: os.kill(os.getpid(), 9))
     if mode != "forget":

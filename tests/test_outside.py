@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ernie_m import cli
 from ernie_m.config.corpora import DatasetRow
 from ernie_m.outside import one_line, redacted, secret, shown
-from ernie_m.records.writer import Account, open_record, write_record
+from ernie_m.records.writer import Account, made_record, open_record, write_record
 from ernie_m.report.svg import Drawing
 from ernie_m.tracking import store
 
@@ -109,7 +109,8 @@ def test_a_record_cannot_lie_on_the_screen(payload, tmp_path, monkeypatch, capsy
     job = Account(
         "ernie_m.corpora.download", "corpora_download", "own", {}, {"file": [made]}, row, 1, 1
     )
-    write_record(job, made.with_name("record.json"), open_record(job))
+    record = made.with_name("record.json")
+    write_record(made_record(job, record, open_record(job)), record)
     for call in (["audit", str(made), "--full"], ["status"], ["trace", str(made)]):
         cli.main(call)
         told = "".join(capsys.readouterr())

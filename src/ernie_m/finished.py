@@ -14,20 +14,22 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ernie_m.atomic import complete, partial, write_atomic
 from ernie_m.locks import flat, run_of_invocation
 from ernie_m.records.digest import file_sha256
 from ernie_m.records.record import RECORD, SUMS, Record
-from ernie_m.records.writer import Account, Opening, relative, sums_text
+from ernie_m.records.writer import Account, Opening, record_text, relative, sums_text
 
 logger = logging.getLogger(__name__)
 FOLDER = Path("work") / "finished"
 
 
-def keep(job: Account, record: Path) -> None:
-    """Leave a job's outputs and record there, whole or not at all; a disk without room is a
-    warning. Does nothing for a job that no call of the workflow started."""
+def keep(job: Account, record: Path, made: dict[str, Any]) -> None:
+    """Leave a job's complete outputs, which do not have their names yet, and the record that was
+    made of them there, whole or not at all; a disk without room is a warning. Does nothing for a
+    job that no call of the workflow started."""
     run = run_of_invocation()
     if run is None:
         return
@@ -37,8 +39,8 @@ def keep(job: Account, record: Path) -> None:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         for number, path in enumerate(_outputs(job)):
-            _link(path, new / str(number))
-        _link(record, new / RECORD)
+            _link(partial(path), new / str(number))
+        write_atomic(new / RECORD, record_text(made))
         shutil.rmtree(place, ignore_errors=True)
         new.rename(place)
     except OSError as error:

@@ -33,6 +33,7 @@ from ernie_m.records.writer import (
     KERNELS,
     Account,
     Opening,
+    made_record,
     open_record,
     opened_again,
     write_record,
@@ -121,7 +122,9 @@ class Job(Generic[S]):
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial(path))
         complete(path)
-        write_record(own.account, path.with_name(RECORD), self.opening or open_record(self.account))
+        record = path.with_name(RECORD)
+        opening = self.opening or open_record(self.account)
+        write_record(made_record(own.account, record, opening), record)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write ``value`` as the JSON output ``name``, keys sorted so that bytes repeat."""
@@ -213,10 +216,12 @@ def _finish(job: Job[Any], record: Path, opening: Opening) -> None:
             raise UserError(
                 f"{job.stage} ended without writing {path}.", "This is a bug in the stage."
             )
+    made = made_record(job.account, record, opening, written=partial)
+    # Before any output has its name, for a later call of the workflow deletes those that have.
+    finished.keep(job.account, record, made)
     for path in (path for paths in job.output_paths.values() for path in paths):
         complete(path)
-    write_record(job.account, record, opening)
-    finished.keep(job.account, record)  # before a training drops its state
+    write_record(made, record)
     for action in job.afterwards:
         action()
 

@@ -10,7 +10,7 @@ from ernie_m.config.load import read
 from ernie_m.job import Job
 from ernie_m.pipeline.stages import seed_of, settings_of
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.writer import open_record, write_record
+from ernie_m.records.writer import made_record, open_record, write_record
 
 ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "results/corpora_download/homeassistant/original"
@@ -41,7 +41,8 @@ def finish(config, module, instance, inputs, outputs):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_text(f"{path}\n")
-    write_record(job.account, paths[0].with_name("record.json"), open_record(job.account))
+    record = paths[0].with_name("record.json")
+    write_record(made_record(job.account, record, open_record(job.account)), record)
 
 
 @pytest.fixture

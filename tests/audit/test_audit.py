@@ -15,7 +15,7 @@ from ernie_m.config.load import read
 from ernie_m.downloads.trust import TRUSTED, trust
 from ernie_m.records.digest import file_sha256
 from ernie_m.records.record import seal
-from ernie_m.records.writer import open_record, write_record
+from ernie_m.records.writer import made_record, open_record, write_record
 
 from .conftest import CLEAN, ROWS, STATS, WHEEL, a_job, finish, run_jobs
 
@@ -342,7 +342,8 @@ def test_a_record_tells_what_was_true_when_the_job_began(results):
     )
     opening = open_record(job.account)
     Path(WHEEL).write_text("edited while the job ran\n")
-    write_record(job.account, Path(ROWS).with_name("record.json"), opening)
+    path = Path(ROWS).with_name("record.json")
+    write_record(made_record(job.account, path, opening), path)
     content, _ = record(ROWS)
     assert content["facts"]["inputs"]["file"][0]["sha256"] == before
 

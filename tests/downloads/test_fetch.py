@@ -25,7 +25,7 @@ from ernie_m.downloads.fetch import PARTS, PAUSES, TIMEOUT, Wanted
 from ernie_m.downloads.trust import TRUSTED, trusted_sha256
 from ernie_m.errors import UserError
 from ernie_m.job import Job
-from ernie_m.records.writer import Account, open_record, write_record
+from ernie_m.records.writer import Account, made_record, open_record, write_record
 
 CONTENT = b"some text\n" * 1000
 
@@ -164,7 +164,8 @@ def test_a_result_of_another_run_is_named_by_its_digest(tmp_path, monkeypatch):
     made.write_bytes(CONTENT)
     stage = ("ernie_m.corpora.select", "corpora_select", "")
     job = Account(*stage, {}, {"rows": [made]}, {}, 1, 1)
-    write_record(job, made.with_name("record.json"), open_record(job))
+    record = made.with_name("record.json")
+    write_record(made_record(job, record, open_record(job)), record)
     digest = hashlib.sha256(CONTENT).hexdigest()
     fetch(row(path=f"sha256:{digest[:12]}"), tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == CONTENT

@@ -10,7 +10,7 @@ import pytest
 from ernie_m.errors import UserError
 from ernie_m.records import patch
 from ernie_m.records.record import Record
-from ernie_m.records.writer import Account, open_record, write_record
+from ernie_m.records.writer import Account, made_record, open_record, write_record
 
 SECRET = "s3cretvalue"
 EMPTY = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391 blob 0"
@@ -130,8 +130,9 @@ def test_the_record_names_the_patch_beside_it(tree):
         job = Account("ernie_m.records", "own", "", {}, {"made": [made]}, {}, 1, 1)
         opening = open_record(job)
         Path("src/changed.py").write_text("edited while the job ran\n")
-        write_record(job, made.with_name("record.json"), opening)
-        data = json.loads(made.with_name("record.json").read_text())
+        record = made.with_name("record.json")
+        write_record(made_record(job, record, opening), record)
+        data = json.loads(record.read_text())
         return Record.parse(data).run.git, made.with_name(patch.NAME)
 
     Path("src/changed.py").write_text("one\n2\nthree\n")

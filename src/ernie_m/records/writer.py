@@ -8,7 +8,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from typing import Any
 from ernie_m.atomic import write_atomic
 from ernie_m.records import patch
 from ernie_m.records.digest import bytes_digest, code_digest, code_facts, file_sha256
-from ernie_m.records.record import HISTORY, SCHEMA, SUMS, File, Git, seal
+from ernie_m.records.record import HISTORY, SCHEMA, SUMS, File, Git, Record, seal
 
 LOCK = Path("requirements.txt")
 # By which torch, MKL and oneDNN choose what they compute with on a processor.
@@ -36,9 +36,11 @@ def relative(path: Path) -> str:
     return Path(os.path.relpath(path)).as_posix()
 
 
-def file_facts(path: Path) -> File:
-    """Path relative to the working directory, SHA-256 and size of a file; raises ``OSError``."""
-    return File(relative(path), file_sha256(path), path.stat().st_size)
+def file_facts(path: Path, written: Path | None = None) -> File:
+    """Path relative to the working directory, SHA-256 and size of a file, or of what is ``written``
+    and will have its name; raises ``OSError``."""
+    written = written or path
+    return File(relative(path), file_sha256(written), written.stat().st_size)
 
 
 def git(*words: str) -> str | None:
@@ -86,9 +88,15 @@ def installed() -> dict[str, str]:
     return found
 
 
-def _files(named: Mapping[str, Sequence[Path]], threads: int) -> dict[str, list[File]]:
+def _files(
+    named: Mapping[str, Sequence[Path]], threads: int, written: Callable[[Path], Path] | None = None
+) -> dict[str, list[File]]:
+    """Facts of files by name; ``written`` tells where those are that have no name yet."""
     with ThreadPoolExecutor(threads) as pool:  # hashing lets other threads run
-        return {name: list(pool.map(file_facts, files)) for name, files in named.items()}
+        return {
+            name: list(pool.map(file_facts, files, map(written, files) if written else files))
+            for name, files in named.items()
+        }
 
 
 def _plain(named: dict[str, list[File]]) -> dict[str, Any]:
@@ -206,17 +214,15 @@ def sums_text(outputs: Mapping[str, Sequence[File]], folder: Path) -> str:
     return "".join(f"{line}\n" for line in sorted(lines, key=lambda line: line[66:]))
 
 
-def write_record(job: Account, path: Path, opening: Opening) -> None:
-    """Write the record of a finished job, to a temporary name that is then renamed.
+def made_record(
+    job: Account, path: Path, opening: Opening, written: Callable[[Path], Path] | None = None
+) -> dict[str, Any]:
+    """The record of a finished job, to be written to ``path``.
 
-    ``facts`` repeat with the same inputs, code, settings and seed; ``run`` holds the rest. The
-    record is also appended to the history beside it, which the workflow engine does not know, so
-    that it survives a rerun of the job; changes of the working tree are kept in a patch. The
-    digests of the outputs get a file with nothing else in it, so that it is the same whenever they
-    are: the engine recognises large files by it. Raises ``OSError`` when an output cannot be read
-    back.
+    ``facts`` repeat with the same inputs, code, settings and seed; ``run`` holds the rest. Changes
+    of the working tree are kept in a patch beside it. ``written`` tells where the outputs are as
+    long as they do not have their names. Raises ``OSError`` when one cannot be read back.
     """
-    outputs = _files(job.outputs, job.threads)
     record = {
         "schema": SCHEMA,
         "stage": job.stage,
@@ -224,16 +230,31 @@ def write_record(job: Account, path: Path, opening: Opening) -> None:
         "module": job.module,
         "facts": {
             "inputs": _plain(opening.inputs),
-            "outputs": _plain(outputs),
+            "outputs": _plain(_files(job.outputs, job.threads, written)),
             "settings": job.settings,
             "seed": job.seed,
             "code": opening.code,
         },
         "run": _run_facts(job, opening, patch.keep(opening.patch, path.parent)),
     }
-    record["seal"] = seal(record)
+    return record | {"seal": seal(record)}
+
+
+def record_text(record: dict[str, Any]) -> str:
+    """A record as its file has it."""
+    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+
+def write_record(record: dict[str, Any], path: Path) -> None:
+    """Write a record, to a temporary name that is then renamed.
+
+    It is also appended to the history beside it, which the workflow engine does not know, so that
+    it survives a rerun of the job. The digests of the outputs get a file with nothing else in it,
+    so that it is the same whenever they are: the engine recognises large files by it.
+    """
+    outputs = Record.parse(record).outputs
     write_atomic(path.with_name(SUMS), sums_text(outputs, path.parent))
     history = path.with_name(HISTORY)
     before = history.read_text(encoding="utf-8") if history.is_file() else ""
     write_atomic(history, before + json.dumps(record, ensure_ascii=False) + "\n")
-    write_atomic(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(path, record_text(record))
