@@ -1,33 +1,41 @@
-"""From a row of the registry to the model that stage 1 starts from: an XLM-R of random weights on
-the loopback device, fetched by a job that is killed half-way and started again."""
+"""A tiny run from a row of the registry to the report: an XLM-R of random weights on the loopback
+device, killed while it is fetched and started again."""
 
 import io
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
-from ernie_m.config.load import read
-from ernie_m.errors import UserError
+from ernie_m.config.load import deep_merge
 from ernie_m.model.checkpoint import load
-from ernie_m.pipeline.stages import settings_of, settings_text
 from ernie_m.records.digest import file_sha256
-from ernie_m.tokenizer import train
 from ernie_m.tokenizer.vocabulary import Tokenizer
-from tests.corpora.synthetic import run_stage
 from tests.loopback import Publisher
-from tests.repository import ROOT
+from tests.repository import ROOT, copy_of_repository
+from tests.workflow.conftest import DOWNLOADS, take_downloads
 
-from .conftest import padded, started_from, states, text
+from .conftest import padded, states, text
 
 FILES = ("model.safetensors", "config.json", "sentencepiece.bpe.model")
 ROW = Path("results/checkpoints_download/xlmr-tiny")
+RUN = Path("results/tiny")
+SMALL = {
+    "init": "xlmr-tiny",
+    "checkpoints": {"registry": "config/own.yaml"},
+    "corpora": {"languages": ["en", "de"], "pairs": ["en-de"]},
+    "model": {"heads": 4, "max_positions": 130, "pair_positions": "continuous"},
+    "tokenizer": {"train": {"trim": False}},
+    "tracking": {"uri": ""},
+    "xtreme": {"tasks": ["standin_retrieval"]},
+}
+COMMAND = ("snakemake", "--cores", "2", "--configfile", "config/tiny.yaml")
 
 
 def registry(path: Path, address: str, source: Path) -> None:
@@ -44,126 +52,103 @@ def registry(path: Path, address: str, source: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def config(source, publisher, place):
-    """config/tiny.yaml that starts from the row, with the whole vocabulary."""
-    registry(place / "own.yaml", publisher.address, source)
-    shape = {"heads": 4, "max_positions": 130, "pair_positions": "continuous"}
-    (place / "overlay.yaml").write_text(
-        json.dumps(
-            {
-                "init": "xlmr-tiny",
-                "checkpoints": {"registry": str(place / "own.yaml")},
-                "model": shape,
-                "tokenizer": {"train": {"trim": False}},
-            }
-        )
-    )
-    return read("config/tiny.yaml", place / "overlay.yaml")
-
-
-@pytest.fixture(scope="module")
 def publisher(source):
     with Publisher(source) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    return tmp_path_factory.mktemp("start")
-
-
-def job(config, place, **more: str) -> subprocess.Popen:
-    """The download as its rule calls it, in ``place``."""
-    words = ["--instance", "xlmr-tiny"]
-    words += ["--settings", settings_text(config, "checkpoints_download", "xlmr-tiny")]
-    words += ["--output", "files", *(str(ROW / name) for name in FILES)]
-    words += ["--record", str(ROW / "record.json")]
-    return subprocess.Popen(
-        [sys.executable, "-m", "ernie_m.checkpoints.download", *words],
-        cwd=place,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | more,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def repository(source, publisher, tmp_path_factory):
+    """A copy whose tiny configuration starts from the row."""
+    made = copy_of_repository(tmp_path_factory.mktemp("start") / "repository")
+    registry(made.path / "config/own.yaml", publisher.address, source)
+    tiny = made.path / "config/tiny.yaml"
+    shipped = yaml.safe_load(tiny.read_text(encoding="utf-8"))
+    del shipped["variants"]
+    tiny.write_text(yaml.safe_dump(deep_merge(shipped, SMALL)), encoding="utf-8")
+    if (ROOT / DOWNLOADS).is_dir():
+        take_downloads(made)
+    made.git("add", ".")
+    made.git("commit", "-q", "-m", "start")
+    return made
 
 
 @pytest.fixture(scope="module")
-def fetched(config, publisher, place):
-    """The folder of the row; what was kept of the weights by the job that was killed."""
+def kept(repository, publisher):
+    """The run, killed when half of the weights were fetched, and run again; what was kept of
+    them."""
     half = (publisher.folder / FILES[0]).stat().st_size // 2
     publisher.stalls[FILES[0]] = half
-    killed = job(config, place)
-    part = place / "work/downloads/results+checkpoints_download+xlmr-tiny+model.safetensors.part"
+    command = {"cwd": repository.path, "env": repository.environment, "start_new_session": True}
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    killed = subprocess.Popen(COMMAND, **command, **nowhere)
+    name = str(ROW / FILES[0]).replace("/", "+")
+    part = repository.path / f"work/downloads/{name}.part"
     deadline = time.monotonic() + 300  # slow machines are no fault
     while not part.is_file() or part.stat().st_size < half - io.DEFAULT_BUFFER_SIZE:
         assert killed.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    kept = part.stat().st_size
-    assert not (place / ROW / FILES[0]).exists()
-    again = job(config, place)
-    told, _ = again.communicate(timeout=300)
-    assert again.returncode == 0, told
-    return place / ROW, kept
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    size = part.stat().st_size
+    assert not (repository.path / ROW / FILES[0]).exists()
+    repository.run(*COMMAND)
+    return size
 
 
-def test_the_killed_download_went_on(fetched, publisher) -> None:
-    folder, kept = fetched
+@pytest.fixture(scope="module")
+def fetched(repository, kept):
+    """The folder of the row."""
+    return repository.path / ROW
+
+
+def test_the_killed_download_went_on(fetched, kept, publisher) -> None:
     weights = [wanted for name, wanted in publisher.asked if name == FILES[0]]
     assert weights == [None, f"bytes={kept}-"] and kept > 0
     for name in FILES:
-        assert (folder / name).read_bytes() == (publisher.folder / name).read_bytes()
-    assert not list(folder.glob(".partial-*"))
+        assert (fetched / name).read_bytes() == (publisher.folder / name).read_bytes()
+    assert not list(fetched.glob(".partial-*"))
+
+
+def test_the_audit_walks_from_the_scores_to_the_row_s_files(repository, fetched) -> None:
+    told = repository.run("ernie-m", "audit", str(RUN / "report_build/scores.csv"), "--full").stdout
+    assert "VERIFIED" in told
+    for stage in ("checkpoints_download", "pretrain_adopt", "pretrain_camlm", "pretrain_btmlm"):
+        assert stage in told
 
 
 def test_the_record_tells_how_each_digest_was_known(fetched) -> None:
-    folder, _ = fetched
-    record = json.loads((folder / "record.json").read_text())
+    record = json.loads((fetched / "record.json").read_text())
     assert record["run"]["sha256_from"] == {
         FILES[0]: "registry",
         **dict.fromkeys(FILES[1:], "first use"),
     }
     (files,) = record["facts"]["outputs"].values()
     assert {file["path"]: file["sha256"] for file in files} == {
-        (ROW / name).as_posix(): file_sha256(folder / name) for name in FILES
+        (ROW / name).as_posix(): file_sha256(fetched / name) for name in FILES
     }
 
 
-def test_the_model_that_stage_1_starts_from_is_the_row_s(config, fetched, source, place) -> None:
+def test_the_model_that_stage_1_starts_from_is_the_row_s(repository, fetched, source) -> None:
     """All pieces stay; what the model computes is what XLM-R's classes do."""
     from transformers import XLMRobertaForMaskedLM
 
-    folder, _ = fetched
-    files = [folder / name for name in config.checkpoint.names]
-    made = {"model": [place / "spm.model"], "stats": [place / "stats.json"]}
-    run_stage(train.run, config.tokenizer.train, {"text": [], "source": files}, made)
-    assert made["model"][0].read_bytes() == (source / FILES[2]).read_bytes()
-    model = started_from(files, place, settings_of(config, "pretrain_initialise", "ernie_m"))
-    tokenizer = Tokenizer(place / "spm.model")
-    documents = [[0, *ids, 2] for ids in tokenizer.encode(text("de", 5, seed=1))]
+    run = repository.path / RUN
+    vocabulary = run / "tokenizer_train/spm.model"
+    assert vocabulary.read_bytes() == (source / FILES[2]).read_bytes()
+    model = load(run / "pretrain_adopt/ernie_m/model.safetensors")
+    documents = [[0, *ids, 2] for ids in Tokenizer(vocabulary).encode(text("de", 5, seed=1))]
     oracle = XLMRobertaForMaskedLM.from_pretrained(source).eval()
     with torch.no_grad():
         found = oracle(**padded(documents), output_hidden_states=True).hidden_states[-1]
-    hidden, _ = states(load(model), documents, [1] * 5, alone=False)
+    hidden, _ = states(model, documents, [1] * 5, alone=False)
     for number, ids in enumerate(documents):
         torch.testing.assert_close(
             found[number, : len(ids)], hidden[-1][number], rtol=0.0, atol=1e-5
         )
 
 
-def test_offline_it_says_what_to_do(config, place) -> None:
-    elsewhere = place / "offline"
-    elsewhere.mkdir()
-    done = job(config, elsewhere, ERNIE_M_OFFLINE="1")
-    told, _ = done.communicate(timeout=300)
+def test_another_shape_is_refused_before_anything_is_fetched(repository) -> None:
+    done = repository.run(*COMMAND, "--dry-run", "--config", "model={layers: 3}", check=False)
     assert done.returncode == 1
-    assert "Checkpoint `xlmr-tiny`: model.safetensors is not here" in told
-    assert "name the folder that has all files in `init`" in told
-
-
-def test_another_shape_is_refused_before_anything_is_fetched(config, place) -> None:
-    (place / "wrong.yaml").write_text(json.dumps({"model": {"layers": 3}}))
-    with pytest.raises(UserError, match=r"`model.layers` is 3, but `xlmr-tiny`.* has 2"):
-        read("config/tiny.yaml", place / "overlay.yaml", place / "wrong.yaml")
+    assert "`model.layers` is 3, but `xlmr-tiny`" in done.stdout + done.stderr
