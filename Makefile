@@ -89,7 +89,7 @@ lock: ## resolve the dependencies of pyproject.toml anew: versions, and hashes o
 image: ## build the image for containers: DOCKER=podman, IMAGE=name, BUILD='--build-arg ...'
 	$(DOCKER) build --file envs/Containerfile --tag $(IMAGE) $(BUILD) .
 
-clean: ## remove the results of all runs; downloads, tracking and .venv stay
+clean: ## remove all results and work under way; finished downloads, mlflow.db and .venv stay
 	if [ -d results ]; then \
 	  find results -mindepth 1 -maxdepth 1 ! -name '*_download' -exec rm -rf {} +; fi
 	rm -rf work build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

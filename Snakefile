@@ -25,6 +25,12 @@ include: "workflow/rules/checkpoints.smk"
 report: "workflow/report/workflow.rst"
 
 
+# All that is fetched, for a machine that reaches other machines to begin with.
+rule downloads:
+    input:
+        [files(stage, "record.json") for stage in STAGES if stage.endswith("_download")],
+
+
 # Milestones. They are also the stages of dvc.yaml.
 
 

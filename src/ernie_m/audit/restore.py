@@ -4,8 +4,7 @@ Fetches what DVC has (`dvc pull`, or `dvc checkout` without a remote), checks ev
 records, and updates Snakemake's metadata for all results that this commit would make again exactly.
 Stale results stay stale. Ends with what `snakemake` would now run: nothing, if all is current.
 
-DVC has the files of the default run only; for results
-that came another way use --no-pull.
+DVC has the files of the default run only; for results that came another way use --no-pull.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ DEVIATIONS: tuple[Choice, ...] = (
         "Evaluation",
         "XNLI, CoNLL, MLQA, PAWS-X and Tatoeba (authors), and the nine tasks of XTREME (sibling: "
         "XTREME, its leaderboard).",
-        "Stand-ins in XTREME's four categories, built from held-out text of the run. They show "
+        "Stand-ins in the form of XTREME's tasks, built from held-out text of the run. They show "
         "whether transfer appears; they are not XTREME.",
         (("corpora_deal", "test_share"),),
     ),
