@@ -241,6 +241,23 @@ def test_a_diverging_loss_stops_and_keeps_the_batch(
     assert load_file(kept)["ids"].shape[1] == 32
 
 
+@pytest.mark.parametrize(("step", "factor"), [(7, float("nan")), (7, float("inf")), (9, 1e3)])
+def test_where_steps_are_not_waited_for_the_means_tell(
+    job: Callable[..., Job[Any]],
+    model_file: Path,
+    tmp_path: Path,
+    broken_step: Callable[[int, float], None],
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    factor: float,
+) -> None:
+    """As on a GPU; an explosion needs means before it."""
+    monkeypatch.setattr(Trainer, "_looks_at_steps", False)
+    broken_step(step, factor)
+    with pytest.raises(UserError, match=r"on average by step"):
+        train(job, write_corpus(tmp_path / "c", 1), model_file, "a", steps=16, evaluate_every=4)
+
+
 def test_a_diverging_step_is_left_out_and_counted(
     job: Callable[..., Job[Any]],
     model_file: Path,

@@ -39,6 +39,24 @@ def test_a_batch_is_a_function_of_seed_and_step() -> None:
     assert not torch.equal(first.ids[:1], dataloader().batch(8).rows.ids[:1])
 
 
+def test_stage_2_does_not_repeat_stage_1() -> None:
+    """Also where its objectives, shares and ratios are the same, as in an arm without BTMLM."""
+    first, second = dataloader(), replace(dataloader(), stage=2)
+    drawn = [
+        {order.objective: order.at(step) for order in own._orders for step in range(9)}
+        for own in (first, second)
+    ]
+    for objective, one in drawn[0].items():
+        other = drawn[1][objective]
+        assert one.index.tolist() != other.index.tolist()
+        assert not set(one.keys.tolist()) & set(other.keys.tolist())
+    seeds = [
+        {own.dropout_seed(step, rank) for step in range(9) for rank in range(3)}
+        for own in (first, second, dataloader(seed=2))
+    ]
+    assert len(set.union(*seeds)) == 3 * 27
+
+
 def test_budgets_follow_the_shares() -> None:
     tokens = {0: 0, 2: 0}
     for step in range(40):

@@ -206,7 +206,8 @@ class StageSettings(DrawSettings):
     on_divergence: Literal["stop", "skip"] = Field(
         "stop",
         description="After a NaN, infinite or exploding loss: stop, or skip the update and count "
-        "it. Either saves the batch. `skip` synchronises with the GPU at every step.",
+        "it, and save the batch. `skip` waits for a GPU at every step; `stop` looks there at the "
+        "mean losses when they are shown, and saves no batch.",
     )
     explosion: float = Field(
         4.0,

@@ -156,9 +156,12 @@ def sentences_read(
         train, PseudoTokens(train.tokens, settings.placeholder_ratio), names, names
     )
     budget = budget_of("btmlm", stage2.objectives.model_dump(), stage2.batch_tokens)
-    drawn = DataOrder("btmlm", texts, budget, stage2.alpha, seed).read_by(stage2.steps)
+    order = DataOrder("btmlm", texts, budget, stage2.alpha, seed, stage=2)
     return np.concatenate(
-        [drawn, len(train.tokens) + evenly_spaced(valid.sizes, stage2.evaluate_sentences)]
+        [
+            order.read_by(stage2.steps),
+            len(train.tokens) + evenly_spaced(valid.sizes, stage2.evaluate_sentences),
+        ]
     )
 
 

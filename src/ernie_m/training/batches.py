@@ -127,7 +127,8 @@ class DataOrder:
     """Data order of an objective: the sentences of each step, up to a budget of tokens.
 
     It depends on the number and lengths of the sentences alone, so back-translation knows it before
-    there are pseudo tokens to train on.
+    there are pseudo tokens to train on. ``stage``, 1 or 2, has draws of its own: where both have the
+    same objectives, the second would else repeat the batches of the first, masks and all.
     """
 
     objective: str
@@ -135,6 +136,7 @@ class DataOrder:
     budget: int
     alpha: ByStep[float]
     seed: int
+    stage: int = 1
 
     @cached_property
     def _draws(self) -> dict[float, tuple[Array, int]]:
@@ -149,7 +151,9 @@ class DataOrder:
     def _candidates(self, step: int) -> tuple[Array, np.random.Generator]:
         sizes = self.texts.sizes
         probability, count = self._draws[value_at(self.alpha, step)]
-        rng = np.random.default_rng([self.seed, OBJECTIVES.index(self.objective), step])
+        rng = np.random.default_rng(
+            [self.seed, OBJECTIVES.index(self.objective), step, self.stage - 1]
+        )
         chosen = rng.choice(len(sizes), size=count, p=probability)
         first = (np.cumsum(sizes) - sizes)[chosen]
         return first + np.floor(rng.random(count) * sizes[chosen]).astype(np.int64), rng
@@ -229,12 +233,17 @@ class DataLoader:
     masking: Masking
     seed: int
     ratios: Mapping[str, ByStep[float]] = field(default_factory=dict)
+    stage: int = 1
+
+    def dropout_seed(self, step: int, rank: int = 0) -> int:
+        """Of torch's random numbers in a step, of which only dropout takes any."""
+        return self.seed * 1_000_003 + step + (rank << 40) + (self.stage - 1 << 56)
 
     @cached_property
     def _orders(self) -> list[DataOrder]:
         budgets = {name: budget_of(name, self.shares, self.batch_tokens) for name in self.texts}
         return [
-            DataOrder(name, texts, budgets[name], self.alpha, self.seed)
+            DataOrder(name, texts, budgets[name], self.alpha, self.seed, self.stage)
             for name, texts in self.texts.items()
         ]
 

@@ -98,8 +98,7 @@ class Trainer:
     def _step(self, batch: Batch) -> torch.Tensor:
         step, optimiser = self.progress.step, self.settings.optimiser
         rank = self.engine.processes.rank
-        # Only dropout uses torch's random state; seeding it per step makes resumption exact.
-        torch.manual_seed(self.dataloader.seed * 1_000_003 + step + (rank << 40))
+        torch.manual_seed(self.dataloader.dropout_seed(step, rank))  # so resumption is exact
         schedule = linear_schedule(
             step, self.settings.steps, optimiser.warmup_steps, optimiser.decay_steps
         )
@@ -116,20 +115,31 @@ class Trainer:
         self.clock = now
         return norm
 
-    def _loss_ok(self, share: torch.Tensor) -> bool:
-        """Whether the loss allows the step. On a GPU only `skip` synchronises here; otherwise
-        divergence is found when the losses are next read."""
+    @property
+    def _looks_at_steps(self) -> bool:
+        """Whether the loss of each step is looked at. A GPU would be waited for, and is only to
+        `skip`; otherwise divergence is found when the losses are next read."""
         skip = self.settings.on_divergence == "skip"
-        if share.device.type != "cpu" and not skip:
+        return skip or self.engine.processes.device.type == "cpu"
+
+    def _sound(self, loss: float) -> bool:
+        """Whether a loss is a number and no explosion; their moving mean takes it in if so."""
+        trend, limit = self.progress.trend, self.settings.explosion
+        if not math.isfinite(loss) or (trend and limit and loss > limit * trend):
+            return False
+        self.progress.trend = loss if not trend else trend + TREND * (loss - trend)
+        return True
+
+    def _loss_ok(self, share: torch.Tensor) -> bool:
+        """Whether the loss allows the step."""
+        if not self._looks_at_steps:
             return True
         loss = self.engine.processes.all_reduce(share.double()).item()
-        trend, limit = self.progress.trend, self.settings.explosion
-        if math.isfinite(loss) and not (trend and limit and loss > limit * trend):
-            self.progress.trend = loss if not trend else trend + TREND * (loss - trend)
+        if self._sound(loss):
             return True
         step = self.progress.step + 1
         path = self._keep_batch(step) if self.engine.processes.first else None
-        if not skip:
+        if self.settings.on_divergence == "stop":
             raise self._diverged(f"is {loss:.4g} at step {step} (batch kept in {path})")
         self.progress.skipped += 1
         logger.warning("step %d left out: loss %.4g; its batch is in %s", step, loss, path)
@@ -140,8 +150,9 @@ class Trainer:
         return self.state.keep_batch(step, self.dataloader.batch(step - 1).rows)
 
     def _diverged(self, what: str) -> UserError:
+        before = f"; it was {self.progress.trend:.4g} before" if self.progress.trend else ""
         return UserError(
-            f"The loss of {self.name} {what}; it was {self.progress.trend:.4g} before.",
+            f"The loss of {self.name} {what}{before}.",
             "Lower `optimiser.learning_rate`, lengthen `optimiser.warmup_steps`, or leave such "
             "steps out by `on_divergence: skip`.",
         )
@@ -160,10 +171,11 @@ class Trainer:
         """
         values = self.engine.processes.all_reduce(self.engine.sums.values.clone())
         means = group_means(values)
-        if self.settings.on_divergence == "stop" and not all(
-            math.isfinite(mean) for mean, _ in means.values()
-        ):
-            raise self._diverged(f"is not a number by step {self.progress.step}")
+        if means and not self._looks_at_steps:
+            tokens = sum(count for _, count in means.values())
+            loss = sum(mean * count for mean, count in means.values()) / tokens
+            if not self._sound(loss):
+                raise self._diverged(f"is {loss:.4g} on average by step {self.progress.step}")
         return means
 
     def _evaluate(self, norm: torch.Tensor) -> None:

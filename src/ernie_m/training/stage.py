@@ -81,6 +81,7 @@ def dataloader_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Text
         masking=masking_for(shape, settings.masking),
         seed=job.seed,
         ratios=dict(settings.masking.ratio),
+        stage=2 if job.stage == "pretrain_btmlm" else 1,
     )
 
 
