@@ -179,11 +179,12 @@ class Study(Run):
 
     def compared(self, row, score, *variants):
         """A claim in a score, in all replicates."""
-        names = variants or [variant for variant, _ in row.sides]
+        sides = [(variant, "btmlm") for variant in variants] or row.sides
         replicates = {
-            number: tuple(named(name, number, 1) for name in names) for number in self.effects
+            number: tuple((named(name, number, 1), stage) for name, stage in sides)
+            for number in self.effects
         }
-        return Comparison(claim=row.id, score=score, replicates=replicates)
+        return Comparison(claim=row.id, score=score, replicates=replicates, trained=sides[0][0])
 
     def judged(self, *rows, confidence=0.95, more=()):
         """The job that judges claims in all their scores, run; gives the path of its result."""

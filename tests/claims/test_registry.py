@@ -80,7 +80,7 @@ def test_one_file_judges_the_ablation_at_every_size(names, scores):
     judged = {own.claim for own in found}
     assert judged == set(rows()) - {"perplexity_by_share"}
     own = {(one.claim, one.score): one.replicates for one in found}
-    assert own["more_mmlm", min(scores)][1] == ("exp1", "ernie_m")
+    assert own["more_mmlm", min(scores)][1] == (("exp1", "btmlm"), ("ernie_m", "initialise"))
     settings = settings_of(config(*names), "claims_judge")
     assert [row.id for row in settings.claims] == [name for name in rows() if name in judged]
     assert "claims" in plan.figures(config(*names))
@@ -107,7 +107,36 @@ def test_the_share_is_judged_over_variants_that_differ_in_it_alone():
     faster = share(0.1) | {"model": {"layers": 3}}
     found = plan.comparisons(with_variants(low=share(0.05), high=share(0.2), other=faster))
     assert [own.claim for own in found] == ["perplexity_by_share"]
-    assert found[0].replicates == {1: ("ernie_m", "low", "high")}
+    names = ("ernie_m", "low", "high")
+    assert found[0].replicates == {1: tuple((name, "btmlm") for name in names)}
+
+
+def test_replicates_of_the_main_variant_can_be_compared_by_stage(tmp_path):
+    """And two sides that are one training are not compared."""
+    row = rows()["btmlm"].model_dump(mode="json")
+    both = {"ernie_m/btmlm": "ernie_m/camlm", "exp4/camlm": "ernie_m/camlm"}
+    claims = [
+        row
+        | {
+            "id": f"own_{number}",
+            "arm": arm,
+            "against": against,
+            "scores": ["mmlm_loss"],
+            "paper": {},
+        }
+        for number, (arm, against) in enumerate(both.items())
+    ]
+    (tmp_path / "claims.yaml").write_text(yaml.safe_dump(claims))
+    base = deep_merge(
+        read_yaml(Path("config/config.yaml")),
+        {"claims": {"registry": str(tmp_path / "claims.yaml")}, "replicates": [1, 2]},
+    )
+    (found,) = plan.comparisons(load(base))
+    assert found.claim == "own_0"
+    assert found.replicates[2] == (("ernie_m-r2", "btmlm"), ("ernie_m-r2", "camlm"))
+    later = {"pretrain": {"btmlm": {"steps": 10}}}
+    (found,) = plan.comparisons(load(deep_merge(base, {"variants": {"exp4": later}})))
+    assert found.claim == "own_0"
 
 
 def test_a_missing_registry_is_refused_where_there_are_variants():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from ernie_m.claims.statistics import POWER, interval, judge, needed, visible
+from ernie_m.claims.statistics import POWER, Spread, judge
 
 DRAWS = 2000
 EFFECT = 0.5
@@ -20,8 +20,8 @@ def draws(count, effect=EFFECT, deviation=1.0, seed=1):
 @pytest.mark.parametrize("count", [2, 3, 5, 12])
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
 def test_the_interval_covers_the_effect_as_often_as_it_says(count, confidence):
-    ends = (interval(values, confidence) for values in draws(count))
-    covered = sum(low <= EFFECT <= high for low, high in ends)
+    found = (judge(values, confidence) for values in draws(count))
+    covered = sum(own.low <= EFFECT <= own.high for own in found)
     least, most = binom.interval(0.999, DRAWS, confidence)
     assert least <= covered <= most
 
@@ -46,7 +46,8 @@ def test_a_verdict_turns_with_its_data():
         lower = judge(values, 0.95, beyond=0.3, paper=0.5, higher=False)
         assert turned.verdict == lower.verdict == TURNED[found.verdict]
         assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
-        assert turned.needed == lower.needed == found.needed
+        mirrored = judge([-value for value in values], 0.95, beyond=-0.3, paper=-0.5, higher=False)
+        assert (mirrored.verdict, mirrored.needed) == (found.verdict, found.needed)
         assert turned.visible == pytest.approx(found.visible)
     assert seen == set(TURNED)
 
@@ -81,7 +82,7 @@ def test_an_effect_that_counts_has_to_be_beyond_the_least_one():
 
 @pytest.mark.parametrize("count", [2, 3, 6])
 def test_the_smallest_visible_effect_is_found_by_four_studies_in_five(count):
-    effect = visible(1.0, count, 0.95)
+    effect = Spread(1.0).visible(count, 0.95)
     found = [judge(values, 0.95).verdict for values in draws(count, effect)]
     least, most = binom.interval(0.999, DRAWS, POWER)
     assert least <= found.count("holds") <= most
@@ -89,7 +90,7 @@ def test_the_smallest_visible_effect_is_found_by_four_studies_in_five(count):
 
 @pytest.mark.parametrize("effect", [0.6, 1.0, 2.5])
 def test_as_many_replicates_as_are_needed_find_the_effect_and_fewer_do_not(effect):
-    count = needed(1.0, effect, 0.95)
+    count = Spread(1.0).needed(effect, 0.95)
 
     def power(replicates):
         studies = draws(replicates, effect, seed=replicates)
@@ -101,11 +102,38 @@ def test_as_many_replicates_as_are_needed_find_the_effect_and_fewer_do_not(effec
 
 def test_replicates_are_counted_for_the_paper_s_effect_or_else_the_observed_one():
     values = [0.1, -0.2, 0.4]
-    deviation = float(np.std(values, ddof=1))
-    assert judge(values, 0.95, paper=0.5).needed == needed(deviation, 0.5, 0.95)
-    assert judge(values, 0.95).needed == needed(deviation, 0.1, 0.95)
+    spread = Spread.of(values)
+    assert judge(values, 0.95, paper=0.5).needed == spread.needed(0.5, 0.95)
+    own = spread.needed(0.1, 0.95)
+    assert judge(values, 0.95).needed == own > 3
     # Three would have seen one as large as this, so that it is asked what would see their own.
-    assert needed(deviation, 2.0, 0.95) <= 3
-    assert judge(values, 0.95, paper=2.0).needed == needed(deviation, 0.1, 0.95) > 3
-    found = judge(values, 0.95, paper=0.0)
+    assert spread.needed(2.0, 0.95) <= 3
+    assert judge(values, 0.95, paper=2.0).needed == own
+    # Such effects of the paper's are none of what is claimed.
+    assert judge(values, 0.95, paper=0.0).needed == judge(values, 0.95, paper=-0.5).needed == own
+    found = judge([0.1, -0.1], 0.95)
     assert found.needed is None and "more than 1,000" in found.words
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [0.0, 0.0, 0.0]])
+def test_equal_effects_at_the_boundary_are_undecided(values):
+    found = judge(values, 0.95)
+    assert (found.verdict, found.needed) == ("undecided", None)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 3.0])
+def test_a_side_that_replicates_share_is_chance_too(weight):
+    """Its fine-tunings vary, by ``weight`` times what a replicate does: without an effect not more
+    is decided than the confidence allows, where by replicates alone it would be."""
+    rng = np.random.default_rng(2)
+    shared = weight * rng.normal(size=(DRAWS, 5))
+    own = rng.normal(size=(DRAWS, 4)) - shared.mean(axis=1, keepdims=True)
+    studies = [(list(values), list(side)) for values, side in zip(own, shared, strict=True)]
+
+    def decided(known):
+        found = (judge(values, 0.95, shared=side if known else ()) for values, side in studies)
+        return sum(one.verdict != "undecided" for one in found)
+
+    _, most = binom.interval(0.999, DRAWS, 0.05)
+    assert decided(known=True) <= most
+    assert weight == 0.0 or decided(known=False) > most

@@ -24,6 +24,8 @@ from ernie_m.report.verdicts import HEAD, scores_of
 from ernie_m.words import count
 
 Rows = list[dict[str, Any]]
+# What is read of a row here, and a file of an older version may lack.
+READ = {"at", "words", "unit", "languages", "visible", "low", "paper", "note", "source", "claim"}
 
 
 def place_of(run: str) -> str:
@@ -46,7 +48,10 @@ def read(run: str) -> tuple[dict[str, Any], Rows]:
         )
     try:
         document = dict(parse_json(read_text(path)))
-        return document, list(scores_of(document, place_of(run)))
+        rows = list(scores_of(document, place_of(run)))
+        if any(READ - row.keys() for row in rows):
+            raise KeyError
+        return document, rows
     except (KeyError, TypeError, ValueError):
         raise UserError(
             f"{path} is not the file of verdicts that it should be.",
@@ -126,14 +131,15 @@ def _by_language(rows: Rows) -> Iterator[str]:
 
 def _limits(document: dict[str, Any], rows: Rows) -> Iterator[str]:
     chance = 1 - document["confidence"]
+    judged = sum(row["visible"] is not None for row in rows)
     yield "It is one size and one text; nothing is said of another."
     yield (
         "Replicates differ in initial weights, sampling, masks and generation. All share one "
         "division of the text and the same test files, whose chance is in no interval."
     )
     yield (
-        f"Each verdict stands by itself. Without any effect {len(rows)} comparisons would have "
-        f"{chance * len(rows):.1f} decided by chance."
+        f"Each verdict stands by itself. Without any effect {judged} comparisons would have "
+        f"{chance * judged:.1f} decided by chance."
     )
     yield (
         "Student's t takes the draws for normal. With few replicates an interval is wide, and an "

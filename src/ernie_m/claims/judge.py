@@ -34,6 +34,7 @@ def entry(run: Run, row: ClaimRow, comparison: Comparison, confidence: float) ->
         beyond=row.beyond,
         paper=paper,
         resolution=effects.resolution,
+        shared=effects.shared,
     )
     layers, tokens, pairs = run.size(row, comparison)
     words = [plural(layers, "layer"), f"{amount(tokens)} tokens", f"{count(pairs)} pairs"]

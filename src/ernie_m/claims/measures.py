@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, linear_regression
 from typing import Any
@@ -21,20 +21,21 @@ PRETRAINED = "pretrain_"
 GENERATION = "pretrain_backtranslate"
 STEP = 0.05  # of the share of pseudo tokens
 LEAST_LANGUAGES = 3  # for a slope
-Sides = list[tuple[str, str]]  # variant and stage, the arm first
+Sides = Sequence[tuple[str, str]]  # variant and stage, the arm first
 
 
 @dataclass
 class Effects:
     """Effects by replicate, the numbers that they are made of as ``path#key/key``, and for a slope
     the effects and the sentence pairs by language. ``resolution`` is what one test example more
-    changes an effect by."""
+    changes an effect by, ``shared`` what fine-tunings of a side gave that all replicates share."""
 
     values: dict[int, float] = field(default_factory=dict)
     places: list[str] = field(default_factory=list)
     languages: dict[str, list[float]] = field(default_factory=dict)
     pairs: dict[str, int] = field(default_factory=dict)
     resolution: float = 0.0
+    shared: tuple[float, ...] = ()
 
 
 class Run:
@@ -51,23 +52,27 @@ class Run:
             "ratio": self._ratio,
             "trend": self._trend,
         }[row.kind]
-        found, stages = Effects(), [stage for _, stage in row.sides]
-        for replicate, variants in comparison.replicates.items():
-            # A trend has one stage and many variants.
-            sides = list(zip(variants, stages * (len(variants) // len(stages)), strict=True))
+        found = Effects()
+        for replicate, sides in comparison.replicates.items():
             value = measure(comparison.score, sides, found)
             if value is not None:
                 found.values[replicate] = value
+        if row.kind == "difference":
+            found.shared = self._shared(comparison)
         return found
+
+    def _shared(self, comparison: Comparison) -> tuple[float, ...]:
+        """The values by seed of fine-tuning of the side that all replicates have in common, as an
+        encoder that was not trained here; none where each replicate has its own."""
+        first, *others = comparison.replicates.values()
+        common = set(first).intersection(*others) if others else set()
+        files = [file for side in common for file in self._files(comparison.score, *side)]
+        return tuple(own[0] for file in files if (own := _mean(comparison.score, file)))
 
     def size(self, row: ClaimRow, comparison: Comparison) -> tuple[int, int, int]:
         """Layers, tokens of the batches, and sentence pairs of the arm; of the first replicate, for
         all have the same."""
-        variant, stage = next(iter(comparison.replicates.values()))[0], row.sides[0][1]
-        # A variant that differs in fine-tuning alone has the encoder of another.
-        trained = self.evidence.jobs(PRETRAINED + stage)
-        last = next((job for job in trained if job.instance == variant), trained[0])
-        jobs = self._behind(last)
+        jobs = self._behind(self._training(row.sides[0][1], comparison.trained))
         tokens = sum(self._tokens(job) for job in jobs if job.stage in TRAINED)
         sizes = [artifact.json()["rows"]["train"] for artifact in self._parallel()]
         return self._model(jobs).layers, tokens, sum(sizes)
@@ -98,11 +103,11 @@ class Run:
             found.languages.setdefault(name, []).append(effect)
             found.pairs[name] = sizes[name]
         logarithms = [math.log10(sizes[name]) for name in own]
-        # By what one language's effect moves the slope.
-        away = [value - fmean(logarithms) for value in logarithms]
-        weight = fmean(map(abs, away)) / sum(value**2 for value in away)
-        of_one = _one_example(score, self._files(score, *sides[0])) * len(own)
-        found.resolution = of_one * weight
+        # Rounding in one language, and what a language's moves the slope by.
+        files = self._files(score, *sides[0])
+        of_one = _one_example(score, files) * len(_by_class(score, files[0]))
+        away = (value - fmean(logarithms) for value in logarithms)
+        found.resolution = of_one / math.sqrt(sum(value**2 for value in away))
         return linear_regression(logarithms, effects).slope
 
     def _ratio(self, score: str, sides: Sides, found: Effects) -> float | None:

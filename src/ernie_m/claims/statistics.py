@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
+from dataclasses import dataclass, replace
+from statistics import fmean, stdev, variance
 from typing import Literal
 
 from scipy.special import nctdtrinc, stdtrit
@@ -52,32 +52,60 @@ class Judgement:
         return f"undecided (needs {needed} replicates)"
 
 
-def spread(values: Sequence[float], resolution: float = 0.0) -> float:
-    """Standard deviation of two values or more, at least that of rounding to ``resolution``."""
-    return max(stdev(values), resolution / math.sqrt(12))
+@dataclass(frozen=True)
+class Spread:
+    """The spread of a mean over replicates.
 
+    ``deviation`` is the standard deviation of a replicate's effect. Where all replicates share a
+    side that was fine-tuned several times, ``shared`` is the variance of that side's mean and
+    ``freedom`` its degrees of freedom; more replicates do not lower it.
+    """
 
-def interval(
-    values: Sequence[float], confidence: float, resolution: float = 0.0
-) -> tuple[float, float]:
-    """Ends of the interval of the mean of two values or more: Student's t."""
-    error = _error(spread(values, resolution), len(values))
-    half = error * _quantile(len(values), confidence)
-    return fmean(values) - half, fmean(values) + half
+    deviation: float
+    shared: float = 0.0
+    freedom: int = 1
 
+    @classmethod
+    def of(
+        cls, values: Sequence[float], resolution: float = 0.0, shared: Sequence[float] = ()
+    ) -> Spread:
+        """That of two effects or more, at least as much as rounding to ``resolution``."""
+        deviation = max(stdev(values), resolution / math.sqrt(12))
+        if len(shared) < 2:
+            return cls(deviation)
+        return cls(deviation, variance(shared) / len(shared), len(shared) - 1)
 
-def visible(deviation: float, count: int, confidence: float) -> float:
-    """The smallest distance from a boundary that ``count`` replicates would find with a power of
-    80 %: the noncentral t distribution, for draws of this standard deviation."""
-    shift = float(nctdtrinc(count - 1, 1 - POWER, _quantile(count, confidence)))
-    return shift * _error(deviation, count)
+    def error(self, count: int) -> float:
+        """Standard error of the mean over ``count`` replicates."""
+        return math.sqrt(self.deviation**2 / count + self.shared)
 
+    def degrees(self, count: int) -> float:
+        """Degrees of freedom of that error: those of the replicates, or of both (Welch and
+        Satterthwaite)."""
+        if not self.shared:
+            return count - 1
+        own = self.deviation**2 / count
+        parts = own**2 / (count - 1) + self.shared**2 / self.freedom
+        return (own + self.shared) ** 2 / parts
 
-def needed(deviation: float, effect: float, confidence: float) -> int | None:
-    """The replicates that would find an effect at this distance from the boundary; None if more
-    than 1,000."""
-    counts = range(2, MOST_REPLICATES + 1)
-    return next((n for n in counts if visible(deviation, n, confidence) <= abs(effect)), None)
+    def half(self, count: int, confidence: float) -> float:
+        """Half of the interval of the mean: Student's t."""
+        return self.error(count) * self._quantile(count, confidence)
+
+    def visible(self, count: int, confidence: float) -> float:
+        """The smallest distance from a boundary that ``count`` replicates would find with a power
+        of 80 %: the noncentral t distribution."""
+        quantile = self._quantile(count, confidence)
+        return float(nctdtrinc(self.degrees(count), 1 - POWER, quantile)) * self.error(count)
+
+    def needed(self, effect: float, confidence: float) -> int | None:
+        """The replicates that would find an effect at this distance from the boundary; None if more
+        than 1,000."""
+        counts = range(2, MOST_REPLICATES + 1)
+        return next((n for n in counts if self.visible(n, confidence) <= abs(effect)), None)
+
+    def _quantile(self, count: int, confidence: float) -> float:
+        return float(stdtrit(self.degrees(count), (1 + confidence) / 2))
 
 
 def judge(
@@ -88,30 +116,25 @@ def judge(
     beyond: float = 0.0,
     paper: float | None = None,
     resolution: float = 0.0,
+    shared: Sequence[float] = (),
 ) -> Judgement:
     """Judge effects by replicate. The claim holds where the whole interval lies on the claimed side
     of ``beyond``, and is contradicted where it lies on the other. Replicates are counted for the
-    effect of the ``paper``, or for the observed one where there is none, or it was visible."""
+    effect of the ``paper``, or for the observed one where the paper's is not on the claimed side,
+    or was visible. ``shared`` are values of a side that all replicates share, by seed of
+    fine-tuning."""
     if len(values) < 2:
         return Judgement(fmean(values) if values else None, None, None, None, "none", None)
-    deviation = spread(values, resolution)
-    low, high = interval(values, confidence, resolution)
-    found = Judgement(
-        fmean(values), low, high, visible(deviation, len(values), confidence), "undecided", None
-    )
+    spread, mean = Spread.of(values, resolution, shared), fmean(values)
+    half = spread.half(len(values), confidence)
+    low, high = mean - half, mean + half
+    found = Judgement(mean, low, high, spread.visible(len(values), confidence), "undecided", None)
     if low > beyond or high < beyond:
-        verdict: Verdict = "holds" if (low > beyond) == higher else "contradicted"
-        return Judgement(found.mean, low, high, found.visible, verdict, None)
-    effects = [effect - beyond for effect in (paper, found.mean) if effect is not None]
-    counts = (needed(deviation, effect, confidence) for effect in effects)
+        return replace(found, verdict="holds" if (low > beyond) == higher else "contradicted")
+    effects = [mean - beyond]
+    if paper is not None and (paper > beyond if higher else paper < beyond):
+        effects.insert(0, paper - beyond)
+    counts = (spread.needed(effect, confidence) for effect in effects)
     # An effect as large as the paper's may have been visible with fewer.
-    count = next(n for n in counts if n is None or n > len(values))
-    return Judgement(found.mean, low, high, found.visible, "undecided", count)
-
-
-def _quantile(count: int, confidence: float) -> float:
-    return float(stdtrit(count - 1, (1 + confidence) / 2))
-
-
-def _error(deviation: float, count: int) -> float:
-    return deviation / math.sqrt(count)
+    needed = next((n for n in counts if n is None or n > len(values)), None)
+    return replace(found, needed=needed)

@@ -118,10 +118,11 @@ class Comparison(Section):
 
     claim: str = Field(description="Id of the claim.")
     score: Score = Field(description="In what it is measured.")
-    replicates: dict[int, tuple[str, ...]] = Field(
-        description="By the replicate's seed the variants that are compared, the arm first, under "
-        "the names that their results have."
+    replicates: dict[int, tuple[tuple[str, str], ...]] = Field(
+        description="By the replicate's seed the variants and stages that are compared, the arm "
+        "first, under the names that their results have."
     )
+    trained: str = Field(description="The variant as which the arm was trained.")
 
 
 class JudgeSettings(Section):

@@ -100,7 +100,7 @@ def _unread_registries(config: Config) -> Iterator[str]:
         "corpora.registry": config.corpora.rows,
         "xtreme.registry": config.xtreme.sources,
     }
-    if config.variants:  # which claims compare
+    if config.compares:
         needs["claims.registry"] = config.claims.rows
     other = config.init_digest or "/" in config.init or Path(config.init).is_dir()
     if config.init and not (config.checkpoint or other):

@@ -229,6 +229,11 @@ class Config(Section):
         return tuple(self._named)
 
     @property
+    def compares(self) -> bool:
+        """Whether there are variants or replicates, which claims may be judged by."""
+        return len(self.variant_names) > 1
+
+    @property
     def _named(self) -> dict[str, tuple[str, int]]:
         """The variant and the seed behind each name."""
         seeds = (self.seed, *(seed for seed in self.replicates if seed != self.seed))

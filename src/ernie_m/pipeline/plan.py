@@ -235,7 +235,7 @@ def backtranslations(config: Config) -> list[str]:
 def comparisons(config: Config) -> list[Comparison]:
     """What of the claims a run can judge: those of which it has both sides, in the scores that it
     has of both."""
-    if not config.variants or not _runs(config, "camlm"):
+    if not config.compares or not _runs(config, "camlm"):
         return []
     replicates = sorted({parted(name, config.seed)[1] for name in config.variant_names})
     found = []
@@ -243,22 +243,29 @@ def comparisons(config: Config) -> list[Comparison]:
         for score in row.scores:
             sides = {number: _sides(config, row, score, number) for number in replicates}
             if have := {number: names for number, names in sides.items() if names}:
-                found.append(Comparison(claim=row.id, score=score, replicates=have))
+                arm = named(row.sides[0][0], next(iter(have)), config.seed)
+                trained = made_by(config, arm, row.sides[0][1])
+                compared = Comparison(claim=row.id, score=score, replicates=have, trained=trained)
+                found.append(compared)
     return found
 
 
-def _sides(config: Config, row: ClaimRow, score: str, replicate: int) -> tuple[str, ...]:
-    """The variants of a replicate that a claim compares in a score, under the names that have its
-    files; none where a side lacks it."""
+def _sides(
+    config: Config, row: ClaimRow, score: str, replicate: int
+) -> tuple[tuple[str, str], ...]:
+    """The variants of a replicate that a claim compares in a score, with their stages, under the
+    names that have its files; none where a side lacks it, or all sides are one."""
     sides = [(named(variant, replicate, config.seed), stage) for variant, stage in row.sides]
     if not all(_has(config, *side, score) for side in sides):
         return ()
-    if score in TASKS:
-        return tuple(scored_as(config, cast(TaskName, score), *side) for side in sides)
     if row.kind == "trend":
-        own = _other_ratios(config, *sides[0])
-        return own if len(own) > 1 else ()
-    return tuple(made_by(config, *side) for side in sides)
+        (arm, stage), *_ = sides
+        sides = [(name, stage) for name in _other_ratios(config, arm, stage)]
+    elif score in TASKS:
+        sides = [(scored_as(config, cast(TaskName, score), *side), side[1]) for side in sides]
+    else:
+        sides = [(made_by(config, *side), side[1]) for side in sides]
+    return tuple(sides) if len(set(sides)) > 1 else ()
 
 
 def _has(config: Config, variant: str, stage: str, score: str) -> bool:

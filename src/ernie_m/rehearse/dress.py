@@ -273,7 +273,7 @@ def dress(
     }
     if config.init:
         own |= _weights(config, made)
-    if config.variants:  # which the claims compare
+    if config.compares:
         rows = [_dumped(row) for row in config.claims.rows().values()]
         own["claims"] = {"registry": made.registry("claims", rows)}
     if config.tracking.uri:

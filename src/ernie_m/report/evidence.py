@@ -121,7 +121,8 @@ class Evidence:
     def seed(self) -> int:
         """The run's seed, by the jobs that have it and no replicate's (1 without any)."""
         own = (job for stage in STAGES if STAGES[stage].seed == "run" for job in self.jobs(stage))
-        return next((job.seed for job in own if MARK not in job.instance), 1)
+        names = ((job, parts_of(job.stage, job.instance).get("variant", "")) for job in own)
+        return next((job.seed for job, variant in names if MARK not in variant), 1)
 
     @cached_property
     def start(self) -> File | None:

@@ -127,8 +127,8 @@ class DataOrder:
     """Data order of an objective: the sentences of each step, up to a budget of tokens.
 
     It depends on the number and lengths of the sentences alone, so back-translation knows it before
-    there are pseudo tokens to train on. ``stage``, 1 or 2, has draws of its own: where both have the
-    same objectives, the second would else repeat the batches of the first, masks and all.
+    there are pseudo tokens to train on. ``stage``, 1 or 2, has draws of its own: where both have
+    the same objectives, the second would else repeat the batches of the first, masks and all.
     """
 
     objective: str
