@@ -141,6 +141,28 @@ def test_a_job_killed_while_it_takes_leaves_nothing_that_is_written_through(fold
 
 
 @pytest.mark.parametrize("name", ["0", "record.json"])
+def test_what_was_removed_by_half_is_not_taken(folder: Path, name: str) -> None:
+    run(folder)
+    before = removed(folder)
+    (folder / PLACE / name).unlink()
+    for _ in range(2):
+        assert run(folder).returncode == 0 and computed(folder) == 2
+    assert (folder / "out/copy.txt").read_bytes() == before["copy.txt"]
+
+
+def test_the_history_has_each_computation_once(folder: Path) -> None:
+    """Also of a job that was killed before it could write it."""
+    run(folder)
+    history = folder / "out/history.jsonl"
+    lines = history.read_text()
+    for before in (lines, ""):
+        removed(folder)
+        history.write_text(before)
+        run(folder)
+        assert history.read_text() == lines and computed(folder) == 1
+
+
+@pytest.mark.parametrize("name", ["0", "record.json"])
 def test_damage_is_seen(folder: Path, name: str) -> None:
     run(folder)
     before = removed(folder)

@@ -25,8 +25,8 @@ import logging
 from pathlib import Path
 from ernie_m.locks import waited_for
 logging.basicConfig()
-with waited_for(Path("work/a.lock")) as waited:
-    print("waited" if waited else "at once", flush=True)
+with waited_for(Path("work/a.lock")):
+    print("held", flush=True)
     input()
 """
 
@@ -72,20 +72,20 @@ def test_a_second_call_is_refused_and_told_of_the_first() -> None:
 
 def test_a_lock_is_waited_for_and_taken_when_its_holder_is_killed() -> None:
     holder = started(WAIT)
-    assert line(holder.stdout) == "at once"
+    assert line(holder.stdout) == "held"
     waiting = started(WAIT)
     told = line(waiting.stderr)
     assert f"waiting for process {holder.pid} on {socket.gethostname()} (`" in told
     assert f"stop it by `kill {holder.pid}` on" in told
     holder.kill()
-    assert line(waiting.stdout) == "waited"
+    assert line(waiting.stdout) == "held"
     assert waiting.communicate("\n")[1] == "", "it tells of it once"
     assert holder.wait() == -signal.SIGKILL and waiting.returncode == 0
 
 
 def test_who_waits_dies_of_signals_as_usual() -> None:
     holder = started(WAIT)
-    assert line(holder.stdout) == "at once"
+    assert line(holder.stdout) == "held"
     for which in (signal.SIGTERM, signal.SIGUSR1):
         waiting = started(WAIT)
         assert "waiting for" in line(waiting.stderr)
@@ -108,7 +108,7 @@ def test_what_a_call_left_waiting_leaves_when_another_begins(
     locks.check_invocation()  # nobody else does the job
     holder, waiting = started(WAIT), None
     try:
-        assert line(holder.stdout) == "at once"
+        assert line(holder.stdout) == "held"
         waiting = started(WAIT)
         assert "waiting for" in line(waiting.stderr)
         now = started(BEGIN)
@@ -124,10 +124,17 @@ def test_what_a_call_left_waiting_leaves_when_another_begins(
 
 def test_a_file_that_tells_nothing_is_no_trouble() -> None:
     holder = started(WAIT)
-    assert line(holder.stdout) == "at once"
+    assert line(holder.stdout) == "held"
     Path("work/a.lock").write_text("{")
     waiting = started(WAIT)
     assert "waiting for the lock work/a.lock" in line(waiting.stderr)
     holder.communicate("\n")
-    assert line(waiting.stdout) == "waited"
+    assert line(waiting.stdout) == "held"
     waiting.communicate("\n")
+
+
+def test_long_paths_have_names_that_file_systems_allow_and_differ():
+    paths = [Path("results", "run" * 33, "stage", "variant" * 20, end) for end in "ab"]
+    names = {locks.flat(path) for path in [*paths, Path("results/run/record.json")]}
+    assert len(names) == 3 and "results+run+record.json" in names
+    assert max(map(len, names)) < 240

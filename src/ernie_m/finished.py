@@ -9,6 +9,7 @@ was left by the jobs that it has seen whole, so what is there is of a call that 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -19,8 +20,8 @@ from typing import Any
 from ernie_m.atomic import complete, partial, write_atomic
 from ernie_m.locks import flat, run_of_invocation
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.record import RECORD, SUMS, Record
-from ernie_m.records.writer import Account, Opening, record_text, relative, sums_text
+from ernie_m.records.record import RECORD, Record
+from ernie_m.records.writer import Account, Opening, record_text, relative, write_record
 
 logger = logging.getLogger(__name__)
 FOLDER = Path("work") / "finished"
@@ -68,18 +69,16 @@ def take(job: Account, opening: Opening, record: Path) -> bool:
         logger.info("an earlier call left other results of this job; they are not used")
         return False
     outputs = _outputs(job)
-    for number, path in enumerate(outputs):
-        _link(place / str(number), partial(path))
-    if [file_sha256(partial(path)) for path in outputs] != list(kept.recorded.values()):
-        for path in outputs:
-            partial(path).unlink()  # or what is written to it now would be written to both names
+    if not _linked(place, outputs, list(kept.recorded.values())):
+        for path in outputs:  # or what is written to it now would be written to both names
+            partial(path).unlink(missing_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
         logger.warning("what an earlier call left of this job is damaged, and is not used")
         return False
-    _link(place / RECORD, partial(record))
-    write_atomic(record.with_name(SUMS), sums_text(kept.outputs, record.parent))
-    for path in [*outputs, record]:
+    for path in outputs:
         complete(path)
         partial(path).unlink(missing_ok=True)  # two names of one file: the renaming did nothing
+    write_record(json.loads((place / RECORD).read_text(encoding="utf-8")), record)
     logger.info("already done by a job of an earlier call, from %s on", kept.run.started)
     return True
 
@@ -88,6 +87,17 @@ def forget(run: str, records: Iterable[str]) -> None:
     """Take away what was left of a run's jobs, by their records."""
     for record in records:
         shutil.rmtree(FOLDER / run / flat(Path(record)), ignore_errors=True)
+
+
+def _linked(place: Path, outputs: list[Path], digests: list[str]) -> bool:
+    """Give outputs that were kept their unfinished names; whether all are there with their bytes,
+    as they are not where a removal was interrupted."""
+    try:
+        for number, path in enumerate(outputs):
+            _link(place / str(number), partial(path))
+    except FileNotFoundError:
+        return False
+    return [file_sha256(partial(path)) for path in outputs] == digests
 
 
 def _outputs(job: Account) -> list[Path]:

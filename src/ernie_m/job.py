@@ -34,8 +34,8 @@ from ernie_m.records.writer import (
     Account,
     Opening,
     made_record,
+    open_code,
     open_record,
-    opened_again,
     write_record,
 )
 
@@ -242,16 +242,16 @@ def _run(run: Callable[[Job[S]], None], job: Job[S], record: Path, own_step: boo
     for path in [*outputs, record]:
         path.parent.mkdir(parents=True, exist_ok=True)
     lock = lock_of(record)
+    opening = open_code(job.account)  # that is loaded: a wait may be long
     if own_step:
         with waited_for(lock):  # before there are processes that would wait for the first
             left = finished.left(record)
         if not left:
             _launch(job)
-    opening = open_record(job.account)  # of the code that is loaded: a wait may be long
-    with waited_for(lock) as waited:
+    with waited_for(lock):
         _drop_partial(outputs)  # of a killed one; it may be a second name of a file in place
         try:
-            opening = opened_again(opening, job.account) if waited else opening
+            opening = open_record(job.account, opening)
             check_inputs(file for files in opening.inputs.values() for file in files)
             job.opening = opening
             if finished.take(job.account, opening, record):

@@ -9,6 +9,7 @@ on NFS (version 4, or 3 with lockd; not where it is mounted with ``nolock``, or 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -32,6 +33,7 @@ FOLDER = Path("work") / "locks"
 INVOCATION = "ERNIE_M_INVOCATION"
 LONGEST_COMMAND = 160  # characters that are kept of the command of a holder
 POLL, REMIND = 1.0, 600.0  # seconds
+LONGEST_NAME = 200  # of the 255 bytes that file systems allow
 _held: list[IO[str]] = []  # until the process ends
 
 
@@ -86,8 +88,11 @@ def lock_of(record: Path) -> Path:
 
 
 def flat(record: Path) -> str:
-    """The path of a record as the name of one file."""
-    return str(record).replace(os.sep, "+")
+    """The path of a record as the name of one file; the end of a long one is a digest."""
+    name = str(record).replace(os.sep, "+")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}+{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def _taken(path: Path, holder: Holder) -> IO[str] | None:
@@ -116,15 +121,14 @@ def _taken(path: Path, holder: Holder) -> IO[str] | None:
 
 
 @contextmanager
-def waited_for(path: Path) -> Iterator[bool]:
-    """Hold a lock, once whoever holds it has ended; yields whether that was waited for.
+def waited_for(path: Path) -> Iterator[None]:
+    """Hold a lock, once whoever holds it has ended.
 
     Raises :class:`UserError` if the call of the workflow that started this process is over and
     another has begun, whose job is to do the work: also after a wait.
     """
     this, told = Holder.this(), -REMIND
     handle = _taken(path, this)
-    waited = handle is None
     while handle is None:
         check_invocation()
         if (now := time.monotonic()) - told >= REMIND:
@@ -136,7 +140,7 @@ def waited_for(path: Path) -> Iterator[bool]:
         handle = _taken(path, this)
     with handle:
         check_invocation()
-        yield waited
+        yield
 
 
 def _waiting(path: Path) -> str:

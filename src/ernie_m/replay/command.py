@@ -35,7 +35,7 @@ from ernie_m.pipeline.stages import STAGES
 from ernie_m.records.graph import Graph, Reader, read_graph
 from ernie_m.records.record import Record, Run
 from ernie_m.records.replays import CLOSE, DIFFERENT, SAME, Replay, add_replay
-from ernie_m.records.writer import git
+from ernie_m.records.writer import RAN_BY, git
 from ernie_m.replay.compare import difference
 from ernie_m.replay.scratch import Scratch
 from ernie_m.words import duration, plural
@@ -93,7 +93,8 @@ def circumstances(then: Run, now: Run) -> dict[str, list[str]]:
         about = {name: str(machine.get(name) or "") for name in ("system", "cpu", "processor")}
         about["kernels"] = " ".join((machine.get("kernels") or {}).values())
         about["accelerators"] = ", ".join(machine.get("accelerators", ()))
-        return about | {"python": run.python, "threads": str(run.threads)} | run.packages
+        packages = {name: own for name, own in run.packages.items() if name not in RAN_BY}
+        return about | {"python": run.python, "threads": str(run.threads)} | packages
 
     before, after = facts(then), facts(now)
     names = sorted(before | after)

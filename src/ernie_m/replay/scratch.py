@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from ernie_m.errors import UserError
+from ernie_m.locks import flat
 from ernie_m.records.digest import SOURCE, bytes_digest, code_facts, file_sha256
 from ernie_m.records.patch import NAME as PATCH
 from ernie_m.records.patch import apply
@@ -68,7 +69,7 @@ class Scratch:
         return Record.read(self._own(record) / _inside(record.path), record.path)
 
     def _own(self, record: Record) -> Path:
-        return self.folder / record.job.replace("/", "+")
+        return self.folder / flat(Path(record.path).parent)
 
     def _original(self, record: Record, file: File) -> Path:
         original = self.base / file.path
