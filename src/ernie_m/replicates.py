@@ -23,3 +23,8 @@ def parted(name: str, seed: int) -> tuple[str, int]:
     """The variant and the replicate's seed behind a name; the opposite of :func:`named`."""
     variant, mark, replicate = name.partition(MARK)
     return variant, int(replicate) if mark else seed
+
+
+def nested(seed: int, replicate: int) -> int:
+    """A seed of fine-tuning within a replicate, from its number: none is that of another."""
+    return replicate << 32 | seed

@@ -64,8 +64,22 @@ def test_budgets_follow_the_shares() -> None:
         owner = batch.groups[batch.documents >= 0] // 1000
         for objective in tokens:
             tokens[objective] += int((owner == objective).sum())
-    assert 0.9 < tokens[0] / (40 * 150) <= 1.0
-    assert 0.9 < tokens[2] / (40 * 450) <= 1.0
+    assert tokens[0] / (40 * 150) == pytest.approx(1, abs=0.04)
+    assert tokens[2] / (40 * 450) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("budget", [100, 300, 2000])
+def test_long_sentences_are_drawn_as_often_as_they_are_there(budget: int) -> None:
+    """Whatever the budget: a batch ends with the sentence that fills it."""
+    lengths = np.where(np.arange(1000) % 10, 8, 50)
+    edges = np.concatenate([[0], np.cumsum(lengths)])
+    source = Ragged(np.zeros(edges[-1], dtype=np.int64), edges)
+    texts = Texts(source, None, np.zeros((1, 2), dtype=np.int64), np.array([1000]), ("de",))
+    order = DataOrder("mmlm", texts, budget, 1.0, 1)
+    drawn = [order.at(step).lengths for step in range(400_000 // budget)]
+    every = np.concatenate(drawn)
+    assert (every > 50).mean() == pytest.approx(0.1, rel=0.05)
+    assert every.sum() / (len(drawn) * budget) == pytest.approx(1, abs=0.03)
 
 
 def test_smoothing() -> None:

@@ -27,11 +27,6 @@ Ratio = Annotated[float, Field(gt=0, lt=1)]
 Exponent = Annotated[float, Field(ge=0, le=1)]
 
 
-def phases(value: ByStep[float]) -> tuple[tuple[int, float], ...]:
-    """The steps at which a value begins, from 0 on, with what it is from there."""
-    return value if isinstance(value, tuple) else ((0, value),)
-
-
 class Shares(Section):
     """Mixture weights of the objectives: each gets this share of a batch's tokens; 0: off."""
 

@@ -23,6 +23,7 @@ from ernie_m.config.xtreme import AlignJob, PredictSettings, TaskName
 from ernie_m.corpus import Corpus
 from ernie_m.pipeline import plan
 from ernie_m.pipeline.plan import DEALT
+from ernie_m.replicates import nested
 
 
 @dataclass(frozen=True)
@@ -531,11 +532,13 @@ def settings_text(config: Config, stage: str, instance: str = "") -> str:
 
 
 def seed_of(config: Config, stage: str, instance: str = "") -> int | None:
-    """Seed of one job, or None when it draws nothing: of trainings that of their replicate."""
-    if STAGES[stage].seed == "instance":
-        return int(instance.rpartition("/seed")[2])
+    """Seed of one job, or None when it draws nothing: of trainings that of their replicate, of a
+    fine-tuning its own, which is another in each replicate."""
     variant = parts_of(stage, instance).get("variant")
     own = config.variant(variant) if variant else config
+    if STAGES[stage].seed == "instance":
+        number = int(instance.rpartition("/seed")[2])
+        return number if own.seed == config.seed else nested(number, own.seed)
     return own.seed if STAGES[stage].seed else None
 
 

@@ -17,13 +17,14 @@ from ernie_m.bounded import parse_yaml, read_text
 from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.base import Section
 from ernie_m.config.model import ModelSettings
-from ernie_m.config.pretrain import BacktranslateJob, ByStep, StageSettings, phases
+from ernie_m.config.pretrain import BacktranslateJob, ByStep, StageSettings
 from ernie_m.config.root import Config
 from ernie_m.config.xtreme import TaskName
 from ernie_m.model.flops import forward_flops, training_flops
 from ernie_m.objectives.targets import targets_of
 from ernie_m.pipeline.stages import jobs
 from ernie_m.tokenizer.sampling import sampling_shares
+from ernie_m.training.by_step import phases
 
 TABLE = Path(__file__).with_name("throughputs.yaml")
 # Parameters in float32 with Adam's two moments, as in the saved training state.

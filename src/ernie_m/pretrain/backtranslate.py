@@ -75,10 +75,12 @@ def generate(
     total = lengths + counts + SINGLE_SPECIALS
     offsets = np.concatenate([[0], np.cumsum(counts)])
     tokens = np.zeros(offsets[-1], dtype=np.int64)
-    bucket = np.searchsorted(ROW_LENGTHS, total)
+    longer = range(ROW_LENGTHS[-1] + 64, int(total.max(initial=0)) + 64, 64)
+    row_lengths = (*ROW_LENGTHS, *longer)
+    bucket = np.searchsorted(row_lengths, total)
     done, logged = 0, time.monotonic()
     pass_tokens = PASS_TOKENS[device_of(model).type]
-    for number, row_length in enumerate(ROW_LENGTHS):
+    for number, row_length in enumerate(row_lengths):
         shape = PassShape(
             rows=max(1, pass_tokens // row_length),
             tokens=row_length,

@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 from ernie_m.arguments import argument_parser
 from ernie_m.config.corpora import DatasetRow
 from ernie_m.config.load import read
-from ernie_m.config.pretrain import phases
 from ernie_m.config.root import Config
 from ernie_m.corpora.hashing import hash64
 from ernie_m.corpus import Corpus
@@ -28,6 +27,7 @@ from ernie_m.errors import UserError, parsed
 from ernie_m.pipeline import plan
 from ernie_m.report import markdown
 from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
+from ernie_m.training.by_step import phases
 from ernie_m.words import shortened
 
 SHOWN = 5

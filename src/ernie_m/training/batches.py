@@ -1,8 +1,8 @@
 """Data order, collation and the dataloader of pre-training.
 
-A batch is a function of (seed, step) alone: the dataloader's whole state is the step counter, so
-batches do not change with shards, workers or a resume. Every process draws all sentences of a
-batch, which reads their lengths only, and makes its own rows of it.
+A batch is a function of (seed, stage, step) alone: the dataloader's whole state is the step
+counter, so batches do not change with shards, workers or a resume. Every process draws all
+sentences of a batch, which reads their lengths only, and makes its own rows of it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from ernie_m.config.pretrain import ByStep, phases
+from ernie_m.config.pretrain import ByStep
 from ernie_m.model.packing import Documents, Packed, first_documents, pack
 from ernie_m.objectives import objectives
 from ernie_m.objectives.draws import Purpose, uniform
 from ernie_m.objectives.lengths import PAIR_SPECIALS, SINGLE_SPECIALS, slots
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.ragged import Ragged, Sequences
-from ernie_m.training.schedule import value_at
+from ernie_m.training.by_step import phases, value_at
 
 Array = np.ndarray
 
@@ -85,13 +85,15 @@ class Texts:
             yield np.arange(first, min(first + BLOCK * every, last), every)
 
     @cached_property
-    def mean_lengths(self) -> Array:
-        """Mean document length by class, float64 ``[c]``; 0 for an empty class."""
-        totals = [
-            sum(int(self.lengths_of(block).sum()) for block in self.blocks(number))
-            for number in range(len(self.sizes))
-        ]
-        return np.array(totals, dtype=np.float64) / np.maximum(self.sizes, 1)
+    def moments(self) -> Array:
+        """Mean document length, and mean of its square, by class, float64 ``[2, c]``; 0 for an
+        empty class."""
+        totals = np.zeros((2, len(self.sizes)))
+        for number in range(len(self.sizes)):
+            for block in self.blocks(number):
+                lengths = self.lengths_of(block)
+                totals[:, number] += lengths.sum(), (lengths**2).sum()
+        return totals / np.maximum(self.sizes, 1)
 
 
 def smoothed_probabilities(sizes: Array, alpha: float) -> Array:
@@ -139,18 +141,25 @@ class DataOrder:
     stage: int = 1
 
     @cached_property
-    def _draws(self) -> dict[float, tuple[Array, int]]:
-        """By exponent, the probability of each class and the number of candidates."""
+    def _draws(self) -> dict[float, tuple[Array, int, float]]:
+        """By exponent, the probability of each class, the number of candidates, and the tokens with
+        which a batch is full.
+
+        A batch ends with the sentence that fills it. To leave that one out would draw long
+        sentences less often, the more so the smaller a budget is; by which it is too long on
+        average is in the end of the budget instead (renewal theory).
+        """
         found = {}
         for _, alpha in phases(self.alpha):
             probability = smoothed_probabilities(self.texts.sizes, alpha)
-            mean = float(probability @ self.texts.mean_lengths)
-            found[alpha] = probability, int(self.budget / mean * DRAW_MARGIN) + DRAW_EXTRA
+            mean, square = self.texts.moments @ probability
+            count = int(self.budget / mean * DRAW_MARGIN) + DRAW_EXTRA
+            found[alpha] = probability, count, max(0.0, self.budget - square / (2 * mean))
         return found
 
     def _candidates(self, step: int) -> tuple[Array, np.random.Generator]:
         sizes = self.texts.sizes
-        probability, count = self._draws[value_at(self.alpha, step)]
+        probability, count, _ = self._draws[value_at(self.alpha, step)]
         rng = np.random.default_rng(
             [self.seed, OBJECTIVES.index(self.objective), step, self.stage - 1]
         )
@@ -158,29 +167,30 @@ class DataOrder:
         first = (np.cumsum(sizes) - sizes)[chosen]
         return first + np.floor(rng.random(count) * sizes[chosen]).astype(np.int64), rng
 
-    def _fit(self, lengths: Array) -> Array:
-        """Whether candidates of these lengths, ``[..., count]``, fit into the budget; the first
-        always does."""
-        return np.cumsum(lengths, axis=-1) <= np.maximum(self.budget, lengths[..., :1])
+    def _taken(self, lengths: Array, step: int) -> Array:
+        """Whether candidates of these lengths, ``[..., count]``, are taken, at a step: until those
+        before fill the batch."""
+        _, _, full = self._draws[value_at(self.alpha, step)]
+        return np.cumsum(lengths, axis=-1) - lengths <= full
 
     def at(self, step: int) -> Drawn:
         """The sentences of a step."""
         index, rng = self._candidates(step)
         sizes = self.texts.sizes_of(index)
         lengths = self.texts.documents_of(sizes)
-        count = int(np.count_nonzero(self._fit(lengths)))
+        count = int(np.count_nonzero(self._taken(lengths, step)))
         return Drawn(index[:count], draw_keys(rng, count), lengths[:count], sizes[:count])
 
     def read_by(self, steps: int) -> Array:
         """Numbers of all sentences that the first ``steps`` steps read, sorted, int64."""
         numbers = []
-        block_steps = max(1, BLOCK // max(count for _, count in self._draws.values()))
+        block_steps = max(1, BLOCK // max(count for _, count, _ in self._draws.values()))
         changes = (step for step, _ in phases(self.alpha) if step < steps)
         ends = sorted({*range(0, steps, block_steps), *changes, steps})
         for first, end in pairwise(ends):  # steps of a block have as many candidates each
             index = np.stack([self._candidates(step)[0] for step in range(first, end)])
             lengths = self.texts.lengths_of(index.ravel()).reshape(index.shape)
-            numbers.append(np.unique(index[self._fit(lengths)]))
+            numbers.append(np.unique(index[self._taken(lengths, first)]))
         return np.unique(np.concatenate(numbers))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,7 +179,7 @@ def _keys_match(sentences: Sentences, files: Sequence[Pseudo], first: int) -> bo
     return True
 
 
-def unigram_counts(texts: Sequence[Texts], languages: int, vocabulary: int) -> Array:
+def unigram_counts(texts: Iterable[Texts], languages: int, vocabulary: int) -> Array:
     """Training tokens by language and piece, ``[languages, vocabulary]``, in at most ``COUNTED``
     evenly spaced sentences of each class.
 

@@ -41,6 +41,10 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
+    def wait(self) -> None:
+        """Wait until every rank has come here; collective."""
+        self.any(False)
+
     def any(self, flag: bool) -> bool:
         """Whether ``flag`` is set on any rank, so that all ranks decide alike."""
         return (

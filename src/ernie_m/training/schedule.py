@@ -5,12 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from ernie_m.config.pretrain import ByStep, OptimiserSettings, phases
-
-
-def value_at(value: ByStep[float], step: int) -> float:
-    """A setting in step ``step`` (0-based): a function of it alone, so no state has to know it."""
-    return next(own for first, own in reversed(phases(value)) if first <= step)
+from ernie_m.config.pretrain import OptimiserSettings
 
 
 def linear_schedule(step: int, steps: int, warmup: int, decay: int | None = None) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,11 +23,11 @@ from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Chained
 from ernie_m.training import corpora
 from ernie_m.training.batches import DataLoader, Texts
+from ernie_m.training.by_step import value_at
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
 from ernie_m.training.processes import Processes, process_group
-from ernie_m.training.schedule import value_at
 from ernie_m.training.state import State, end_of, state_folder
 from ernie_m.training.validation import Validation
 
@@ -46,9 +46,11 @@ def masking_for(shape: Architecture, settings: MaskingSettings) -> Masking:
     )
 
 
-def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Texts]:
-    """The dataset of each objective with a weight, from the shards of input ``name``, truncated to
-    the length that fits a row."""
+def texts_of(
+    job: Job[StageJob], shape: Architecture, name: str, objectives: Sequence[str] = ()
+) -> dict[str, Texts]:
+    """The dataset of each objective, by default of those with a weight, from the shards of input
+    ``name``, truncated to the length that fits a row."""
     settings, languages = job.settings, shape.languages
     paths, ids = job.inputs(name), (shape.tokenizer, shape.vocabulary)
     mono, pairs = (corpora.read_shards(paths, sides, *ids) for sides in (1, 2))
@@ -65,8 +67,8 @@ def texts_of(job: Job[StageJob], shape: Architecture, name: str) -> dict[str, Te
             mono, job.inputs("pseudo"), name, languages, row, shape.vocabulary
         ),
     }
-    shares = settings.objectives.model_dump()
-    return {objective: make[objective]() for objective, share in shares.items() if share}
+    weighted = (name for name, share in settings.objectives.model_dump().items() if share)
+    return {objective: make[objective]() for objective in objectives or weighted}
 
 
 def dataloader_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Texts]) -> DataLoader:
@@ -100,12 +102,17 @@ def _trainer(
     return trainer, train
 
 
-def _unigram(validation: Validation, train: dict[str, Texts], shape: Architecture) -> dict:
-    # TLM and CAMLM share their pairs, which are counted once.
-    pairs = train.get("camlm") or train.get("tlm")
-    real = [text for text in (train.get("mmlm"), pairs) if text is not None]
-    counts = corpora.unigram_counts(real, len(shape.languages), shape.vocabulary)
-    return validation.unigram(counts)
+def _real_texts(
+    job: Job[StageJob], shape: Architecture, train: dict[str, Texts]
+) -> Iterator[Texts]:
+    """All monolingual text and all pairs, whatever the objectives are, for a level that variants
+    can be compared by."""
+    ids = shape.tokenizer, shape.vocabulary
+    for objective, sides in (("mmlm", 1), ("tlm", 2)):
+        if objective in train:
+            yield train[objective]
+        elif corpora.read_shards(job.inputs("train"), sides, *ids):
+            yield from texts_of(job, shape, "train", [objective]).values()
 
 
 def _model(job: Job[StageJob]) -> LanguageModel:
@@ -176,7 +183,7 @@ def _train_and_write(
 def _write_measures(
     job: Job[StageJob], trainer: Trainer, train: dict[str, Texts], parameters: int
 ) -> None:
-    done = trainer.progress
+    done, shape = trainer.progress, trainer.engine.model.shape
     _write_curve(job.output("curves"), done.curve)
     metrics = {
         "steps": done.step,
@@ -185,7 +192,11 @@ def _write_measures(
         "parameters": parameters,
         "valid": trainer.final,
         # After all collectives: counting large text takes long, and other ranks would wait.
-        "unigram": _unigram(trainer.validation, train, trainer.engine.model.shape),
+        "unigram": trainer.validation.unigram(
+            corpora.unigram_counts(
+                _real_texts(job, shape, train), len(shape.languages), shape.vocabulary
+            )
+        ),
         "cut": {name: count_cut(texts) for name, texts in train.items()},
     }
     job.write_json("metrics", metrics)
