@@ -19,8 +19,8 @@ TRAINING = {
     "objectives": {"draws", "layout", "lengths", "masking", "objectives"},
     "tokenizer": {"shards"},
     "training": {
-        *("batches", "callbacks", "corpora", "engine", "loop", "losses", "prefetch", "processes"),
-        *("pseudo", "schedule", "stage", "state", "validation"),
+        *("batches", "by_step", "callbacks", "corpora", "engine", "loop", "losses", "prefetch"),
+        *("processes", "pseudo", "schedule", "stage", "state", "validation"),
     },
     "": {"mapped", "ragged"},
 }

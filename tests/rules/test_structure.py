@@ -35,7 +35,7 @@ OVERLAYS = sorted(
 )
 TARGETS = {
     *("corpora", "tokenizer", "camlm", "backtranslate", "btmlm", "xtreme", "report", "export"),
-    "all",
+    *("all", "downloads"),
 }
 ORDER = [
     *("name", "input", "output", "log", "benchmark"),

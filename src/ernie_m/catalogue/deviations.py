@@ -48,7 +48,7 @@ DEVIATIONS: tuple[Choice, ...] = (
     Choice(
         "Size",
         "Base: 12 layers of width 768; large: 24 of 1,024 (authors).",
-        "An encoder of the same shape that trains on two processor cores.",
+        "An encoder of the same shape, of this size.",
         (
             ("pretrain_initialise", "layers"),
             ("pretrain_initialise", "width"),
@@ -59,7 +59,7 @@ DEVIATIONS: tuple[Choice, ...] = (
         "Length of training",
         "Batches of 2,048 rows of 512 tokens on 64 V100 (memory); the number of steps is not "
         "known.",
-        "Many small batches; sentences are packed into rows without seeing each other.",
+        "Batches of this many tokens; sentences are packed into rows without seeing each other.",
         (
             ("pretrain_camlm", "steps"),
             ("pretrain_camlm", "batch_tokens"),
@@ -80,8 +80,9 @@ DEVIATIONS: tuple[Choice, ...] = (
         "Evaluation",
         "XNLI, CoNLL, MLQA, PAWS-X and Tatoeba (authors), and the nine tasks of XTREME (sibling: "
         "XTREME, its leaderboard).",
-        "Stand-ins in the form of XTREME's tasks, built from held-out text of the run. They show "
-        "whether transfer appears; they are not XTREME.",
+        "The published tasks that the run names. Stand-ins have the form of XTREME's tasks and are "
+        "built from held-out text of the run: they show whether transfer appears, and are not "
+        "XTREME.",
         (("corpora_deal", "test_share"),),
     ),
 )

@@ -20,7 +20,6 @@ from ernie_m.audit.keys import layers_of
 from ernie_m.catalogue.checkpoints import vocabulary_in
 from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.config.export import FORMATS, ExportSettings
-from ernie_m.config.xtreme import PredictSettings
 from ernie_m.errors import UserError
 from ernie_m.records.graph import RESULTS, SHARED
 from ernie_m.report.evidence import normal
@@ -53,11 +52,12 @@ def _evidence(run: Path | None) -> dict[str, list[Path]]:
     }
 
 
-def _settings(run: Path | None, form: str, language: str) -> ExportSettings:
+def _settings(run: Path | None, form: str, language: str, variant: str) -> ExportSettings:
     """The settings as the rule gives them; defaults for a run that `config/` does not have."""
     layers = layers_of(run.name) if run else None
-    predict = layers.config.xtreme.predict if layers else PredictSettings()
-    return ExportSettings.of(form, language, predict)
+    config = layers.config if layers else None
+    known = config and variant in config.variant_names
+    return ExportSettings.of(form, language, config.variant(variant) if config and known else None)
 
 
 def _words(model: Path, form: str, language: str, out: Path | None) -> tuple[Path, list[str]]:
@@ -67,9 +67,15 @@ def _words(model: Path, form: str, language: str, out: Path | None) -> tuple[Pat
         raise UserError(f"{model} lies in no run.", "Say where the export goes by --out FOLDER.")
     place = normal(model.parent.relative_to(run) if run else Path(model.parent.name))
     instance = f"{form}/{language}/{place}"
+    variant = place.split("/")[1] if run and "/" in place else ""
     folder = out or Path(str(run), STAGE, instance)
     inputs = {"model": [model], "tokenizer": [vocabulary_in(model.parent)], **_evidence(run)}
-    words = ["--instance", instance, "--settings", _settings(run, form, language).model_dump_json()]
+    words = [
+        "--instance",
+        instance,
+        "--settings",
+        _settings(run, form, language, variant).model_dump_json(),
+    ]
     for name, paths in inputs.items():
         words += ["--input", name, *(normal(path) for path in paths)]
     for name, files in files_of_form(form).items():

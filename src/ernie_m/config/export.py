@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from ernie_m.config.base import Section
+from ernie_m.config.root import Variant
 from ernie_m.config.xtreme import PredictSettings
 
 Format = Literal["hf", "sentence-transformers", "onnx"]
@@ -25,7 +26,9 @@ class ExportSettings(Section):
     skip_specials: bool = Field(description="whether <s> and </s> are left out of the mean")
 
     @classmethod
-    def of(cls, form: str, language: str, predict: PredictSettings) -> ExportSettings:
-        """The settings of one export, with the layer and pooling of ``predict``."""
-        shared = predict.model_dump(include={"layer", "pooling", "skip_specials"})
+    def of(cls, form: str, language: str, variant: Variant | None) -> ExportSettings:
+        """The settings of one export, with the layer and pooling of a variant's retrieval, or of
+        the defaults."""
+        used = variant.xtreme.vectors(variant.model.layers) if variant else PredictSettings()
+        shared = used.model_dump(include={"layer", "pooling", "skip_specials"})
         return cls.model_validate({"format": form, "language": language, **shared})

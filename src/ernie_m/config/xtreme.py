@@ -503,9 +503,14 @@ class XtremeSettings(Section):
         keys = predict_keys(self.recipe, TASKS[task].kind, task, layers)
         return PredictSettings(**{**self.predict.model_dump(), **keys})
 
+    def vectors(self, layers: int) -> PredictSettings:
+        """``predict`` as in retrieval, whatever the task."""
+        keys = predict_keys(self.recipe, "retrieval", "", layers)
+        return PredictSettings(**{**self.predict.model_dump(), **keys})
+
     def align_job(self, layers: int) -> AlignJob:
         """Settings of the stage ``xtreme.align``, pooled as in retrieval."""
-        keys = self.predict.model_dump() | predict_keys(self.recipe, "retrieval", "", layers)
+        keys = self.vectors(layers).model_dump()
         as_used = {key: keys[key] for key in AlignJob.model_fields if key in keys}
         return AlignJob(**self.align.model_dump(), **as_used)
 

@@ -23,7 +23,7 @@ from ernie_m.config.corpora import EvalHashesSettings
 from ernie_m.corpora.hashing import hash64
 from ernie_m.corpora.streams import ArrowWriter, read_batches
 from ernie_m.corpora.tables import read_table
-from ernie_m.corpora.text import comparable
+from ernie_m.corpora.text import comparable, strip_markup
 from ernie_m.job import Job, main
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,8 @@ def run(job: Job[EvalHashesSettings]) -> None:
                 hashes.update(map(hash64, keys(text, least)))
     for path in job.inputs("rows"):
         for text in read_table(path, ["text"])[0]:
-            hashes.update(map(hash64, keys(text, least)))
+            for form in {text, strip_markup(text)}:  # training text may have no marks
+                hashes.update(map(hash64, keys(form, least)))
     schema = _SCHEMA.with_metadata({"least": str(least)})
     with ArrowWriter(job.output("hashes"), schema) as writer:
         writer.write({"hash": np.array(sorted(hashes), dtype=np.uint64)})

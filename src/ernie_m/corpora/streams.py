@@ -113,6 +113,8 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise UserError(
             f"{path} is not a whole Parquet file ({error}).",
             "Delete it and run the stage that makes it again.",

@@ -15,6 +15,8 @@ def _open(path: Path) -> pa.Table:
     try:
         return pq.read_table(path, memory_map=True)
     except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise UserError(
             f"{path} is not a whole Parquet file ({error}).",
             "Delete it and run the stage that makes it again.",

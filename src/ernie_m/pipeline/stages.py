@@ -491,10 +491,10 @@ STAGES: dict[str, Stage] = {
         milestone="export",
         jobs=plan.exports,
         instance=("form", "default_language", "exported", "variant"),
-        settings=lambda config, form, language, *_: ExportSettings.of(
-            form, language, config.xtreme.predict
+        settings=lambda config, form, language, _, variant: ExportSettings.of(
+            form, language, config.variant(variant)
         ),
-        keys=("xtreme.predict",),
+        keys=("xtreme.predict", "xtreme.recipe", "model.layers"),
         derived=("format", "language"),  # are in the name of the job
         collects=True,
         # The card says whether all files behind the model are as recorded: terabytes take hours.

@@ -182,19 +182,17 @@ def variant_names(evidence: Evidence) -> list[str]:
 
 
 def variant_settings(evidence: Evidence, variant: str) -> dict[str, Any]:
-    """Settings of a variant by ``stage.key``; those of the main variant for a shared stage."""
+    """Settings by ``stage.key`` of all jobs of pre-training behind a variant's last model,
+    whichever variant they were run for."""
+    behind = [stage.record for stage in chain(evidence, variant)[-1:]]
+    for record in behind:  # grows
+        makers = {id(own.record): own.record for own in evidence.inputs_of(record)}.values()
+        own = (maker for maker in makers if maker.stage.startswith("pretrain_"))
+        behind += [maker for maker in own if maker not in behind]
     found: dict[str, Any] = {}
-    for stage in ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm"):
-        own = evidence.settings(stage, variant) or evidence.settings(stage, MAIN_VARIANT)
-        name = stage.removeprefix("pretrain_")
-        found |= {f"{name}.{key}": value for key, value in flatten(own)}
-    generation = [
-        record.settings
-        for record in evidence.jobs("pretrain_backtranslate")
-        if record.instance.startswith(f"{variant}/")
-    ]
-    for key, value in flatten(generation[0] if generation else {}):
-        found[f"backtranslate.{key}"] = value
+    for record in behind:  # of several chunks all have the same
+        name = record.stage.removeprefix("pretrain_")
+        found |= {f"{name}.{key}": value for key, value in flatten(record.settings)}
     return found
 
 

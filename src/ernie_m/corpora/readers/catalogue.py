@@ -35,9 +35,21 @@ def read(
     """("", one text per language) of every translated message; `en` is the message itself."""
     for name, source in _catalogues(path, languages, left):
         for entry in _entries(name, source):
-            if entry.msgid and entry.msgstr:
+            left.lines += 1
+            if reason := _unfit(entry):
+                left.skip(reason)
+            elif entry.msgid:  # the first is about the file
                 texts = (entry.msgid if code == _SOURCE else entry.msgstr for code in languages)
                 yield "", tuple(texts)
+
+
+def _unfit(entry: Any) -> str:
+    """Why an entry has no translation to be used, empty if it has."""
+    if entry.obsolete or getattr(entry, "fuzzy", False):  # which a compiled one has not
+        return "obsolete or fuzzy"
+    if entry.msgid_plural:
+        return "with plural forms"
+    return "" if entry.msgstr else "not translated"
 
 
 def _catalogues(
@@ -73,7 +85,7 @@ def _entries(name: str, source: Path | bytes) -> list[Any]:
     try:
         if compiled:
             return list(polib.mofile(source if isinstance(source, bytes) else str(source)))
-        return [one for one in polib.pofile(str(source)) if not (one.obsolete or one.fuzzy)]
+        return list(polib.pofile(str(source)))
     except (OSError, LookupError, ValueError, struct.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

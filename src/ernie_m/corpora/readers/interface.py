@@ -85,7 +85,10 @@ def read(
         for match in found:
             if match["language"] == best_tag(tags[match["part"]], language):
                 for key, text in _strings(archive, match[0]):
-                    if not _ICU.search(text):
+                    left.lines += 1
+                    if _ICU.search(text):
+                        left.skip("with ICU plurals or choices")
+                    else:
                         yield _group(match["part"], key, layout.components), key, text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from ernie_m.catalogue.deviations import (
     OPEN_CHOICES,
     Choice,
 )
+from ernie_m.catalogue.tasks import TASKS
+from ernie_m.pipeline.stages import parts_of
 from ernie_m.records.graph import SHARED
+from ernie_m.records.record import Record
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.page import shown
 from ernie_m.report.scores import MAIN_VARIANT
@@ -60,15 +64,31 @@ def choices(evidence: Evidence) -> list[dict[str, Any]]:
 
 def _values(evidence: Evidence, choice: Choice) -> list[tuple[str, str, str]]:
     """The settings of a choice as ``stage.key`` and value, of the main variant, and a file of the
-    job that was given them."""
+    job that was given them; where its jobs have several values, each with the first task of it."""
     found = []
     for stage, key in choice.settings:
-        jobs = evidence.jobs(stage)
-        own = [record for record in jobs if record.instance == MAIN_VARIANT] or jobs
-        settings: Any = own[0].settings if own else {}
-        for part in key.split("."):
-            settings = settings.get(part) if isinstance(settings, dict) else None
-        if settings is not None:
-            name = f"{stage.split('_')[1]}.{key}"
-            found.append((name, shown(settings), own[0].made_files[0].path))
+        values: dict[str, Record] = {}
+        for record in _of_main(evidence, stage):
+            if (value := _at(record.settings, key)) is not None:
+                values.setdefault(shown(value), record)
+        for value, record in values.items():
+            task = parts_of(stage, record.instance).get("task", "")
+            name = f"{stage.split('_')[1]}.{key}" + (f" ({task})" if len(values) > 1 else "")
+            found.append((name, value, record.made_files[0].path))
     return found
+
+
+def _of_main(evidence: Evidence, stage: str) -> Iterator[Record]:
+    """A stage's jobs of the main variant; of prediction those that compare vectors."""
+    for record in evidence.jobs(stage):
+        parts = parts_of(stage, record.instance)
+        if parts.get("variant", MAIN_VARIANT) == MAIN_VARIANT and (
+            stage != "xtreme_predict" or TASKS[parts["task"]].kind in ("retrieval", "mining")
+        ):
+            yield record
+
+
+def _at(settings: Any, key: str) -> Any:
+    for part in key.split("."):
+        settings = settings.get(part) if isinstance(settings, dict) else None
+    return settings

@@ -97,9 +97,21 @@ def _last_average(table: Table, variant: str) -> Any:
     return next((cell for cell in found if cell), None)
 
 
+def _averaged(evidence: Evidence) -> dict[tuple[str, str], set[str]]:
+    """The languages that count in the averages of the main variant, by task and stage."""
+    return {
+        (own.parts["task"], own.parts["checkpoint"]): {
+            code for code, scores in own.json()["languages"].items() if scores["averaged"]
+        }
+        for own in evidence.shown("xtreme_score", "scores")
+        if own.parts["variant"] == MAIN_VARIANT
+    }
+
+
 def layers(evidence: Evidence) -> list[dict[str, Any]]:
     """Accuracy by layer of the main variant's encoders, mean over languages and seeds, as a figure
     a task."""
+    averaged = _averaged(evidence)
     sweeps: dict[str, dict[str, list[list[float]]]] = {}
     used: dict[str, int] = {}
     for artifact in evidence.shown("xtreme_sweep", "layers"):
@@ -109,7 +121,12 @@ def layers(evidence: Evidence) -> list[dict[str, Any]]:
             sweep = artifact.json()
             used[task] = sweep["layer"]
             own = sweeps.setdefault(task, {}).setdefault(stage, [])
-            own += sweep["languages"].values()
+            wanted = averaged.get((task, stage))
+            own += [
+                accuracy
+                for code, accuracy in sweep["languages"].items()
+                if wanted is None or code in wanted
+            ]
     found = []
     for task, stages in sweeps.items():
         averages = {

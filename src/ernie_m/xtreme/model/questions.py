@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ernie_m.config.xtreme import FinetuneSettings
+from ernie_m.errors import UserError
 from ernie_m.objectives.lengths import PAIR_SPECIALS
 from ernie_m.xtreme.files import Answer, Question
 from ernie_m.xtreme.model.features import Features
@@ -113,6 +114,12 @@ class QuestionAnswering:
 
     def _windows(self, tokens: int, query: int) -> list[Span]:
         room = self.reader.max_tokens - PAIR_SPECIALS - query
+        if room < 1:
+            raise UserError(
+                f"Rows of {self.reader.max_tokens} tokens have no room for a context beside a "
+                f"question of {query}.",
+                "Raise `xtreme.finetune.max_tokens` or lower `xtreme.finetune.max_query_tokens`.",
+            )
         step = self.settings.window_step or max(1, room - self.settings.stride)
         return list(windows(tokens, room, step))
 

@@ -106,4 +106,9 @@ def main(arguments: Sequence[str]) -> int:
     done = write(args.run, args.variant, stage, args.seed, args.output)
     archive = zip_predictions(args.output, done)
     print(f"{archive}: {', '.join(done)} ({len(done)} of {len(XTREME)} tasks)")
+    if lacking := [name for name in XTREME if name not in done]:
+        print(
+            f"Not there: {', '.join(lacking)}. A task that variants train and predict in the same "
+            "way has its predictions under the first of them: name that one by --variant."
+        )
     return 0

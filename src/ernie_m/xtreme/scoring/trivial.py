@@ -36,7 +36,8 @@ LARGE_HEAP = 10_000
 RARE_TRIGRAM = 0.01
 # Pairs of sentences compared at a time.
 BLOCK_CELLS = 1 << 23
-# Examples a classifier is fitted on; more only take longer.
+# Examples that a classifier is fitted on, evenly spaced, as files may be sorted by class; more only
+# take longer.
 MOST_FITTED = 20_000
 _CLOSING = (".", "!", "?", "\u3002", "\uff01", "\uff1f")
 _MARKS = (r"\{", r"[`*]", r"[?\uff1f]", r"[(\uff08]", r"\d")
@@ -51,15 +52,24 @@ def _trigrams(
     texts: Sequence[str], others: Sequence[str], most: float = 1.0
 ) -> tuple[csr_matrix, csr_matrix]:
     """Binary character trigrams of each text, words padded with spaces; only trigrams that occur in
-    at most the share ``most`` of the texts."""
+    at most the share ``most`` of the texts, or in two."""
     # Imported here: it takes longer to load than most baselines take to run.
     from sklearn.feature_extraction.text import CountVectorizer
 
     counter = CountVectorizer(
-        analyzer="char_wb", ngram_range=(3, 3), binary=True, dtype=np.float64, max_df=most
+        analyzer="char_wb",
+        ngram_range=(3, 3),
+        binary=True,
+        dtype=np.float64,
+        max_df=max(2, int(most * (len(texts) + len(others)))),
     )
     both = counter.fit_transform([*texts, *others])
     return both[: len(texts)], both[len(texts) :]
+
+
+def _some(train: Sequence[TextPair]) -> list[TextPair]:
+    chosen = np.linspace(0, len(train) - 1, min(len(train), MOST_FITTED)).astype(int)
+    return [train[number] for number in chosen.tolist()]
 
 
 def _sizes(sets: csr_matrix) -> np.ndarray:
@@ -146,7 +156,7 @@ class OverlapTree:
         from sklearn.tree import DecisionTreeClassifier
 
         self.tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=10, random_state=0)
-        train = train[:MOST_FITTED]
+        train = _some(train)
         self.tree.fit(self._features(train), [example.label for example in train])
 
     @staticmethod
@@ -179,7 +189,7 @@ class SurfaceTree:
         from sklearn.tree import DecisionTreeClassifier
 
         self.tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=10, random_state=0)
-        train = train[:MOST_FITTED]
+        train = _some(train)
         self.tree.fit(self._features(train), [example.label for example in train])
 
     @staticmethod
@@ -210,7 +220,7 @@ class TrigramModel:
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
 
-        train = train[:MOST_FITTED]
+        train = _some(train)
         self.model = make_pipeline(
             TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), sublinear_tf=True),
             LogisticRegression(C=10, max_iter=1000),

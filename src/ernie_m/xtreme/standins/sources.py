@@ -91,15 +91,16 @@ class Sources:
             self._tables[stem] = texts, groups
         return self._tables[stem]
 
-    @cached_property
-    def _test_sentences(self) -> frozenset[str]:
-        texts = self.texts("test", ENGLISH).values()
-        return frozenset(text for text in texts if len(text.split()) >= SENTENCE_WORDS)
+    def _held_out(self, split: str) -> set[str]:
+        """English sentences of the splits that a split must not know."""
+        later = list(SPLITS)[list(SPLITS).index(split) + 1 :]
+        texts = (text for other in later for text in self.texts(other, ENGLISH).values())
+        return {text for text in texts if len(text.split()) >= SENTENCE_WORDS}
 
     def english(self, split: str) -> Iterator[Row]:
-        """English rows of a split, in the order of their ids; train and dev without sentences that
-        also occur in test."""
-        held_out = self._test_sentences if split != "test" else frozenset()
+        """English rows of a split, in the order of their ids; train without sentences that also
+        occur in dev, and neither with those that occur in test."""
+        held_out = self._held_out(split)
         texts, groups = self._table(split, ENGLISH)
         for id, text in sorted(texts.items()):
             if text not in held_out:

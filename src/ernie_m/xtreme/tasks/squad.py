@@ -8,7 +8,7 @@ from typing import Any
 
 from ernie_m.errors import UserError
 from ernie_m.json_text import parse_json
-from ernie_m.xtreme.files import Line, Question
+from ernie_m.xtreme.files import Question
 from ernie_m.xtreme.tasks.upstream import AGAIN, File, Upstream
 
 Row = dict[str, Any]
@@ -64,7 +64,7 @@ def _start(context: str, answer: str, start: int, lost: int) -> int | None:
     return None
 
 
-def questions(table: Iterable[Row], name: str, lost: int = 0) -> Iterator[Line]:
+def questions(table: Iterable[Row], name: str, lost: int = 0) -> Iterator[Question]:
     """Examples of ``table`` with stripped texts.
 
     The hub's tables have stripped texts, but starts from before stripping, so that an answer may be
@@ -98,7 +98,7 @@ def questions(table: Iterable[Row], name: str, lost: int = 0) -> Iterator[Line]:
         )
 
 
-def read(upstream: Upstream, configuration: str, split: str, pattern: str) -> Iterator[Line]:
+def read(upstream: Upstream, configuration: str, split: str, pattern: str) -> Iterator[Question]:
     """Questions from the hub's table if it is present, else from the file matching ``pattern``."""
     table = upstream.table(configuration, split)
     if table is not None:
@@ -107,7 +107,7 @@ def read(upstream: Upstream, configuration: str, split: str, pattern: str) -> It
     return questions(rows(file), file.name)
 
 
-def trained_on_squad(upstream: Upstream, split: str) -> Iterator[Line]:
+def trained_on_squad(upstream: Upstream, split: str) -> Iterator[Question]:
     """English training or dev questions from SQuAD 1.1: XQuAD and MLQA have none of their own."""
     other = {"train": "train", "dev": "validation"}[split]
     return read(upstream, "SQuAD", other, rf"{split}-v1\.1\.json")

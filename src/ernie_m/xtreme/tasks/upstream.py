@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import re
 import struct
@@ -111,6 +112,8 @@ class Upstream:
                 _copy(stream, target, f"{name}/{member}")
                 yield f"{name}/{member}", target
         except _GARBLED as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # as of a full disk; a wrong offset in an archive is no valid argument
             raise UserError(f"{name} is not a whole archive ({error}).", AGAIN) from None
 
     def all(self, pattern: str) -> list[File]:
@@ -190,6 +193,8 @@ def _rows(path: Path, cache: Path) -> list[dict[str, Any]]:
     try:
         table = datasets.Dataset.from_parquet(str(path), cache_dir=str(cache / "datasets"))
     except (datasets.exceptions.DatasetsError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise UserError(f"{path} is not a whole Parquet file ({error}).", AGAIN) from None
     classes = {key: _names(feature) for key, feature in table.features.items()}
     return [
