@@ -10,8 +10,9 @@ The steps, none of which depends on the order in which languages are read:
 4. Ids whose texts are duplicates or near-duplicates in the first language that has them form one
    *cluster* (a "meaning" in stats.json). Each corpus uses a cluster once.
 5. The hash of a cluster makes it parallel or monolingual text; as monolingual text it is used in
-   one language only. So no sentence that BTMLM back-translates has its translation in the
-   parallel text: monolingual corpora are new text in that stage.
+   one language only. So what BTMLM back-translates is new in that stage: of a few sentences in a
+   thousand the translation stands in the parallel text all the same, where two meanings that
+   differ in English are one in the other language.
 
 The output has the same form as that of corpora.filter, and joins the corpus's other documents or
 pairs there. Rows of test groups go to no corpus. Of the others, corpora.select holds out some for
