@@ -63,13 +63,13 @@ class HardwareSettings(Section):
     attention: Literal["sdpa", "flex"] = Field(
         "sdpa",
         description="Kernel of attention: sdpa with a mask of every pair of tokens, or "
-        "FlexAttention with block-sparse masks, on GPUs, for long rows, with `compile`, without which "
-        "torch makes every pair too; it has no dropout.",
+        "FlexAttention with block-sparse masks, on GPUs, for long rows, with `compile`, without "
+        "which torch makes every pair too; it has no dropout.",
     )
     head: Literal["chunked", "fused"] = Field(
         "chunked",
-        description="Scores of all pieces, in the type of `precision`, and their loss: chunked some "
-        "hundred tokens at a time, with the loss in float32; fused by torch's "
+        description="Scores of all pieces, in the type of `precision`, and their loss: chunked "
+        "some hundred tokens at a time, with the loss in float32; fused by torch's "
         "`linear_cross_entropy`.",
     )
     compile: bool = Field(
