@@ -13,6 +13,7 @@ from ernie_m.config.report import ReportSettings
 from ernie_m.job import Job
 from ernie_m.report import build
 from ernie_m.report.evidence import Evidence
+from ernie_m.report.training import variant_settings
 from tests.claims.made import BTMLM, COST, LITTLE, SHARE, Study
 from tests.report.test_report import OUTPUTS, Doors, check_page
 
@@ -94,3 +95,13 @@ def test_the_card_lists_the_verdicts(study):
     assert rows[2].startswith("| BTMLM adds something. | Retrieval, points | +0.3 | ")
     assert rows[-1].endswith("| holds here |")
     assert card._claims(Evidence.read(study.inputs["records"], [])) == {}
+
+
+def test_the_settings_of_a_variant_are_those_of_all_trainings_behind_it(tmp_path, monkeypatch):
+    """Also of a stage that was run for another variant."""
+    monkeypatch.chdir(tmp_path)
+    evidence = Evidence.read(Study([1.0]).inputs["records"], [])
+    found = variant_settings(evidence, "exp4")
+    assert found["camlm.objectives.camlm"] == found["btmlm.objectives.btmlm"] == 1.0
+    assert found["camlm.objectives.tlm"] == 0.0
+    assert found["backtranslate.placeholder_ratio"] == 0.15 and "initialise.layers" in found

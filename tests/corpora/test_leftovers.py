@@ -402,7 +402,8 @@ def test_interface_text_is_read_by_part_and_key(tmp_path, form, names, key, grou
             content = {key: text, f"{key}s": "{n, plural, one {x} other {y}}"}
             file.writestr(names[0] % tag, json.dumps(content))
             file.writestr(names[1] % tag, json.dumps({key: "of another layout"}))
-    Extracted(tmp_path, (tmp_path / "file").read_bytes(), form, ["zh"])
+    found = Extracted(tmp_path, (tmp_path / "file").read_bytes(), form, ["zh"])
+    assert found.stats["skipped"] == {"with ICU plurals or choices": 1}
     rows = read_table(tmp_path / "rows.parquet", ["id", "group", "text"])
     assert list(zip(*rows, strict=True)) == [(f"toy:{group}:{key}", f"toy:{group}", "台")]
 

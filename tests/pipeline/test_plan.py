@@ -141,3 +141,14 @@ def test_the_ablation_has_the_variants_of_table_6(overlays):
         assert first == last - {"btmlm"}
     tokens = [own.camlm.steps * own.camlm.batch_tokens for own in ours.values()]
     assert len(set(tokens)) == 1
+
+
+def test_an_export_has_the_vectors_of_its_recipe_s_retrieval():
+    config = read("config/released_xlmr.yaml")
+    (job,) = stages.jobs(config)["checkpoints_export"]
+    own = config.xtreme.predict_for("tatoeba", config.model.layers)
+    found = stages.settings_of(config, "checkpoints_export", job)
+    assert (found.layer, found.pooling, found.skip_specials) == (
+        own.layer, own.pooling, own.skip_specials
+    )  # fmt: skip
+    assert found.layer != config.xtreme.predict.layer

@@ -157,6 +157,19 @@ def test_generation_equals_the_obvious_way(model_file: Path) -> None:
         assert made[i].tolist() == best.tolist()
 
 
+def test_sentences_longer_than_the_usual_rows_are_generated_for(
+    model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(model_file)
+    source = Ragged(np.arange(4, 4 + 22) % 20 + 4, np.array([0, 2, 22]))
+    rows = np.array([0, 1]), np.array([1, 0])
+    expected = backtranslate.generate(model, source, *rows, 0.2)
+    monkeypatch.setattr(backtranslate, "ROW_LENGTHS", (4, 6))
+    made = backtranslate.generate(model, source, *rows, 0.2)
+    assert made.tokens.tolist() == expected.tokens.tolist()
+    assert made[1].min() >= 4, "of pieces"
+
+
 @given(length=st.integers(1, 440), ratio=st.floats(0.01, 2))
 def test_a_row_has_room_for_the_placeholders_of_its_sentence(length: int, ratio: float) -> None:
     count = max(1, round(ratio * length))

@@ -204,6 +204,20 @@ def test_metrics_and_curves_tell_the_run(
     assert points[-1]["valid/camlm/en-de"] == told["valid"]["camlm"]["en-de"]
 
 
+def test_the_unigram_level_is_that_of_all_text_whatever_the_objectives(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path
+) -> None:
+    corpus = write_corpus(tmp_path / "c", 1)
+    found = []
+    for number, objectives in enumerate(({"mmlm": 1.0}, {"mmlm": 1.0, "tlm": 1.0})):
+        off = dict.fromkeys(("mmlm", "tlm", "camlm", "btmlm"), 0.0)
+        (_, _, metrics), _ = train(
+            job, corpus, model_file, f"u{number}", objectives=off | objectives
+        )
+        found.append(json.loads(metrics)["unigram"]["mmlm"])
+    assert found[0] == found[1]
+
+
 @pytest.fixture
 def broken_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], None]:
     """Make the losses of one training step so many times too large."""

@@ -34,6 +34,7 @@ from ernie_m.report.evidence import Evidence
 from ernie_m.report.figures import Curve, losses
 from ernie_m.report.page import prose
 from ernie_m.report.scores import read_scores, tables
+from ernie_m.report.sections.choices import choices
 from ernie_m.report.svg import apart, ticks
 
 FOLDER = Path("results/default/report_build")
@@ -364,6 +365,19 @@ def test_values_come_from_the_records(run):
         assert words in page
     assert "Apache-2.0" in page and "as pinned" in page
     assert "ernie-m audit results/default/xtreme_score/standin_retrieval" in page
+
+
+def test_a_choice_shows_the_main_variant_s_value_and_of_vectors_those_of_retrieval(run):
+    evidence = Evidence.read(run.inputs["records"], [])
+    named = {
+        name: (value, place)
+        for group in choices(evidence)
+        for _, values in group["rows"]
+        for name, value, place in values
+    }
+    assert "/ernie_m/" in named["camlm.steps"][1]
+    vectors = [place for name, (_, place) in named.items() if name.startswith("predict.")]
+    assert vectors and all("standin_retrieval" in place or "mining" in place for place in vectors)
 
 
 def test_choices_name_settings_that_exist():

@@ -150,6 +150,8 @@ def test_windows_overlap_by_the_stride_or_begin_at_each_step(tokenizer, shape):
         (44, 94),
         (66, 100),
     ]
+    with pytest.raises(UserError, match="no room for a context beside a question of 10"):
+        answering(Reader(tokenizer, shape, 14, "own"))._windows(100, 10)
     by_step = answering(reader, window_step=40)._windows(100, 10)
     assert by_step == [(0, 50), (40, 90), (80, 100)]
 

@@ -133,6 +133,21 @@ def test_a_sentence_of_two_purposes_is_left_out(rows):
             assert len(texts[line.id].split()) >= SENTENCE_WORDS
 
 
+def test_a_sentence_of_a_later_split_is_in_no_earlier_one(rows):
+    sources = Sources(rows, LANGUAGES, SETTINGS, 1)
+    sentence = "This sentence stands in all of the splits."
+    for split in ("train", "dev", "test"):
+        texts = sources.texts(split, ENGLISH)
+        texts[min(texts)] = sentence
+        if split != "test":
+            texts[max(texts)] = f"{sentence} Not in test."
+    train, dev, test = (
+        {row.text for row in sources.english(split)} for split in ("train", "dev", "test")
+    )
+    assert sentence in test and sentence not in dev | train
+    assert f"{sentence} Not in test." in dev - train
+
+
 def test_paraphrase_first_text_is_english_and_the_same_for_both_classes(examples):
     lines = load(examples["standin_paraphrase"]["test-de"], "standin_paraphrase")
     for same, different in zip(lines[::2], lines[1::2], strict=True):

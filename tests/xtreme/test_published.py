@@ -3,6 +3,7 @@ same content as the Parquet tables of `google/xtreme`, written by `datasets`."""
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import tarfile
@@ -22,7 +23,8 @@ from ernie_m.rehearse import tasks as made
 from ernie_m.xtreme import prepare
 from ernie_m.xtreme.examples import READERS
 from ernie_m.xtreme.files import EXAMPLE, read_lines
-from ernie_m.xtreme.tasks import conll, conllu, udpos
+from ernie_m.xtreme.tasks import conll, conllu, udpos, xquad
+from ernie_m.xtreme.tasks import upstream as upstream_module
 from ernie_m.xtreme.tasks.upstream import File, Upstream
 
 from .conftest import run_stage
@@ -624,3 +626,46 @@ def test_sources_of_the_tasks_that_are_run_and_their_folders():
         XtremeSettings(parquet=["bucc2018"])
     with pytest.raises(ValueError, match="`local` names the source `xnl`"):
         XtremeSettings(local={"xnl": "here"})
+
+
+def test_xquad_s_dev_has_none_of_its_test_s_paragraphs(tmp_path):
+    """Which are of SQuAD's, told by their words or, where those differ, by their questions' ids."""
+
+    def written(name, **paragraphs):
+        asked = [
+            {
+                "context": context,
+                "qas": [
+                    {
+                        "id": id,
+                        "question": f"Which is {id}?",
+                        "answers": [{"text": "word", "answer_start": 0}],
+                    }
+                    for id in ids
+                ],
+            }
+            for ids, context in paragraphs.items()
+        ]
+        path = tmp_path / name
+        path.write_text(json.dumps({"data": [{"title": "t", "paragraphs": asked}]}))
+        return path
+
+    paths = [
+        written("dev-v1.1.json", ab="word one", cd="word two", ef="word three"),
+        written("xquad.en.json", a="word one", c="word  two"),
+    ]
+    (tmp_path / "unpacked").mkdir()
+    upstream = Upstream(paths, tmp_path / "unpacked")
+    assert [question.id for question in xquad.read(upstream, "dev", "en")] == ["e", "f"]
+    assert [question.id for question in xquad.read(upstream, "test", "en")] == ["a", "c"]
+
+
+def test_a_full_disk_is_no_broken_archive(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("b", "text")
+    monkeypatch.setattr(upstream_module, "_copy", full)
+    with pytest.raises(OSError, match="No space left"):
+        _ = Upstream([tmp_path / "a.zip"], tmp_path).files

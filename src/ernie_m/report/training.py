@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,7 @@ class Trained:
 
 def chain(evidence: Evidence, variant: str) -> list[Trained]:
     """The trainings behind a variant's last model, first to last; variants may share the first."""
-    last = [
-        record
-        for stage in reversed(TRAINED)
-        for record in evidence.jobs(stage)
-        if record.instance == variant
-    ][:1]
+    last = _last(evidence, variant)
     found: list[Trained] = []
     while last:
         record = last[0]
@@ -79,6 +75,17 @@ def chain(evidence: Evidence, variant: str) -> list[Trained]:
             if artifact.record.stage in TRAINED and artifact.name == "model"
         ][:1]
     return found[::-1]
+
+
+def _last(evidence: Evidence, variant: str) -> list[Record]:
+    """A variant's last training, if it has one."""
+    found = (
+        record
+        for stage in reversed(TRAINED)
+        for record in evidence.jobs(stage)
+        if record.instance == variant
+    )
+    return list(islice(found, 1))
 
 
 def _of(evidence: Evidence, record: Record, name: str) -> Artifact | None:
@@ -184,7 +191,7 @@ def variant_names(evidence: Evidence) -> list[str]:
 def variant_settings(evidence: Evidence, variant: str) -> dict[str, Any]:
     """Settings by ``stage.key`` of all jobs of pre-training behind a variant's last model,
     whichever variant they were run for."""
-    behind = [stage.record for stage in chain(evidence, variant)[-1:]]
+    behind = _last(evidence, variant)
     for record in behind:  # grows
         makers = {id(own.record): own.record for own in evidence.inputs_of(record)}.values()
         own = (maker for maker in makers if maker.stage.startswith("pretrain_"))
