@@ -14,11 +14,11 @@ from ernie_m.job import Job
 from ernie_m.model.attention import Table
 from ernie_m.model.checkpoint import load
 from ernie_m.pipeline.stages import settings_of
-from ernie_m.pretrain import backtranslate
+from ernie_m.pretrain import backtranslate, btmlm, camlm
 from ernie_m.tokenizer import pack, train
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.losses import TokenLosses
-from ernie_m.training.stage import dataloader_of, texts_of, train_stage
+from ernie_m.training.stage import dataloader_of, texts_of
 from tests.corpora.synthetic import run_stage, write_rows
 
 from .conftest import padded, started_from, states, text
@@ -149,7 +149,7 @@ def test_both_stages_train_on_from_it(config, started, shards, folder, monkeypat
     }
     settings = {s: settings_of(config, f"pretrain_{s}", "ernie_m") for s in ("camlm", "btmlm")}
     run_stage(
-        train_stage, settings["camlm"], {"init": [started], **shards}, outputs["camlm"], "ernie_m"
+        camlm.run, settings["camlm"], {"init": [started], **shards}, outputs["camlm"], "ernie_m"
     )
     pseudo = []
     for chunk in range(config.pretrain.backtranslate.chunks):
@@ -163,7 +163,7 @@ def test_both_stages_train_on_from_it(config, started, shards, folder, monkeypat
         )
         pseudo += made["pseudo"]
     given = {"init": outputs["camlm"]["model"], "pseudo": pseudo, **shards}
-    run_stage(train_stage, settings["btmlm"], given, outputs["btmlm"], "ernie_m")
+    run_stage(btmlm.run, settings["btmlm"], given, outputs["btmlm"], "ernie_m")
     before, after = load(started), load(outputs["btmlm"]["model"][0])
     assert after.shape == before.shape
     for name, tensor in before.state_dict().items():

@@ -121,11 +121,11 @@ def layers(evidence: Evidence) -> list[dict[str, Any]]:
             sweep = artifact.json()
             used[task] = sweep["layer"]
             own = sweeps.setdefault(task, {}).setdefault(stage, [])
-            wanted = averaged.get((task, stage))
+            wanted = averaged.get((task, stage), set())
             own += [
                 accuracy
                 for code, accuracy in sweep["languages"].items()
-                if wanted is None or code in wanted
+                if not wanted or code in wanted  # where none counts, all are shown
             ]
     found = []
     for task, stages in sweeps.items():
