@@ -41,6 +41,7 @@ def test_short_jobs_of_a_stage_are_one_job_of_slurm(cluster, on_slurm):
     (jobs,) = re.findall(r"^(\d+) of \1 steps", said, re.MULTILINE)
     submitted = re.findall(r"submitted with SLURM jobid (\d+)", said)
     assert 5 * len(submitted) < 3 * int(jobs)
-    of = ("squeue", "--states=all", "--noheader", f"--jobs={','.join(submitted)}")
+    grouped = re.findall(r"SLURM jobid (\d+) \(log: \S*/group_", said)
+    of = ("squeue", "--states=all", "--noheader", f"--jobs={','.join(grouped)}")
     asked = cluster.call(*of, "--format=%C")
     assert set(asked.split()) == {"1"}  # CPUs: they run one after the other
