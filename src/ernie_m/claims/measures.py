@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, linear_regression
 from typing import Any
@@ -72,7 +72,7 @@ class Run:
     def size(self, row: ClaimRow, comparison: Comparison) -> tuple[int, int, int]:
         """Layers, tokens of the batches, and sentence pairs of the arm; of the first replicate, for
         all have the same."""
-        jobs = self._behind(self._training(row.sides[0][1], comparison.trained))
+        jobs = self.evidence.behind(self._training(row.sides[0][1], comparison.trained))
         tokens = sum(self._tokens(job) for job in jobs if job.stage in TRAINED)
         sizes = [artifact.json()["rows"]["train"] for artifact in self._parallel()]
         return self._model(jobs).layers, tokens, sum(sizes)
@@ -117,7 +117,7 @@ class Run:
     def _trend(self, score: str, sides: Sides, found: Effects) -> float | None:
         ratios, perplexities = [], []
         for variant, stage in sides:
-            jobs = self._behind(self._training(stage, variant))
+            jobs = self.evidence.behind(self._training(stage, variant))
             generations = (job for job in jobs if job.stage == GENERATION)
             ratios.append(next(generations).settings["placeholder_ratio"])
             values = [
@@ -172,21 +172,13 @@ class Run:
         shown = self.evidence.shown(job.stage, "metrics")
         return next(artifact for artifact in shown if artifact.record is job)
 
-    def _behind(self, last: Record) -> list[Record]:
-        """The jobs of pre-training behind a model, the last first; variants may share some."""
-        jobs = [last]
-        for job in jobs:  # grows
-            makers = (artifact.record for artifact in self.evidence.inputs_of(job))
-            jobs += _new(makers, jobs)
-        return jobs
-
     def _model(self, jobs: list[Record]) -> ModelSettings:
         settings = next(job.settings for job in jobs if job.stage == "pretrain_initialise")
         return InitialiseSettings.model_validate(settings)
 
     def _flops(self, variant: str, stage: str, places: list[str]) -> float:
         """FLOPs of the trainings and of the generation behind a model, from what they counted."""
-        jobs = self._behind(self._training(stage, variant))
+        jobs = self.evidence.behind(self._training(stage, variant))
         model = self._model(jobs)
         (pieces,) = self.evidence.shown("tokenizer_train", "stats")
         vocabulary, flops = pieces.json()["size"], 0.0
@@ -202,14 +194,6 @@ class Run:
                 flops += flops_of_generation(model, vocabulary, own, stats.json()["source_tokens"])
                 places.append(f"{stats.path}#source_tokens")
         return flops
-
-
-def _new(makers: Iterable[Record], known: list[Record]) -> list[Record]:
-    found: list[Record] = []
-    for maker in makers:
-        if maker.stage.startswith(PRETRAINED) and maker not in [*known, *found]:
-            found.append(maker)
-    return found
 
 
 def _one_example(score: str, files: list[Artifact]) -> float:

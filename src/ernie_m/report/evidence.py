@@ -111,6 +111,15 @@ class Evidence:
             if file.path in self.makers:
                 yield self.makers[file.path]
 
+    def behind(self, last: Record) -> list[Record]:
+        """The jobs of pre-training behind a model, the last first; variants may share some."""
+        found = [last]
+        for record in found:  # grows
+            for maker in (artifact.record for artifact in self.inputs_of(record)):
+                if maker.stage.startswith("pretrain_") and maker not in found:
+                    found.append(maker)
+        return found
+
     @cached_property
     def run(self) -> str:
         """Name of the run, from the paths of its records."""

@@ -191,15 +191,11 @@ def variant_names(evidence: Evidence) -> list[str]:
 def variant_settings(evidence: Evidence, variant: str) -> dict[str, Any]:
     """Settings by ``stage.key`` of all jobs of pre-training behind a variant's last model,
     whichever variant they were run for."""
-    behind = _last(evidence, variant)
-    for record in behind:  # grows
-        makers = {id(own.record): own.record for own in evidence.inputs_of(record)}.values()
-        own = (maker for maker in makers if maker.stage.startswith("pretrain_"))
-        behind += [maker for maker in own if maker not in behind]
     found: dict[str, Any] = {}
-    for record in behind:  # of several chunks all have the same
-        name = record.stage.removeprefix("pretrain_")
-        found |= {f"{name}.{key}": value for key, value in flatten(record.settings)}
+    for last in _last(evidence, variant):
+        for record in evidence.behind(last):  # of several chunks all have the same
+            name = record.stage.removeprefix("pretrain_")
+            found |= {f"{name}.{key}": value for key, value in flatten(record.settings)}
     return found
 
 
