@@ -176,7 +176,7 @@ def test_a_score_file_of_another_form_is_named(two, capsys, content):
 
 
 def test_a_damaged_record_is_named_and_the_rest_is_found(two, capsys):
-    record = Path("results/again/tokenizer_train/record.json")
+    record = Path("results/again/tokenizer_quotas/record.json")
     record.parent.mkdir()
     record.write_text('{"schema": 2}')
     assert found(capsys, "xtreme/qa>50").keys() == {"again"}

@@ -339,7 +339,8 @@ def verdict(capsys, what="xtreme/qa"):
 
 
 def test_before_anything_is_forged_it_is_verified(forged, capsys):
-    assert verdict(capsys)[0] == OK
+    found, told = verdict(capsys)
+    assert found == OK, told["findings"]
     assert cli.main(["sign", *RUN, "--key", "mine"]) == 0
     found, told = verdict(capsys)
     assert found == OK and "me@example.org" in told["anchors"][0]
@@ -467,10 +468,69 @@ def test_a_forged_line_of_a_history_is_an_earlier_result_of_nobody(forged, capsy
 
 def test_a_replay_is_told_of_with_who_says_so(forged, capsys):
     replay = Replay(
-        json.loads(beside(SCORES).read_text())["seal"], SAME, {}, "Jane", "2026-11-29", 1.0
+        json.loads(beside(SCORES).read_text())["seal"],
+        *(SAME, {SCORES: {"sha256": file_sha256(Path(SCORES))}}, "Jane", "2026-11-29", 1.0),
     )
     add_replay(beside(SCORES).parent, replay)
     assert "by Jane, 2026-11-29" in verdict(capsys)[1]["anchors"][0]
     file = beside(SCORES).with_name(REPLAYS)
     file.write_text(file.read_text().replace("Jane", "John"))
     assert verdict(capsys)[1]["anchors"] == []
+
+
+def test_a_replay_that_says_the_same_of_other_bytes_counts_for_nothing(forged, capsys):
+    sealed = json.loads(beside(SCORES).read_text())["seal"]
+    outputs = {SCORES: {"sha256": "9" * 64}}
+    add_replay(beside(SCORES).parent, Replay(sealed, SAME, outputs, "Jane", "2026-11-29", 1.0))
+    assert verdict(capsys)[1]["anchors"] == []
+
+
+def test_a_signature_that_was_committed_cannot_be_taken_away(forged, capsys):
+    assert cli.main(["sign", *RUN, "--key", "mine"]) == 0
+    seals, signature = Path("results/tiny/SEALS"), Path("results/tiny/SEALS.sig")
+    committed(str(seals), str(signature))
+    seals.unlink(), signature.unlink()
+    found, told = verdict(capsys)
+    assert found == INCOMPLETE and "not here with its signature" in str(told["findings"])
+    everything()
+    assert verdict(capsys)[0] == BROKEN
+
+
+def test_verify_asks_the_witnesses_of_every_run(forged, capsys):
+    assert cli.main(["sign", *RUN, "--key", "mine"]) == 0
+    assert cli.main(["verify"]) == 0
+    assert "me@example.org" in capsys.readouterr().out
+    everything()
+    assert cli.main(["verify"]) == BROKEN.value
+
+
+def test_a_commit_that_is_an_option_of_git_is_no_commit(forged, capsys):
+    edited(MODEL, lambda content: content["run"]["git"].update(commit="--output=written"))
+    assert verdict(capsys)[0] == BROKEN
+    assert not Path("written").exists()
+
+
+def test_a_score_of_no_predictions_is_no_score(forged, capsys):
+    """Also where report and lineage agree with it."""
+    edited(SCORES, lambda content: content["facts"]["inputs"].pop("predictions"))
+    collect()
+    found, told = verdict(capsys)
+    assert found == BROKEN and "read no results of xtreme_predict" in str(told["findings"])
+
+
+def test_a_job_that_reads_nothing_is_no_download_by_its_settings(forged, capsys):
+    def edit(content):
+        content["facts"].update(inputs={})
+        content["facts"]["settings"]["sha256"] = None
+
+    edited(SCORES, edit)
+    collect()
+    found, told = verdict(capsys)
+    assert found == BROKEN and "reads nothing and is no download" in str(told["findings"])
+
+
+def test_seeds_whose_files_are_not_as_recorded_are_left_out(forged, capsys):
+    other = Path(SCORES.replace("seed1", "seed2"))
+    other.write_text(better())
+    told = verdict(capsys)[1]
+    assert list(told["claim"]["seeds"]) == ["1"] and told["claim"]["left_out"] == [str(other)]

@@ -36,6 +36,15 @@ def test_a_damaged_file_is_named(study, capsys):
         assert f"{path} is not the file of verdicts" in capsys.readouterr().err
 
 
+def test_an_edited_file_is_refused(study, capsys):
+    path = study.inputs["claims"][0]
+    path.write_text(path.read_text().replace("undecided", "holds here"))
+    for form in ([], ["--json"], ["--markdown", "claims.md"]):
+        assert main(["claims", "--run", "study", *form]) == 1
+        assert f"{path} is not as its job recorded it" in capsys.readouterr().err
+    assert not Path("claims.md").exists()
+
+
 def test_as_json_it_is_the_file(study, capsys):
     assert main(["claims", "--run", "study", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(study.inputs["claims"][0].read_text())

@@ -147,7 +147,7 @@ def check_sources(chain: Chain) -> None:
     for node in (node for node in chain.nodes if node.data):
         if node.read_files:
             continue
-        if node.published is None:
+        if node.published is None or node.stage not in SHARED:
             chain.find(Verdict.BROKEN, node, node.path, "reads nothing and is no download")
         for path, published in (node.published or {}).items():
             names = "the registry names"

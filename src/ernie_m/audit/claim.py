@@ -13,6 +13,7 @@ from ernie_m.audit.locate import STANDIN, Place
 from ernie_m.catalogue.published import PUBLISHED
 from ernie_m.catalogue.tasks import TASKS
 from ernie_m.errors import UserError, parsed
+from ernie_m.records.digest import file_sha256
 from ernie_m.records.graph import Graph
 from ernie_m.records.record import File, Record
 
@@ -108,7 +109,8 @@ def _follow(document: Any, keys: tuple[str, ...], path: str) -> float:
 def _score(graph: Graph, node: Record, place: Place) -> dict[str, Any]:
     task, *model = node.instance.split("/")
     document = _document(graph.base / place.path)
-    keys = _completed(place.keys, document or {}, bool(model))
+    main = TASKS[task].metric if task in TASKS else "accuracy"
+    keys = _completed(place.keys, {"metric": main} | (document or {}), bool(model))
     language, metric = keys[-2], keys[-1]
     kind = (document or {}).get("kind", "")
     found: dict[str, Any] = {
@@ -141,7 +143,7 @@ def _score(graph: Graph, node: Record, place: Place) -> dict[str, Any]:
 
 def _completed(keys: tuple[str, ...], document: dict[str, Any], model: bool) -> tuple[str, ...]:
     """Keys down to one number: by default the average, and the task's main metric."""
-    metric = document.get("metric", "accuracy")
+    metric = document["metric"]
     if not model and len(keys) < 2:
         names = ", ".join(f"baselines/{name}" for name in document.get("baselines", ()))
         raise UserError("A baseline's number needs the baseline's name.", f"Add one of: {names}.")
@@ -174,12 +176,20 @@ def _from_table(base: Path, place: Place, found: dict[str, Any]) -> float | None
 
 
 def _seeds(graph: Graph, node: Record, keys: tuple[str, ...]) -> dict[str, Any]:
-    """The same number for each fine-tuning seed, with mean and sample standard deviation."""
-    values = {}
+    """The same number for each fine-tuning seed, with mean and sample standard deviation; files
+    that are not as recorded are left out by name."""
+    values, left_out = {}, []
     folder = Path(node.path).parent.parent
     for file in sorted((graph.base / folder).glob("seed*/scores.json")):
-        values[file.parent.name.removeprefix("seed")] = _follow(_document(file), keys, str(file))
-    found: dict[str, Any] = {"seeds": values}
+        path = file.relative_to(graph.base).as_posix()
+        maker, seed = graph.makers.get(path), file.parent.name.removeprefix("seed")
+        if file.parent == (graph.base / node.path).parent or (
+            maker and maker.recorded[path] == file_sha256(file)
+        ):
+            values[seed] = _follow(_document(file), keys, str(file))
+        else:
+            left_out.append(path)
+    found: dict[str, Any] = {"seeds": values, "left_out": left_out}
     if len(values) > 1:
         found["mean"] = round(statistics.fmean(values.values()), 4)
         found["deviation"] = round(statistics.stdev(values.values()), 4)

@@ -64,6 +64,8 @@ def _claim(claim: dict[str, Any]) -> Iterator[str]:
         yield f"seeds {values}; mean {claim['mean']}, deviation {claim['deviation']}"
     elif seeds:
         yield "one seed, so no deviation"
+    for path in claim.get("left_out", ()):
+        yield f"{path} is not as its job recorded it, and is left out"
     for label, value in claim["published"]["figures"].items():
         yield f"published: {value}, {label}"
     yield f"published: {claim['published']['remark']}"

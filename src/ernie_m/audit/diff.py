@@ -245,7 +245,8 @@ def _source(node: Record, path: str) -> str:
 
 
 def _noise(a: Side, b: Side) -> float | None:
-    """Standard error of the difference of two proportions of independent answers."""
+    """Standard error of the difference of two proportions of independent answers, as if each side
+    were tested on examples of its own: on the same ones it is smaller."""
     errors = [own.claim.get("standard_error") for own in (a, b)]
     return round(math.hypot(*errors), 2) if all(errors) else None  # type: ignore[arg-type]
 
@@ -282,7 +283,10 @@ def _numbers(found: dict[str, Any]) -> Iterator[str]:
     if found["noise"]:
         before, after = found["numbers"]["value"]
         enough = "more" if abs(after - before) > 2 * found["noise"] else "no more"
-        yield f"standard error of the difference {found['noise']}: it is {enough} than twice that"
+        yield (
+            f"standard error of the difference at most {found['noise']}: it is {enough} than twice "
+            "that"
+        )
 
 
 def _text(found: dict[str, Any], full: bool) -> Iterator[str]:

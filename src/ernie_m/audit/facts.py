@@ -307,8 +307,10 @@ def next_steps(chain: Chain, layers: Layers | None) -> list[dict[str, Any]]:
         )
         if missing:
             step("fetch what is not here", f"ernie-m restore --for {target}", bytes=missing)
-        else:
-            step("commit the code that ran", f"git add {shlex.quote(offence.path or 'src')}")
+        ran = {path for node in chain.nodes if node.data for path in node.code.files}
+        if not missing and ran & chain.uncommitted:
+            files = shlex.join(sorted(ran & chain.uncommitted))
+            step("commit the code that ran", f"git add {files}")
     elif offence and chain.verdict == Verdict.STALE:
         stale = _affected(chain, Verdict.STALE)
         step("see what would run, and why", snakemake(target, layers, "--dry-run"))

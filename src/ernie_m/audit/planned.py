@@ -20,6 +20,13 @@ def unexpected(stage: str, read: Jobs) -> list[str]:
     return sorted({name for name, _ in read} - {*own.reads, *own.may_read})
 
 
+def lacking(stage: str, read: Jobs) -> list[str]:
+    """What any job of ``stage`` reads, and this one did not: stages, in words."""
+    names = {name for name, _ in read}
+    needed = (needs.split("|") for needs in STAGES[stage].needs)
+    return [" or ".join(each) for each in needed if names.isdisjoint(each)]
+
+
 def tested(record: Record) -> list[str]:
     """The test files that a job read although nothing may be chosen by them; the stage that keeps
     training text from repeating them may read them too."""

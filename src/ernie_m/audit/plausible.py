@@ -7,7 +7,7 @@ from functools import cache
 
 from ernie_m.audit.chain import Chain, Verdict
 from ernie_m.audit.packages import locked, unlike
-from ernie_m.audit.planned import expected, tested, unexpected
+from ernie_m.audit.planned import expected, lacking, tested, unexpected
 from ernie_m.config.root import Config
 from ernie_m.pipeline.stages import STAGES, jobs, module_of
 from ernie_m.records.digest import file_sha256
@@ -104,6 +104,10 @@ def check_plan(chain: Chain, config: Config) -> None:
         read = {(maker.stage, maker.instance) for maker in makers if maker.data}
         for stage in unexpected(node.stage, read):
             what = f"read results of {stage}, which no job of {node.stage} reads"
+            chain.find(Verdict.BROKEN, node, node.path, what)
+        whole = all(maker.data for maker in makers)
+        for needed in lacking(node.stage, read) if whole else ():
+            what = f"read no results of {needed}, as any job of {node.stage} does"
             chain.find(Verdict.BROKEN, node, node.path, what)
         for path in tested(node):
             chain.find(Verdict.BROKEN, node, path, f"is for tests only, and {node.stage} read it")

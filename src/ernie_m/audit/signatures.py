@@ -54,7 +54,8 @@ def signed_seals(base: Path, run: str, signers: Path | None = None) -> Signed | 
     file = base / RESULTS / run / SEALS
     signature = file.with_name(SIGNATURE)
     if not signature.is_file() or not file.is_file():
-        return None
+        gone = git("-C", str(base), "show", f"HEAD:./{file.relative_to(base)}")
+        return Signed(fault="it is committed, and not here with its signature") if gone else None
     content, own = file.read_bytes(), ["-n", NAMESPACE, "-s", str(signature)]
     if ssh_keygen("check-novalidate", *own, given=content).returncode:
         return Signed(fault=f"{file.relative_to(base)} is not what its signature was made for")
@@ -66,9 +67,14 @@ def signed_seals(base: Path, run: str, signers: Path | None = None) -> Signed | 
     by = found.stdout.decode().splitlines() if found and not found.returncode else []
     if not by or ssh_keygen("verify", *own, *named, "-I", by[0], given=content).returncode:
         return Signed(fault=f"it is signed by nobody whom {signers or SIGNERS} names")
-    head, *lines = content.decode().splitlines()
-    pairs = (line.split("  ", 1) for line in lines)
-    return Signed(by[0], head.rpartition(", ")[2], {path: seal for seal, path in pairs})
+    text = content.decode()
+    return Signed(by[0], text.partition("\n")[0].rpartition(", ")[2], seals_in(text))
+
+
+def seals_in(text: str) -> dict[str, str]:
+    """Seals by path of record, in the text of a file :data:`SEALS`."""
+    pairs = (line.split("  ", 1) for line in text.splitlines()[1:])
+    return {path: seal for seal, path in pairs}
 
 
 def signers_state() -> str:

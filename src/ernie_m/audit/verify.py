@@ -1,7 +1,8 @@
 """Hash every recorded file that is here, several at a time, and compare it with its record.
 
 Covers all runs, one run (--run), or the chain behind one result. Exit status: 0 all is as recorded,
-3 some files are missing, 5 a record is missing or edited, 6 a file differs from its record.
+3 some files are missing, 4 something was made anew since, 5 a record is missing or edited, 6 a file
+differs from its record.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from ernie_m.arguments import argument_parser
 from ernie_m.audit import words
 from ernie_m.audit.chain import Chain, chain_of
-from ernie_m.audit.checks import check_files, check_sources
+from ernie_m.audit.checks import check_files, check_links, check_sources
 from ernie_m.audit.command import add_cell, add_signers
 from ernie_m.audit.facts import chain_at
 from ernie_m.audit.locate import Cell, locate
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     count = hash_all(chain, max(1, args.jobs))
     check_files(chain)
+    check_links(chain)
     check_sources(chain)
     anchors = check_witnesses(chain, "", args.signers)
     print("\n".join(_text(chain, count, time.monotonic() - started, args.full)))

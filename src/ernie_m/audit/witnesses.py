@@ -18,11 +18,11 @@ from pathlib import Path
 
 from ernie_m.audit.chain import Chain, Verdict
 from ernie_m.audit.plausible import later
-from ernie_m.audit.signatures import SEALS, signed_seals, signers_state
+from ernie_m.audit.signatures import SEALS, seals_in, signed_seals, signers_state
 from ernie_m.bounded import parse_yaml, read_text
-from ernie_m.records.graph import LINEAGE, RESULTS
+from ernie_m.records.graph import LINEAGE, RESULTS, SHARED
 from ernie_m.records.record import RECORD, Record
-from ernie_m.records.replays import DIFFERENT, replays_of
+from ernie_m.records.replays import CLOSE, DIFFERENT, replays_of
 from ernie_m.records.writer import git
 from ernie_m.tracking.finish import LOGGED, NUMBERS
 from ernie_m.tracking.store import numbers, sqlite_file
@@ -36,19 +36,19 @@ ANEW = "made anew since, or forged"
 
 @dataclass(frozen=True)
 class Seals:
-    """A witness that names records: ``said`` in words, ``when`` it was written, as ISO 8601, and a
-    ``remark`` on it."""
+    """A witness that names records: ``said`` in words, ``when`` it was written, as ISO 8601, a
+    ``remark`` on it, and whether a chain is ``anchored`` by it: not by a file of its own run."""
 
     said: str
     when: str
     seals: dict[str, str]
     remark: str = ""
+    anchored: bool = True
 
 
-def run_of(chain: Chain) -> str:
-    """The run whose result a chain is behind."""
-    parts = Path(chain.target).parts
-    return parts[1] if parts[:1] == (RESULTS,) and len(parts) > 1 else ""
+def runs_of(chain: Chain) -> list[str]:
+    """The runs that a chain's results are of; downloads are of all."""
+    return sorted({node.run_name for node in chain.nodes} - SHARED)
 
 
 def _seals_of(lines: str) -> dict[str, str]:
@@ -59,32 +59,35 @@ def _seals_of(lines: str) -> dict[str, str]:
     return found
 
 
-def _in_git(chain: Chain) -> Iterator[Seals]:
-    """The lineage and the report's record as they are committed."""
-    folder = f"{RESULTS}/{run_of(chain)}"
-    for path in (f"{folder}/{LINEAGE}", f"{folder}/{REPORT}"):
+def _in_git(chain: Chain, run: str) -> Iterator[Seals]:
+    """The lineage, the report's record and the signed seals as they are committed."""
+    for name in (LINEAGE, REPORT, SEALS):
+        path = f"{RESULTS}/{run}/{name}"
         content = git("-C", str(chain.graph.base), "show", f"HEAD:./{path}")
         if not content:
             continue
-        line = content if path.endswith(LINEAGE) else content.replace("\n", "")
+        line = content.replace("\n", "") if name == REPORT else content
         about = git("-C", str(chain.graph.base), "log", "-1", "--format=%h %cI", "--", path) or ""
         commit, _, when = about.partition(" ")
-        yield Seals(f"commit {commit}", when, _seals_of(line))
+        seals = seals_in(content) if name == SEALS else _seals_of(line)
+        yield Seals(f"commit {commit}", when, seals)
 
 
-def _in_lineage(chain: Chain) -> Iterator[Seals]:
-    file = chain.graph.base / RESULTS / run_of(chain) / LINEAGE
+def _in_lineage(chain: Chain, run: str) -> Iterator[Seals]:
+    path = f"{RESULTS}/{run}/{LINEAGE}"
+    file = chain.graph.base / path
     if file.is_file():
-        report = chain.graph.nodes.get(f"{RESULTS}/{run_of(chain)}/{REPORT}")
+        report = chain.graph.nodes.get(f"{RESULTS}/{run}/{REPORT}")
         when = report.run.ended if report else ""
-        yield Seals("", when, _seals_of(file.read_text(encoding="utf-8", errors="replace")))
+        seals = _seals_of(file.read_text(encoding="utf-8", errors="replace"))
+        yield Seals(path, when, seals, anchored=False)
 
 
-def _signed(chain: Chain, signers: Path | None) -> Iterator[Seals]:
-    signed = signed_seals(chain.graph.base, run_of(chain), signers)
+def _signed(chain: Chain, run: str, signers: Path | None) -> Iterator[Seals]:
+    signed = signed_seals(chain.graph.base, run, signers)
     if signed and signed.fault:
         what = f"counts for nothing: {signed.fault}"
-        chain.find(Verdict.INCOMPLETE, chain.nodes[0], f"{RESULTS}/{run_of(chain)}/{SEALS}", what)
+        chain.find(Verdict.INCOMPLETE, chain.nodes[0], f"{RESULTS}/{run}/{SEALS}", what)
     elif signed:
         said = f"the signature of {signed.by}, {signed.when}"
         yield Seals(said, signed.when, signed.seals, signers_state())
@@ -100,10 +103,9 @@ def _asked(chain: Chain, witness: Seals) -> str:
         # A job may be run again; but then it ends after what names the earlier one was written.
         late = later(node.run.ended, witness.when, timedelta(0))
         verdict = Verdict.STALE if late in (True, None) else Verdict.BROKEN
-        name = witness.said or f"{RESULTS}/{run_of(chain)}/{LINEAGE}"
-        chain.find(verdict, node, node.path, f"is not what {name} names: {ANEW}")
+        chain.find(verdict, node, node.path, f"is not what {witness.said} names: {ANEW}")
     told = f"{witness.said} ({agreed} of {plural(len(chain.nodes), 'job')}{witness.remark})"
-    return told if agreed and witness.said else ""
+    return told if agreed and witness.anchored else ""
 
 
 def _ask_readers(chain: Chain) -> None:
@@ -163,8 +165,13 @@ def _mlflow(chain: Chain, uri: str) -> str:
     agreed = 0
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
-            rows = store.execute(_LOGGED, (LOGGED, f"{RESULTS}/{run_of(chain)}")).fetchall()
-            logged = {(stage, instance): (run, sha) for stage, instance, run, sha in rows}
+            logged = {
+                (stage, instance): (run, sha)
+                for own in runs_of(chain)
+                for stage, instance, run, sha in store.execute(
+                    _LOGGED, (LOGGED, f"{RESULTS}/{own}")
+                )
+            }
             for node in chain.nodes:
                 run, sha = logged.get((node.stage, node.instance), ("", ""))
                 # It may have logged an earlier record: not every call of the workflow is tracked.
@@ -195,7 +202,7 @@ def _same_numbers(chain: Chain, node: Record, run: str, store: sqlite3.Connectio
 def _replays(chain: Chain) -> str:
     """Jobs that were done again: the last time of each counts."""
     last = {node.path: replays_of(chain.graph.base, node)[-1:] for node in chain.nodes}
-    agreed, who = 0, dict[str, str]()
+    agreed, close, who = 0, 0.0, dict[str, str]()
     for node in chain.nodes:
         for replay in last[node.path]:
             told = f"by {replay.by}, {replay.ended}"
@@ -205,7 +212,9 @@ def _replays(chain: Chain) -> str:
             else:
                 agreed += 1
                 who[replay.by] = replay.ended
+                close = max(close, replay.tolerance if replay.outcome == CLOSE else 0.0)
     by = ", ".join(f"{name}, {when[:10]}" for name, when in who.items())
+    by += f"; to within {close:g}, not the same bytes" if close else ""
     return f"replay of {agreed} of {plural(len(chain.nodes), 'job')} (by {by})" if agreed else ""
 
 
@@ -215,6 +224,13 @@ def check_witnesses(chain: Chain, store: str = "", signers: Path | None = None) 
     ``store`` is the URI of MLflow's store, of which only a SQLite file is read.
     """
     _ask_readers(chain)
-    seals = [*_signed(chain, signers), *_in_git(chain), *_in_lineage(chain)]
-    told = [_asked(chain, witness) for witness in seals]
+    told = [
+        _asked(chain, witness)
+        for run in runs_of(chain)
+        for witness in (
+            *_signed(chain, run, signers),
+            *_in_git(chain, run),
+            *_in_lineage(chain, run),
+        )
+    ]
     return list(filter(None, [*told, _dvc(chain), _replays(chain), _mlflow(chain, store)]))

@@ -18,7 +18,9 @@ from ernie_m.atomic import write_atomic
 from ernie_m.bounded import parse_json, read_text
 from ernie_m.errors import UserError
 from ernie_m.outside import shown
+from ernie_m.records.digest import file_sha256
 from ernie_m.records.graph import RESULTS, read_graph, runs
+from ernie_m.records.record import RECORD, Record
 from ernie_m.report import markdown
 from ernie_m.report.verdicts import HEAD, scores_of
 from ernie_m.words import count
@@ -35,7 +37,7 @@ def place_of(run: str) -> str:
 
 def read(run: str) -> tuple[dict[str, Any], Rows]:
     """The verdicts of a run, whole and as rows; raises :class:`UserError` where it has none, or a
-    damaged file."""
+    file that is damaged or not as its job recorded it."""
     path = Path(place_of(run))
     if not path.is_file():
         have = [name for name in runs(Path.cwd()) if Path(place_of(name)).is_file()]
@@ -51,12 +53,20 @@ def read(run: str) -> tuple[dict[str, Any], Rows]:
         rows = list(scores_of(document, place_of(run)))
         if any(READ - row.keys() for row in rows):
             raise KeyError
-        return document, rows
+        document["confidence"] + 0
     except (KeyError, TypeError, ValueError):
         raise UserError(
             f"{path} is not the file of verdicts that it should be.",
             f"Make it anew: `snakemake --cores all --forcerun {path}` and the run's --configfile.",
         ) from None
+    record = Record.read(path.with_name(RECORD), str(path.with_name(RECORD)))
+    if record.data and record.recorded.get(str(path)) != file_sha256(path):
+        raise UserError(
+            f"{path} is not as its job recorded it.",
+            f"`ernie-m audit {path}` says what is wrong; `ernie-m restore --for {path}` brings the "
+            "recorded bytes back, if DVC has them.",
+        )
+    return document, rows
 
 
 def _by_claim(rows: Rows) -> Iterator[tuple[dict[str, Any], Rows]]:

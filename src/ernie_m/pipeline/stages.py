@@ -36,8 +36,9 @@ class Stage:
     over them; ``derived`` are the settings that no key has. ``seed`` is of the run, or the last
     part of the instance. ``milestone`` is the target, and the stage of DVC, that it belongs to;
     ``reads`` are the stages that it reads files of in the default run, ``may_read`` others that it
-    may read files of. Of those in ``every``, it reads every job's, or those whose names begin so:
-    ``tokenizer_pack/mono-``. The rules say which files.
+    may read files of. Of each in ``needs`` it reads files in any run, or of one of several:
+    ``corpora_filter|corpora_deal``. Of those in ``every``, it reads every job's, or those whose
+    names begin so: ``tokenizer_pack/mono-``. The rules say which files.
     ``beside`` is memory in MB beside ``inputs`` times a job's input files and ``models`` times the
     weights, in each of the processes of a training; ``minutes`` is how long a job may take, or more
     where the time grows with its text.
@@ -51,6 +52,7 @@ class Stage:
     instance: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     may_read: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     every: tuple[str, ...] = ()
     seed: Literal["run", "instance"] | None = None
     minutes: int = 30
@@ -160,6 +162,9 @@ REGISTRIES = (REGISTRY, TASK_ROWS, CHECKPOINT_ROWS)
 _OF_MODEL = ("variant", "checkpoint", "seed")
 _OF_TASK = ("task", *_OF_MODEL)
 _ENCODERS = ("pretrain_initialise", "pretrain_camlm", "pretrain_btmlm")
+_ENCODER = "|".join((*_ENCODERS, "pretrain_adopt"))
+_MODEL = f"{_ENCODER}|xtreme_align|xtreme_finetune"
+_TEXT = "corpora_filter|corpora_deal"
 
 # What a claim is judged by.
 _JUDGED = (
@@ -196,6 +201,7 @@ STAGES: dict[str, Stage] = {
         ),
         keys=(REGISTRY, "corpora.max_bad_lines"),
         reads=("corpora_download",),
+        needs=("corpora_download",),
         beside=1000,
     ),
     "corpora_filter": Stage(
@@ -206,6 +212,7 @@ STAGES: dict[str, Stage] = {
         keys=("corpora.filter", "corpora.dedup"),
         derived=("shards",),  # follows from the corpus's rows of the registry
         reads=("corpora_extract",),
+        needs=("corpora_extract",),
         beside=1500,
         stats=True,
     ),
@@ -218,6 +225,7 @@ STAGES: dict[str, Stage] = {
             *("corpora.languages", "corpora.pairs"),
         ),
         reads=("corpora_filter",),
+        needs=("corpora_filter",),
         seed="run",
         minutes=120,
         beside=3000,
@@ -240,6 +248,7 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, corpus: config.corpora.dedup,
         keys=("corpora.dedup",),
         reads=("corpora_filter", "corpora_deal"),
+        needs=(_TEXT,),
         beside=1500,
     ),
     "corpora_select": Stage(
@@ -249,6 +258,7 @@ STAGES: dict[str, Stage] = {
         settings=_select,
         keys=("corpora.select",),
         reads=("corpora_filter", "corpora_deal", "corpora_dedup", "corpora_eval_hashes"),
+        needs=(_TEXT,),
         seed="run",
         beside=1500,
         stats=True,
@@ -294,6 +304,7 @@ STAGES: dict[str, Stage] = {
         keys=("pretrain.camlm.row_length", "pretrain.btmlm.row_length"),
         derived=("join",),  # follows from what the rows are
         reads=("corpora_select", "tokenizer_train"),
+        needs=("corpora_select", "tokenizer_train"),
         beside=1500,
     ),
     "pretrain_initialise": Stage(
@@ -303,6 +314,7 @@ STAGES: dict[str, Stage] = {
         settings=_initialise,
         keys=("model", "corpora.languages"),
         reads=("tokenizer_train",),
+        needs=("tokenizer_train",),
         seed="run",
         beside=1000,
         models=2,
@@ -314,6 +326,7 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, variant: Section(),
         reads=("tokenizer_train", "pretrain_initialise"),
         may_read=("checkpoints_download",),
+        needs=("pretrain_initialise",),
         beside=1000,
         models=3,
         starts=True,
@@ -326,6 +339,7 @@ STAGES: dict[str, Stage] = {
         keys=("pretrain.camlm", "hardware"),
         reads=("tokenizer_pack", "pretrain_initialise"),
         may_read=("pretrain_adopt",),
+        needs=("pretrain_initialise|pretrain_adopt",),
         every=("tokenizer_pack",),
         seed="run",
         # Saved, and queued again, if that is not enough.
@@ -341,6 +355,7 @@ STAGES: dict[str, Stage] = {
         settings=_backtranslate,
         keys=("pretrain.backtranslate", "pretrain.btmlm", "corpora.pairs"),
         reads=("tokenizer_pack", "pretrain_camlm"),
+        needs=("pretrain_camlm",),
         every=("tokenizer_pack/mono-",),
         seed="run",
         minutes=720,
@@ -356,6 +371,7 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, variant, *_: _training(config, variant, "btmlm"),
         keys=("pretrain.btmlm", "hardware"),
         reads=("tokenizer_pack", "pretrain_camlm", "pretrain_backtranslate"),
+        needs=("pretrain_camlm",),
         every=("tokenizer_pack", "pretrain_backtranslate"),
         seed="run",
         # Saved, and queued again, if that is not enough.
@@ -393,6 +409,7 @@ STAGES: dict[str, Stage] = {
         keys=("xtreme.align", "xtreme.predict"),
         reads=("tokenizer_pack", "tokenizer_train", *_ENCODERS),
         may_read=("pretrain_adopt",),
+        needs=(_ENCODER,),
         every=("tokenizer_pack",),
         seed="instance",
         minutes=480,
@@ -410,6 +427,7 @@ STAGES: dict[str, Stage] = {
         keys=("xtreme.finetune", "xtreme.per_task", "xtreme.recipe", "xtreme.training"),
         reads=("tokenizer_train", "xtreme_prepare", *_ENCODERS),
         may_read=("pretrain_adopt",),
+        needs=("xtreme_prepare", _ENCODER),
         seed="instance",
         minutes=480,
         beside=3000,
@@ -424,6 +442,7 @@ STAGES: dict[str, Stage] = {
         keys=("xtreme.predict", "xtreme.recipe", "xtreme.retrieval"),
         reads=("tokenizer_train", "xtreme_prepare", "xtreme_finetune", *_ENCODERS),
         may_read=("pretrain_adopt", "xtreme_align"),
+        needs=("xtreme_prepare", _MODEL),
         minutes=120,
         beside=2000,
         inputs=4,
@@ -438,6 +457,7 @@ STAGES: dict[str, Stage] = {
         keys=("xtreme.predict",),
         reads=("tokenizer_train", "xtreme_prepare", *_ENCODERS),
         may_read=("pretrain_adopt", "xtreme_align"),
+        needs=("xtreme_prepare", _MODEL),
         minutes=60,
         beside=2000,
         inputs=4,
@@ -451,6 +471,7 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, task, *_: config.xtreme.score,
         keys=("xtreme.score",),
         reads=("xtreme_prepare", "xtreme_predict"),
+        needs=("xtreme_prepare", "xtreme_predict"),
         minutes=10,
         tests=True,
     ),
@@ -461,6 +482,7 @@ STAGES: dict[str, Stage] = {
         settings=lambda config, task: config.xtreme.score,
         keys=("xtreme.score",),
         reads=("xtreme_prepare",),
+        needs=("xtreme_prepare",),
         minutes=240,
         inputs=12,
         tests=True,

@@ -89,8 +89,12 @@ class _Facts(TypedDict):
     code: _Code
 
 
+# A whole digest: git would take other words for a branch, or for an option.
+_Commit = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
+
+
 class _Git(TypedDict, total=False):
-    commit: str | None
+    commit: _Commit | None
     dirty: bool
     changed: list[str] | None
 

@@ -43,9 +43,18 @@ def add_replay(folder: Path, replay: Replay) -> None:
     write_atomic(file, before + json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
 
 
+def _of(record: Record, replay: Replay) -> bool:
+    """Whether the digests of what came out are what the outcome says."""
+    try:
+        found = {path: output["sha256"] for path, output in replay.outputs.items()}
+    except (AttributeError, TypeError, KeyError):
+        return False
+    return replay.outcome != SAME or found == record.recorded
+
+
 def replays_of(base: Path, record: Record) -> list[Replay]:
-    """The replays of a job as its record is now, the oldest first; what was edited, or is of an
-    earlier record of the job, is left out."""
+    """The replays of a job as its record is now, the oldest first; what was edited, is of an
+    earlier record of the job, or says the same of other bytes, is left out."""
     file = (base / record.path).with_name(REPLAYS)
     if not file.is_file():
         return []
@@ -57,6 +66,6 @@ def replays_of(base: Path, record: Record) -> list[Replay]:
             replay = Replay(**line)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
-        if whole and replay.record == record.seal:
+        if whole and replay.record == record.seal and _of(record, replay):
             found.append(replay)
     return found

@@ -200,6 +200,13 @@ def _depth(text: str) -> int | None:
     raise argparse.ArgumentTypeError(f"`{text}` is neither a number of jobs nor `all`")
 
 
+def _tolerance(text: str) -> float:
+    share = float(text)
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is no share: at least 0 and below 1")
+    return share
+
+
 def _user() -> str:
     name, mail = git("config", "user.name"), git("config", "user.email")
     return " ".join(filter(None, [name, mail and f"<{mail}>"])) or getpass.getuser()
@@ -218,7 +225,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=_tolerance,
         default=TOLERANCE,
         help="largest difference, as a share of the largest number of a tensor or of the number "
         f"itself, where the machine is another (default: {TOLERANCE})",
