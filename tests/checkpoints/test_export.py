@@ -66,7 +66,13 @@ def test_the_card_has_each_download_s_digest_and_each_remark_once() -> None:
         stage = "corpora_download"
         return Record(f"{folder}/record.json", stage, name, settings=row, outputs=outputs)
 
-    lines = card._text(Evidence([downloaded("a"), downloaded("b")], []))
+    records = [downloaded("a"), downloaded("b"), downloaded("of_another_run")]
+    read = [File(f"results/corpora_download/{name}/original", 16 * name + "0", 1) for name in "ab"]
+    made = {"model": [File(MODEL, "0" * 64, 1)]}
+    stage, place = "pretrain_btmlm", f"{MODEL}/record.json"
+    records.append(Record(place, stage, "ernie_m", inputs={"train": read}, outputs=made))
+    subject = card.Subject(MODEL, "", stage, "ernie_m", *[None] * 5)
+    lines = card._text(card._sources(subject, Evidence(records, [])))
     assert [line for line in lines if "|" in line][2:] == [
         f"| {name} | 1 | CC0-1.0 | https://example.org | `{16 * name}` |" for name in "ab"
     ]
@@ -99,7 +105,11 @@ def test_what_a_registry_says_stays_text_in_the_card(payload) -> None:
     def told(text: str) -> str:
         row = {"id": text, "version": text, "licence": text, "home": text, "note": text}
         stage, path = "corpora_download", "results/corpora_download/own/original"
-        made = Record("record.json", stage, "own", settings=row, outputs={"file": [file_at(path)]})
+        files, model = [file_at(path)], [file_at(text)]
+        made = Record("record.json", stage, "own", settings=row, outputs={"file": files})
+        maker = Record(
+            "2/record.json", "xtreme_align", inputs={"text": files}, outputs={"model": model}
+        )
         shape = Architecture(
             **{"vocabulary": 9, "layers": 1, "width": 8, "heads": 1, "ffn": 8},
             **{"max_positions": 8, "dropout": 0.0, "attention_dropout": 0.0, "tokenizer": "0"},
@@ -112,7 +122,7 @@ def test_what_a_registry_says_stays_text_in_the_card(payload) -> None:
         subject = card.Subject(
             text, "0" * 64, "pretrain_btmlm", text, shape, 1, None, settings, "VERIFIED"
         )
-        return card.card(subject, Evidence([made], []))
+        return card.card(subject, Evidence([made, maker], []))
 
     plain, page = told("plain"), told(payload)
     front = yaml.safe_load(page.split("\n---\n")[0])

@@ -137,6 +137,15 @@ def test_in_out_in_gives_the_same_bytes(model, exported, source, tokenizer, tmp_
             assert tensor.numpy().tobytes() == twice.state_dict()[name].numpy().tobytes(), name
 
 
+def test_an_export_with_a_default_language_is_read_back_as_it_was(
+    model, tokenizer, tmp_path
+) -> None:
+    again = LanguageModel(model.shape)
+    adopt(again, tokenizer, export(model, tokenizer, tmp_path / "ru", language="ru"))
+    for name, tensor in model.state_dict().items():
+        assert tensor.numpy().tobytes() == again.state_dict()[name].numpy().tobytes(), name
+
+
 def test_a_folder_read_again_knows_its_languages(exported, model) -> None:
     found = read_foreign(exported)
     assert found.languages == model.shape.languages and found.heads == model.shape.heads

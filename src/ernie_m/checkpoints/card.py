@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -13,6 +14,7 @@ from ernie_m.catalogue.tasks import TASKS, Task
 from ernie_m.config.export import ExportSettings
 from ernie_m.model.architecture import Architecture
 from ernie_m.pipeline.stages import parts_of
+from ernie_m.records.record import Record
 from ernie_m.replicates import variant_of
 from ernie_m.report import markdown, scores, verdicts
 from ernie_m.report.evidence import Evidence
@@ -54,11 +56,18 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {line} |" for line in lines]
 
 
-def _sources(evidence: Evidence) -> list[dict[str, Any]]:
+def _behind(subject: Subject, evidence: Evidence, stage: str = "") -> list[Record]:
+    """The jobs behind the checkpoint, or those of a stage; none if its record is not at hand."""
+    maker = evidence.makers.get(subject.origin)
+    jobs = evidence.behind(maker.record, "") if maker else []
+    return sorted((job for job in jobs if job.stage.startswith(stage)), key=lambda job: job.job)
+
+
+def _sources(subject: Subject, evidence: Evidence) -> list[dict[str, Any]]:
     """Registry rows, with the digest of the downloaded file: upstream may publish none."""
     return [
         record.settings | {"sha256": file.sha256}
-        for record in evidence.jobs("corpora_download")
+        for record in _behind(subject, evidence, "corpora_download")
         for file in record.outputs["file"]
     ]
 
@@ -70,9 +79,9 @@ def _weights(evidence: Evidence) -> dict[str, Any]:
     return maker.record.settings if maker else {}
 
 
-def _licence(evidence: Evidence) -> str:
+def _licence(subject: Subject, evidence: Evidence) -> str:
     """The licence of the text and of external weights if they have one, by its SPDX name."""
-    rows = filter(None, (*_sources(evidence), _weights(evidence)))
+    rows = filter(None, (*_sources(subject, evidence), _weights(evidence)))
     found = {row["licence"] for row in rows}
     named = [name for name in found if re.fullmatch(r"[A-Za-z0-9.+-]+", name)]
     return named[0].lower() if len(found) == len(named) == 1 else "other"
@@ -83,7 +92,7 @@ def _front(subject: Subject, evidence: Evidence) -> list[str]:
     known = _languages(subject)
     front = {
         **({"language": list(known)} if known else {}),
-        "license": _licence(evidence),
+        "license": _licence(subject, evidence),
         "library_name": LIBRARY[subject.settings.format],
         "tags": ["ernie-m", "cross-lingual", *([subject.task.kind] if subject.task else [])],
     }
@@ -111,6 +120,25 @@ def _start(subject: Subject, evidence: Evidence) -> list[str]:
     return ["", f"{words}{scored}."]
 
 
+def _trainings(subject: Subject, evidence: Evidence) -> list[tuple[str, dict[str, Any]]]:
+    """The settings of each stage of pre-training behind the checkpoint, by the stage's name."""
+    stages = (("pretrain_camlm", "stage 1"), ("pretrain_btmlm", "stage 2"))
+    return [
+        (name, record.settings)
+        for stage, name in stages
+        for record in _behind(subject, evidence, stage)
+    ]
+
+
+def _objectives(subject: Subject, evidence: Evidence) -> str:
+    """What it was pre-trained by, in words."""
+    stages = [
+        " + ".join(name.upper() for name, share in own["objectives"].items() if share)
+        for _, own in _trainings(subject, evidence)
+    ]
+    return f"by {', then '.join(stages)}" if stages else "here"
+
+
 def _about(subject: Subject, evidence: Evidence) -> list[str]:
     shape = subject.shape
     instance, origin = markdown.words(subject.instance), markdown.code(subject.origin)
@@ -118,7 +146,7 @@ def _about(subject: Subject, evidence: Evidence) -> list[str]:
     begun = "the weights of others" if evidence.start else "untrained"
     what = f"fine-tuned on {subject.task.name}" if subject.task else "pre-trained"
     if _trained(subject):
-        how = f"{what} by the method of ERNIE-M (CAMLM, then BTMLM)"
+        how = f"{what} {_objectives(subject, evidence)}"
     else:
         what = f"{what}, from {begun}" if subject.task else begun
         how = f"{what}, with no pre-training of ours"
@@ -141,11 +169,11 @@ def _languages(subject: Subject) -> Sequence[str]:
 def _data(subject: Subject, evidence: Evidence) -> list[str]:
     if not _trained(subject):
         return ["No text was trained on here but that of the task, if there is one."]
-    return [f"Languages: {', '.join(_languages(subject))}.", "", *_text(evidence)]
+    languages = f"Languages: {', '.join(_languages(subject))}."
+    return [languages, "", *_text(_sources(subject, evidence))]
 
 
-def _text(evidence: Evidence) -> list[str]:
-    sources = _sources(evidence)
+def _text(sources: list[dict[str, Any]]) -> list[str]:
     if not sources:
         return ["No record of the text was at hand."]
     rows = [
@@ -162,27 +190,22 @@ def _text(evidence: Evidence) -> list[str]:
 
 def _recipe(subject: Subject, evidence: Evidence) -> list[str]:
     """The settings of each training behind the checkpoint."""
-    variant, _ = _evaluated_as(subject)
     rows = []
-    stages = (("pretrain_camlm", "CAMLM stage"), ("pretrain_btmlm", "BTMLM stage"))
-    for stage, name in stages if _trained(subject) else ():
-        settings = evidence.settings(stage, variant)
-        if settings:
-            shares = (f"{k} {v:g}" for k, v in settings["objectives"].items() if v)
-            rate = settings["optimiser"]["learning_rate"]
-            batch = f"{settings['batch_tokens']:,}"
-            rows.append([name, ", ".join(shares), f"{settings['steps']:,}", batch, f"{rate:g}"])
-        if stage == subject.stage:
-            break
+    for name, settings in _trainings(subject, evidence):
+        shares = (f"{k} {v:g}" for k, v in settings["objectives"].items() if v)
+        rate = settings["optimiser"]["learning_rate"]
+        batch = f"{settings['batch_tokens']:,}"
+        rows.append([name, ", ".join(shares), f"{settings['steps']:,}", batch, f"{rate:g}"])
     head = ["stage", "objectives (share of tokens)", "steps", "tokens a batch", "learning rate"]
     none = "No record of the training was at hand." if _trained(subject) else "None: see above."
     lines = _table(head, rows) if rows else [none]
-    if subject.task:
-        own = evidence.settings("xtreme_finetune", subject.instance)
+    for job in _behind(subject, evidence, "xtreme_finetune") if subject.task else ():
+        own, read = job.settings, [Path(file.path).stem for file in job.inputs.get("train", [])]
+        where = "English" if read == ["train-en"] else plural(len(read), "language")
         lines += [
             "",
-            f"Fine-tuned in English: {own.get('epochs')} epochs, batches of "
-            f"{own.get('batch_size')}, learning rate {own.get('learning_rate')}.",
+            f"Fine-tuned in {where}: {own['epochs']} epochs, batches of {own['batch_size']}, "
+            f"learning rate {own['learning_rate']}.",
         ]
     return lines
 
@@ -194,8 +217,13 @@ def _scores(subject: Subject, evidence: Evidence) -> list[str]:
     start = scores.AS_RELEASED if evidence.start else "untrained encoder"
     others: dict[str, scores.Cell | None] = {}
     rows = []
-    # Not the mean with its other replicates.
-    own = [s for s in scores.read_scores(evidence) if s.stage != stage or s.variant == variant]
+    seed = parts_of(subject.stage, subject.instance).get("seed", "").removeprefix("seed")
+    # Not the mean with its other replicates, or with other seeds of its fine-tuning.
+    own = [
+        score
+        for score in scores.read_scores(evidence)
+        if score.stage != stage or (score.variant == variant and seed in ("", str(score.seed)))
+    ]
     for table in scores.tables(own, metrics, subject.shape.languages):
         found = scores.verdict(table, variant_of(variant), stage)
         about = subject.task is None or subject.task.name == table.task

@@ -32,7 +32,7 @@ LATER = (STAGE, "report_build")
 
 def _run_of(model: Path) -> Path | None:
     """The folder ``results/<run>`` that holds a checkpoint, if any."""
-    parts = Path(normal(model)).parts
+    parts = model.parts
     inside = len(parts) > 3 and parts[0] == RESULTS
     return Path(*parts[:2]) if inside else None
 
@@ -62,6 +62,7 @@ def _settings(run: Path | None, form: str, language: str, variant: str) -> Expor
 
 def _words(model: Path, form: str, language: str, out: Path | None) -> tuple[Path, list[str]]:
     """The output folder, and the command line of the stage."""
+    model = Path(normal(model))
     run = _run_of(model)
     if run is None and out is None:
         raise UserError(f"{model} lies in no run.", "Say where the export goes by --out FOLDER.")

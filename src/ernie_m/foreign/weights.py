@@ -156,7 +156,8 @@ def _check_shapes(weights: Weights, config: Mapping[str, Any], path: Path) -> No
 def _add_token_types(
     weights: Weights, types: Tensor | None, note: Mapping[str, Any], path: Path
 ) -> tuple[Weights, tuple[str, ...]]:
-    """Add the first token type to every position; our exports store language rows as the others."""
+    """Add the first token type to every position; our exports store language rows as the others,
+    and a default language's as the first too."""
     if types is None:
         return weights, ()
     languages = tuple(note["languages"])
@@ -167,9 +168,11 @@ def _add_token_types(
             f"{path} has {len(types) - 1} language rows, its config.json names {len(languages)}.",
             "Export the checkpoint again.",
         )
-    if types[0].any():
+    default = note.get("default_language")
+    every = types[0] - types[1 + languages.index(default)] if default in languages else types[0]
+    if every.any():
         # Skipped if zero: -0.0 + 0.0 would change the bytes.
-        weights = weights | {POSITION: weights[POSITION] + types[0]}
+        weights = weights | {POSITION: weights[POSITION] + every}
     return (weights | {LANGUAGE: types[1:].clone()} if languages else weights), languages
 
 

@@ -90,6 +90,7 @@ def _context(
         "verdict": scores_section.verdict(main_tables, bool(evidence.start)),
         "steps_shown": scores_section.steps_shown(evidence, main_tables),
         "repeated": scores_section.repeated(evidence, main_tables),
+        "replicate": evidence.seed if evidence.replicated else None,
         "taught_in": scores_section.taught_in(evidence),
         "layers": scores_section.layers(evidence),
         "categories": scores_section.by_category(tables, metrics),

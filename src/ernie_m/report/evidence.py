@@ -111,14 +111,17 @@ class Evidence:
             if file.path in self.makers:
                 yield self.makers[file.path]
 
-    def behind(self, last: Record) -> list[Record]:
-        """The jobs of pre-training behind a model, the last first; variants may share some."""
-        found = [last]
-        for record in found:  # grows
+    def behind(self, last: Record, stages: str = "pretrain_") -> list[Record]:
+        """The jobs behind a model, the last first: those of pre-training, or of the stages whose
+        names begin as said. Variants may share some."""
+        found = {last.path: last}
+        waiting = [last]
+        for record in waiting:  # grows
             for maker in (artifact.record for artifact in self.inputs_of(record)):
-                if maker.stage.startswith("pretrain_") and maker not in found:
-                    found.append(maker)
-        return found
+                if maker.stage.startswith(stages) and maker.path not in found:
+                    found[maker.path] = maker
+                    waiting.append(maker)
+        return waiting
 
     @cached_property
     def run(self) -> str:
@@ -132,6 +135,12 @@ class Evidence:
         own = (job for stage in STAGES if STAGES[stage].seed == "run" for job in self.jobs(stage))
         names = ((job, parts_of(job.stage, job.instance).get("variant", "")) for job in own)
         return next((job.seed for job, variant in names if MARK not in variant), 1)
+
+    @cached_property
+    def replicated(self) -> bool:
+        """Whether a training was done with another seed than the run's, too."""
+        jobs = (*self.jobs("pretrain_camlm"), *self.jobs("pretrain_btmlm"))
+        return any(MARK in job.instance for job in jobs)
 
     @cached_property
     def start(self) -> File | None:

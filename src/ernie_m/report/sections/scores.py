@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from ernie_m.catalogue.published import LEADERBOARD
-from ernie_m.replicates import MARK
+from ernie_m.replicates import MARK, variant_of
 from ernie_m.report import comparison, figures, scores, training
 from ernie_m.report.evidence import Evidence
 from ernie_m.report.scores import AFTER, MAIN_VARIANT, STAGES, Table, readable, stage_names
@@ -61,8 +61,15 @@ def repeated(evidence: Evidence, tables: Iterable[Table]) -> str:
     means = (row.average for table in tables for row in table.rows)
     if all(mean is None or mean.spread is None for mean in means):
         return ""
-    scored = (artifact.parts["variant"] for artifact in evidence.shown("xtreme_score", "scores"))
-    return "replicates" if any(MARK in variant for variant in scored) else "seeds"
+    scored = [artifact.parts for artifact in evidence.shown("xtreme_score", "scores")]
+    if not any(MARK in parts["variant"] for parts in scored):
+        return "seeds"
+    named: dict[tuple[str, str], set[str]] = {}
+    for parts in scored:
+        own = named.setdefault((variant_of(parts["variant"]), parts["checkpoint"]), set())
+        own.add(parts["variant"])
+    shared = any(len(own) == 1 for own in named.values())
+    return "replicates" + (", of an encoder that all share over seeds" if shared else "")
 
 
 def variants(evidence: Evidence, tables: Sequence[Table]) -> list[dict[str, Any]]:
