@@ -47,6 +47,7 @@ _XTREME: Keys = {
     "warmup_share": 0.0,
     "layer_decay": 1.0,
     "max_tokens": 128,
+    "language_embedding": "none",  # such models have none; English alone would train its own
 }
 _XTREME_TAGGING: Keys = {**_XTREME, "learning_rate": 2e-5, "epochs": 10}
 _ERNIE_M: Keys = {
@@ -57,6 +58,7 @@ _ERNIE_M: Keys = {
     "dropout": 0.1,
     "warmup_share": 0.1,
     "layer_decay": 0.8,
+    "language_embedding": "none",
 }
 _ERNIE_M_PAIR: Keys = {
     **_ERNIE_M,

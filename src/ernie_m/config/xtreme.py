@@ -501,6 +501,8 @@ class XtremeSettings(Section):
     def predict_for(self, task: TaskName, layers: int) -> PredictSettings:
         """``predict`` with what the recipe changes for ``task`` and an encoder of ``layers``."""
         keys = predict_keys(self.recipe, TASKS[task].kind, task, layers)
+        if tuned := self.finetuned_on(task):
+            keys["language_embedding"] = self.finetune_for(tuned).language_embedding
         return PredictSettings(**{**self.predict.model_dump(), **keys})
 
     def vectors(self, layers: int) -> PredictSettings:

@@ -20,7 +20,7 @@ from ernie_m.words import amount
 EXAMPLES = """\
 examples:
   ernie-m plan --configfile config/paper_base.yaml
-  ernie-m plan --configfile config/paper_large.yaml --accelerator v100 --utilisation 0.3
+  ernie-m plan --configfile config/paper_large.yaml --accelerator a100 --utilisation 0.3
   ernie-m plan --configfile config/paper_base.yaml --json"""
 
 _COLUMNS = ("jobs", "read", "written", "tokens", "FLOPs", "core hours", "GPU hours")
@@ -65,7 +65,7 @@ def table(estimate: Estimate, accelerator: str, utilisation: float) -> str:
     lines += [
         "",
         f"Disk at the peak: {written}B, all that is written, because nothing is deleted.",
-        f"GPU hours: {accelerator}, {estimate.rate / utilisation:.3g} FLOP/s in 16 bits, "
+        f"GPU hours: {accelerator}, {estimate.rate / utilisation:.3g} FLOP/s, "
         f"{utilisation:.0%} of them used.",
         f"Rates of text: {measured.command}; {measured.where}.",
     ]

@@ -114,19 +114,16 @@ class Estimate:
         rows = self.config.corpora.rows().values()
         return sum(row.bytes or row.about_bytes or (row.text_bytes or 0) / 4 for row in rows)
 
-    def text(self, kind: str = "") -> float:
-        """Bytes of text of the corpora whose names begin with ``kind``."""
+    def text(self, *names: str) -> float:
+        """Bytes of text of the named corpora, by default of all."""
         corpora = self.config.corpora
         return sum(
-            row.text_bytes or 0
-            for name in corpora.names
-            if name.startswith(kind)
-            for row in corpora.sources(name)
+            row.text_bytes or 0 for name in names or corpora.names for row in corpora.sources(name)
         )
 
-    def tokens(self, kind: str = "") -> float:
+    def tokens(self, *names: str) -> float:
         """Tokens of the text of those corpora."""
-        return self.text(kind) / self.table.bytes_per_token
+        return self.text(*names) / self.table.bytes_per_token
 
     @property
     def vocabulary(self) -> int:
