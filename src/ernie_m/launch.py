@@ -65,7 +65,9 @@ def _become_step(stage: list[str], threads: int, nodes: int, processes_per_node:
     # Rank 0 is on the first node of the job, where this runs.
     environment |= {STEP: "1", "MASTER_ADDR": socket.gethostname(), "MASTER_PORT": _free_port()}
     step = [
-        *("srun", "--overlap", "--unbuffered", "--kill-on-bad-exit=1", f"--nodes={nodes}"),
+        # The first process writes for some time after the others have ended.
+        *("srun", "--overlap", "--unbuffered", "--kill-on-bad-exit=1", "--wait=0"),
+        f"--nodes={nodes}",
         *(f"--ntasks={nodes * processes_per_node}", f"--ntasks-per-node={processes_per_node}"),
         f"--cpus-per-task={threads}",
     ]

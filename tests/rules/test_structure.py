@@ -9,11 +9,12 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from ernie_m.audit.planned import expected, unexpected
+from ernie_m.audit.planned import expected, lacking, unexpected
 from ernie_m.config.load import read
 from ernie_m.pipeline.stages import (
     STAGES,
@@ -201,7 +202,7 @@ def test_every_shipped_configuration_can_be_planned(blank, overlay):
     assert jobs_in(text) == wanted
     planned, checked = {stage: set(names) for stage, names in jobs_of(config).items()}, 0
     for job, makers in read_by(text, planned):
-        assert unexpected(job[0], makers) == []
+        assert unexpected(job[0], makers) == lacking(job[0], makers) == []
         for stage, every in expected(config, planned, *job):
             checked += 1
             assert {maker for maker in makers if maker[0] == stage} == every
@@ -258,6 +259,42 @@ def test_lists_of_files_are_shortened_for_the_shell_and_nothing_else(workflow):
         command = f"printf '%s\\0' {words}" if words else "true"
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
         assert done.stdout.split("\0")[:-1] == paths
+
+
+class Resources(dict):
+    """Resources as the executor reads them."""
+
+    __getattr__ = dict.__getitem__
+
+
+@pytest.mark.parametrize(
+    ("hardware", "flags"),
+    [
+        ({}, "--nodes=1 --ntasks=1 --cpus-per-task=2"),
+        ({"processes_per_node": 2, "require_gpu": True}, "--nodes=1 --cpus-per-task=4"),
+        ({"nodes": 2}, "--nodes=2 --ntasks=2 --cpus-per-task=2"),
+        ({"nodes": 2, "require_gpu": True}, "--nodes=2 --ntasks=2 --cpus-per-task=2"),
+        (
+            {"nodes": 2, "processes_per_node": 8, "require_gpu": True},
+            "--nodes=2 --ntasks-per-node=8 --cpus-per-task=2",
+        ),
+    ],
+    ids=str,
+)
+def test_slurm_is_asked_for_the_processes_of_a_training(hardware, flags):
+    """Slurm refuses tasks of a node beside tasks of a GPU, and spreads GPUs over any nodes."""
+    from snakemake_executor_plugin_slurm.submit_string import get_submit_command
+
+    with parsed(hardware=hardware) as loaded:
+        given = loaded.globals["needs"]("pretrain_camlm")
+    names = ("run_uuid", "slurm_logfile", "comment_str", "account", "partition", "workdir")
+    resources = Resources({name: one for name, one in given.items() if not callable(one)})
+    job = SimpleNamespace(resources=resources, threads=1)
+    asked = get_submit_command(job, dict.fromkeys(names, ""))
+    words = [word for word in asked.split() if re.match("--(nodes|ntasks|cpus)", word)]
+    assert " ".join(words) == flags
+    count = hardware.get("nodes", 1) * hardware.get("processes_per_node", 1)
+    assert resources.get("gpu") == (count if "require_gpu" in hardware else None)
 
 
 def test_the_paper_s_corpora_can_have_a_vocabulary_of_their_own(blank, tmp_path):

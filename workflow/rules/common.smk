@@ -389,7 +389,10 @@ def minutes(stage):
     least = STAGES[stage].minutes
 
     def asked(wildcards, input):
-        return max(least, round(4 * THROUGHPUTS.minutes(stage, size_mb(input) * 1e6)))
+        # Each shard is given the whole corpus, and reads its part of it.
+        parts = CONFIG.corpora.shard_count(wildcards.corpus) if stage == "corpora_filter" else 1
+        read = size_mb(input) * 1e6 / parts
+        return max(least, round(4 * THROUGHPUTS.minutes(stage, read)))
 
     return asked if stage in THROUGHPUTS.bytes_read else least
 
@@ -403,18 +406,16 @@ def needs(stage):
     if own.gpu and hardware.require_gpu:
         asked["gpu"] = hardware.processes if trains else 1
     if trains:
+        # Or the scheduler may spread the GPUs over more.
+        asked["nodes"] = hardware.nodes
         # Not of this machine's cores, as `threads` is.
         asked["cpus_per_task"] = TRAINING_THREADS
     if trains and hardware.nodes > 1:
         each = hardware.processes_per_node
-        asked |= {
-            "nodes": hardware.nodes,
-            "mpi": "srun",
-            "cpus_per_task": hardware.num_threads,
-        }
+        asked |= {"mpi": "srun", "cpus_per_task": hardware.num_threads}
         asked |= {"tasks_per_node": each} if each > 1 else {"tasks": hardware.nodes}
-        # Or the executor takes the tasks for those of each GPU.
-        asked |= {"tasks_per_gpu": 1} if hardware.require_gpu else {}
+        # Or the executor takes the tasks for those of each GPU, which excludes those of a node.
+        asked |= {"tasks_per_gpu": 0} if hardware.require_gpu else {}
     return asked
 
 

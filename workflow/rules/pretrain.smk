@@ -35,9 +35,9 @@ rule pretrain_initialise:
 if CONFIG.init:
 
     rule pretrain_adopt:
-        """The paper starts from XLM-R, so the weights that `init` names take the place of those
-        that were made: by name, a row for each piece of the vocabulary. Only a head that they lack
-        stays untrained. Reading the formats of others is kept apart, for it changes often.
+        """The paper starts from XLM-R (memory), so the weights that `init` names take the place of
+        those that were made: by name, a row for each piece of the vocabulary. Only a head that they
+        lack stays untrained. Reading the formats of others is kept apart, for it changes often.
         """
         input:
             model=undated(rules.pretrain_initialise.output.model),

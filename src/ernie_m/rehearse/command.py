@@ -122,6 +122,8 @@ def call(folder: Path, address: str, *words: str, out: IO[bytes] | None = None) 
         "PYTHONPATH": str(folder / "src"),
     }
     environment.pop("ERNIE_M_OFFLINE", None)  # the server is no network
+    if "--profile" not in words:
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # jobs side by side would share it
     with subprocess.Popen(
         [sys.executable, "-m", *words], cwd=folder, env=environment, stdout=out
     ) as process:
