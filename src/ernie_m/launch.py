@@ -26,9 +26,14 @@ _RANKS = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "WORLD_SIZE": "
 _ON_A_SIGNAL = ("--signals-to-handle=SIGTERM,SIGINT,SIGUSR1", "--shutdown-timeout=600")
 
 
+def in_step() -> bool:
+    """Whether a step of Slurm's has started this process."""
+    return STEP in os.environ
+
+
 def know_rank() -> None:
     """Set ``RANK`` and the like where a step of Slurm's has started this process."""
-    if STEP in os.environ:
+    if in_step():
         os.environ.update({name: os.environ[said] for name, said in _RANKS.items()})
 
 
@@ -86,7 +91,7 @@ def queue_again() -> bool:
     False outside of such a step, and for a job that was cancelled or is out of time: its signal is
     an end, not a warning.
     """
-    if STEP not in os.environ:
+    if not in_step():
         return False
     job = os.environ["SLURM_JOB_ID"]
     state = _ask("squeue", "--noheader", "--format=%T", f"--jobs={job}")

@@ -9,8 +9,9 @@ import torch
 
 from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.pretrain import Shares
+from ernie_m.errors import UserError
 from ernie_m.model.checkpoint import load
-from ernie_m.model.device import best_device, device_of
+from ernie_m.model.device import REQUIRED, best_device, device_of
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.objectives.lengths import max_text_tokens
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
@@ -79,3 +80,17 @@ def test_a_gpu_computes_what_the_cpu_does(model_file: Path, batch: Batch) -> Non
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_the_cpu_is_used() -> None:
     assert best_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("by_the_workflow", [True, False])
+def test_a_gpu_that_is_required_is_not_replaced_by_the_cpu(
+    by_the_workflow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert best_device().type == "cpu"
+    if by_the_workflow:
+        monkeypatch.setenv(REQUIRED, "1")
+    with pytest.raises(
+        UserError, match=r"(?s)`hardware.require_gpu` is set\..*torch here is built"
+    ):
+        best_device(required=not by_the_workflow)

@@ -1,20 +1,26 @@
 """Training repeats to the last bit: by seed, over shards, and through a kill."""
 
 import json
+import resource
+import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
 from safetensors.torch import load as load_tensors
 
+from ernie_m.callbacks import checkpointer
 from ernie_m.callbacks.checkpointer import Checkpointer
 from ernie_m.callbacks.keeper import Keeper
 from ernie_m.config.pretrain import MaskingSettings, MaskRatios, OptimiserSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job
+from ernie_m.launch import STEP
 from ernie_m.records.digest import file_sha256
 from ernie_m.records.graph import result_with
 from ernie_m.records.record import Record
@@ -97,6 +103,61 @@ def test_a_killed_run_ends_with_the_bytes_of_an_undisturbed_one(
     assert resumed == undisturbed
 
 
+def test_damaged_states_do_not_outlive_whole_ones(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a later step, which the training has not come to yet, or they would count as newer."""
+    corpus = write_corpus(tmp_path / "corpus", 1)
+    step = Trainer._step
+
+    def dying(self: Trainer, batch: Any) -> Any:
+        if self.progress.step == 12:
+            raise Killed
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "_step", dying)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            train(job, corpus, model_file, "a", checkpoints_kept=1)
+        (state,) = Path().rglob("work/state/**/step-*.pt")
+        assert state.name.startswith("step-00000010-")
+        state.rename(state.with_name(f"step-00000020-{16 * '0'}.pt"))
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_behind(
+    job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", 1)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))  # of a file, in bytes
+    try:
+        with pytest.raises(UserError, match=r"(?s)written to work/state/.+ -> If there is no room"):
+            train(job, corpus, model_file, "a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not [*Path("work").rglob("*.partial"), *Path("work").rglob("step-*")]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_job_that_is_warned_while_it_writes_is_queued_again(
+    first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its first process; the others have nothing more to do."""
+    asked = []
+    monkeypatch.setenv(STEP, "1")
+    monkeypatch.setattr(checkpointer, "queue_again", lambda: asked.append(True) or True)
+    own, before = Checkpointer(), signal.getsignal(signal.SIGTERM)
+    processes = SimpleNamespace(first=first)
+    own.on_start(SimpleNamespace(engine=SimpleNamespace(processes=processes)))
+    try:
+        own.on_end()
+        with pytest.raises(SystemExit) if first else nullcontext():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert asked == [True] * first
+
+
 def test_a_kept_checkpoint_is_the_model_of_a_training_that_ended_there(
     job: Callable[..., Job[Any]], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +226,7 @@ def test_what_could_not_be_written_is_written_from_the_state(
         patch.setattr("ernie_m.training.stage.count_cut", full)
         train(job, corpus, model_file, "b")
     again, made = train(job, corpus, model_file, "b")
-    assert made.notes["resumed_from"] == 20
+    assert made.notes["resumed_from"] == 24 == made.settings.steps
     assert again == undisturbed
 
 
@@ -177,7 +238,7 @@ def test_a_torn_state_falls_back_to_the_one_before(
     newest = sorted((tmp_path / "work/state").rglob("step-*.pt"))[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
     resumed, made = train(job, corpus, model_file, "b")
-    assert made.notes["resumed_from"] == 15
+    assert made.notes["resumed_from"] == 20
     assert resumed == undisturbed
 
 
@@ -189,7 +250,7 @@ def test_state_of_another_run_is_never_picked_up(
     _, made = train(job, corpus, model_file, "b", alpha=0.6)
     assert made.notes["resumed_from"] == 0
     _, made = train(job, corpus, model_file, "c", checkpoint_every=7)
-    assert made.notes["resumed_from"] == 20
+    assert made.notes["resumed_from"] == 24
 
 
 def test_metrics_and_curves_tell_the_run(

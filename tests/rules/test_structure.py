@@ -1,10 +1,12 @@
 """What every rule must have, read from the parsed workflow and from its text."""
 
 import importlib.util
+import os
 import random
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -241,6 +243,22 @@ def test_the_size_of_files_that_are_to_be_made_is_asked_of_the_first_only(workfl
     with pytest.raises(FileNotFoundError):
         workflow.globals["size_mb"](Files(range(100)))
     assert asked == [0]
+
+
+def test_a_signal_to_all_processes_of_a_job_reaches_the_end_of_its_log(workflow, tmp_path):
+    """As from a container's init: the shell and `tee` outlive the stage, which saves its work."""
+    shell = workflow.globals["command"]("tokenizer_quotas")
+    saves = "signal.signal(15, lambda *_: (time.sleep(1), print('saved'), exit(3)))"
+    script = f'{sys.executable} -uc "import signal, time; {saves}; print(0); time.sleep(60)"'
+    shell = re.sub(r"python -m .*(?= 2>&1)", lambda _: script, shell).replace("{log:q}", "log")
+    words = ["bash", "-c", f"set -euo pipefail; {shell}"]
+    with subprocess.Popen(
+        words, cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True, text=True
+    ) as process:
+        assert process.stdout.readline() == "0\n"
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.stdout.read() == "saved\n"
+    assert process.returncode == 3 and (tmp_path / "log").read_text() == "0\nsaved\n"
 
 
 def test_lists_of_files_are_shortened_for_the_shell_and_nothing_else(workflow):

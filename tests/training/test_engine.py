@@ -89,7 +89,7 @@ def test_parts_of_all_processes_are_the_batch(
         assert own.row_count == len(whole.rows.ids) and own.predicted == whole.predicted
         assert own.lengths.tolist() == whole.rows.lengths.tolist()
     shares = [
-        engine(rank, size, forward_tokens=forward).micro_batches(own)
+        engine(rank, size, forward_tokens=forward).micro_batches(own.rows, own.row_count)
         for rank, own in enumerate(made)
     ]
     assert len({len(share) for share in shares}) == 1
@@ -159,7 +159,7 @@ def test_compiled_layers_see_few_numbers_of_rows(dataloader: DataLoader, forward
     shapes, given, made = set(), Counter[int](), Counter[int]()
     for step in range(100):
         batch = large.batch(step)
-        parts = [one.micro_batches(batch) for one in (plain, compiled)]
+        parts = [one.micro_batches(batch.rows, batch.row_count) for one in (plain, compiled)]
         for one, two in zip(*parts, strict=True):
             assert torch.equal(one.scored().where, two.scored().where)
             assert (two.documents[len(one.ids) :] == -1).all()
@@ -180,7 +180,8 @@ def test_layers_compile_once_for_a_number_of_rows(
     made = engine(compile=True, forward_tokens=512, attention=attention)
     shapes, compiled = set(), []
     for step in range(12):
-        for part in made.micro_batches(replace(dataloader, batch_tokens=2048).batch(step)):
+        batch = replace(dataloader, batch_tokens=2048).batch(step)
+        for part in made.micro_batches(batch.rows, batch.row_count):
             with torch.no_grad():  # FlexAttention has no way back on CPUs
                 made.losses(part, part.scored())
             shapes.add(part.ids.shape)

@@ -106,6 +106,7 @@ os.environ.update(
         filter(None, [SOURCE_FOLDER, os.environ.get("PYTHONPATH")])
     ),
     ERNIE_M_TRACKING=str(SESSION),
+    ERNIE_M_REQUIRE_GPU=str(int(CONFIG.hardware.require_gpu)),
     # A training step makes and frees tables of scores of some 16 MB. glibc would give their memory back
     # to the system each time and take it again page by page, which is a tenth of a step.
     MALLOC_MMAP_THRESHOLD_=str(2**30),
@@ -176,7 +177,9 @@ def command(stage, inputs="", lists="", outputs="", instance=None):
     words += [f"--input {name} {{input.{name}:q}}" for name in inputs.split()]
     words += [f"--input {name} {{params.{name}}}" for name in lists.split()]
     words += [f"--output {name} {{output.{name}:q}}" for name in outputs.split()]
-    return " ".join([*words, "--record {output.record:q} 2>&1 | tee {log:q}"])
+    # Where a scheduler signals all processes at once, shell and `tee` outlive the stage, which saves.
+    words = ["trap : TERM;", *words, "--record {output.record:q} 2>&1"]
+    return " ".join([*words, "| (trap '' TERM; exec tee {log:q})"])
 
 
 def settings(stage, instance=None):

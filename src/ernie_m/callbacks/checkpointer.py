@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from ernie_m.launch import queue_again
+from ernie_m.errors import UserError
+from ernie_m.launch import in_step, queue_again
 from ernie_m.records.digest import file_sha256
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.loop import Trainer
@@ -24,8 +25,9 @@ PREEMPTION = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Checkpointer(Callback):
-    """Saves states as ``checkpoint_every`` and ``checkpoint_minutes`` say, keeps the newest
-    ``checkpoints_kept``, and ends the process after the current step on a scheduler's signal."""
+    """Saves states as ``checkpoint_every`` and ``checkpoint_minutes`` say and after the last step,
+    keeps the newest ``checkpoints_kept``, and ends the process after the current step on a
+    scheduler's signal; after the last one at once."""
 
     every_rank = True
 
@@ -33,10 +35,11 @@ class Checkpointer(Callback):
         self.saved = time.monotonic()
         self.caught: list[int] = []
         self.handlers: dict[signal.Signals, Any] = {}
+        self.first = True
 
     def on_start(self, trainer: Trainer) -> None:
         """Catch the signals, so that the current step is finished first."""
-        self.saved = time.monotonic()
+        self.saved, self.first = time.monotonic(), trainer.engine.processes.first
         for which in PREEMPTION:
             self.handlers[which] = signal.signal(
                 which, lambda number, _: self.caught.append(number)
@@ -44,11 +47,11 @@ class Checkpointer(Callback):
 
     def on_step_end(self, trainer: Trainer) -> None:
         """Save if it is time to, or if the training has to stop."""
-        if trainer.last:
-            return
         stop = trainer.agreed(bool(self.caught))
+        overdue = trainer.agreed(self._overdue(trainer))
         every = trainer.settings.checkpoint_every
-        if trainer.progress.step % every == 0 or trainer.agreed(self._overdue(trainer)) or stop:
+        # After the last step the outputs are still to be written, which may take long.
+        if trainer.last or trainer.progress.step % every == 0 or overdue or stop:
             self._save(trainer)
         if stop:
             # All wait for the first: `srun` ends them all when one has ended.
@@ -60,9 +63,17 @@ class Checkpointer(Callback):
             sys.exit(128 + (self.caught or [signal.SIGTERM])[0])
 
     def on_end(self) -> None:
-        """Give the signals back."""
+        """Give the signals back; but a job of Slurm that is warned while outputs are written is
+        queued again, and goes on from the last state."""
         for which, handler in self.handlers.items():
-            signal.signal(which, handler)
+            signal.signal(which, self._end if in_step() else handler)
+
+    def _end(self, number: int, _: object) -> None:
+        """Only the first process still has work; when it ends, so do all."""
+        if self.first:
+            again = "; Slurm starts the job again" if queue_again() else ""
+            logger.info("ended while the results are written, from the state saved%s", again)
+            sys.exit(128 + number)
 
     def _overdue(self, trainer: Trainer) -> bool:
         minutes = trainer.settings.checkpoint_minutes
@@ -77,20 +88,31 @@ class Checkpointer(Callback):
 
 
 def write(trainer: Trainer, content: dict[str, Any]) -> None:
-    """Write a state and rename it into place, then remove what is older than the newest few.
+    """Write a state and rename it into place, then remove what is older than the newest few, and
+    what is damaged: of this step or a later one, which the training has not come to.
 
-    The name ends in a digest of the bytes, by which later damage is detected.
+    The name ends in a digest of the bytes, by which later damage is detected. Raises
+    :class:`UserError` where there is no room.
     """
     state, step = trainer.state, trainer.progress.step
     content["progress"] = json.dumps(asdict(trainer.progress))
     content["hardware"] = trainer.engine.hardware.model_dump_json()
     state.folder.mkdir(parents=True, exist_ok=True)
     temporary = state.folder / "state.partial"
-    with temporary.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # of torch, when it cannot write the end
+        temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"The state after step {step} could not be written to {state.folder}: {error}.",
+            "If there is no room, make some; the same command goes on from the state before.",
+        ) from None
     name = f"step-{step:08d}-{file_sha256(temporary)[:16]}.pt"
     os.replace(temporary, state.folder / name)
-    for old in state.saved()[trainer.settings.checkpoints_kept :]:
-        old.unlink()
+    older = [old for old in state.saved() if old.name < f"step-{step:08d}"]
+    kept = {name, *(old.name for old in older[: trainer.settings.checkpoints_kept - 1])}
+    for other in (other for other in state.saved() if other.name not in kept):
+        other.unlink()

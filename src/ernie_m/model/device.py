@@ -16,23 +16,27 @@ from ernie_m.errors import UserError
 
 # Size of the matrix product that is timed: large enough to be compute-bound.
 MATRIX = {"cpu": 1024, "cuda": 8192}
+# Set to 1 by the rules where `hardware.require_gpu` is on: most stages do not have that setting.
+REQUIRED = "ERNIE_M_REQUIRE_GPU"
 
 
 def best_device(required: bool = False) -> torch.device:
     """The current GPU, or the CPU where there is none (``CUDA_VISIBLE_DEVICES=`` hides GPUs).
 
     On a GPU it also turns on deterministic algorithms: atomic sums would differ from run to run.
-    Raises :class:`UserError` where a GPU is ``required``, or was granted by a scheduler, and torch
-    cannot use it: on the CPU the job would go on for weeks.
+    Raises :class:`UserError` where a GPU is ``required``, by the caller or the workflow, or was
+    granted by a scheduler, and torch cannot use it: on the CPU the job would go on for weeks.
     """
     if not torch.cuda.is_available():
+        required = required or os.environ.get(REQUIRED) == "1"
         granted = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if required or granted.split(",")[0].isdecimal() or granted.startswith(("GPU-", "MIG-")):
             raise UserError(
                 "There is no GPU that torch can use, though "
                 + ("`hardware.require_gpu` is set." if required else f"{granted} was granted."),
-                "Look at `nvidia-smi` there, and install requirements-cuda.txt; "
-                "CUDA_VISIBLE_DEVICES= is for the CPU.",
+                "Look at `nvidia-smi` there; torch here is built for "
+                + (f"CUDA {torch.version.cuda}." if torch.version.cuda else "CPUs alone.")
+                + " CUDA_VISIBLE_DEVICES= is for the CPU.",
             )
         return torch.device("cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

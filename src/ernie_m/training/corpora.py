@@ -49,16 +49,19 @@ class Sentences:
         return np.concatenate([np.zeros(0, np.uint64), *keys_by_shard])
 
 
-def read_shards(paths: Sequence[Path], sides: int, tokenizer: str, vocabulary: int) -> list[Shard]:
+def read_shards(
+    paths: Sequence[Path], sides: int, tokenizer: str, vocabulary: int | None = None
+) -> list[Shard]:
     """The monolingual (``sides`` 1) or parallel (2) shards among ``paths``, in their order.
 
     Raises :class:`UserError` for a damaged shard, one of another ``tokenizer`` (a SHA-256), or one
-    with ids beyond the ``vocabulary``.
+    with ids beyond the ``vocabulary``, where that is given: it takes reading them all.
     """
     shards = ((path, read_shard(path, tokenizer)) for path in paths)
     found = [(path, shard) for path, shard in shards if len(shard.sides) == sides]
-    for path, shard in found:
-        check_ids(path, shard, vocabulary)
+    if vocabulary is not None:
+        for path, shard in found:
+            check_ids(path, shard, vocabulary)
     return [shard for _, shard in found]
 
 
@@ -147,7 +150,7 @@ def pseudo_texts(
     part: str,
     languages: Sequence[str],
     row_length: int,
-    vocabulary: int,
+    vocabulary: int | None,
 ) -> Texts:
     """The dataset of BTMLM of a ``part``, train or valid. Sentences are truncated to what the
     pseudo tokens leave of a row.

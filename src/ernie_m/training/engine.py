@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -23,7 +24,7 @@ from ernie_m.config.pretrain import OptimiserSettings
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import Packed, Scored
 from ernie_m.training.batches import Batch, share
-from ernie_m.training.losses import LossSums, TokenLosses, step_loss
+from ernie_m.training.losses import GroupMeans, LossSums, TokenLosses, group_means, step_loss
 from ernie_m.training.processes import Processes
 from ernie_m.training.schedule import adamw, update
 
@@ -73,18 +74,18 @@ class Engine:
         fully_shard(self.losses)
         return self.losses
 
-    def micro_batches(self, batch: Batch) -> list[Packed]:
-        """This rank's rows, in micro-batches of at most ``forward_tokens`` tokens.
+    def micro_batches(self, own: Packed, row_count: int) -> list[Packed]:
+        """This rank's rows of ``row_count``, in micro-batches of at most ``forward_tokens`` tokens.
 
         With 0 there is a single one. Every rank gets the same number of micro-batches, so that all
         run the same collectives. Compiled layers, which compile for each number of rows, get few
         numbers: multiples of a power of two, at most a sixteenth of the whole.
         """
-        rows, length = batch.rows.ids.shape
-        most = -(-batch.row_count // self.processes.size)
+        rows, length = own.ids.shape
+        most = -(-row_count // self.processes.size)
         pass_rows = max(1, self.hardware.forward_tokens // length)
         rounds = -(-most // pass_rows) if self.hardware.forward_tokens else 1
-        parts = [batch.rows.part(*share(rows, number, rounds)) for number in range(rounds)]
+        parts = [own.part(*share(rows, number, rounds)) for number in range(rounds)]
         if not self.hardware.compile:
             return parts
         most = pass_rows if self.hardware.forward_tokens else most
@@ -94,7 +95,7 @@ class Engine:
     def backward(self, batch: Batch) -> Tensor:
         """Compute the gradients of the step's loss on the whole batch; returns this rank's share of
         the loss."""
-        micro_batches = self.micro_batches(batch)
+        micro_batches = self.micro_batches(batch.rows, batch.row_count)
         parts = []
         for number, micro_batch in enumerate(micro_batches):
             scored = micro_batch.scored()
@@ -106,6 +107,21 @@ class Engine:
             self._pending.append((losses.detach(), scored))
             parts.append(part.detach())
         return torch.stack(parts).sum()
+
+    @torch.no_grad()
+    def evaluate(self, batches: Sequence[Packed]) -> GroupMeans:
+        """Mean losses of ``batches`` by group, each divided among the ranks; collective. Leaves the
+        model in training mode."""
+        sums, processes = LossSums(self.processes.device), self.processes
+        self.losses.eval()
+        for batch in batches:
+            rows = len(batch.ids)
+            own = batch.part(*share(rows, processes.rank, processes.size))
+            for part in self.micro_batches(own, rows):
+                scored = part.scored()
+                sums.add(self.losses(part, scored), scored)
+        self.losses.train()
+        return group_means(processes.all_reduce(sums.values))
 
     def _no_sync(self, more_follow: bool) -> Any:
         """Skip the gradient all-reduce while more micro-batches follow."""

@@ -68,6 +68,8 @@ class Trainer:
         try:
             for batch in prefetched(self._batch, resumed, self.end):
                 self._train_step(batch)
+            if not self.final:  # resumed after the last step
+                self.final = self.validation.losses(self.engine)
         finally:
             for callback in self.callbacks:
                 callback.on_end()
@@ -180,7 +182,7 @@ class Trainer:
         return means
 
     def _evaluate(self, norm: torch.Tensor) -> None:
-        self.final = valid = self.validation.losses(self.engine.losses)
+        self.final = valid = self.validation.losses(self.engine)
         done = self.progress
         point: dict[str, Any] = {"step": done.step, "tokens": done.tokens}
         point |= {"gradient_norm": norm.item(), "skipped": done.skipped}

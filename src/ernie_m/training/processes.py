@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
@@ -20,6 +21,10 @@ from torch import Tensor, distributed
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.errors import UserError
 from ernie_m.model.device import best_device
+
+# How long a rank waits for another in a collective: while rank 0 hashes terabytes, or waits for
+# another run that has the same training, the others must not give up. A scheduler ends what hangs.
+PATIENCE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,13 @@ class Processes:
         if self.size > 1:
             distributed.all_reduce(values)
         return values
+
+    def told(self, make: Callable[[], str]) -> str:
+        """What ``make`` returns on rank 0, which alone calls it, on every rank; collective."""
+        words: list[str | None] = [make() if self.first else None]
+        if self.size > 1:
+            distributed.broadcast_object_list(words)
+        return str(words[0])
 
     def wait(self) -> None:
         """Wait until every rank has come here; collective."""
@@ -73,7 +85,8 @@ def process_group(hardware: HardwareSettings) -> Iterator[Processes]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield Processes(distributed.get_rank(), size, device)
     finally:

@@ -65,9 +65,9 @@ def write_pseudo(path: Path, pseudo: Pseudo) -> None:
     save_file(arrays, path, joined(facts))
 
 
-def read_pseudo(path: Path, vocabulary: int, languages: Sequence[str]) -> Pseudo:
+def read_pseudo(path: Path, vocabulary: int | None, languages: Sequence[str]) -> Pseudo:
     """A chunk whose arrays are read-only memory maps; raises :class:`UserError` when it is damaged,
-    or has ids beyond the ``vocabulary`` or the rows of ``languages``."""
+    or has ids beyond the rows of ``languages`` or the ``vocabulary``, where that is given."""
     try:
         metadata, arrays = map_arrays(path)
         facts = parted(metadata)
@@ -91,7 +91,7 @@ def read_pseudo(path: Path, vocabulary: int, languages: Sequence[str]) -> Pseudo
         ) from None
 
 
-def _fault(pseudo: Pseudo, vocabulary: int, languages: Sequence[str]) -> str | None:
+def _fault(pseudo: Pseudo, vocabulary: int | None, languages: Sequence[str]) -> str | None:
     """What is wrong with a chunk; None if nothing is."""
     numbers, target = pseudo.numbers, pseudo.target
     types = {"numbers": np.int64, "keys": np.uint64, "target": np.uint16}
@@ -109,7 +109,9 @@ def _fault(pseudo: Pseudo, vocabulary: int, languages: Sequence[str]) -> str | N
         return "its numbers do not ascend within those of the sentences"
     if (target >= len(languages)).any():
         return "it has a language row that the model does not have"
-    return pseudo.tokens.fault(len(numbers)) or pseudo.tokens.id_fault(vocabulary)
+    if (fault := pseudo.tokens.fault(len(numbers))) or vocabulary is None:
+        return fault
+    return pseudo.tokens.id_fault(vocabulary)
 
 
 def check_chunks(files: Sequence[Pseudo]) -> None:

@@ -47,12 +47,17 @@ def masking_for(shape: Architecture, settings: MaskingSettings) -> Masking:
 
 
 def texts_of(
-    job: Job[StageJob], shape: Architecture, name: str, objectives: Sequence[str] = ()
+    job: Job[StageJob],
+    shape: Architecture,
+    name: str,
+    objectives: Sequence[str] = (),
+    checked: bool = True,
 ) -> dict[str, Texts]:
     """The dataset of each objective, by default of those with a weight, from the shards of input
-    ``name``, truncated to the length that fits a row."""
+    ``name``, truncated to the length that fits a row. All are read for ids to be ``checked``."""
     settings, languages = job.settings, shape.languages
-    paths, ids = job.inputs(name), (shape.tokenizer, shape.vocabulary)
+    vocabulary = shape.vocabulary if checked else None
+    paths, ids = job.inputs(name), (shape.tokenizer, vocabulary)
     mono, pairs = (corpora.read_shards(paths, sides, *ids) for sides in (1, 2))
     row, slot_ratio = settings.row_length, settings.masking.ratio.camlm
     make: dict[str, Callable[[], Texts]] = {
@@ -64,7 +69,7 @@ def texts_of(
             pairs, languages, max_text_tokens("camlm", row, slot_ratio), slot_ratio
         ),
         "btmlm": lambda: corpora.pseudo_texts(
-            mono, job.inputs("pseudo"), name, languages, row, shape.vocabulary
+            mono, job.inputs("pseudo"), name, languages, row, vocabulary
         ),
     }
     weighted = (name for name, share in settings.objectives.model_dump().items() if share)
@@ -90,13 +95,13 @@ def dataloader_of(job: Job[StageJob], shape: Architecture, texts: dict[str, Text
 def _trainer(
     job: Job[StageJob], engine: Engine, callbacks: Sequence[Callback]
 ) -> tuple[Trainer, dict[str, Texts]]:
-    settings, shape = job.settings, engine.model.shape
-    train, valid = (texts_of(job, shape, part) for part in ("train", "valid"))
+    settings, shape, first = job.settings, engine.model.shape, engine.processes.first
+    train, valid = (texts_of(job, shape, part, checked=first) for part in ("train", "valid"))
     dataloader = dataloader_of(job, shape, train)
     validation = Validation(
         valid, settings.evaluate_sentences, dataloader.masking, settings.row_length, job.seed
     )
-    state = State(state_folder(job), engine)
+    state = State(Path(engine.processes.told(lambda: str(state_folder(job)))), engine)
     name = job.stage.removeprefix("pretrain_") + f" {job.instance}"
     trainer = Trainer(name, engine, dataloader, validation, settings, state, callbacks, end_of(job))
     return trainer, train
@@ -107,12 +112,11 @@ def _real_texts(
 ) -> Iterator[Texts]:
     """All monolingual text and all pairs, whatever the objectives are, for a level that variants
     can be compared by."""
-    ids = shape.tokenizer, shape.vocabulary
     for objective, sides in (("mmlm", 1), ("tlm", 2)):
         if objective in train:
             yield train[objective]
-        elif corpora.read_shards(job.inputs("train"), sides, *ids):
-            yield from texts_of(job, shape, "train", [objective]).values()
+        elif corpora.read_shards(job.inputs("train"), sides, shape.tokenizer):
+            yield from texts_of(job, shape, "train", [objective], checked=False).values()
 
 
 def _model(job: Job[StageJob]) -> LanguageModel:

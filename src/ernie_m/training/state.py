@@ -42,11 +42,15 @@ def state_folder(job: Job[Any]) -> Path:
     """``work/state/<stage>/<digest>``, the digest over input bytes, settings, seed and code.
 
     Paths of inputs do not count, nor do hardware and how often state is saved, so both may be
-    changed for a run under way.
+    changed for a run under way. Inputs are hashed unless the job has done so for its record.
     """
     settings = job.settings.model_dump(mode="json")
+    opening = job.opening.inputs if job.opening else {}
     facts = {
-        "inputs": {n: [file_sha256(p) for p in ps] for n, ps in job.input_paths.items()},
+        "inputs": {
+            name: [file.sha256 for file in opening.get(name, ())] or list(map(file_sha256, paths))
+            for name, paths in job.input_paths.items()
+        },
         "settings": {key: value for key, value in settings.items() if key not in NOT_IN_RESUME_KEY},
         "seed": job.seed,
         "end": end_of(job),

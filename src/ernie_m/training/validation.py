@@ -8,7 +8,8 @@ import torch
 from ernie_m.model.packing import Packed, pack
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.training.batches import CLASSES, Texts, collate, draw_keys, evenly_spaced
-from ernie_m.training.losses import TokenLosses
+from ernie_m.training.engine import Engine
+from ernie_m.training.losses import GroupMeans
 
 Array = np.ndarray
 Losses = dict[str, dict[str, float]]
@@ -33,18 +34,9 @@ class Validation:
             for batch in _batches(objective, held_out, sentences, masking, row_length, seed)
         ]
 
-    @torch.no_grad()
-    def losses(self, model: TokenLosses) -> Losses:
-        """Mean cross-entropy in nats per predicted token, by objective and class. Leaves the model
-        in training mode."""
-        model.eval()
-        targets = [batch.scored() for batch in self.batches]
-        losses = [
-            (model(batch, target).cpu(), target.groups)
-            for batch, target in zip(self.batches, targets, strict=True)
-        ]
-        model.train()
-        return self._by_class([torch.cat(parts) for parts in zip(*losses, strict=True)])
+    def losses(self, engine: Engine) -> Losses:
+        """Mean cross-entropy in nats per predicted token, by objective and class; collective."""
+        return self.named(engine.evaluate(self.batches))
 
     def unigram(self, counts: Array) -> Losses:
         """Cross-entropy of the same tokens under a unigram model of their language's training text.
@@ -57,21 +49,18 @@ class Validation:
             targets = batch.scored()
             language = batch.languages.flatten()[targets.where]
             losses.append((-torch.from_numpy(logs)[language, targets.labels], targets.groups))
-        return self._by_class([torch.cat(parts) for parts in zip(*losses, strict=True)])
+        own, groups = (torch.cat(parts) for parts in zip(*losses, strict=True))
+        return self.named(
+            {group: (own[groups == group].mean().item(), 0.0) for group in groups.unique().tolist()}
+        )
 
-    def named(self, means: dict[int, tuple[float, float]]) -> Losses:
+    def named(self, means: GroupMeans) -> Losses:
         """Means by group (:func:`ernie_m.training.losses.group_means`) by objective and class."""
         losses: Losses = {}
         for group, (mean, _) in means.items():
             objective = OBJECTIVES[group // CLASSES]
             losses.setdefault(objective, {})[self.names[objective][group % CLASSES]] = mean
         return losses
-
-    def _by_class(self, scored: list[torch.Tensor]) -> Losses:
-        losses, groups = scored
-        return self.named(
-            {g: (losses[groups == g].mean().item(), 0.0) for g in groups.unique().tolist()}
-        )
 
 
 def _batches(
