@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001 - letters of other scripts are what this is about
 
 import json
+import random
 
 import pytest
 
@@ -92,3 +93,13 @@ def test_examples_of_endless_texts_are_cut():
     drops.add("too long", id="a", text="x" * 1_000_000)
     (example,) = drops.facts()["examples"]["too long"]
     assert example == {"id": "a", "text": "x" * EXAMPLE_CHARACTERS}
+
+
+def test_a_long_text_does_not_repeat_itself_by_its_length() -> None:
+    """Of 400 words each occurs ten times in 4,000, as in any text of some pages."""
+    rng = random.Random(1)
+    text = " ".join(rng.choice([f"word{i}" for i in range(400)]) for _ in range(4000))
+    settings = RowRules(max_chars=100_000, language_identifier="none")
+    assert line_fault(Line(text, LANGUAGES["en"]), settings) is None
+    again = " ".join(rng.choice(["cheap", "flight", "now"]) for _ in range(4000))
+    assert line_fault(Line(again, LANGUAGES["en"]), settings) == "repeats itself"

@@ -300,7 +300,8 @@ class RowRules(PairRules):
         ge=0.0,
         le=1.0,
         description="Most of a row of 10 or more words (or characters where words are not spaced) "
-        "that may repeat an earlier one of it; higher is lists of keywords.",
+        "that may repeat an earlier one, by its first 1,000 characters; higher is lists of "
+        "keywords.",
     )
 
     @model_validator(mode="after")

@@ -18,6 +18,8 @@ from ernie_m.corpora.text import Letters, comparable, numbers_agree, prose
 
 # With fewer words (or characters) repetition says nothing.
 MIN_UNITS = 10
+# Characters by which repetition is judged: in any text its share grows with the length.
+JUDGED = 1000
 # A character counts as so many letters of an alphabet. The slack is added to both lengths: short
 # texts vary more.
 _WEIGHT = {"zh": 3, "zh_hant": 3, "ja": 3, "ko": 2}
@@ -76,11 +78,12 @@ def _another_language(line: Line, settings: RowRules) -> bool:
 
 def repetition(line: Line) -> float:
     """Share of words that occurred earlier in the text (of character trigrams where words are not
-    spaced); 0 for texts too short to tell."""
+    spaced) within its first :data:`JUDGED` characters; 0 for texts too short to tell."""
+    head = line.words[:JUDGED]
     if line.language.spaced:
-        words = line.words.split()
+        words = head.split()
         return 1 - len(set(words)) / len(words) if len(words) >= MIN_UNITS else 0.0
-    letters = list(filter(str.isalpha, line.words))
+    letters = list(filter(str.isalpha, head))
     if len(letters) < MIN_UNITS:
         return 0.0
     # Single characters repeat in any text, trigrams do not.

@@ -119,14 +119,17 @@ def _text(jobs: Callable[[Config], list[str]]) -> Callable[[Config], list[str]]:
 
 
 def _drawn_mb(config: Config) -> int:
-    """Most memory in MB that a back-translation job needs for the sentences that stage 2 draws:
-    a few copies of their indices (docs/engine.md)."""
+    """Most memory in MB that a back-translation job needs for the sentences that stage 2 draws, a
+    few copies of their indices, and for the pseudo tokens of its chunk (docs/engine.md)."""
 
-    def drawn(variant: str) -> int:
-        own = config.variant(variant).pretrain.btmlm
-        return own.steps * own.batch_tokens // own.row_length * 32 // 1_000_000
+    def drawn(variant: str) -> float:
+        own = config.variant(variant).pretrain
+        shares, ratio = own.btmlm.objectives.model_dump(), own.backtranslate.placeholder_ratio
+        tokens = own.btmlm.steps * own.btmlm.batch_tokens
+        pseudo = tokens * shares["btmlm"] / sum(shares.values()) * ratio / (1 + ratio)
+        return tokens / own.btmlm.row_length * 32 + pseudo * 8 / own.backtranslate.chunks
 
-    return max(map(drawn, config.variant_names))
+    return int(max(map(drawn, config.variant_names)) / 1_000_000)
 
 
 def _sampled_lines(config: Config) -> int:
