@@ -139,8 +139,9 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("seen", [True, False])
 def test_a_job_that_is_warned_while_it_writes_is_queued_again(
-    first: bool, monkeypatch: pytest.MonkeyPatch
+    first: bool, seen: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its first process; the others have nothing more to do."""
     asked = []
@@ -150,9 +151,12 @@ def test_a_job_that_is_warned_while_it_writes_is_queued_again(
     processes = SimpleNamespace(first=first)
     own.on_start(SimpleNamespace(engine=SimpleNamespace(processes=processes)))
     try:
-        own.on_end()
+        if seen:
+            own.on_end()
         with pytest.raises(SystemExit) if first else nullcontext():
             signal.raise_signal(signal.SIGTERM)
+            own.on_end()  # the loop did not look any more
+            own.facts()
     finally:
         signal.signal(signal.SIGTERM, before)
     assert asked == [True] * first

@@ -186,6 +186,13 @@ def job_of(path, planned):
     return stage, next(job for job in ends if job in planned[stage])
 
 
+class Anything:
+    """Whatever instances a plan has."""
+
+    def __contains__(self, instance):
+        return True
+
+
 def read_by(text, planned):
     """Of each job of a plan that Snakemake prints, the jobs whose files it reads."""
     for block in re.split(r"\n(?= *(?:local)?rule )", text):
@@ -349,7 +356,10 @@ def test_ways_of_fine_tuning_are_branches_of_one_graph(blank):
     }
     plain = blank.planned("--cores", "1")
     with blank.configured(variants=variants, xtreme={"seeds": [1, 2]}):
-        jobs = blank.planned("--cores", "1")
+        text = blank.plan("--cores", "1", "--printshellcmds")
+    jobs = jobs_in(text)
+    for job, makers in read_by(text, dict.fromkeys(STAGES, Anything())):
+        assert unexpected(job[0], makers) == lacking(job[0], makers) == []
     assert {s: n for s, n in jobs.items() if s.startswith(("corpora", "tok", "pretrain"))} == {
         s: n for s, n in plain.items() if s.startswith(("corpora", "tok", "pretrain"))
     }

@@ -56,7 +56,7 @@ MinJobAge=300
 InactiveLimit=0
 MpiDefault=none
 JobRequeue=1
-NodeName=DEFAULT CPUs=2 RealMemory=16000 Gres=gpu:1 State=UNKNOWN
+NodeName=DEFAULT CPUs=2 RealMemory=16000 Gres=gpu:2 State=UNKNOWN
 NodeName=node[1-{last}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports}]
 PartitionName=DEFAULT MaxTime=INFINITE State=UP
 {partitions}
@@ -64,7 +64,9 @@ PartitionName=DEFAULT MaxTime=INFINITE State=UP
 CONFIGURATION = {
     "slurm.conf": SLURM_CONF,
     "cgroup.conf": "ConstrainRAMSpace=yes\nConstrainSwapSpace=no\nConstrainCores=no\n",
-    "gres.conf": "NodeName=node[1-{last}] Name=gpu File=/dev/null\n",
+    "gres.conf": "".join(
+        f"NodeName=node[1-{{last}}] Name=gpu File=/dev/{device}\n" for device in ("null", "zero")
+    ),
 }
 
 

@@ -186,13 +186,20 @@ def test_a_training_whose_node_fails_goes_on_elsewhere(cluster, training, undist
     assert (training.path / MODEL).read_bytes() == undisturbed
 
 
-def test_two_nodes_train_as_one_process(training, alone):
-    controller = Controller(training, MODEL, *PROFILE, "--config", "hardware={nodes: 2}")
+@pytest.mark.parametrize("each", [1, 2])
+def test_two_nodes_train_as_one_process(training, alone, each):
+    hardware = f"hardware={{nodes: 2, processes_per_node: {each}, num_threads: 1}}"
+    controller = Controller(training, MODEL, *PROFILE, "--config", hardware)
     assert controller.wait() == 0
     assert losses(training) == pytest.approx(alone, abs=1e-6)
 
 
-def test_a_gpu_that_was_granted_and_cannot_be_used_is_named(training):
-    controller = Controller(training, MODEL, *PROFILE, "--config", "hardware={require_gpu: true}")
+@pytest.mark.parametrize(
+    "shape", ["", ", processes_per_node: 2", ", nodes: 2, processes_per_node: 2"]
+)
+def test_a_gpu_that_was_granted_and_cannot_be_used_is_named(training, shape):
+    """Slurm takes the job, which asks for a GPU a process, and starts it."""
+    hardware = f"hardware={{require_gpu: true, num_threads: 1{shape}}}"
+    controller = Controller(training, MODEL, *PROFILE, "--config", hardware)
     assert controller.wait() == 1
     assert "`hardware.require_gpu`" in log(training)

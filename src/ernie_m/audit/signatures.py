@@ -68,13 +68,14 @@ def signed_seals(base: Path, run: str, signers: Path | None = None) -> Signed | 
     if not by or ssh_keygen("verify", *own, *named, "-I", by[0], given=content).returncode:
         return Signed(fault=f"it is signed by nobody whom {signers or SIGNERS} names")
     text = content.decode()
-    return Signed(by[0], text.partition("\n")[0].rpartition(", ")[2], seals_in(text))
+    return Signed(by[0], *seals_in(text))
 
 
-def seals_in(text: str) -> dict[str, str]:
-    """Seals by path of record, in the text of a file :data:`SEALS`."""
-    pairs = (line.split("  ", 1) for line in text.splitlines()[1:])
-    return {path: seal for seal, path in pairs}
+def seals_in(text: str) -> tuple[str, dict[str, str]]:
+    """When a file :data:`SEALS` was made, and the seals in it by path of record."""
+    head, _, rest = text.partition("\n")
+    pairs = (line.partition("  ") for line in rest.splitlines())
+    return head.rpartition(", ")[2], {path: seal for seal, _, path in pairs if path}
 
 
 def signers_state() -> str:

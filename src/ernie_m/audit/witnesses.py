@@ -69,8 +69,8 @@ def _in_git(chain: Chain, run: str) -> Iterator[Seals]:
         line = content.replace("\n", "") if name == REPORT else content
         about = git("-C", str(chain.graph.base), "log", "-1", "--format=%h %cI", "--", path) or ""
         commit, _, when = about.partition(" ")
-        seals = seals_in(content) if name == SEALS else _seals_of(line)
-        yield Seals(f"commit {commit}", when, seals)
+        made, seals = seals_in(content) if name == SEALS else (when, _seals_of(line))
+        yield Seals(f"commit {commit}", made, seals)
 
 
 def _in_lineage(chain: Chain, run: str) -> Iterator[Seals]:
@@ -162,24 +162,22 @@ def _mlflow(chain: Chain, uri: str) -> str:
     file = sqlite_file(uri)
     if file is None or not file.is_file() or Path.cwd() != chain.graph.base:
         return ""
-    agreed = 0
+    agreed = set[str]()
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
-            logged = {
-                (stage, instance): (run, sha)
-                for own in runs_of(chain)
-                for stage, instance, run, sha in store.execute(
-                    _LOGGED, (LOGGED, f"{RESULTS}/{own}")
-                )
-            }
-            for node in chain.nodes:
-                run, sha = logged.get((node.stage, node.instance), ("", ""))
-                # It may have logged an earlier record: not every call of the workflow is tracked.
-                if run and not node.packed and sha == chain.sha256(node.path):
-                    agreed += _same_numbers(chain, node, run, store)
+            for own in runs_of(chain):
+                rows = store.execute(_LOGGED, (LOGGED, f"{RESULTS}/{own}")).fetchall()
+                logged = {(stage, instance): (run, sha) for stage, instance, run, sha in rows}
+                for node in (node for node in chain.nodes if node.run_name in (own, *SHARED)):
+                    run, sha = logged.get((node.stage, node.instance), ("", ""))
+                    # It may have logged an earlier record: not every call is tracked.
+                    logs = run and not node.packed and sha == chain.sha256(node.path)
+                    if logs and _same_numbers(chain, node, run, store):
+                        agreed.add(node.path)
     except sqlite3.Error:
         return ""
-    return f"MLflow's store ({agreed} of {plural(len(chain.nodes), 'job')})" if agreed else ""
+    told = f"MLflow's store ({len(agreed)} of {plural(len(chain.nodes), 'job')})"
+    return told if agreed else ""
 
 
 def _same_numbers(chain: Chain, node: Record, run: str, store: sqlite3.Connection) -> bool:

@@ -68,6 +68,12 @@ class Checkpointer(Callback):
         for which, handler in self.handlers.items():
             signal.signal(which, self._end if in_step() else handler)
 
+    def facts(self) -> dict[str, Any]:
+        """None. A signal that came after the loop last looked counts now."""
+        if self.caught and in_step():
+            self._end(self.caught[0], None)
+        return {}
+
     def _end(self, number: int, _: object) -> None:
         """Only the first process still has work; when it ends, so do all."""
         if self.first:

@@ -58,4 +58,4 @@ class Speed(Callback):
 
     def facts(self) -> dict[str, Any]:
         """The figures over the whole run of this process."""
-        return self.figures()
+        return self.figures() if self.steps else {}

@@ -131,12 +131,12 @@ def _trainings(subject: Subject, evidence: Evidence) -> list[tuple[str, dict[str
 
 
 def _objectives(subject: Subject, evidence: Evidence) -> str:
-    """What it was pre-trained by, in words."""
+    """What it was pre-trained by, in words; empty if no record tells."""
     stages = [
         " + ".join(name.upper() for name, share in own["objectives"].items() if share)
         for _, own in _trainings(subject, evidence)
     ]
-    return f"by {', then '.join(stages)}" if stages else "here"
+    return f" by {', then '.join(stages)}" if stages else ""
 
 
 def _about(subject: Subject, evidence: Evidence) -> list[str]:
@@ -146,7 +146,8 @@ def _about(subject: Subject, evidence: Evidence) -> list[str]:
     begun = "the weights of others" if evidence.start else "untrained"
     what = f"fine-tuned on {subject.task.name}" if subject.task else "pre-trained"
     if _trained(subject):
-        how = f"{what} {_objectives(subject, evidence)}"
+        how = f"pre-trained{_objectives(subject, evidence)}"
+        how += f", then {what}" if subject.task else ""
     else:
         what = f"{what}, from {begun}" if subject.task else begun
         how = f"{what}, with no pre-training of ours"

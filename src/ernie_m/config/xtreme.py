@@ -327,7 +327,7 @@ class PredictSettings(Section):
         "own",
         description="own: each sentence with its language's embedding, as in pre-training, and "
         "without one in languages that pre-training did not have; none: all without; for the "
-        "retrieval tasks",
+        "retrieval tasks, but after fine-tuning that of `finetune`",
     )
     max_answer_tokens: int = Field(
         100,
@@ -501,7 +501,8 @@ class XtremeSettings(Section):
     def predict_for(self, task: TaskName, layers: int) -> PredictSettings:
         """``predict`` with what the recipe changes for ``task`` and an encoder of ``layers``."""
         keys = predict_keys(self.recipe, TASKS[task].kind, task, layers)
-        if tuned := self.finetuned_on(task):
+        tuned = self.finetuned_on(task)
+        if tuned and not TASKS[task].trained:
             keys["language_embedding"] = self.finetune_for(tuned).language_embedding
         return PredictSettings(**{**self.predict.model_dump(), **keys})
 

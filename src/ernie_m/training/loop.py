@@ -58,7 +58,7 @@ class Trainer:
 
     def run(self) -> int:
         """Train to step ``end``; returns the step it resumed from, 0 for a fresh start."""
-        self.engine.processes.wait()  # for the first, which holds the lock on the state
+        self.engine.processes.begin()  # for the first, which holds the lock on the state
         self.progress = self.state.restore()
         resumed = self.progress.step
         self.engine.losses.train()

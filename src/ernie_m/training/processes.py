@@ -17,14 +17,17 @@ from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.errors import UserError
 from ernie_m.model.device import best_device
 
-# How long a rank waits for another in a collective: while rank 0 hashes terabytes, or waits for
-# another run that has the same training, the others must not give up. A scheduler ends what hangs.
+# How long a rank waits for another before the training begins: while rank 0 hashes terabytes, or
+# waits for another run that has the same training, the others must not give up.
 PATIENCE = timedelta(days=30)
+# And in the training: while rank 0 writes a state.
+LIMIT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,11 @@ class Processes:
             distributed.broadcast_object_list(words)
         return str(words[0])
 
-    def wait(self) -> None:
-        """Wait until every rank has come here; collective."""
+    def begin(self) -> None:
+        """Wait until every rank has come here, and from now on not for long; collective."""
         self.any(False)
+        if self.size > 1:
+            _set_pg_timeout(LIMIT)
 
     def any(self, flag: bool) -> bool:
         """Whether ``flag`` is set on any rank, so that all ranks decide alike."""

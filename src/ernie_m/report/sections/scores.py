@@ -69,7 +69,7 @@ def repeated(evidence: Evidence, tables: Iterable[Table]) -> str:
         own = named.setdefault((variant_of(parts["variant"]), parts["checkpoint"]), set())
         own.add(parts["variant"])
     shared = any(len(own) == 1 for own in named.values())
-    return "replicates" + (", of an encoder that all share over seeds" if shared else "")
+    return "replicates" + ("; for an encoder that all of them share, over seeds" if shared else "")
 
 
 def variants(evidence: Evidence, tables: Sequence[Table]) -> list[dict[str, Any]]:
