@@ -106,7 +106,7 @@ def page(run: str, document: dict[str, Any], rows: Rows) -> Iterator[str]:
     machines = sorted({node.run.host for node in behind if node.stage.startswith("pretrain_")})
     digest = maker.recorded[place_of(run)]
     yield "# The paper's claims, judged"
-    yield f"\nWritten by `ernie-m claims --run {run} --markdown docs/claims.md`; "
+    yield f"\nWritten by `ernie-m claims --run {run} --markdown docs/claims.md`;"
     yield "[evaluation.md](evaluation.md#the-papers-claims) says how claims are judged.\n"
     yield f"- Size: {'; '.join(dict.fromkeys(row['at'] for row in rows))}"
     yield f"- Machine: {markdown.words('; '.join(machines))}"
