@@ -54,6 +54,7 @@ def parsed(**config):
     from snakemake.settings.enums import Quietness
     from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
 
+    before = dict(os.environ)  # the rules set what their jobs find there
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         loaded = api.workflow(
             resource_settings=ResourceSettings(cores=1),
@@ -61,7 +62,11 @@ def parsed(**config):
             snakefile=ROOT / "Snakefile",
             workdir=ROOT,
         )
-        yield loaded._workflow
+        try:
+            yield loaded._workflow
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 @pytest.fixture(scope="module")
