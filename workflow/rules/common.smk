@@ -393,7 +393,11 @@ def minutes(stage):
 
     def asked(wildcards, input):
         # Each shard is given the whole corpus, and reads its part of it.
-        parts = CONFIG.corpora.shard_count(wildcards.corpus) if stage == "corpora_filter" else 1
+        parts = (
+            CONFIG.corpora.shard_count(wildcards.corpus)
+            if stage == "corpora_filter"
+            else 1
+        )
         read = size_mb(input) * 1e6 / parts
         return max(least, round(4 * THROUGHPUTS.minutes(stage, read)))
 

@@ -112,7 +112,8 @@ rule tokenizer_pack:
     """Text is cut into pieces once and read many times, by every variant and every epoch, so it is kept
     as numbers in files that can be read at any place without reading the rest. Documents are joined
     to sequences of the model's length, because the paper's batches are full rows of 512 tokens
-    (memory) and a model that only sees single paragraphs learns nothing of what connects them."""
+    (memory) and a model that only sees single paragraphs learns nothing of what connects them.
+    """
     input:
         tokenizer=undated(rules.tokenizer_train.output.model),
         train=undated("<results>/corpora_select/{corpus}/{shard}/train.parquet"),
