@@ -46,6 +46,11 @@ def seals_text(records: Iterable[Record], run: str, when: str) -> str:
     return "\n".join([f"# {RESULTS}/{run}, {when}", *lines]) + "\n"
 
 
+def at_head(base: Path, path: str) -> str | None:
+    """Text of a file below ``base`` as it was last committed; None if it was not."""
+    return git("-C", str(base), "show", f"HEAD:./{path}")
+
+
 def signed_seals(base: Path, run: str, signers: Path | None = None) -> Signed | None:
     """What was signed of a run, None if nothing was.
 
@@ -54,7 +59,7 @@ def signed_seals(base: Path, run: str, signers: Path | None = None) -> Signed | 
     file = base / RESULTS / run / SEALS
     signature = file.with_name(SIGNATURE)
     if not signature.is_file() or not file.is_file():
-        gone = git("-C", str(base), "show", f"HEAD:./{file.relative_to(base)}")
+        gone = at_head(base, file.relative_to(base).as_posix())
         return Signed(fault="it is committed, and not here with its signature") if gone else None
     content, own = file.read_bytes(), ["-n", NAMESPACE, "-s", str(signature)]
     if ssh_keygen("check-novalidate", *own, given=content).returncode:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ernie_m.audit.chain import Chain, Verdict
 from ernie_m.audit.plausible import later
-from ernie_m.audit.signatures import SEALS, seals_in, signed_seals, signers_state
+from ernie_m.audit.signatures import SEALS, at_head, seals_in, signed_seals, signers_state
 from ernie_m.bounded import parse_yaml, read_text
 from ernie_m.records.graph import LINEAGE, RESULTS, SHARED
 from ernie_m.records.record import RECORD, Record
@@ -63,7 +63,7 @@ def _in_git(chain: Chain, run: str) -> Iterator[Seals]:
     """The lineage, the report's record and the signed seals as they are committed."""
     for name in (LINEAGE, REPORT, SEALS):
         path = f"{RESULTS}/{run}/{name}"
-        content = git("-C", str(chain.graph.base), "show", f"HEAD:./{path}")
+        content = at_head(chain.graph.base, path)
         if not content:
             continue
         line = content.replace("\n", "") if name == REPORT else content

@@ -51,9 +51,8 @@ def read(run: str) -> tuple[dict[str, Any], Rows]:
     try:
         document = dict(parse_json(read_text(path)))
         rows = list(scores_of(document, place_of(run)))
-        if any(READ - row.keys() for row in rows):
+        if any(READ - row.keys() for row in rows) or "confidence" not in document:
             raise KeyError
-        document["confidence"] + 0
     except (KeyError, TypeError, ValueError):
         raise UserError(
             f"{path} is not the file of verdicts that it should be.",
