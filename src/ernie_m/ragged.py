@@ -134,11 +134,11 @@ class Chained:
         """What sorts ``order``; and each part that is asked for, its span of the sorted numbers,
         and these as numbers within it."""
         by_number = np.argsort(order)
-        numbers = order[by_number]
-        edges = np.searchsorted(numbers, self.starts).tolist()
-        asked = ((n, slice(*edge)) for n, edge in enumerate(pairwise(edges)) if edge[0] < edge[1])
+        edges = np.searchsorted(order, self.starts, sorter=by_number)
+        within = order[by_number] - np.repeat(self.starts[:-1], np.diff(edges))
+        spans = zip(self.parts, pairwise(edges.tolist()), strict=True)
         return by_number, [
-            (self.parts[n], span, numbers[span] - self.starts[n]) for n, span in asked
+            (part, slice(*span), within[slice(*span)]) for part, span in spans if span[0] < span[1]
         ]
 
     def _bounds(self, places: Sequence[tuple[Ragged, slice, Array]]) -> tuple[Array, Array]:
@@ -147,7 +147,7 @@ class Chained:
         first, last = (np.zeros(count, dtype=np.int64) for _ in range(2))
         for part, span, within in places:
             first[span] = part.offsets[within]
-            last[span] = part.offsets[within + 1]
+            last[span] = part.offsets[1:][within]
         return first, np.minimum(last - first, self.longest)
 
     def lengths_of(self, order: Array) -> Array:

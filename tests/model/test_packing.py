@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ernie_m.model.packing import pack, sentences
+from ernie_m.model.packing import first_documents, pack, sentences
 
 SEQUENCES = st.lists(st.lists(st.integers(4, 50), min_size=1, max_size=12), min_size=1, max_size=20)
 
@@ -23,6 +23,18 @@ def test_every_token_is_in_its_place(
     assert int((packed.documents >= 0).sum()) == len(flat)
     for sequence, row, start in zip(sequences, packed.rows, packed.starts, strict=True):
         assert packed.ids[row, start : start + len(sequence)].tolist() == sequence
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=60), st.integers(12, 40))
+@settings(max_examples=100, deadline=None)
+def test_rows_are_filled_one_after_the_other(lengths: list[int], row_length: int) -> None:
+    firsts, filled = [], row_length
+    for number, length in enumerate(lengths):
+        if filled + length > row_length:
+            firsts.append(number)
+            filled = 0
+        filled += length
+    assert first_documents(np.array(lengths), row_length).tolist() == [*firsts, len(lengths)]
 
 
 @given(SEQUENCES)

@@ -180,12 +180,12 @@ def first_documents(lengths: Array, row_length: int, one_per_row: bool = False) 
         return np.arange(len(lengths) + 1)
     ends = np.concatenate([[0], np.cumsum(lengths)])
     # By document: the first one after the row that would start with it.
-    following = (np.searchsorted(ends, ends[:-1] + row_length, side="right") - 1).tolist()
-    firsts, first, count = [], 0, len(lengths)
-    while first < count:
-        firsts.append(first)
-        first = following[first]
-    return np.array([*firsts, count])
+    following = np.searchsorted(ends, ends + row_length, side="right") - 1
+    firsts, count = np.zeros(1, dtype=np.int64), len(lengths)
+    while firsts[-1] < count:  # twice as many rows each time
+        firsts = np.concatenate([firsts, following[firsts]])
+        following = following[following]
+    return firsts[: np.searchsorted(firsts, count) + 1]
 
 
 def pack(documents: Documents, row_length: int, one_per_row: bool = False) -> Packed:
