@@ -1,9 +1,10 @@
 """What a job costs on Slurm beside its own work, alone and in the groups of profiles/slurm.
 
-On a Slurm of two nodes on this machine (see `tests/slurm/cluster.py`: Debian, as root) all jobs of
-`corpora_extract` of the default run, in all languages of its text, are made three times, one after
-the other: each by itself, in groups, and by a Snakemake within one job of Slurm's. The own time of
-a job is what Snakemake measures of its command.
+On a Slurm of two nodes on this machine (see `tests/slurm/cluster.py`: Debian, as root) the
+milestone `corpora` of the default run, in all languages of its text, is made three times from what
+was downloaded, one job of Slurm's after the other: each job by itself, in groups, and by a
+Snakemake within one job of Slurm's. The own time of a job is what Snakemake measures of its
+command. A quarter of an hour.
 """
 
 from __future__ import annotations
@@ -17,19 +18,24 @@ import sys
 import tempfile
 from pathlib import Path
 
+import yaml
 from tests.repository import ROOT, Repository, copy_of_repository
 from tests.slurm.cluster import Cluster, missing
 
 from benchmarks.document import machine, publish, table
 from ernie_m.arguments import argument_parser
-from ernie_m.config.load import BASE, deep_merge, load, read_yaml
-from ernie_m.pipeline.stages import jobs
 
-STAGE = "corpora_extract"
 SHARED = "results/corpora_download"
-GROUP = 20  # as in profiles/slurm
 # Those of its text.
 LANGUAGES = ["en", "de", "es", "fr", "ru", "el", "tr", "zh", "ja", "ko", "bg", "vi"]
+
+ALONE, GROUPS, WITHIN = "each by itself", "groups of the profile", "Snakemake within one"
+
+
+def grouped() -> list[str]:
+    """The stages whose jobs the profile puts together."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text(encoding="utf-8"))
+    return [group.partition("=")[0] for group in profile["group-components"]]
 
 
 def seconds(elapsed: str) -> int:
@@ -40,43 +46,43 @@ def seconds(elapsed: str) -> int:
     return total
 
 
-def own_seconds(folder: Path) -> float:
-    """Seconds that the commands of the stage's jobs ran."""
-    total = 0.0
+def own_seconds(folder: Path) -> list[float]:
+    """Seconds that the command of each job ran."""
+    found = []
     for path in folder.rglob("*.tsv"):
         with path.open(encoding="utf-8", newline="") as file:
-            total += sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
-    return total
+            found += [float(row["s"]) for row in csv.DictReader(file, delimiter="\t")]
+    return found
 
 
-def run(repository: Repository, cluster: Cluster, grouped: int | None) -> dict[str, float]:
-    """Make all jobs of the stage, ``grouped`` of them in a job of Slurm's; None: all of them, by a
-    Snakemake that runs in it."""
+def run(repository: Repository, cluster: Cluster, way: str) -> dict[str, float]:
+    """Make the milestone one ``way``."""
     run = repository.path / "results/default"
     shutil.rmtree(run, ignore_errors=True)
-    wanted = {"corpora": {"languages": LANGUAGES}}
-    instances = jobs(load(deep_merge(read_yaml(BASE), wanted)))[STAGE]
-    targets = [f"results/default/{STAGE}/{job}/rows.parquet" for job in instances]
-    words = ("snakemake", *targets, "--config", f"corpora={json.dumps(wanted['corpora'])}")
-    if grouped is None:
+    wanted = f"corpora={json.dumps({'languages': LANGUAGES})}"
+    words = ("snakemake", "corpora", "--config", wanted)
+    if way == WITHIN:
         job = "echo submitted with SLURM jobid $SLURM_JOB_ID >&2"
         call = f"{job}; exec {shlex.join(words)} --cores 1"
         done = repository.run("srun", "--mem=4000", "bash", "-c", call)
     else:
-        profile = ("--profile", "profiles/slurm", "--jobs", "1")
-        done = repository.run(*words, *profile, "--group-components", f"{STAGE}={grouped}")
+        alone = [f"{stage}=1" for stage in grouped()] if way == ALONE else []
+        groups = ("--group-components", *alone) if alone else ()
+        done = repository.run(*words, "--profile", "profiles/slurm", "--jobs", "1", *groups)
     submitted = re.findall(r"submitted with SLURM jobid (\d+)", done.stderr)
     elapsed = cluster.call(
         *("squeue", "--states=all", "--noheader", "--format=%M", f"--jobs={','.join(submitted)}")
     )
-    taken = sum(map(seconds, elapsed.split()))
-    own = own_seconds(run / "benchmarks" / STAGE)
+    taken = list(map(seconds, elapsed.split()))
+    if not submitted or len(taken) != len(submitted):
+        sys.exit(f"Slurm remembers {len(taken)} of {len(submitted)} jobs:\n{done.stderr}")
+    own = own_seconds(run / "benchmarks")
     return {
-        "jobs": len(targets),
+        "jobs": len(own),
         "slurm_jobs": len(submitted),
-        "taken": taken,
-        "own": own,
-        "overhead": (taken - own) / len(targets),
+        "taken": sum(taken),
+        "own": sum(own),
+        "overhead": (sum(taken) - sum(own)) / len(own),
     }
 
 
@@ -91,8 +97,9 @@ def section(found: dict[str, dict[str, float]]) -> str:
         for name, cost in found.items()
     ]
     header = ["", "jobs", "jobs of Slurm's", "their seconds", "own seconds", "overhead a job, s"]
-    return f"By `make bench-slurm` on {machine()}: `{STAGE}` of the default run.\n\n" + table(
-        header, rows
+    return (
+        f"By `make bench-slurm` on {machine()}: the milestone `corpora` of the default run "
+        f"in {len(LANGUAGES)} languages, one job after the other.\n\n" + table(header, rows)
     )
 
 
@@ -110,11 +117,7 @@ def main() -> None:
         cluster = Cluster(Path(name) / "cluster")
         try:
             cluster.up()
-            found = {
-                "each by itself": run(repository, cluster, 1),
-                f"groups of {GROUP}": run(repository, cluster, GROUP),
-                "Snakemake within one": run(repository, cluster, None),
-            }
+            found = {way: run(repository, cluster, way) for way in (ALONE, GROUPS, WITHIN)}
         finally:
             cluster.down()
     publish("slurm", section(found), found, document=not given.no_section)

@@ -75,7 +75,7 @@ def test_a_loss_counts_as_a_gain():
 def test_an_effect_that_grows_as_pairs_get_fewer_has_a_negative_slope():
     by_language = {"de": 0.0, "ru": 1.5, "bg": 3.0}
     own = found(Study([0.5, 0.6, 0.4], by_language).judged(LITTLE), "little", TASK)
-    assert own["mean"] == pytest.approx(-1.5) and own["verdict"] == "holds"
+    assert own["mean"] == pytest.approx(-1.5) and own["words"] == "holds here"
     assert own["unit"] == "points for ten times the pairs"
     for code, count in PAIRS.items():
         assert own["languages"][code]["pairs"] == count
@@ -87,6 +87,12 @@ def test_an_effect_that_grows_as_pairs_get_fewer_has_a_negative_slope():
     assert found(Study([0.5, 0.6], turned).judged(LITTLE), "little", TASK)["verdict"] == (
         "contradicted"
     )
+
+
+def test_a_slope_over_losses_says_that_no_language_gains():
+    by_language = {"de": -3.0, "ru": -2.0, "bg": -1.0}
+    own = found(Study([-2.0, -2.1, -1.9], by_language).judged(LITTLE), "little", TASK)
+    assert own["words"] == "holds here, though no language gains"
 
 
 @pytest.mark.parametrize("adopted", [False, True])

@@ -39,18 +39,21 @@ def entry(run: Run, row: ClaimRow, comparison: Comparison, confidence: float) ->
     layers, tokens, pairs = run.size(row, comparison)
     words = [plural(layers, "layer"), f"{amount(tokens)} tokens", f"{count(pairs)} pairs"]
     words.append(plural(len(effects.values), "replicate"))
+    languages = {
+        name: {"pairs": effects.pairs[name], "effect": fmean(own)}
+        for name, own in effects.languages.items()
+    }
+    # A slope alone may be of losses that grow.
+    lost = found.verdict == "holds" and all(own["effect"] <= 0 for own in languages.values())
     return {
         **asdict(found),
-        "words": found.words,
+        "words": found.words + (", though no language gains" if languages and lost else ""),
         "at": f"at {', '.join(words)}",
         "unit": unit(row, comparison.score),
         "paper": paper,
         "resolution": effects.resolution,
         "replicates": {str(number): value for number, value in effects.values.items()},
-        "languages": {
-            name: {"pairs": effects.pairs[name], "effect": fmean(own)}
-            for name, own in effects.languages.items()
-        },
+        "languages": languages,
         "places": effects.places,
     }
 

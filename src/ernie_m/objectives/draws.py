@@ -33,7 +33,11 @@ def bits(keys: Array, purpose: Purpose, place: Array | int = 0) -> Array:
     number = np.atleast_1d(place).astype(np.uint64) * np.uint64(len(Purpose))
     number += np.uint64(purpose + 1)
     number *= GOLDEN
-    state = keys + number
+    return mixed(keys + number)
+
+
+def mixed(state: Array) -> Array:
+    """Uniform bits of a state, uint64 ``[N]``, which they overwrite: the finaliser of SplitMix64."""
     for shift, factor in MIXING:
         state ^= state >> np.uint64(shift)
         state *= factor

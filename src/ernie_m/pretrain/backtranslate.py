@@ -23,6 +23,7 @@ from ernie_m.model.checkpoint import load
 from ernie_m.model.device import autocast, best_device, device_of
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import IGNORE_INDEX, pack
+from ernie_m.objectives.draws import GOLDEN, mixed
 from ernie_m.objectives.layout import FIRST_PIECE
 from ernie_m.objectives.lengths import SINGLE_SPECIALS, max_text_tokens, slots
 from ernie_m.objectives.objectives import placeholders
@@ -43,20 +44,12 @@ PASS_TOKENS = {"cpu": 384, "cuda": 4096}
 ROW_LENGTHS = (*range(4, 24), *range(24, 64, 4), *range(64, 128, 16), *range(128, 2049, 64))
 
 
-def mix(keys: Array, salt: int) -> Array:
-    """Hash sentence keys with a salt to uniform uint64 (the finaliser of splitmix64)."""
-    with np.errstate(over="ignore"):
-        x = keys.astype(np.uint64) + np.uint64((salt * 0x9E3779B97F4A7C15) % 2**64)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
-
-
 def choose_targets(keys: Array, source: Array, targets: list[list[int]], seed: int) -> Array:
     """Row of each sentence's target language, int64 ``[n]``: one of the ``targets`` of its language
     (number in ``source``), chosen by its key."""
     counts = np.array([len(options) for options in targets], dtype=np.uint64)
-    draw = mix(keys, seed) % counts[source]
+    salt = np.uint64(seed * int(GOLDEN) % 2**64)
+    draw = mixed(keys.astype(np.uint64) + salt) % counts[source]
     table = np.zeros((len(targets), int(counts.max())), dtype=np.int64)
     for row, options in enumerate(targets):
         table[row, : len(options)] = options

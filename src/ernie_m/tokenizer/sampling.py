@@ -10,16 +10,21 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
+
+
+def smoothed_probabilities(sizes: np.ndarray, alpha: float) -> np.ndarray:
+    """Sampling probabilities ``p ~ (n / sum n) ** alpha``; 0 for empty classes."""
+    share = np.where(sizes > 0, (sizes / max(sizes.sum(), 1)) ** alpha, 0.0)
+    return share / share.sum()
+
 
 def sampling_shares(sizes: Mapping[str, float], alpha: float) -> dict[str, float]:
-    """Probability of each name; 0 for names without text. Raises ``ValueError`` when all are
-    empty."""
-    total = sum(sizes.values())
-    if total <= 0:
+    """The same by name. Raises ``ValueError`` when all are empty."""
+    if not any(sizes.values()):
         raise ValueError("there is nothing to draw from")
-    weights = {name: (size / total) ** alpha if size else 0.0 for name, size in sizes.items()}
-    scale = sum(weights.values())
-    return {name: weight / scale for name, weight in weights.items()}
+    shares = smoothed_probabilities(np.array(list(sizes.values()), dtype=float), alpha)
+    return dict(zip(sizes, shares.tolist(), strict=True))
 
 
 def sequence_counts(manifests: Iterable[Path], kind: str) -> dict[str, int]:

@@ -21,6 +21,7 @@ from ernie_m.objectives.draws import Purpose, uniform
 from ernie_m.objectives.lengths import PAIR_SPECIALS, SINGLE_SPECIALS, slots
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.ragged import Ragged, Sequences
+from ernie_m.tokenizer.sampling import smoothed_probabilities
 from ernie_m.training.by_step import phases, value_at
 
 Array = np.ndarray
@@ -94,12 +95,6 @@ class Texts:
                 lengths = self.lengths_of(block)
                 totals[:, number] += lengths.sum(), (lengths**2).sum()
         return totals / np.maximum(self.sizes, 1)
-
-
-def smoothed_probabilities(sizes: Array, alpha: float) -> Array:
-    """Sampling probabilities ``p ~ (n / sum n) ** alpha``; 0 for empty classes."""
-    share = np.where(sizes > 0, (sizes / max(sizes.sum(), 1)) ** alpha, 0.0)
-    return share / share.sum()
 
 
 def evenly_spaced(sizes: Array, most: int) -> Array:
