@@ -37,7 +37,7 @@ def bits(keys: Array, purpose: Purpose, place: Array | int = 0) -> Array:
 
 
 def mixed(state: Array) -> Array:
-    """Uniform bits of a state, uint64 ``[N]``, which they overwrite: the finaliser of SplitMix64."""
+    """Uniform bits of a state (uint64 ``[N]``, overwritten): the finaliser of SplitMix64."""
     for shift, factor in MIXING:
         state ^= state >> np.uint64(shift)
         state *= factor
