@@ -86,7 +86,6 @@ def make_text(folder: Path, wheel: Path) -> list[dict[str, Any]]:
 
 def configuration(rows: list[dict[str, Any]], pieces: int) -> dict[str, Any]:
     """The defaults but for the text, the vocabulary, and a model as narrow as can be."""
-    often = {"evaluate_every": STEPS, "evaluate_sentences": 20, "checkpoint_every": STEPS}
     return {
         "run": "vocabulary",
         "corpora": {
@@ -98,7 +97,14 @@ def configuration(rows: list[dict[str, Any]], pieces: int) -> dict[str, Any]:
         },
         "tokenizer": {"train": {"vocabulary_size": pieces, "sample_lines": 10_000_000}},
         "model": {"layers": 2, "width": 64, "heads": 2, "ffn": 128},
-        "pretrain": {"camlm": {"steps": STEPS, "optimiser": {"warmup_steps": 5}, **often}},
+        "pretrain": {
+            "camlm": {
+                "steps": STEPS,
+                "optimiser": {"warmup_steps": 5},
+                "evaluate_every": STEPS,
+                "evaluate_sentences": 20,
+            }
+        },
         "tracking": {"uri": ""},
         "xtreme": {"tasks": []},
     }

@@ -203,6 +203,7 @@ def test_a_graph_can_be_had_as_mermaid_and_as_data(results, capsys):
         (ROWS, {"corpora_filter"}),
         ("src/ernie_m/corpora/filter.py", {"corpora_filter"}),
         ("tracking.uri", set()),
+        ("saving.every_minutes", set()),
     ],
 )
 def test_impact_follows_files_and_keys(results, capsys, what, stages):

@@ -38,7 +38,6 @@ def stage_job(**changes: Any) -> StageJob:
         "row_length": 32,
         "evaluate_every": 8,
         "evaluate_sentences": 10,
-        "checkpoint_every": 5,
         "optimiser": OptimiserSettings(learning_rate=3e-3, warmup_steps=4),
         "hardware": HardwareSettings(num_threads=1),
     }

@@ -14,6 +14,7 @@ import pytest
 
 from ernie_m.callbacks.checkpointer import Checkpointer
 from ernie_m.config.hardware import HardwareSettings
+from ernie_m.config.saving import SavingSettings
 from ernie_m.job import Job
 from ernie_m.training.stage import train_stage
 from tests.pretrain.conftest import stage_job, write_corpus
@@ -28,7 +29,6 @@ def job(folder: Path, corpus: dict[str, list[Path]], model: Path, **hardware: An
     settings = stage_job(
         steps=400,
         evaluate_every=100,
-        checkpoint_every=4,
         hardware=HardwareSettings(num_threads=1, **hardware),
     )
     folder.mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def job(folder: Path, corpus: dict[str, list[Path]], model: Path, **hardware: An
 
 def work(folder: Path, made: Job[Any]) -> None:
     os.chdir(folder)
-    train_stage(made, [Checkpointer()])
+    train_stage(made, [Checkpointer(SavingSettings(every_steps=4))])
 
 
 def work_and_tell(folder: Path, made: Job[Any]) -> None:

@@ -18,6 +18,7 @@ from ernie_m.callbacks import checkpointer
 from ernie_m.callbacks.checkpointer import Checkpointer
 from ernie_m.callbacks.keeper import Keeper
 from ernie_m.config.pretrain import MaskingSettings, MaskRatios, OptimiserSettings
+from ernie_m.config.saving import SavingSettings
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.launch import STEP
@@ -31,6 +32,7 @@ from ernie_m.training.stage import train_stage
 from tests.pretrain.conftest import stage_job, write_corpus
 
 OUTPUTS = ["model", "curves", "metrics"]
+SAVING = SavingSettings(every_steps=5)
 
 
 class Killed(BaseException):
@@ -43,6 +45,7 @@ def train(
     model: Path,
     folder: str,
     granted: int = 2,
+    saving: SavingSettings = SAVING,
     **changes: Any,
 ):
     inputs = {"init": model, "train": corpus["train"], "valid": corpus["valid"]}
@@ -54,7 +57,7 @@ def train(
         folder=folder,
         threads=granted,
     )
-    train_stage(made, [Keeper(made), Checkpointer()])
+    train_stage(made, [Keeper(made), Checkpointer(saving)])
     return [made.output(name).read_bytes() for name in OUTPUTS], made
 
 
@@ -118,10 +121,15 @@ def test_damaged_states_do_not_outlive_whole_ones(
     monkeypatch.setattr(Trainer, "_step", dying)
     for _ in range(2):
         with pytest.raises(Killed):
-            train(job, corpus, model_file, "a", checkpoints_kept=1)
+            train(job, corpus, model_file, "a", saving=SavingSettings(every_steps=5, keep=1))
         (state,) = Path().rglob("work/state/**/step-*.pt")
         assert state.name.startswith("step-00000010-")
         state.rename(state.with_name(f"step-00000020-{16 * '0'}.pt"))
+
+
+def test_the_workflow_says_how_often_state_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ERNIE_M_SAVING", '{"every_steps": 7, "keep": 3}')
+    assert Checkpointer().settings == SavingSettings(every_steps=7, keep=3)
 
 
 def test_a_full_disk_is_told_and_leaves_nothing_behind(
@@ -253,7 +261,7 @@ def test_state_of_another_run_is_never_picked_up(
     train(job, corpus, model_file, "a")
     _, made = train(job, corpus, model_file, "b", alpha=0.6)
     assert made.notes["resumed_from"] == 0
-    _, made = train(job, corpus, model_file, "c", checkpoint_every=7)
+    _, made = train(job, corpus, model_file, "c", saving=SavingSettings(every_steps=7))
     assert made.notes["resumed_from"] == 24
 
 

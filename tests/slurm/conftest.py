@@ -28,9 +28,10 @@ CONFIGURATION = {
     "corpora": {"languages": ["en", "de"], "pairs": ["en-de"]},
     "hardware": {"num_threads": 1},
     "pretrain": {
-        "camlm": {"steps": 200, "evaluate_every": 100, "checkpoint_every": 20},
+        "camlm": {"steps": 200, "evaluate_every": 100},
         "btmlm": {"steps": 10, "evaluate_every": 10},
     },
+    "saving": {"every_steps": 20},
     "tracking": {"uri": ""},
     "xtreme": {"tasks": ["standin_retrieval", "standin_classification"], "seeds": [1]},
 }

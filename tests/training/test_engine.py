@@ -1,6 +1,7 @@
 """However a step is divided, over passes or processes, it is the same step."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from torch._dynamo.testing import CompileCounter
 
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.pretrain import OptimiserSettings, Shares
+from ernie_m.config.saving import SAVING, SavingSettings
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save
 from ernie_m.model.encoder import LanguageModel
@@ -227,6 +229,10 @@ def test_bfloat16_is_near_float32(dataloader: DataLoader) -> None:
     assert low.dtype == torch.float32 and 0 < abs(whole - low) < 0.05 * whole
 
 
+# State is saved every third step.
+OFTEN = os.environ | {SAVING: SavingSettings(every_steps=3).model_dump_json()}
+
+
 def command_of(
     folder: Path, corpus: dict[str, list[Path]], steps: int, **hardware: Any
 ) -> list[str]:
@@ -238,7 +244,6 @@ def command_of(
         steps=steps,
         batch_tokens=256,
         evaluate_every=4,
-        checkpoint_every=3,
         keep_every=5,
         hardware=HardwareSettings(num_threads=1, **hardware),
     )
@@ -256,7 +261,9 @@ def trained(
 ) -> tuple[list[dict[str, float]], Path]:
     """Curve and model of a short training by the stage's own command line."""
     command = command_of(folder, corpus, 8, **hardware)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=OFTEN, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     curve = [json.loads(line) for line in (folder / "curves").read_text().splitlines()]
     return curve, folder / "model"
@@ -297,7 +304,8 @@ def test_a_signal_to_the_first_process_has_all_save_their_state(
 ) -> None:
     folder = tmp_path / "run"
     command = command_of(folder, corpus, 100_000, processes_per_node=2)
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+    pipe = {"stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, env=OFTEN, **pipe) as process:
         while process.poll() is None and not list((folder / "work").rglob("step-*.pt")):
             time.sleep(0.1)
         process.send_signal(which)

@@ -45,7 +45,7 @@ def killed_in_training(repository, kill):
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
     shutil.copytree(tiny.path, tmp_path / "copy", symlinks=True)
     repository = Repository(tmp_path / "copy")
-    longer = {"pretrain": {"btmlm": {"steps": 400, "checkpoint_every": 20}}}
+    longer = {"pretrain": {"btmlm": {"steps": 400}}, "saving": {"every_steps": 20}}
     with repository.configured(**longer):
         killed_in_training(repository, os.killpg)
         assert not (repository.path / MODEL).exists()

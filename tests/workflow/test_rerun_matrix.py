@@ -78,6 +78,7 @@ VALUES = {
     "the languages that are averaged": ({"xtreme": {"score": {"min_examples": 3}}}, SCORING),
     "the title of the report": ({"report": {"title": "Another"}}, REPORT),
     "one more replicate": ({"replicates": [1, 2]}, {"pretrain_initialise"} | FROM_CAMLM),
+    "how often state is saved": ({"saving": {"every_steps": 7, "keep": 3}}, set()),
     "the tracking store": ({"tracking": {"uri": "sqlite:///other.db"}}, set()),
 }
 

@@ -107,6 +107,7 @@ os.environ.update(
     ),
     ERNIE_M_TRACKING=str(SESSION),
     ERNIE_M_REQUIRE_GPU=str(int(CONFIG.hardware.require_gpu)),
+    ERNIE_M_SAVING=CONFIG.saving.model_dump_json(),
     # A training step makes and frees tables of scores of some 16 MB. glibc would give their memory back
     # to the system each time and take it again page by page, which is a tenth of a step.
     MALLOC_MMAP_THRESHOLD_=str(2**30),

@@ -32,7 +32,7 @@ DECIDES = (
     "xtreme.stages",
     "xtreme.seeds",
 )
-NOTHING = "tracking"
+NOTHING = ("tracking", "saving")
 LOCKS = ("requirements.txt", "requirements-cuda.txt")
 
 
@@ -83,7 +83,7 @@ def directly_affected(graph: Graph, what: str, layers: Layers | None) -> list[st
     for name in dict.fromkeys(reversed(names)):
         if found := readers(graph, name):
             return found
-    if path.is_file() or what == NOTHING or what.startswith(f"{NOTHING}."):
+    if path.is_file() or what.partition(".")[0] in NOTHING:
         return []
     if found := users(graph, what, layers):
         return found

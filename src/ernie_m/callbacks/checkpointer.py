@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from ernie_m.config.saving import SavingSettings
 from ernie_m.errors import UserError
 from ernie_m.launch import in_step, queue_again
 from ernie_m.records.digest import file_sha256
@@ -25,13 +26,14 @@ PREEMPTION = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Checkpointer(Callback):
-    """Saves states as ``checkpoint_every`` and ``checkpoint_minutes`` say and after the last step,
-    keeps the newest ``checkpoints_kept``, and ends the process after the current step on a
-    scheduler's signal; after the last one at once."""
+    """Saves states as the ``settings`` say, by default those of the workflow, and after the last
+    step, and ends the process after the current step on a scheduler's signal; after the last one at
+    once."""
 
     every_rank = True
 
-    def __init__(self) -> None:
+    def __init__(self, settings: SavingSettings | None = None) -> None:
+        self.settings = settings or SavingSettings.of_job()
         self.saved = time.monotonic()
         self.caught: list[int] = []
         self.handlers: dict[signal.Signals, Any] = {}
@@ -48,8 +50,8 @@ class Checkpointer(Callback):
     def on_step_end(self, trainer: Trainer) -> None:
         """Save if it is time to, or if the training has to stop."""
         stop = trainer.agreed(bool(self.caught))
-        overdue = trainer.agreed(self._overdue(trainer))
-        every = trainer.settings.checkpoint_every
+        overdue = trainer.agreed(self._overdue())
+        every = self.settings.every_steps
         # After the last step the outputs are still to be written, which may take long.
         if trainer.last or trainer.progress.step % every == 0 or overdue or stop:
             self._save(trainer)
@@ -81,21 +83,21 @@ class Checkpointer(Callback):
             logger.info("ended while the results are written, from the state saved%s", again)
             sys.exit(128 + number)
 
-    def _overdue(self, trainer: Trainer) -> bool:
-        minutes = trainer.settings.checkpoint_minutes
+    def _overdue(self) -> bool:
+        minutes = self.settings.every_minutes
         return minutes > 0 and time.monotonic() - self.saved > 60 * minutes
 
     def _save(self, trainer: Trainer) -> None:
         trainer.means()  # checks the losses: diverged weights must not replace a good state
         content = trainer.engine.state()
         if trainer.engine.processes.first:
-            write(trainer, content)
+            write(trainer, content, self.settings.keep)
         self.saved = time.monotonic()
 
 
-def write(trainer: Trainer, content: dict[str, Any]) -> None:
-    """Write a state and rename it into place, then remove what is older than the newest few, and
-    what is damaged: of this step or a later one, which the training has not come to.
+def write(trainer: Trainer, content: dict[str, Any], keep: int) -> None:
+    """Write a state and rename it into place, then remove what is older than the newest ``keep``,
+    and what is damaged: of this step or a later one, which the training has not come to.
 
     The name ends in a digest of the bytes, by which later damage is detected. Raises
     :class:`UserError` where there is no room.
@@ -119,6 +121,6 @@ def write(trainer: Trainer, content: dict[str, Any]) -> None:
     name = f"step-{step:08d}-{file_sha256(temporary)[:16]}.pt"
     os.replace(temporary, state.folder / name)
     older = [old for old in state.saved() if old.name < f"step-{step:08d}"]
-    kept = {name, *(old.name for old in older[: trainer.settings.checkpoints_kept - 1])}
+    kept = {name, *(old.name for old in older[: keep - 1])}
     for other in (other for other in state.saved() if other.name not in kept):
         other.unlink()

@@ -1,6 +1,6 @@
 """Key `pretrain`: the two training stages and the generation between them."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -164,6 +164,12 @@ class DrawSettings(Section):
 class StageSettings(DrawSettings):
     """One training stage."""
 
+    moved: ClassVar[dict[str, str]] = {
+        "checkpoint_every": "now `saving.every_steps`, for both stages",
+        "checkpoint_minutes": "now `saving.every_minutes`, for both stages",
+        "checkpoints_kept": "now `saving.keep`, for both stages",
+    }
+
     masking: MaskingSettings = Field(
         MaskingSettings(), description="Which tokens are predicted, and how they are masked."
     )
@@ -175,21 +181,6 @@ class StageSettings(DrawSettings):
         ge=1,
         le=1_000_000_000,
         description="Steps between validation losses; more often costs time.",
-    )
-    checkpoint_every: int = Field(
-        500,
-        ge=1,
-        le=1_000_000_000,
-        description="Steps between saved states; what a killed run can lose.",
-    )
-    checkpoint_minutes: float = Field(
-        15.0, ge=0, description="Minutes after which state is saved in any case; 0 switches it off."
-    )
-    checkpoints_kept: int = Field(
-        2,
-        ge=1,
-        le=1_000,
-        description="Saved states to keep; if the newest is damaged, an older one is used.",
     )
     keep_every: int = Field(
         0,

@@ -22,6 +22,7 @@ from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
 from ernie_m.config.pretrain import BacktranslateJob, DrawSettings, PretrainSettings
 from ernie_m.config.report import ReportSettings
+from ernie_m.config.saving import SavingSettings
 from ernie_m.config.tokenizer import TokenizerSettings
 from ernie_m.config.tracking import TrackingSettings
 from ernie_m.config.xtreme import XtremeSettings
@@ -142,6 +143,9 @@ class Config(Section):
     hardware: HardwareSettings = Field(
         default_factory=HardwareSettings,
         description="How trainings use the machine: changes the last digits only.",
+    )
+    saving: SavingSettings = Field(
+        SavingSettings(), description="When trainings save their state: changes no result."
     )
     xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="Evaluation.")
     claims: ClaimsSettings = Field(

@@ -43,6 +43,7 @@ def numbers(config: Config) -> dict[str, float]:
         "model.width": 16,
         "model.heads": 2,
         "model.ffn": 32,
+        "saving.every_steps": 1,
         "xtreme.score.min_examples": 1,
     }
     if not config.init:
@@ -63,7 +64,6 @@ def numbers(config: Config) -> dict[str, float]:
             f"pretrain.{stage}.optimiser.warmup_steps": 1,
             f"pretrain.{stage}.evaluate_every": 1,
             f"pretrain.{stage}.evaluate_sentences": 2,
-            f"pretrain.{stage}.checkpoint_every": 1,
             f"pretrain.{stage}.keep_every": 1,
         }
     return found

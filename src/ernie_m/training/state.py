@@ -26,9 +26,7 @@ from ernie_m.training.engine import Engine
 
 logger = logging.getLogger(__name__)
 # Settings that do not decide the result, and may change between saving and resuming.
-NOT_IN_RESUME_KEY = (
-    *("hardware", "keep_every", "checkpoint_every", "checkpoint_minutes", "checkpoints_kept"),
-)
+NOT_IN_RESUME_KEY = ("hardware", "keep_every")
 
 
 def end_of(job: Job[Any]) -> int:
@@ -41,8 +39,8 @@ def end_of(job: Job[Any]) -> int:
 def state_folder(job: Job[Any]) -> Path:
     """``work/state/<stage>/<digest>``, the digest over input bytes, settings, seed and code.
 
-    Paths of inputs do not count, nor do hardware and how often state is saved, so both may be
-    changed for a run under way. Inputs are hashed unless the job has done so for its record.
+    Paths of inputs do not count, nor do hardware and how often a checkpoint is kept, so both may
+    be changed for a run under way. Inputs are hashed unless the job has done so for its record.
     """
     settings = job.settings.model_dump(mode="json")
     opening = job.opening.inputs if job.opening else {}
