@@ -29,6 +29,7 @@ from ernie_m.job import Job, main
 from ernie_m.model import checkpoint
 from ernie_m.model.device import best_device
 from ernie_m.model.encoder import Encoder, LanguageModel
+from ernie_m.ragged import Picked, Sequences
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.batches import Texts
 from ernie_m.training.corpora import parallel_texts, read_shards
@@ -77,29 +78,33 @@ class Matcher(nn.Module):
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sentence pairs of one language pair."""
+    """Sentence pairs of one language pair, which stay in their files."""
 
-    sides: tuple[list[Array], list[Array]]
+    sides: tuple[Sequences, Sequences]
     languages: tuple[str, str]
 
     def __len__(self) -> int:
         return len(self.sides[0])
 
-    def vectors(self, model: Matcher, order: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def pieces(self, order: Array) -> list[list[list[int]]]:
+        """The sentences of either side of pairs ``order``."""
+        taken = (side.take(order) for side in self.sides)
+        return [[own[i].tolist() for i in range(len(own))] for own in taken]
+
+    def vectors(self, model: Matcher, order: Array) -> tuple[Tensor, Tensor]:
         """Vectors ``[n, D]`` of both sides of pairs ``order``."""
         ours, theirs = (
-            model.vectors([side[i].tolist() for i in order], [language] * len(order))
-            for side, language in zip(self.sides, self.languages, strict=True)
+            model.vectors(pieces, [language] * len(order))
+            for pieces, language in zip(self.pieces(order), self.languages, strict=True)
         )
         return ours, theirs
 
-    def same(self, order: Sequence[int]) -> Tensor:
+    def same(self, order: Array) -> Tensor:
         """Which of pairs ``order`` share a sentence, bool ``[n, n]``; true on the diagonal."""
         shared = torch.zeros(len(order), len(order), dtype=torch.bool)
-        for side in self.sides:
-            number: dict[bytes, int] = {}
-            numbers = [number.setdefault(side[i].tobytes(), len(number)) for i in order]
-            column = torch.tensor(numbers)
+        for side in self.pieces(order):
+            number: dict[tuple[int, ...], int] = {}
+            column = torch.tensor([number.setdefault(tuple(own), len(number)) for own in side])
             shared |= column[:, None] == column[None]
         return shared
 
@@ -112,9 +117,10 @@ def _pairs(paths: Sequence[Path], model: LanguageModel, longest: int) -> list[Pa
     ends = np.cumsum(texts.sizes)
     found = []
     for codes, first, last in zip(texts.languages, ends - texts.sizes, ends, strict=True):
-        sides = [[side[i] for i in range(first, last)] for side in (texts.source, texts.target)]
+        own = np.arange(first, last)
         source, target = (model.shape.languages[code] for code in codes)
-        found.append(Pairs((sides[0], sides[1]), (source, target)))
+        sides = Picked(texts.source, own), Picked(texts.target, own)
+        found.append(Pairs(sides, (source, target)))
     return found
 
 
@@ -124,7 +130,8 @@ def batches(pairs: Sequence[Pairs], settings: AlignJob, seed: int) -> Iterator[t
     for step in range(settings.steps):
         generator = np.random.default_rng([seed, step])
         language_pair = pairs[generator.choice(len(pairs), p=sizes / sizes.sum())]
-        yield language_pair, generator.permutation(len(language_pair))[: settings.batch_pairs]
+        count = min(settings.batch_pairs, len(language_pair))
+        yield language_pair, generator.choice(len(language_pair), count, replace=False)
 
 
 @torch.inference_mode()
@@ -134,7 +141,7 @@ def accuracy(model: Matcher, pairs: Sequence[Pairs], most: int) -> float:
     model.eval()
     shares = []
     for language_pair in pairs:
-        order = range(min(most, len(language_pair)))
+        order = np.arange(min(most, len(language_pair)))
         ours, theirs = language_pair.vectors(model, order)
         right = torch.arange(len(order), device=ours.device)
         shares.append(((ours @ theirs.T).argmax(1) == right).float().mean().item())
@@ -162,8 +169,8 @@ def train(
     for step, (language_pair, order) in enumerate(batches(pairs, settings, seed), start=1):
         now = rate(step - 1, settings.steps, common)
         set_rate(adam, now)
-        ours, theirs = language_pair.vectors(model, order.tolist())
-        value = model.loss(ours @ theirs.T, language_pair.same(order.tolist()).to(ours.device))
+        ours, theirs = language_pair.vectors(model, order)
+        value = model.loss(ours @ theirs.T, language_pair.same(order).to(ours.device))
         if not torch.isfinite(value):
             raise UserError(
                 f"The loss is {value.item()} at step {step}.",
