@@ -24,7 +24,6 @@ from ernie_m.xtreme import prepare
 from ernie_m.xtreme.examples import READERS
 from ernie_m.xtreme.files import EXAMPLE, read_lines
 from ernie_m.xtreme.tasks import conll, conllu, udpos, xquad
-from ernie_m.xtreme.tasks import upstream as upstream_module
 from ernie_m.xtreme.tasks.upstream import File, Upstream
 
 from .conftest import run_stage
@@ -489,6 +488,26 @@ def test_a_member_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
         read("mlqa", [path], tmp_path, "test", "de")
 
 
+@pytest.mark.parametrize(
+    ("bound", "value", "said"),
+    [
+        ("MAX_MEMBERS", 3, "With x.zip/3.txt it is more than 3 files to unpack"),
+        ("MAX_BYTES", 2500, "With x.zip/2.txt it is more than 2,500 bytes to unpack"),
+    ],
+)
+def test_members_that_unpack_to_too_much_together_are_refused(
+    tmp_path, monkeypatch, bound, value, said
+):
+    monkeypatch.setattr(f"ernie_m.xtreme.tasks.upstream.{bound}", value)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for number in range(4):
+            archive.writestr(f"{number}.txt", "x" * 1000)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match=said):
+        _ = Upstream([tmp_path / "x.zip"], tmp_path / "out").files
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_zip_with_a_damaged_byte_is_read_or_named(tmp_path, method):
     """Wherever it is: never with an error that names no file."""
@@ -666,6 +685,6 @@ def test_a_full_disk_is_no_broken_archive(tmp_path, monkeypatch):
 
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("b", "text")
-    monkeypatch.setattr(upstream_module, "_copy", full)
+    monkeypatch.setattr(Upstream, "_unpacked", full)
     with pytest.raises(OSError, match="No space left"):
         _ = Upstream([tmp_path / "a.zip"], tmp_path).files

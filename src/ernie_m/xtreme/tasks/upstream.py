@@ -17,8 +17,9 @@ from typing import IO, Any
 
 from ernie_m.errors import UserError
 
-# The longest member that any task reads, XNLI's machine translations of MultiNLI, has 0.1 GB.
-MAX_MEMBER_BYTES = 1 << 30
+# The longest member that any task reads, XNLI's machine translations of MultiNLI, has 0.1 GB; those
+# of one task are some hundred, archives in archives among them.
+MAX_MEMBER_BYTES, MAX_BYTES, MAX_MEMBERS = 1 << 30, 1 << 34, 10_000
 BLOCK = 1 << 20
 # What archives raise that are no whole ones, encrypted, or packed by an unknown method.
 _GARBLED = (
@@ -86,6 +87,8 @@ class Upstream:
     paths: Sequence[Path]
     folder: Path
     wanted: re.Pattern[str] = field(default_factory=lambda: re.compile(""))
+    _members_seen: int = field(default=0, init=False)
+    _bytes_seen: int = field(default=0, init=False)
 
     @cached_property
     def _tables(self) -> dict[str, list[dict[str, Any]]]:
@@ -108,13 +111,28 @@ class Upstream:
         """Members of an archive, each unpacked to a numbered file; none for a plain file."""
         try:
             for member, stream in _opened(path, name, self.wanted):
-                target = self.folder / f"{sum(1 for _ in self.folder.iterdir()):06d}"
-                _copy(stream, target, f"{name}/{member}")
-                yield f"{name}/{member}", target
+                yield f"{name}/{member}", self._unpacked(stream, f"{name}/{member}")
         except _GARBLED as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # as of a full disk; a wrong offset in an archive is no valid argument
             raise UserError(f"{name} is not a whole archive ({error}).", AGAIN) from None
+
+    def _unpacked(self, stream: IO[bytes], name: str) -> Path:
+        if self._members_seen == MAX_MEMBERS:
+            raise _refused(f"With {name} it is more than {MAX_MEMBERS:,} files to unpack")
+        target = self.folder / f"{self._members_seen:06d}"
+        self._members_seen += 1
+        done = 0
+        with target.open("wb") as sink:
+            while block := stream.read(BLOCK):
+                done += len(block)
+                if done > MAX_MEMBER_BYTES:
+                    raise _refused(f"{name} unpacks to more than {MAX_MEMBER_BYTES:,} bytes")
+                if self._bytes_seen + done > MAX_BYTES:
+                    raise _refused(f"With {name} it is more than {MAX_BYTES:,} bytes to unpack")
+                sink.write(block)
+        self._bytes_seen += done
+        return target
 
     def all(self, pattern: str) -> list[File]:
         """Files whose names end in a match of ``pattern``, sorted by name."""
@@ -166,23 +184,13 @@ def _opened(path: Path, name: str, wanted: re.Pattern[str]) -> Iterator[tuple[st
 def _check_name(archive: str, member: str) -> None:
     parts = PurePosixPath(member.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or ":" in (parts.parts or ("",))[0]:
-        raise UserError(
-            f"{archive} holds a member named {member!r}, which leads out of its folder.",
-            "Do not use this file; fetch the one that the registry of sources names.",
-        )
+        raise _refused(f"{archive} holds a member named {member!r}, which leads out of its folder")
 
 
-def _copy(stream: IO[bytes], target: Path, name: str) -> None:
-    done = 0
-    with target.open("wb") as sink:
-        while block := stream.read(BLOCK):
-            done += len(block)
-            if done > MAX_MEMBER_BYTES:
-                raise UserError(
-                    f"{name} unpacks to more than {MAX_MEMBER_BYTES:,} bytes.",
-                    "Do not use this file; fetch the one that the registry of sources names.",
-                )
-            sink.write(block)
+def _refused(what: str) -> UserError:
+    return UserError(
+        f"{what}.", "Do not use this file; fetch the one that the registry of sources names."
+    )
 
 
 def _rows(path: Path, cache: Path) -> list[dict[str, Any]]:
