@@ -360,7 +360,7 @@ class ValidRules(Section):
     """The validation split."""
 
     valid_share: float = Field(
-        0.03,
+        0.06,
         ge=0.0,
         lt=0.5,
         description="Share of documents, pairs and groups of n-way rows held out for validation "

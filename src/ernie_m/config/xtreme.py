@@ -47,11 +47,11 @@ class PrepareSettings(Section):
     """How examples are built from held-out rows."""
 
     train_examples: int = Field(
-        1500,
+        4000,
         ge=6,
         le=10_000_000,
-        description="examples (ours), for quick runs: XNLI has 392,702; most English training "
-        "examples of a task",
+        description="examples (ours), XNLI has 392,702; most English training examples of a "
+        "stand-in",
     )
     dev_examples: int = Field(
         500,
