@@ -14,7 +14,7 @@ from ernie_m.records.digest import file_sha256
 from ernie_m.records.graph import read_graph, result_with
 from ernie_m.records.record import seal
 
-from .conftest import CLEAN, WHEEL
+from .conftest import CLEAN, WHEEL, run_jobs
 from .test_commands import MODEL, fill_scored, scores, shown, told
 
 SCORE = "xtreme_score/standin_qa/ernie_m/btmlm/seed{}"
@@ -30,9 +30,25 @@ def rewrite(record, change):
     record.write_text(json.dumps(data | {"seal": seal(data)}))
 
 
-@pytest.fixture
-def two(results):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """Two runs: `again` is a copy whose first seed scored more, after a longer stage 2."""
+    folder = tmp_path_factory.mktemp("two")
+    with pytest.MonkeyPatch.context() as patch:
+        run_jobs(folder, patch)
+        make_two()
+    return folder
+
+
+@pytest.fixture
+def two(made, tmp_path, monkeypatch):
+    """A copy of them."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make_two():
     fill_scored()
     shutil.copytree("results/tiny", "results/again")
     for record in Path("results/again").rglob("record.json"):
@@ -49,7 +65,6 @@ def two(results):
         Path("results/again/pretrain_btmlm/ernie_m/record.json"),
         lambda data: data["facts"]["settings"].update(steps=7000),
     )
-    return results
 
 
 def found(capsys, *conditions):

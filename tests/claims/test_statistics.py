@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from ernie_m.claims.statistics import POWER, Spread, judge
 
-DRAWS = 2000
+DRAWS, FEW = 2000, 400
 EFFECT = 0.5
 
 
@@ -115,6 +115,12 @@ def test_replicates_are_counted_for_the_paper_s_effect_or_else_the_observed_one(
     assert found.needed is None and "more than 1,000" in found.words
 
 
+@pytest.mark.parametrize("effect", [0.05, 0.1, 0.3, 1.0, 4.0])
+def test_no_smaller_number_of_replicates_would_do(effect):
+    counts = (n for n in range(2, 1001) if Spread(1.0).visible(n, 0.95) <= effect)
+    assert Spread(1.0).needed(effect, 0.95) == next(counts, None)
+
+
 @pytest.mark.parametrize("values", [[0.0, 0.0], [0.0, 0.0, 0.0]])
 def test_equal_effects_at_the_boundary_are_undecided(values):
     found = judge(values, 0.95)
@@ -128,12 +134,12 @@ def test_a_side_that_replicates_share_is_chance_too(weight):
     rng = np.random.default_rng(2)
     shared = weight * rng.normal(size=(DRAWS, 5))
     own = rng.normal(size=(DRAWS, 4)) - shared.mean(axis=1, keepdims=True)
-    studies = [(list(values), list(side)) for values, side in zip(own, shared, strict=True)]
+    studies = [(list(values), list(side)) for values, side in zip(own, shared, strict=True)][:FEW]
 
     def decided(known):
         found = (judge(values, 0.95, shared=side if known else ()) for values, side in studies)
         return sum(one.verdict != "undecided" for one in found)
 
-    _, most = binom.interval(0.999, DRAWS, 0.05)
+    _, most = binom.interval(0.999, FEW, 0.05)
     assert decided(known=True) <= most
     assert weight == 0.0 or decided(known=False) > most

@@ -10,6 +10,7 @@ spread is taken to be at least that of rounding to one example.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev, variance
@@ -102,7 +103,14 @@ class Spread:
         """The replicates that would find an effect at this distance from the boundary; None if more
         than 1,000."""
         counts = range(2, MOST_REPLICATES + 1)
-        return next((n for n in counts if self.visible(n, confidence) <= abs(effect)), None)
+
+        def enough(count: int) -> bool:
+            return self.visible(count, confidence) <= abs(effect)
+
+        if self.shared:  # what is visible need not fall with every replicate
+            return next(filter(enough, counts), None)
+        first = bisect_left(counts, True, key=enough)
+        return counts[first] if first < len(counts) else None
 
     def _quantile(self, count: int, confidence: float) -> float:
         return float(stdtrit(self.degrees(count), (1 + confidence) / 2))
