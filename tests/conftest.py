@@ -6,15 +6,18 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.repository import copy_of_repository
 
+OWN_RUN = tuple(f"tests/workflow/test_{name}.py" for name in ("mixed", "module", "remotes"))
+
 
 class ByFolder(LoadScopeScheduling):
     """A folder's tests stay in one process, for they share costly fixtures; those that wait most of
-    their time do not."""
+    their time, or have a run of their own, do not."""
 
     def _split_scope(self, nodeid):
         if "tests/slurm/test_faults.py" in nodeid:
             return nodeid
-        return nodeid.partition("::")[0].rpartition("/")[0]
+        file = nodeid.partition("::")[0]
+        return file if file.endswith(OWN_RUN) else file.rpartition("/")[0]
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -12,7 +12,8 @@ from ernie_m.model.flops import forward_flops, training_flops
 from ernie_m.pipeline.stages import jobs as jobs_of
 from ernie_m.planning.command import hours, or_dash
 from ernie_m.planning.estimate import Estimate, Throughputs, parameters
-from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
+from ernie_m.report.data_card import sequence_counts
+from ernie_m.training.sampling import sampling_shares
 
 PAPER = ("config/paper_base.yaml", "config/paper_large.yaml")
 

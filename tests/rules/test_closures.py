@@ -20,7 +20,7 @@ TRAINING = {
     "tokenizer": {"shards"},
     "training": {
         *("batches", "by_step", "callbacks", "corpora", "engine", "loop", "losses", "prefetch"),
-        *("processes", "pseudo", "schedule", "stage", "state", "validation"),
+        *("processes", "pseudo", "sampling", "schedule", "stage", "state", "validation"),
     },
     "": {"mapped", "ragged"},
 }

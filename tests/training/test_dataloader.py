@@ -8,9 +8,9 @@ import torch
 from ernie_m.objectives import objectives
 from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Chained, Ragged
-from ernie_m.tokenizer.sampling import smoothed_probabilities
 from ernie_m.training import batches
 from ernie_m.training.batches import CLASSES, DataLoader, DataOrder, Texts
+from ernie_m.training.sampling import smoothed_probabilities
 
 MASK = 99
 

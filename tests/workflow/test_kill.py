@@ -45,7 +45,7 @@ def killed_in_training(repository, kill):
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
     shutil.copytree(tiny.path, tmp_path / "copy", symlinks=True)
     repository = Repository(tmp_path / "copy")
-    longer = {"pretrain": {"btmlm": {"steps": 400}}, "saving": {"every_steps": 20}}
+    longer = {"pretrain": {"btmlm": {"steps": 240}}, "saving": {"every_steps": 20}}
     with repository.configured(**longer):
         killed_in_training(repository, os.killpg)
         assert not (repository.path / MODEL).exists()
@@ -61,6 +61,6 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
         log = repository.run("snakemake", "--cores", "2", MODEL)
         said = log.stdout + log.stderr
         assert "waiting for process" in said and "already done by a job of an earlier" in said
-        assert "resuming after step" not in said and " step 400: validation" not in said
+        assert "resuming after step" not in said and " step 240: validation" not in said
         assert sha256(repository.path / MODEL) == resumed
         assert not list((repository.path / "work").glob("finished/*/*"))

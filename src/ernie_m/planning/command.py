@@ -13,8 +13,8 @@ from ernie_m.arguments import argument_parser
 from ernie_m.config.load import read
 from ernie_m.corpus import Corpus
 from ernie_m.planning.estimate import Cost, Estimate, Throughputs
-from ernie_m.tokenizer.sampling import sampling_shares
 from ernie_m.training.by_step import phases
+from ernie_m.training.sampling import sampling_shares
 from ernie_m.words import amount
 
 EXAMPLES = """\

@@ -23,8 +23,8 @@ from ernie_m.config.xtreme import TaskName
 from ernie_m.model.flops import forward_flops, training_flops
 from ernie_m.objectives.targets import targets_of
 from ernie_m.pipeline.stages import jobs
-from ernie_m.tokenizer.sampling import sampling_shares
 from ernie_m.training.by_step import phases
+from ernie_m.training.sampling import sampling_shares
 
 TABLE = Path(__file__).with_name("throughputs.yaml")
 # Parameters in float32 with Adam's two moments, as in the saved training state.

@@ -7,8 +7,9 @@ reads them.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +27,8 @@ from ernie_m.corpus import Corpus
 from ernie_m.errors import UserError, parsed
 from ernie_m.pipeline import plan
 from ernie_m.report import markdown
-from ernie_m.tokenizer.sampling import sampling_shares, sequence_counts
 from ernie_m.training.by_step import phases
+from ernie_m.training.sampling import sampling_shares
 from ernie_m.words import shortened
 
 SHOWN = 5
@@ -127,6 +128,19 @@ class Results:
             step = Step("corpora_deal, pairs", after + sum(pair["dropped"].values()), after)
             step.add(pair)
             yield step
+
+
+def sequence_counts(manifests: Iterable[Path], kind: str) -> dict[str, int]:
+    """Number of training sequences of every language (``mono``) or pair (``parallel``), summed over
+    the manifests of its shards."""
+    counts: dict[str, int] = {}
+    for path in manifests:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["kind"] == kind:
+            name = "-".join(manifest["languages"])
+            sequences = sum(part["sentences"] for part in manifest["parts"]["train"])
+            counts[name] = counts.get(name, 0) + sequences
+    return counts
 
 
 def _source(row: DatasetRow) -> Iterator[str]:

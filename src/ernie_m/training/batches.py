@@ -21,8 +21,8 @@ from ernie_m.objectives.draws import Purpose, uniform
 from ernie_m.objectives.lengths import PAIR_SPECIALS, SINGLE_SPECIALS, slots
 from ernie_m.objectives.objectives import OBJECTIVES, Masking
 from ernie_m.ragged import Ragged, Sequences
-from ernie_m.tokenizer.sampling import smoothed_probabilities
 from ernie_m.training.by_step import phases, value_at
+from ernie_m.training.sampling import smoothed_probabilities
 
 Array = np.ndarray
 

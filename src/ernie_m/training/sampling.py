@@ -1,14 +1,11 @@
 """Sampling probability of each language or pair: p ~ (n / sum n) ** alpha (XLM, section 3.1).
 
-``n`` is the number of encoded sequences, as in XLM and fairseq; the manifests of tokenizer.pack
-have it.
+``n`` is the number of encoded sequences, as in XLM and fairseq.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -25,16 +22,3 @@ def sampling_shares(sizes: Mapping[str, float], alpha: float) -> dict[str, float
         raise ValueError("there is nothing to draw from")
     shares = smoothed_probabilities(np.array(list(sizes.values()), dtype=float), alpha)
     return dict(zip(sizes, shares.tolist(), strict=True))
-
-
-def sequence_counts(manifests: Iterable[Path], kind: str) -> dict[str, int]:
-    """Number of training sequences of every language (``mono``) or pair (``parallel``), summed over
-    the manifests of its shards."""
-    counts: dict[str, int] = {}
-    for path in manifests:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["kind"] == kind:
-            name = "-".join(manifest["languages"])
-            sequences = sum(part["sentences"] for part in manifest["parts"]["train"])
-            counts[name] = counts.get(name, 0) + sequences
-    return counts
