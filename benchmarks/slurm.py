@@ -4,7 +4,7 @@ On a Slurm of two nodes on this machine (see `tests/slurm/cluster.py`: Debian, a
 milestone `corpora` of the default run, in all languages of its text, is made three times from what
 was downloaded, one job of Slurm's after the other: each job by itself, in groups, and by a
 Snakemake within one job of Slurm's. The own time of a job is what Snakemake measures of its
-command. A quarter of an hour.
+command. Twenty minutes.
 """
 
 from __future__ import annotations
