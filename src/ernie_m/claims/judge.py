@@ -44,10 +44,11 @@ def entry(run: Run, row: ClaimRow, comparison: Comparison, confidence: float) ->
         for name, own in effects.languages.items()
     }
     # A slope alone may be of losses that grow.
-    lost = found.verdict == "holds" and all(own["effect"] <= 0 for own in languages.values())
+    gains = [own["effect"] > 0 for own in languages.values()]
+    lost = bool(gains) and not any(gains) and found.verdict == "holds"
     return {
         **asdict(found),
-        "words": found.words + (", though no language gains" if languages and lost else ""),
+        "words": found.words + (", though no language gains" if lost else ""),
         "at": f"at {', '.join(words)}",
         "unit": unit(row, comparison.score),
         "paper": paper,
