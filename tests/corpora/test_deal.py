@@ -102,12 +102,15 @@ def test_no_file_repeats_a_sentence(division):
         assert len(keys) == len(set(keys))
 
 
-def test_every_training_row_is_accounted_for(division):
+def test_every_row_is_accounted_for(division):
     stats = json.loads((division / "stats.json").read_text())
     for code, own in stats["languages"].items():
         used = own["parallel"] + own["mono_elsewhere"] + own["mono"]["train"]
         assert own["rows"]["train"] == used + sum(own["dropped"].values()), code
+        dropped = own["valid"]["dropped"].values()
+        assert own["rows"]["valid"] == own["mono"]["valid"] + sum(dropped), code
     assert stats["languages"]["de"]["dropped"]["not translated"] > 0
+    assert stats["languages"]["de"]["valid"]["dropped"]["not translated"] > 0
     assert stats["pairs"]["en-de"]["dropped"]["other numbers"] > 0
     meanings = stats["meanings"]
     assert meanings["train"] == meanings["parallel"] + meanings["mono"]

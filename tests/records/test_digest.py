@@ -1,10 +1,12 @@
 """The code digest: what it must notice, and what it must not."""
 
+import io
 import json
 import shutil
 import subprocess
 import sys
 import textwrap
+import tokenize
 
 import pytest
 
@@ -63,6 +65,14 @@ CHANGES = {
     ),
     "a string that is a value": ("stage/near.py", 'VALUE = "1"\n', True),
 }
+# Values, of which some have lines that must not be taken for a docstring or a comment.
+TEXTS = {
+    "the sign of a comment in a string": ("'# {}'", '"\\"# {}"', "f'''\n# {}\n'''"),
+    "blank lines of a string": ('"""\n\n{}\n\n"""', "'''a\n  \n{}'''"),
+    "strings in brackets": ('(\n"{}"\n)', '[\n  "a"\n  "{}"\n]', '{{\n"a":\n"{}"\n}}'),
+    "a string on a continued line": ('\\\n"{}"', '"a" \\\n  "{}"'),
+    "a string that is computed": ('1\nf"{{print({})}}"',),
+}
 
 
 @pytest.mark.parametrize(("path", "text", "noticed"), CHANGES.values(), ids=CHANGES)
@@ -71,6 +81,38 @@ def test_digest_changes_with_what_can_change_the_bytes(package, path, text, noti
     before = of("ernie_m.stage.one")
     write(path, text)
     assert (of("ernie_m.stage.one") != before) == noticed
+
+
+@pytest.mark.parametrize("texts", TEXTS.values(), ids=TEXTS)
+def test_digest_changes_with_every_letter_of_a_value(texts):
+    for text in texts:
+        one, other = (f"VALUE = {text.format(number)}\n".encode() for number in "12")
+        assert digest.bytes_digest("one.py", one) != digest.bytes_digest("one.py", other), text
+
+
+def tokens(source):
+    """Python's own tokens, without comments, docstrings and the ends of lines."""
+    lines = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER}
+    found = [
+        (token.type, token.string)
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type not in skipped
+    ]
+    before = [tokenize.NEWLINE, *(kind for kind, _ in found)]
+    after = [kind for kind, _ in found[1:]] + [tokenize.NEWLINE]
+    return [
+        text
+        for (kind, text), one, other in zip(found, before, after, strict=False)
+        if kind not in lines
+        and not (kind == tokenize.STRING and one in lines and other == tokenize.NEWLINE)
+    ]
+
+
+def test_all_tokens_count_but_comments_and_docstrings():
+    for path in [*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/**/*.py")]:
+        source = path.read_text(encoding="utf-8")
+        assert tokens(digest._significant(source)) == tokens(source), path
 
 
 def test_facts_name_the_files(package):

@@ -48,6 +48,8 @@ from ernie_m.job import Job, main
 logger = logging.getLogger(__name__)
 
 PARTS = ("train", "valid", "test")
+# Those that go to corpora.
+DEALT_PARTS = ("train", "valid")
 # First position of these rows: behind all other documents and pairs of their corpus.
 FIRST_POSITION = 1 << 62
 _BLOCK = 10_000
@@ -62,13 +64,15 @@ def part_of(group: str, settings: DealSettings, seed: int) -> str:
 
 
 class SplitState:
-    """Rows of all languages by part, and counts of the training rows dropped."""
+    """Rows of all languages by part, and counts of the training and validation rows dropped."""
 
     def __init__(self, job: Job[DealSettings]) -> None:
         self.settings, self.seed, self.keys = job.settings, job.seed, Keys()
         self.rows: dict[str, dict[str, dict[str, str]]] = {part: {} for part in PARTS}
         self.groups: dict[str, str] = {}
-        self.drops = {code: DropCounts() for code in self.settings.languages}
+        self.drops = {
+            part: {code: DropCounts() for code in self.settings.languages} for part in DEALT_PARTS
+        }
         for path in job.inputs("rows"):
             self._read(path)
         self.texts = {part: self._training_form(self.rows[part]) for part in PARTS}
@@ -97,7 +101,7 @@ class SplitState:
         for code, texts in self.texts["train"].items():
             for name in leaks.keys() & texts.keys():
                 reason, like = leaks[name]
-                self.drops[code].add(reason, id=name, text=texts.pop(name), like=like)
+                self.drops["train"][code].add(reason, id=name, text=texts.pop(name), like=like)
         logger.info("%d training ids say what held-out rows say", len(leaks))
 
     def drop_untranslated(self, part: str) -> None:
@@ -108,9 +112,15 @@ class SplitState:
             texts = self.texts[part][code]
             for name in texts.keys() & source.keys():
                 if self.keys(texts[name]) == self.keys(source[name]):
-                    text = texts.pop(name)
-                    if part == "train":
-                        self.drops[code].add("not translated", id=name, text=text)
+                    self.drops[part][code].add("not translated", id=name, text=texts.pop(name))
+
+    def count_duplicates(self, part: str, clusters: Iterable[Cluster]) -> None:
+        """Count all texts of clusters but one in each language."""
+        for cluster in clusters:
+            for code, drops in self.drops[part].items():
+                texts = self.texts[part]
+                for name, reason in cluster.duplicates(texts, code):
+                    drops.add(reason, id=name, text=texts[code][name], like=cluster.ids[0])
 
     def counts(self, code: str) -> dict[str, int]:
         """Rows of a language by part, before anything is dropped."""
@@ -207,19 +217,16 @@ def _count_uses(
     state: SplitState, parallel: Sequence[Cluster], mono: Mapping[str, Sequence[Cluster]]
 ) -> dict[str, dict[str, int]]:
     """Count each language's training clusters that are used as parallel text, or as monolingual
-    text of another language; duplicates within clusters are added to the drop counts."""
+    text of another language."""
     texts = state.texts["train"]
     uses: dict[str, dict[str, int]] = {}
-    for code, drops in state.drops.items():
+    for code in state.settings.languages:
         elsewhere = [cluster for own in mono if own != code for cluster in mono[own]]
         used = {"parallel": parallel, "mono_elsewhere": elsewhere}
         uses[code] = {
             use: sum(cluster.first_complete(texts, [code]) is not None for cluster in own)
             for use, own in used.items()
         }
-        for cluster in (*parallel, *elsewhere, *mono[code]):
-            for name, reason in cluster.duplicates(texts, code):
-                drops.add(reason, id=name, text=texts[code][name], like=cluster.ids[0])
     return uses
 
 
@@ -234,9 +241,10 @@ def run(job: Job[DealSettings]) -> None:
     _write_rows(job, state)
     state.drop_held_out()
     clusters = {}
-    for part in ("train", "valid"):
+    for part in DEALT_PARTS:
         state.drop_untranslated(part)
         clusters[part] = cluster_duplicates(state.texts[part], state.keys, job.settings, job.seed)
+        state.count_duplicates(part, clusters[part])
     parallel, mono = assign_use(clusters["train"], state.texts["train"], job.settings, job.seed)
     uses = _count_uses(state, parallel, mono)
     writers = CorpusWriters(job, state)
@@ -257,7 +265,9 @@ def run(job: Job[DealSettings]) -> None:
                 # rows.train = parallel + mono_elsewhere + mono.train + all that was dropped
                 **uses[code],
                 "mono": monolingual[code],
-                **state.drops[code].facts(),
+                **state.drops["train"][code].facts(),
+                # rows.valid = mono.valid + all that was dropped
+                "valid": state.drops["valid"][code].facts(),
             }
             for code in job.settings.languages
         },

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import io
-import tokenize
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -39,32 +38,39 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+# A string or a comment: what each holds is none of the other.
+_LITERAL = re.compile(r"""r?('{3}|"{3}|'|")(?:\\.|[^\\])*?\1|\#[^\n]*""", re.DOTALL)
+_REST_OF_LINE = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
+_LINE_ENDS = re.compile(r"\s*\n")
+
+
 def _significant(source: str) -> str:
-    """Source text without comments, blank lines and docstrings, which cannot change behaviour."""
-    skip = {tokenize.COMMENT, tokenize.NL, tokenize.ENCODING, tokenize.ENDMARKER}
-    tokens = [
-        token
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type not in skip
-    ]
-    opening = {tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    """Source text without comments, blank lines and docstrings, which cannot change behaviour.
+
+    Python's own tokens will not do: their number in an f-string depends on Python's version, and a
+    result must not.
+    """
     kept: list[str] = []
-    in_docstring = False
-    for index, token in enumerate(tokens):
-        if in_docstring:  # drop its newline too, so that adding one changes nothing
-            in_docstring = False
+    code = ""
+    end = depth = 0
+    for found in _LITERAL.finditer(source):
+        between = source[end : found.start()]
+        end = found.end()
+        code += between
+        depth += sum(map(between.count, "([{")) - sum(map(between.count, ")]}"))
+        before, newline, indent = code.rpartition("\n")
+        begins = not indent.strip() and (not before.endswith("\\") if newline else not kept)
+        docstring = begins and not depth and _REST_OF_LINE.match(source, end)
+        if docstring or found.group().startswith("#"):
             continue
-        starts = index == 0 or tokens[index - 1].type in opening
-        ends = index + 1 < len(tokens) and tokens[index + 1].type == tokenize.NEWLINE
-        in_docstring = token.type == tokenize.STRING and starts and ends
-        if not in_docstring:
-            kept.append(f"{tokenize.tok_name[token.type]} {token.string}")
-    return "\n".join(kept)
+        kept += [_LINE_ENDS.sub("\n", code), found.group()]
+        code = ""
+    return "".join([*kept, _LINE_ENDS.sub("\n", code + source[end:])]).strip()
 
 
 @cache
 def source_digest(path: Path) -> str:
-    """SHA-256 of a Python file's significant tokens, or of any other file's bytes."""
+    """SHA-256 of a Python file's significant text, or of any other file's bytes."""
     return bytes_digest(path.name, path.read_bytes())
 
 
