@@ -25,11 +25,11 @@ SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["ernie_m.callbacks", "tests.pretrain.conftest"])
 
 
-def job(folder: Path, corpus: dict[str, list[Path]], model: Path, **hardware: Any) -> Job[Any]:
+def job(folder: Path, corpus: dict[str, list[Path]], model: Path) -> Job[Any]:
     settings = stage_job(
         steps=400,
         evaluate_every=100,
-        hardware=HardwareSettings(num_threads=1, **hardware),
+        hardware=HardwareSettings(num_threads=1),
     )
     folder.mkdir(exist_ok=True)
     return Job(
@@ -79,25 +79,30 @@ def bytes_of(made: Job[Any]) -> list[bytes]:
     return [made.output(name).read_bytes() for name in ("model", "curves", "metrics")]
 
 
-@pytest.fixture
-def undisturbed(tmp_path: Path, model_file: Path) -> tuple[Callable[..., Job[Any]], list[bytes]]:
-    corpus = write_corpus(tmp_path / "corpus", 1)
+Undisturbed = tuple[Callable[[Path], Job[Any]], list[bytes]]
 
-    def make(name: str, **hardware: Any) -> Job[Any]:
-        return job(tmp_path / name, corpus, model_file, **hardware)
 
-    made = make("undisturbed")
-    process = started(tmp_path / "undisturbed", made)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, model_file: Path) -> Undisturbed:
+    """What makes the job in a folder, and the bytes that it leaves."""
+    own = tmp_path_factory.mktemp("undisturbed")
+    corpus = write_corpus(own / "corpus", 1)
+
+    def make(folder: Path) -> Job[Any]:
+        return job(folder, corpus, model_file)
+
+    made = make(own / "made")
+    process = started(own / "made", made)
     process.join()
     assert process.exitcode == 0
     return make, bytes_of(made)
 
 
 def test_twenty_kills_at_random_moments_change_no_bit(
-    tmp_path: Path, undisturbed: tuple[Callable[..., Job[Any]], list[bytes]]
+    tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
     make, expected = undisturbed
-    made, moments = make("killed"), random.Random(1)
+    made, moments = make(tmp_path / "killed"), random.Random(1)
     for number in range(KILLS):
         before = newest(tmp_path / "killed")
         process = started(tmp_path / "killed", made)
@@ -116,11 +121,11 @@ def test_twenty_kills_at_random_moments_change_no_bit(
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_scheduler_may_ask_it_to_leave(
     tmp_path: Path,
-    undisturbed: tuple[Callable[..., Job[Any]], list[bytes]],
+    undisturbed: Undisturbed,
     which: signal.Signals,
 ) -> None:
     make, expected = undisturbed
-    made = make("asked")
+    made = make(tmp_path / "asked")
     process = started(tmp_path / "asked", made)
     until(lambda: newest(tmp_path / "asked") != "", process)
     os.kill(process.pid, which)
@@ -131,12 +136,10 @@ def test_a_scheduler_may_ask_it_to_leave(
     assert again.exitcode == 0 and bytes_of(made) == expected
 
 
-def test_two_runs_with_one_training_take_turns(
-    tmp_path: Path, undisturbed: tuple[Callable[..., Job[Any]], list[bytes]]
-) -> None:
+def test_two_runs_with_one_training_take_turns(tmp_path: Path, undisturbed: Undisturbed) -> None:
     """Or one would go on from the state of the other, and lose it when that is cleared."""
     make, expected = undisturbed
-    jobs = [make("first"), make("second")]
+    jobs = [make(tmp_path / name) for name in ("first", "second")]
     shared = tmp_path / "shared"
     shared.mkdir()
     first = started(shared, jobs[0], work_and_tell)

@@ -15,6 +15,7 @@ from tests.corpora.synthetic import sentence, write_wheel
 from tests.repository import ROOT, copy_of_repository
 
 CODES = ("en", "de")
+TASKS = ["standin_retrieval", "standin_paraphrase", "standin_qa"]
 FACTS = {"version": "1", "licence": "CC0-1.0", "home": "https://example.org"}
 # What the test of a stand-in says, in the web's words.
 LEAK = sentence("de", range(40, 52))
@@ -85,7 +86,7 @@ def mixed(tmp_path_factory):
             "filter": {"language_identifier": "none", "shard_bytes": 80_000},
         },
         "tokenizer": {"train": {"vocabulary_size": 400, "num_threads": 1}},
-        "xtreme": {"tasks": ["standin_retrieval", "standin_paraphrase"], "stages": ["btmlm"]},
+        "xtreme": {"tasks": TASKS, "stages": ["btmlm"]},
     })  # fmt: skip
     config["variants"] = {}
     (repository.path / "config/mixed.yaml").write_text(yaml.safe_dump(config))
