@@ -20,6 +20,8 @@ LOADED = (
     "yaml",
     "difflib",
     "multiprocessing.pool",
+    "smart_open",
+    "jinja2",
 )
 
 

@@ -26,9 +26,10 @@ OVERLAYS = {
     **{name: [name] for name in ("config", "xtreme", "released", "released_xlmr")},
     **{name: [name] for name in ("tiny", "local", "ablation_laptop")},
 }
-# Cut where it costs most: shards, tasks and seeds.
+# Cut where it costs most: shards, chunks, tasks and seeds.
 SMALL = {
     "corpora": {"filter": {"shard_bytes": 200_000_000_000}},
+    "pretrain": {"backtranslate": {"chunks": 1}},
     "xtreme": {"tasks": ["xnli", "tatoeba"], "seeds": [1]},
 }
 

@@ -33,6 +33,7 @@ CONFIG = {
     },
     "tokenizer": {"train": {"vocabulary_size": 300, "sample_lines": 900, "num_threads": 1}},
     "xtreme": {"tasks": []},
+    "tracking": {"uri": ""},
 }
 
 

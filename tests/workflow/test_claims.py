@@ -14,8 +14,9 @@ def test_a_run_with_an_arm_judges_the_claims_on_it(tiny, tmp_path):
     shutil.copytree(tiny.path, tmp_path / "copy", symlinks=True)
     repository = Repository(tmp_path / "copy")
     arms = read_yaml(ROOT / "config/ablation_laptop.yaml")["variants"]
+    own = {"variants": {"exp1": arms["exp1"]}, "tracking": {"uri": ""}}
     tasks = {"tasks": ["standin_retrieval"]}  # one that needs no fine-tuning
-    with repository.configured(variants={"exp1": arms["exp1"]}, xtreme=tasks):
+    with repository.configured(**own, xtreme=tasks):
         assert repository.planned("--cores", "2", "report")["claims_judge"] == 1
         repository.run("snakemake", "--cores", "2", "report")
         found = json.loads((repository.path / CLAIMS).read_text())

@@ -236,7 +236,7 @@ def test_repro_runs_a_milestone_through_snakemake_where_a_profile_says(committed
     settings = {"executor": "aside", "jobs": 5, "seconds-between-status-checks": 1}
     (profile / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     try:
-        with committed.configured(report={"title": "Sent"}):
+        with committed.configured(report={"title": "Sent"}, tracking={"uri": ""}):
             status = json.loads(committed.run("dvc", "status", "--json").stdout)
             assert list(status) == ["report"]
             monkeypatch.setenv("SNAKEMAKE_PROFILE", "profiles/aside")

@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
     shutil.copytree(tiny.path, tmp_path / "copy", symlinks=True)
     repository = Repository(tmp_path / "copy")
     longer = {"pretrain": {"btmlm": {"steps": 160}}, "saving": {"every_steps": 20}}
-    with repository.configured(**longer):
+    with repository.configured(**longer, tracking={"uri": ""}):
         process, _ = in_training(repository)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -87,6 +87,7 @@ def mixed(tmp_path_factory):
         },
         "tokenizer": {"train": {"vocabulary_size": 400, "num_threads": 1}},
         "xtreme": {"tasks": TASKS, "stages": ["btmlm"]},
+        "tracking": {"uri": ""},
     })  # fmt: skip
     config["variants"] = {}
     (repository.path / "config/mixed.yaml").write_text(yaml.safe_dump(config))

@@ -24,7 +24,7 @@ SCORES = {
 def test_aligned_retrieval_and_retrieval_after_a_task_in_all_languages(tiny, tmp_path):
     shutil.copytree(tiny.path, tmp_path / "copy", symlinks=True)
     repository = Repository(tmp_path / "copy")
-    with repository.configured(variants=VARIANTS):
+    with repository.configured(variants=VARIANTS, tracking={"uri": ""}):
         call = ("--cores", "2", *SCORES.values())
         once, twice = ("prepare", "align", "finetune"), ("predict", "score")
         expected = {f"xtreme_{s}": 1 for s in once} | {f"xtreme_{s}": 2 for s in twice}

@@ -21,7 +21,7 @@ from ernie_m.catalogue.checkpoints import vocabulary_in
 from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.config.export import FORMATS, ExportSettings
 from ernie_m.errors import UserError
-from ernie_m.records.graph import RESULTS, SHARED
+from ernie_m.records.graph import RESULTS, records_here
 from ernie_m.report.evidence import normal
 
 LATEST = Path("results/default/pretrain_btmlm/ernie_m")
@@ -41,9 +41,11 @@ def _evidence(run: Path | None) -> dict[str, list[Path]]:
     """Inputs of the card: records and scores of the run, none outside a run."""
     if run is None:
         return {}
-    folders = [run, *(run.parent / stage for stage in sorted(SHARED))]
-    found = sorted(path for folder in folders for path in folder.rglob("record.json"))
-    records = [path for path in found if path.relative_to(run.parent).parts[1] not in LATER]
+    records = [
+        Path(record.path)
+        for record in records_here(Path(), run.name)
+        if Path(record.path).parts[2] not in LATER
+    ]
     return {
         "records": records,
         "scores": sorted(run.glob("xtreme_score/**/scores.json")),
