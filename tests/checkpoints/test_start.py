@@ -32,8 +32,9 @@ SMALL = {
     "corpora": {"languages": ["en", "de"], "pairs": ["en-de"]},
     "model": {"heads": 4, "max_positions": 130, "pair_positions": "continuous"},
     "tokenizer": {"train": {"trim": False}},
+    "pretrain": {"backtranslate": {"chunks": 1}},
     "tracking": {"uri": ""},
-    "xtreme": {"tasks": ["standin_retrieval"]},
+    "xtreme": {"tasks": ["standin_retrieval"], "stages": ["btmlm"]},
 }
 COMMAND = ("snakemake", "--cores", "2", "--configfile", "config/tiny.yaml")
 

@@ -258,15 +258,12 @@ def test_an_invocation_that_goes_on_is_entered_so_far(uri, config, results, monk
     opened = begin(monkeypatch, uri)
     session.write(replace(opened, host="elsewhere", pid=1))
     train(1, 2)
-    wheel = results.job("corpora_download", "wheel", {"file": {"a.whl": "wheel"}})
-    read = {"file": [wheel.with_name("a.whl")]}
-    results.job("corpora_extract", "wheel/de", {"rows": {"rows.parquet": "rows"}}, read)
-    results.job("corpora_download", "of_another_run", {"file": {"b.whl": "wheel"}})
+    results.job("corpora_download", "wheel", {"file": {"a.whl": "wheel"}})
     for _ in range(2):
         assert command.main([]) == 0
         assert "its run stays open" in capsys.readouterr().out
         status = {about["name"].split("/")[0]: about["status"] for about in told(uri)}
-        assert status.pop("corpora_download") == status.pop("corpora_extract") == "FINISHED"
+        assert status.pop("corpora_download") == "FINISHED"
         assert set(status.values()) == {"RUNNING"} and len(status) == 2
         assert curve(uri) == [[1, 2]]
     with pytest.raises(UserError, match="goes on"):
@@ -276,7 +273,6 @@ def test_an_invocation_that_goes_on_is_entered_so_far(uri, config, results, monk
     end(monkeypatch)
     assert curve(uri) == [[1, 2, 3]]
     assert {about["status"] for about in told(uri)} == {"FINISHED"}
-    assert "corpora_download/of_another_run" not in {about["name"] for about in told(uri)}
 
 
 def test_a_killed_invocation_is_closed(uri, config, results, monkeypatch):

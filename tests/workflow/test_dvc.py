@@ -192,69 +192,6 @@ def test_a_direct_run_is_entered_and_nothing_is_left_to_do(committed):
     ]
 
 
-# An executor that starts a process for each job, as a scheduler would, and notes its name.
-ASIDE = """
-import subprocess
-from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
-from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
-from snakemake_interface_executor_plugins.settings import CommonSettings
-
-common_settings = CommonSettings(
-    non_local_exec=True, implies_no_shared_fs=False, job_deploy_sources=False
-)
-
-
-class Executor(RemoteExecutor):
-    def run_job(self, job):
-        with open("work/sent", "a") as file:
-            print(job.name, file=file)
-        process = subprocess.Popen(self.format_job_exec(job), shell=True)
-        self.report_job_submission(SubmittedJobInfo(job, aux={"process": process}))
-
-    async def check_active_jobs(self, active):
-        for sent in active:
-            status = sent.aux["process"].poll()
-            if status is None:
-                yield sent
-            elif status:
-                self.report_job_error(sent)
-            else:
-                self.report_job_success(sent)
-
-    def cancel_jobs(self, active):
-        for sent in active:
-            sent.aux["process"].terminate()
-"""
-
-
-def test_repro_runs_a_milestone_through_snakemake_where_a_profile_says(committed, monkeypatch):
-    plugin = committed.path / "src/snakemake_executor_plugin_aside"
-    profile = committed.path / "profiles/aside"
-    for folder in (plugin, profile):
-        folder.mkdir()
-    (plugin / "__init__.py").write_text(ASIDE, encoding="utf-8")
-    settings = {"executor": "aside", "jobs": 5, "seconds-between-status-checks": 1}
-    (profile / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    try:
-        with committed.configured(report={"title": "Sent"}, tracking={"uri": ""}):
-            status = json.loads(committed.run("dvc", "status", "--json").stdout)
-            assert list(status) == ["report"]
-            monkeypatch.setenv("SNAKEMAKE_PROFILE", "profiles/aside")
-            done = committed.run("dvc", "repro")
-            monkeypatch.delenv("SNAKEMAKE_PROFILE")
-            assert set(re.findall(r"Running stage '(\w+)'", done.stdout)) == {"report"}
-            assert (committed.path / "work/sent").read_text(encoding="utf-8") == "report_build\n"
-            page = committed.path / "results/default/report_build/report.html"
-            assert "Sent" in page.read_text(encoding="utf-8")
-            assert json.loads(committed.run("dvc", "status", "--json").stdout) == {}
-            diff = json.loads(committed.run("dvc", "params", "diff", "--json").stdout)
-            assert diff["config/config.yaml"]["report.title"]["new"] == "Sent"
-    finally:
-        for folder in (plugin, profile):
-            shutil.rmtree(folder)
-    committed.run("dvc", "repro")
-
-
 def test_the_graph_of_milestones(committed):
     text = committed.run("dvc", "dag", "--mermaid").stdout
     assert all(f'"{name}"' in text for name in MILESTONES)
@@ -294,18 +231,82 @@ def test_push_and_pull_through_a_remote(committed, tmp_path):
     assert other.run("ernie-m", "audit", scores).returncode == 0
 
 
-def test_results_follow_a_checkout(committed):
+# An executor that starts a process for each job, as a scheduler would, and notes its name.
+ASIDE = """
+import subprocess
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+from snakemake_interface_executor_plugins.settings import CommonSettings
+
+common_settings = CommonSettings(
+    non_local_exec=True, implies_no_shared_fs=False, job_deploy_sources=False
+)
+
+
+class Executor(RemoteExecutor):
+    def run_job(self, job):
+        with open("work/sent", "a") as file:
+            print(job.name, file=file)
+        process = subprocess.Popen(self.format_job_exec(job), shell=True)
+        self.report_job_submission(SubmittedJobInfo(job, aux={"process": process}))
+
+    async def check_active_jobs(self, active):
+        for sent in active:
+            status = sent.aux["process"].poll()
+            if status is None:
+                yield sent
+            elif status:
+                self.report_job_error(sent)
+            else:
+                self.report_job_success(sent)
+
+    def cancel_jobs(self, active):
+        for sent in active:
+            sent.aux["process"].terminate()
+"""
+
+
+@pytest.fixture
+def aside(committed, monkeypatch):
+    """A profile with that executor, in force."""
+    plugin = committed.path / "src/snakemake_executor_plugin_aside"
+    profile = committed.path / "profiles/aside"
+    for folder in (plugin, profile):
+        folder.mkdir()
+    (plugin / "__init__.py").write_text(ASIDE, encoding="utf-8")
+    settings = {"executor": "aside", "jobs": 5, "seconds-between-status-checks": 1}
+    (profile / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    with monkeypatch.context() as environment:
+        environment.setenv("SNAKEMAKE_PROFILE", "profiles/aside")
+        yield
+    for folder in (plugin, profile):
+        shutil.rmtree(folder)
+
+
+def test_repro_sends_jobs_where_a_profile_says(committed, request):
+    """On a branch on which the report differs."""
     committed.git("checkout", "-q", "-b", "there")
-    text = (committed.path / "config/config.yaml").read_text(encoding="utf-8")
-    changed = yaml.safe_load(text) | {"report": {"title": "There"}}
-    (committed.path / "config/config.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
-    committed.run("dvc", "repro", "--quiet")
-    committed.git("commit", "-q", "--all", "-m", "there")
+    path = committed.path / "config/config.yaml"
+    changes = {"report": {"title": "There"}, "tracking": {"uri": ""}}
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes), encoding="utf-8")
+    assert list(json.loads(committed.run("dvc", "status", "--json").stdout)) == ["report"]
+    request.getfixturevalue("aside")
+    done = committed.run("dvc", "repro")
+    assert set(re.findall(r"Running stage '(\w+)'", done.stdout)) == {"report"}
+    assert (committed.path / "work/sent").read_text(encoding="utf-8") == "report_build\n"
     page = committed.path / "results/default/report_build/report.html"
     assert "There" in page.read_text(encoding="utf-8")
+    assert json.loads(committed.run("dvc", "status", "--json").stdout) == {}
+    diff = json.loads(committed.run("dvc", "params", "diff", "--json").stdout)
+    assert diff["config/config.yaml"]["report.title"]["new"] == "There"
+    committed.git("commit", "-q", "--all", "-m", "there")
+
+
+def test_results_follow_a_checkout(committed):
     committed.git("checkout", "-q", "main")
     done = committed.run("ernie-m", "restore", "--force")
     assert "Nothing to be done" in done.stdout
+    page = committed.path / "results/default/report_build/report.html"
     assert "There" not in page.read_text(encoding="utf-8")
 
 

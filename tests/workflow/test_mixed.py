@@ -87,6 +87,7 @@ def mixed(tmp_path_factory):
         },
         "tokenizer": {"train": {"vocabulary_size": 400, "num_threads": 1}},
         "xtreme": {"tasks": TASKS, "stages": ["btmlm"]},
+        "pretrain": {"backtranslate": {"chunks": 1}},
         "tracking": {"uri": ""},
     })  # fmt: skip
     config["variants"] = {}

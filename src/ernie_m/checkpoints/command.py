@@ -21,7 +21,7 @@ from ernie_m.catalogue.checkpoints import vocabulary_in
 from ernie_m.checkpoints.forms import files_of_form
 from ernie_m.config.export import FORMATS, ExportSettings
 from ernie_m.errors import UserError
-from ernie_m.records.graph import RESULTS, records_here
+from ernie_m.records.graph import RESULTS, SHARED, Reader
 from ernie_m.report.evidence import normal
 
 LATEST = Path("results/default/pretrain_btmlm/ernie_m")
@@ -38,16 +38,15 @@ def _run_of(model: Path) -> Path | None:
 
 
 def _evidence(run: Path | None) -> dict[str, list[Path]]:
-    """Inputs of the card: records and scores of the run, none outside a run."""
+    """Inputs of the card: the run's scores, its records and those of downloads that it has read;
+    none outside a run."""
     if run is None:
         return {}
-    records = [
-        Path(record.path)
-        for record in records_here(Path(), run.name)
-        if Path(record.path).parts[2] not in LATER
-    ]
+    reader = Reader(Path())
+    found = map(Path, sorted(reader.graph(reader.all(run.name)).nodes))
+    own = (path for path in found if path.parts[1] in {run.name, *SHARED} and path.is_file())
     return {
-        "records": records,
+        "records": [path for path in own if path.parts[2] not in LATER],
         "scores": sorted(run.glob("xtreme_score/**/scores.json")),
         "baselines": sorted(run.glob("xtreme_baseline/*/scores.json")),
         "claims": sorted(run.glob("claims_judge/claims.json")),

@@ -221,15 +221,6 @@ def runs(base: Path) -> list[str]:
     return sorted({Path(path).parts[1] for path in Reader(base).all()} - SHARED)
 
 
-def records_here(base: Path, run: str) -> list[Record]:
-    """The records of a run that lie under ``base``, by path, and those of what it has read of the
-    results that all runs share."""
-    reader = Reader(base)
-    nodes = reader.graph(reader.all(run)).nodes
-    own = (nodes[path] for path in sorted(nodes) if (base / path).is_file())
-    return [node for node in own if node.run_name in {run, *SHARED}]
-
-
 def result_with(base: Path, digest: str, but: str = "") -> str:
     """Path of the result with this SHA-256, or with one that begins so, according to the records;
     of several with the same bytes the first. Those of run ``but`` do not count.

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ernie_m.arguments import argument_parser
 from ernie_m.records.digest import file_sha256
-from ernie_m.records.graph import Reader, records_here
-from ernie_m.records.record import File, Record
+from ernie_m.records.graph import RESULTS, SHARED, Reader
+from ernie_m.records.record import RECORD, File, Record
 from ernie_m.tracking import describe, evaluation, start, store, versions
 from ernie_m.tracking import session as sessions
 from ernie_m.tracking.session import Point
@@ -270,11 +270,13 @@ def standing(client: MlflowClient, experiment_id: str, run: str) -> Iterator[Any
 def records(run: str) -> list[tuple[Record, str]]:
     """All readable records of ``run`` with the digest of their file, oldest first."""
     found = []
-    for record in records_here(Path(), run):
-        if record.data:
-            found.append((record, file_sha256(Path(record.path))))
-        else:
-            sessions.warn(f"reading {record.path}", ValueError(record.fault))
+    for folder in (Path(RESULTS, run), *(Path(RESULTS, stage) for stage in sorted(SHARED))):
+        for path in sorted(folder.rglob(RECORD)):
+            record = Record.read(path, path.as_posix())
+            if record.data:
+                found.append((record, file_sha256(path)))
+            else:
+                sessions.warn(f"reading {path}", ValueError(record.fault))
     return sorted(found, key=lambda item: item[0].run.ended)
 
 
