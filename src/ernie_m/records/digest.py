@@ -136,8 +136,9 @@ def code_files(module: str) -> tuple[Path, ...]:
         if path is not None:
             seen[name] = path
             waiting.extend(_imports(name, path))
-    beside = (file for path in seen.values() for file in path.parent.iterdir() if file.is_file())
-    data = {file for file in beside if file.suffix in PACKAGE_DATA}
+    folders = {path.parent for path in seen.values()}
+    beside = (file for folder in folders for file in folder.iterdir())
+    data = {file for file in beside if file.suffix in PACKAGE_DATA and file.is_file()}
     return tuple(sorted(data.union(seen.values())))
 
 
