@@ -52,6 +52,21 @@ def results(tmp_path, monkeypatch):
     return tmp_path
 
 
+def made_once(folder, more):
+    """The run, and what ``more`` adds to it, in a folder from which tests take copies."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run_jobs(folder, monkeypatch)
+        more()
+    return folder
+
+
+def copied(made, tmp_path, monkeypatch):
+    """A copy of such a folder, to work in."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def run_jobs(tmp_path, monkeypatch, pinned=True):
     shutil.copytree(ROOT / "config", tmp_path / "config")
     monkeypatch.chdir(tmp_path)

@@ -17,7 +17,7 @@ from ernie_m.pipeline.stages import jobs
 from ernie_m.records.digest import file_sha256
 from ernie_m.records.writer import installed
 
-from .conftest import CLEAN, ROWS, WHEEL, finish, run_jobs
+from .conftest import CLEAN, ROWS, WHEEL, copied, finish, made_once
 
 MODEL = "results/tiny/pretrain_btmlm/ernie_m/model.safetensors"
 TEST = "results/tiny/xtreme_prepare/standin_qa/test-de.jsonl"
@@ -50,19 +50,13 @@ def scores(f1):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The run with a task that is scored after fine-tuning with two seeds."""
-    folder = tmp_path_factory.mktemp("scored")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        run_jobs(folder, monkeypatch)
-        fill_scored()
-    return folder
+    return made_once(tmp_path_factory.mktemp("scored"), fill_scored)
 
 
 @pytest.fixture
 def scored(made, tmp_path, monkeypatch):
     """A copy of it."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return copied(made, tmp_path, monkeypatch)
 
 
 def fill_scored():

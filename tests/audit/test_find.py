@@ -14,7 +14,7 @@ from ernie_m.records.digest import file_sha256
 from ernie_m.records.graph import read_graph, result_with
 from ernie_m.records.record import seal
 
-from .conftest import CLEAN, WHEEL, run_jobs
+from .conftest import CLEAN, WHEEL, copied, made_once
 from .test_commands import MODEL, fill_scored, scores, shown, told
 
 SCORE = "xtreme_score/standin_qa/ernie_m/btmlm/seed{}"
@@ -33,19 +33,13 @@ def rewrite(record, change):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Two runs: `again` is a copy whose first seed scored more, after a longer stage 2."""
-    folder = tmp_path_factory.mktemp("two")
-    with pytest.MonkeyPatch.context() as patch:
-        run_jobs(folder, patch)
-        make_two()
-    return folder
+    return made_once(tmp_path_factory.mktemp("two"), make_two)
 
 
 @pytest.fixture
 def two(made, tmp_path, monkeypatch):
     """A copy of them."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return copied(made, tmp_path, monkeypatch)
 
 
 def make_two():
