@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ernie_m.corpora.duplicates import MinHashIndex, jaccard, near_duplicates, shingles
+from ernie_m.corpora.duplicates import MinHashIndex, band_hashes, jaccard, near_duplicates, shingles
 from ernie_m.corpora.tables import read_table
 from ernie_m.corpora.text import comparable
 from ernie_m.errors import UserError
@@ -185,16 +185,24 @@ WORDS = st.lists(
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(WORDS.map(" ".join), max_size=12), st.lists(WORDS.map(" ".join), max_size=12))
-def test_near_duplicates_are_exactly_similar(texts, against):
-    for one, other in near_duplicates(texts, against, THRESHOLD):
-        assert jaccard(shingles(texts[one]), shingles(against[other])) >= THRESHOLD
-    found = {one for one, _ in near_duplicates(texts, against, THRESHOLD)}
-    assert {i for i, text in enumerate(texts) if text in against} <= found
+def test_near_duplicates_are_all_that_share_a_band_and_are_exactly_similar(texts, against):
+    def alike(text, other):
+        one, two = shingles(text), shingles(other)
+        ours, theirs = band_hashes([one, two])
+        return bool((ours == theirs).any()) and jaccard(one, two) >= THRESHOLD
+
+    found = dict(near_duplicates(texts, against, THRESHOLD))
+    expected = {
+        number: [place for place, other in enumerate(against) if alike(text, other)][:1]
+        for number, text in enumerate(texts)
+    }
+    assert found == {number: first[0] for number, first in expected.items() if first}
+    assert {i for i, text in enumerate(texts) if text in against} <= found.keys()
 
 
 def test_near_duplicates_are_found():
     texts = [f"Unable to connect to the device number {n} in the house" for n in range(9)]
-    index = MinHashIndex([*texts, "something else entirely"], THRESHOLD)
+    index = MinHashIndex([*texts, "something else entirely"], THRESHOLD, 1)
     index.insert(0)
     assert [index.find(place) for place in range(1, 10)] == [0] * 8 + [None]
 

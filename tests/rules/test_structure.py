@@ -240,21 +240,32 @@ def test_a_plan_reads_a_registry_once_and_not_for_each_job(monkeypatch):
     assert len(told) > 1000 and len(opened) == len(set(opened))
 
 
-def test_the_size_of_files_that_are_to_be_made_is_asked_of_the_first_only(workflow):
-    """And not of each of the hundreds that dozens of jobs read."""
-    asked = []
+def test_the_size_of_files_that_are_to_be_made_is_not_asked_of_snakemake(workflow, tmp_path):
+    """Which would look for each of the hundreds that dozens of jobs read."""
 
     class Files(list):
-        @property
-        def size(self):
-            asked.extend(self)
-            raise FileNotFoundError
+        size_mb = 7
 
-        size_mb = size
-
+    (tmp_path / "there").touch()
+    size_mb = workflow.globals["size_mb"]
+    assert size_mb(Files([tmp_path / "there"])) == 7
     with pytest.raises(FileNotFoundError):
-        workflow.globals["size_mb"](Files(range(100)))
-    assert asked == [0]
+        size_mb(Files([tmp_path / "not there"]))
+
+
+def test_without_a_store_no_tracking_begins_and_what_a_killed_call_left_is_forgotten(
+    workflow, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    config = workflow.globals["CONFIG"]
+    without = config.model_copy(update={"tracking": config.tracking.model_copy(update={"uri": ""})})
+    monkeypatch.setitem(workflow.globals, "CONFIG", without)
+    monkeypatch.setitem(workflow.globals, "track", None)
+    session = workflow.globals["SESSION"]
+    session.parent.mkdir(parents=True)
+    session.touch()
+    workflow.globals["start_tracking"]()
+    assert not session.exists() and list(session.parent.iterdir()) == []
 
 
 def test_a_signal_to_all_processes_of_a_job_reaches_the_end_of_its_log(workflow, tmp_path):

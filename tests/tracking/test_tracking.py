@@ -217,12 +217,6 @@ def test_off_means_nothing_happens(tmp_path, monkeypatch, named):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_uri_forgets_the_session_before(opened, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["start", "--run", "default", "--uri", ""])
-    start.main()
-    assert not session.session_file("default").exists()
-
-
 def test_a_deleted_experiment_is_restored(opened, capsys):
     client = store.connect(opened.uri)
     client.delete_experiment(opened.experiment_id)

@@ -357,9 +357,9 @@ def scored_model(wildcards):
 
 def size_mb(input):
     """Size of a job's input files in MB, not known (`FileNotFoundError`) while one is missing. The
-    first is asked before the others, for Snakemake looks for all of hundreds, whatever it finds.
+    first is looked for before the others, for Snakemake looks for all of hundreds, and slowly.
     """
-    type(input)(input[:1]).size
+    os.stat(input[0])
     return input.size_mb
 
 
@@ -453,7 +453,8 @@ def end(status):
     """Take away what jobs whose end was seen have left; end tracking."""
     dag = workflow.dag
     forget_seen(lambda job: dag.finished(job) or not dag.needrun(job))
-    track("finish", "--status", status)
+    if SESSION.is_file():
+        track("finish", "--status", status)
 
 
 def forget_seen(whole):
@@ -480,6 +481,9 @@ def track(verb, *flags):
 
 def start_tracking():
     """Open the run of this invocation, with the whole configuration as it was resolved."""
+    if not CONFIG.tracking.uri:
+        SESSION.unlink(missing_ok=True)  # of a killed call; without one jobs track nothing
+        return
     path = SESSION.with_suffix(".config.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(CONFIG.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -109,7 +109,7 @@ def _join_near_duplicates(
     sets: Sequence[list[str]], reference: Mapping[str, str], threshold: float
 ) -> list[Cluster]:
     """Merge each set of ids into the first earlier one of which it is a near-duplicate."""
-    index = MinHashIndex([reference[ids[0]] for ids in sets], threshold)
+    index = MinHashIndex([reference[ids[0]] for ids in sets], threshold, len(sets))
     near: dict[int, list[str]] = {}
     for number, ids in enumerate(sets):
         earlier = index.find(number)

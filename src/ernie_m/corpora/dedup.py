@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
+from ernie_m.arrow import pa
 from ernie_m.config.corpora import DedupRules
 from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.fingerprints import duplicate_pairs

@@ -17,10 +17,8 @@ BLOCK = 20_000
 
 
 def shingles(text: str) -> set[str]:
-    """Character trigrams; a text of three characters or fewer is its only shingle."""
-    if len(text) <= NGRAM:
-        return {text}
-    return set(map("".join, zip(*(text[start:] for start in range(NGRAM)), strict=False)))
+    """Character trigrams; a text of fewer than three characters is its only shingle."""
+    return {text[start : start + NGRAM] for start in range(len(text) - NGRAM + 1)} or {text}
 
 
 def jaccard(one: set[str], other: set[str]) -> float:
@@ -39,36 +37,42 @@ def band_hashes(sets: Sequence[set[str]]) -> np.ndarray:
     return mixed
 
 
-def _bands(texts: Sequence[str]) -> np.ndarray:
-    """:func:`band_hashes` of all texts, in blocks."""
-    blocks = [
-        band_hashes([shingles(text) for text in texts[start : start + BLOCK]])
-        for start in range(0, len(texts), BLOCK)
-    ]
-    return np.concatenate(blocks) if blocks else np.zeros((0, BANDS), dtype=np.uint64)
+def _signatures(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`band_hashes` of all texts, in blocks, and their numbers of shingles, int64 ``[n]``."""
+    bands, sizes = [np.zeros((0, BANDS), dtype=np.uint64)], [np.zeros(0, dtype=np.int64)]
+    for start in range(0, len(texts), BLOCK):
+        sets = [shingles(text) for text in texts[start : start + BLOCK]]
+        bands.append(band_hashes(sets))
+        sizes.append(np.array([len(own) for own in sets], dtype=np.int64))
+    return np.concatenate(bands), np.concatenate(sizes)
 
 
-def _without_candidates(bands: np.ndarray) -> np.ndarray:
-    """Texts that share no band with another, bool ``[n]``: most of them, found quickly."""
+def _without_candidates(bands: np.ndarray, inserted: int) -> np.ndarray:
+    """Texts that share no band with one of the first ``inserted``, and of these such as share none
+    with any other, bool ``[n]``: most texts, found quickly."""
     alone = np.ones(len(bands), dtype=bool)
     for band in bands.T:
         _, inverse, counts = np.unique(band, return_inverse=True, return_counts=True)
-        alone &= counts[inverse] == 1
+        first, rest = inverse[:inserted], inverse[inserted:]
+        alone[:inserted] &= counts[first] == 1
+        alone[inserted:] &= np.bincount(first, minlength=len(counts))[rest] == 0
     return alone
 
 
 class MinHashIndex:
     """An index that finds near-duplicates of a text.
 
-    ``texts`` are comparison keys; :meth:`insert` adds one of them, :meth:`find` looks one up. The
-    signatures of all are made at once: one by one takes five times as long.
+    ``texts`` are comparison keys; :meth:`insert` adds one of them, :meth:`find` looks one up. At
+    most the first ``inserted`` are ever added. The signatures of all are made at once: one by one
+    takes five times as long.
     """
 
-    def __init__(self, texts: Sequence[str], threshold: float) -> None:
+    def __init__(self, texts: Sequence[str], threshold: float, inserted: int) -> None:
         self.threshold = threshold
         self._texts = texts
-        self._bands = _bands(texts)
-        self._alone = _without_candidates(self._bands)
+        self._bands, sizes = _signatures(texts)
+        self._sizes: list[int] = sizes.tolist()
+        self._alone = _without_candidates(self._bands, inserted)
         self._buckets: list[dict[int, list[int]]] = [{} for _ in range(BANDS)]
 
     def insert(self, index: int) -> None:
@@ -82,12 +86,17 @@ class MinHashIndex:
         """Index of the first inserted text with a similarity of ``threshold`` or more, or None."""
         if self._alone[index]:
             return None
-        candidates = sorted(self._candidates(index))
+        candidates = [other for other in self._candidates(index) if self._alike(index, other)]
         own = shingles(self._texts[index]) if candidates else set()
-        for other in candidates:
+        for other in sorted(candidates):
             if jaccard(own, shingles(self._texts[other])) >= self.threshold:
                 return other
         return None
+
+    def _alike(self, one: int, other: int) -> bool:
+        """Whether two texts have so like numbers of shingles that they can share enough."""
+        sizes = self._sizes[one], self._sizes[other]
+        return min(sizes) / max(sizes) >= self.threshold
 
     def _candidates(self, index: int) -> set[int]:
         found: set[int] = set()
@@ -100,7 +109,7 @@ def near_duplicates(
     texts: Sequence[str], against: Sequence[str], threshold: float
 ) -> Iterator[tuple[int, int]]:
     """(index in ``texts``, index in ``against``) of each near-duplicate of one of ``against``."""
-    index = MinHashIndex([*against, *texts], threshold)
+    index = MinHashIndex([*against, *texts], threshold, len(against))
     for number in range(len(against)):
         index.insert(number)
     for number in range(len(texts)):

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from ernie_m.arrow import pa
 from ernie_m.config.corpora import EvalHashesSettings
 from ernie_m.corpora.hashing import hash64
 from ernie_m.corpora.streams import ArrowWriter, read_batches

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from ernie_m.arrow import pa
 from ernie_m.corpora.streams import ArrowWriter
 
 Array = np.ndarray

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from ernie_m.arrow import pa
 from ernie_m.corpora.documents import document_shingles
 from ernie_m.corpora.duplicates import BANDS, band_hashes
 from ernie_m.corpora.fingerprints import FingerprintWriter

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
+from ernie_m.arrow import pa
 from ernie_m.config.corpora import SelectSettings
 from ernie_m.corpora.drops import DropCounts
 from ernie_m.corpora.eval_hashes import EvalTexts

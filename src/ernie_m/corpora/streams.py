@@ -14,9 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from ernie_m.arrow import pa, pq
 from ernie_m.corpus import Corpus
 from ernie_m.errors import UserError
 

@@ -12,9 +12,8 @@ from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 import polib
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ernie_m.arrow import pa, pq
 from ernie_m.config.corpora import DatasetRow
 from ernie_m.rehearse.archives import packed
 from ernie_m.rehearse.words import Words

@@ -15,10 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from ernie_m.arguments import argument_parser
+from ernie_m.arrow import pa, pq
 from ernie_m.config.corpora import DatasetRow
 from ernie_m.config.load import read
 from ernie_m.config.root import Config

@@ -14,9 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ernie_m.arrow import pa, pq
 from ernie_m.corpora.hashing import hash64
 
 _LAST = 2**64 - 1

@@ -16,9 +16,9 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import sentencepiece
 
+from ernie_m.arrow import pa
 from ernie_m.catalogue.languages import units
 from ernie_m.config.tokenizer import TrainSettings
 from ernie_m.errors import UserError

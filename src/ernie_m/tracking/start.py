@@ -142,13 +142,10 @@ def main() -> None:
     """Command line; always exits with status 0."""
     parser = argument_parser("python -m ernie_m.tracking.start", __doc__)
     parser.add_argument("--run", required=True, help="name of the results folder")
-    parser.add_argument("--uri", default="", help="MLflow store; empty switches tracking off")
+    parser.add_argument("--uri", required=True, help="MLflow store")
     parser.add_argument("--experiment", default="ernie-m", help="MLflow experiment")
     parser.add_argument("--config", type=Path, help="JSON file with the resolved configuration")
     args = parser.parse_args()
-    if not args.uri:
-        sessions.session_file(args.run).unlink(missing_ok=True)
-        return
     with sessions.harmless("opening the run", sessions.later(args.run)):
         config = json.loads(args.config.read_text(encoding="utf-8")) if args.config else {}
         session = open_parent(begin(args.uri, args.experiment, args.run, config))

@@ -26,9 +26,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from ernie_m.arrow import pa, pq
 from ernie_m.catalogue.tags import best_tag
 from ernie_m.config.corpora import TableKind
 from ernie_m.corpora.readers.leftovers import Leftovers
