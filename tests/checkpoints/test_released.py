@@ -88,6 +88,7 @@ def configure(repository, address: str) -> None:
         "init": "ernie-tiny",
         "checkpoints": {"registry": "config/own_checkpoints.yaml"},
         "model": shape | {"max_positions": 40},
+        "tracking": {"uri": ""},
         "xtreme": {
             **{"registry": "config/own_sources.yaml", "tasks": ["pawsx", "tatoeba"]},
             **{"seeds": [1], "local": {"pawsx": "tasks", "tatoeba": "tasks"}},

@@ -17,19 +17,24 @@ from ernie_m.config.load import deep_merge
 from ernie_m.model.checkpoint import load
 from ernie_m.records.digest import file_sha256
 from ernie_m.tokenizer.vocabulary import Tokenizer
+from tests.corpora.synthetic import write_wheel
 from tests.loopback import Publisher
-from tests.repository import ROOT, copy_of_repository
-from tests.workflow.conftest import DOWNLOADS, take_downloads
+from tests.repository import copy_of_repository
 
 from .conftest import padded, states, text
 
 FILES = ("model.safetensors", "config.json", "sentencepiece.bpe.model")
 ROW = Path("results/checkpoints_download/xlmr-tiny")
 RUN = Path("results/tiny")
+FACTS = {"version": "v1", "licence": "MIT", "home": "https://example.org"}
 SMALL = {
     "init": "xlmr-tiny",
     "checkpoints": {"registry": "config/own.yaml"},
-    "corpora": {"languages": ["en", "de"], "pairs": ["en-de"]},
+    "corpora": {
+        **{"registry": "config/text.yaml", "datasets": ["wheel"]},
+        **{"languages": ["en", "de"], "pairs": ["en-de"]},
+        "filter": {"language_identifier": "none"},  # words are invented
+    },
     "model": {"heads": 4, "max_positions": 130, "pair_positions": "continuous"},
     "tokenizer": {"train": {"trim": False}},
     "pretrain": {"backtranslate": {"chunks": 1}},
@@ -42,12 +47,12 @@ COMMAND = ("snakemake", "--cores", "2", "--configfile", "config/tiny.yaml")
 def registry(path: Path, address: str, source: Path) -> None:
     """A registry with one row, of which only the weights are pinned."""
     row = {
-        **{"id": "xlmr-tiny", "url": f"{address}/{{version}}/{{file}}", "version": "v1"},
+        **{"id": "xlmr-tiny", "url": f"{address}/{{version}}/{{file}}"},
         "files": {name: {} for name in FILES}
         | {FILES[0]: {"sha256": file_sha256(source / FILES[0])}},
         "shape": {"layers": 2, "width": 32, "heads": 4, "ffn": 64},
         "pieces": Tokenizer(source / FILES[2]).size,
-        **{"licence": "MIT", "home": "https://example.org/xlmr"},
+        **FACTS,
     }
     path.write_text(json.dumps([row]))
 
@@ -63,12 +68,13 @@ def repository(source, publisher, tmp_path_factory):
     """A copy whose tiny configuration starts from the row."""
     made = copy_of_repository(tmp_path_factory.mktemp("start") / "repository")
     registry(made.path / "config/own.yaml", publisher.address, source)
+    wheel = {"id": "wheel", "path": str(write_wheel(made.path / "wheel")), "filename": "wheel"}
+    wheel |= {"format": "homeassistant", "languages": ["en", "de"], **FACTS}
+    (made.path / "config/text.yaml").write_text(json.dumps([wheel]))
     tiny = made.path / "config/tiny.yaml"
     shipped = yaml.safe_load(tiny.read_text(encoding="utf-8"))
     del shipped["variants"]
     tiny.write_text(yaml.safe_dump(deep_merge(shipped, SMALL)), encoding="utf-8")
-    if (ROOT / DOWNLOADS).is_dir():
-        take_downloads(made)
     made.git("add", ".")
     made.git("commit", "-q", "-m", "start")
     return made

@@ -31,6 +31,7 @@ SMALL = {
     "corpora": {"filter": {"shard_bytes": 200_000_000_000}},
     "pretrain": {"backtranslate": {"chunks": 1}},
     "xtreme": {"tasks": ["xnli", "tatoeba"], "seeds": [1]},
+    "tracking": {"uri": ""},
 }
 
 
