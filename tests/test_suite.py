@@ -12,7 +12,7 @@ import sys, time
 now = time.time
 time.time = lambda: now() + 100_000
 import pytest
-sys.exit(pytest.main(["--collect-only", "-p", "no:cacheprovider", *sys.argv[1:]]))
+sys.exit(pytest.main(["--collect-only", "--assert=plain", "-p", "no:cacheprovider", *sys.argv[1:]]))
 """
 
 

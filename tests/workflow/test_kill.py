@@ -64,7 +64,7 @@ def words(path):
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
     shutil.copytree(tiny.path, tmp_path / "copy", symlinks=True)
     repository = Repository(tmp_path / "copy")
-    longer = {"pretrain": {"btmlm": {"steps": 160}}, "saving": {"every_steps": 20}}
+    longer = {"pretrain": {"btmlm": {"steps": 100}}, "saving": {"every_steps": 10}}
     with repository.configured(**longer, tracking={"uri": ""}):
         process, _ = in_training(repository)
         os.killpg(process.pid, signal.SIGKILL)
@@ -87,6 +87,6 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tiny, tmp_path):
         assert process.wait(LONGEST) == 0
         said = log.read_text()
         assert "already done by a job of an earlier" in said
-        assert "resuming after step" not in said and " step 160: validation" not in said
+        assert "resuming after step" not in said and " step 100: validation" not in said
         assert sha256(repository.path / MODEL) == resumed
         assert not list((repository.path / "work").glob("finished/*/*"))

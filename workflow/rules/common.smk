@@ -482,9 +482,8 @@ def track(verb, *flags):
 def start_tracking():
     """Open the run of this invocation, with the whole configuration as it was resolved."""
     if not CONFIG.tracking.uri:
-        SESSION.unlink(
-            missing_ok=True
-        )  # of a killed call; without one jobs track nothing
+        # Of a killed call; without a session jobs track nothing.
+        SESSION.unlink(missing_ok=True)
         return
     path = SESSION.with_suffix(".config.json")
     path.parent.mkdir(parents=True, exist_ok=True)
