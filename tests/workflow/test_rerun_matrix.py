@@ -117,8 +117,8 @@ LINES = {
         {"checkpoints_export"},
     ),
 }
-# What no result depends on: how a training is shown and saved, a reader of formats that this run has
-# none of, remarks and descriptions, what a record looks like.
+# What no result depends on: how a training is shown and saved, a reader of formats that this run
+# has none of, remarks and descriptions, what a record looks like.
 IDLE = (
     ("src/ernie_m/callbacks/display.py", appended("\nADDED = 1")),
     ("src/ernie_m/callbacks/checkpointer.py", appended("\nADDED = 1")),
