@@ -6,6 +6,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.repository import copy_of_repository
 
+# Those that take the longest begin, so that no process is left alone with one in the end.
+LONGEST = ("workflow", "rules", "training", "rehearse", "audit", "checkpoints", "pretrain", "tests")
 OWN_RUN = tuple(f"tests/workflow/test_{name}.py" for name in ("mixed", "module", "remotes"))
 
 
@@ -26,8 +28,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of the workflow, which take the longest, begin."""
-    items.sort(key=lambda item: item.path.parent.name != "workflow")
+    """The folders of ``LONGEST``, then the others."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.parent.name, len(place)))
 
 
 @pytest.fixture(scope="session")
