@@ -18,13 +18,14 @@ import numpy as np
 
 from benchmarks.document import machine, publish, table
 from ernie_m.arguments import argument_parser
-from ernie_m.objectives import objectives
+from ernie_m.objectives import OBJECTIVES, objectives
 from ernie_m.objectives.layout import FIRST_PIECE
 from ernie_m.objectives.lengths import max_text_tokens
 from ernie_m.objectives.masking import select
-from ernie_m.objectives.objectives import OBJECTIVES, Masking
+from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Chained, Ragged
-from ernie_m.training.batches import DataLoader, Texts
+from ernie_m.training.batches import DataLoader
+from ernie_m.training.order import Texts
 
 TOKENS, VOCABULARY, MASKED = 2**20, 250_002, 0.15
 CLASSES, SHARDS, SENTENCES = 15, 20, 1000

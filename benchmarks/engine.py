@@ -55,15 +55,17 @@ from ernie_m.model.flops import training_flops
 from ernie_m.model.packing import pack
 from ernie_m.model.packing import sentences as documents_of
 from ernie_m.model.start import initialise
+from ernie_m.objectives import OBJECTIVES
 from ernie_m.objectives.layout import BOS_ID, EOS_ID, FIRST_PIECE, PAD_ID
 from ernie_m.objectives.lengths import SINGLE_SPECIALS, max_text_tokens
-from ernie_m.objectives.objectives import OBJECTIVES, Masking
+from ernie_m.objectives.objectives import Masking
 from ernie_m.pretrain.backtranslate import generate
 from ernie_m.ragged import Ragged
 from ernie_m.tokenizer.vocabulary import Tokenizer
-from ernie_m.training.batches import DataLoader, Texts
+from ernie_m.training.batches import DataLoader
 from ernie_m.training.engine import Engine
 from ernie_m.training.losses import TokenLosses
+from ernie_m.training.order import Texts
 from ernie_m.training.prefetch import prefetched
 from ernie_m.training.processes import Processes
 

@@ -40,13 +40,15 @@ from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.flops import training_flops
 from ernie_m.model.packing import Documents, sentences
 from ernie_m.model.start import initialise
+from ernie_m.objectives import OBJECTIVES
 from ernie_m.objectives.layout import FIRST_PIECE
 from ernie_m.objectives.lengths import SINGLE_SPECIALS
-from ernie_m.objectives.objectives import OBJECTIVES, Masking
+from ernie_m.objectives.objectives import Masking
 from ernie_m.pretrain.backtranslate import generate
 from ernie_m.ragged import Ragged
-from ernie_m.training.batches import Batch, DataLoader, Texts
+from ernie_m.training.batches import Batch, DataLoader
 from ernie_m.training.engine import Engine
+from ernie_m.training.order import Texts
 from ernie_m.training.prefetch import prefetched
 from ernie_m.training.processes import Processes
 from ernie_m.training.schedule import update

@@ -83,8 +83,8 @@ def found(capsys, *conditions):
         ("xtreme/qa@variant=baseline>0", {}),
         ("xtreme/qa>99", {}),
         ("pretrain.btmlm.steps=7000", {"again": [7000]}),
-        # It also decides for which sentences there is generation.
-        ("pretrain.btmlm.steps<7000", {"again": [20] * 2, "tiny": [20] * 3}),
+        # It also decides which sentences are drawn for generation.
+        ("pretrain.btmlm.steps<7000", {"again": [20], "tiny": [20] * 2}),
         ("corpora.registry.homeassistant.format=homeassistant", dict.fromkeys(RUNS, FORMATS)),
         ("xtreme.seeds=2", {"again": [2], "tiny": [2]}),
     ],

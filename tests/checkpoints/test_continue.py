@@ -14,7 +14,7 @@ from ernie_m.job import Job
 from ernie_m.model.attention import Table
 from ernie_m.model.checkpoint import load
 from ernie_m.pipeline.stages import settings_of
-from ernie_m.pretrain import backtranslate, btmlm, camlm
+from ernie_m.pretrain import backtranslate, btmlm, camlm, draw
 from ernie_m.tokenizer import pack, train
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.losses import TokenLosses
@@ -151,13 +151,15 @@ def test_both_stages_train_on_from_it(config, started, shards, folder, monkeypat
     run_stage(
         camlm.run, settings["camlm"], {"init": [started], **shards}, outputs["camlm"], "ernie_m"
     )
+    drawn = {"sentences": [folder / "sentences.safetensors"]}
+    run_stage(draw.run, settings_of(config, "pretrain_draw", "ernie_m"), shards, drawn, "ernie_m")
     pseudo = []
     for chunk in range(config.pretrain.backtranslate.chunks):
         made = {"pseudo": [folder / f"{chunk}.safetensors"], "stats": [folder / f"{chunk}.json"]}
         run_stage(
             backtranslate.run,
             settings_of(config, "pretrain_backtranslate", f"ernie_m/{chunk}"),
-            {"model": outputs["camlm"]["model"], **shards},
+            {"model": outputs["camlm"]["model"], **drawn},
             made,
             f"ernie_m/{chunk}",
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from ernie_m.claims import judge
 from ernie_m.config.claims import ClaimRow, Comparison, JudgeSettings
 from ernie_m.config.model import InitialiseSettings
-from ernie_m.config.pretrain import BacktranslateJob, DrawSettings, Shares, StageJob
+from ernie_m.config.pretrain import BacktranslateJob, Shares, StageJob
 from ernie_m.job import Job
 from ernie_m.replicates import named
 from tests.report.conftest import Run
@@ -128,7 +128,7 @@ class Study(Run):
 
     def generate(self, name, ratio, model):
         pairs = tuple(f"en-{code}" for code in PAIRS)
-        settings = BacktranslateJob(placeholder_ratio=ratio, pairs=pairs, btmlm=DrawSettings())
+        settings = BacktranslateJob(placeholder_ratio=ratio, pairs=pairs)
         stats = {
             "sentences": 500,
             "sentences_there": 900,

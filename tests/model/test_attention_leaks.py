@@ -15,7 +15,7 @@ from ernie_m.model.attention import TABLES, Stream, Table, allowed
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import IGNORE_INDEX, Documents, pack
 from ernie_m.model.start import initialise
-from ernie_m.objectives import objectives
+from ernie_m.objectives import OBJECTIVES, objectives
 from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Ragged
 
@@ -34,7 +34,7 @@ def model_of(layers: int) -> LanguageModel:
 
 
 def masking(ratio: float = 0.4, positions: str = "continuous") -> Masking:
-    ratios = dict.fromkeys(objectives.OBJECTIVES, ratio)
+    ratios = dict.fromkeys(OBJECTIVES, ratio)
     return Masking(VOCABULARY - 1, ratios, 0.4, 0.4, positions)
 
 

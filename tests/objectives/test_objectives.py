@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from ernie_m.model.attention import Stream
 from ernie_m.model.packing import IGNORE_INDEX
-from ernie_m.objectives import objectives
+from ernie_m.objectives import OBJECTIVES, objectives
 from ernie_m.objectives.draws import Purpose, bits, uniform
 from ernie_m.objectives.layout import BOS_ID, EOS_ID, pair, single
 from ernie_m.objectives.lengths import max_text_tokens, slots
@@ -28,7 +28,7 @@ def keys(count: int, seed: int = 0) -> np.ndarray:
 def masking(**changes) -> Masking:
     values = {
         "mask_id": MASK,
-        "ratio": dict.fromkeys(objectives.OBJECTIVES, 0.3),
+        "ratio": dict.fromkeys(OBJECTIVES, 0.3),
         "random_share": 0.1,
         "keep_share": 0.1,
         "pair_positions": "continuous",
@@ -92,7 +92,7 @@ def test_camlm_keeps_both_sentences_whole_and_adds_slots(
     count = min(len(first), len(second))
     source, target = ragged(first[:count]), ragged(second[:count], first=50)
     languages = (np.zeros(count, int), np.ones(count, int))
-    own = masking(ratio=dict.fromkeys(objectives.OBJECTIVES, ratio))
+    own = masking(ratio=dict.fromkeys(OBJECTIVES, ratio))
     docs = objectives.camlm(source, target, languages, np.arange(count), own, keys(count, seed))
     layout = pair(source, target, *languages, "continuous")
     slot = docs.labels != IGNORE_INDEX
@@ -172,7 +172,7 @@ def test_the_longest_text_fits_and_the_next_does_not(row_length: int, ratio: flo
         """Tokens of an example, counted in its layout."""
         text, other = ragged([length]), ragged([length])
         zero = np.zeros(1, int)
-        own = masking(ratio=dict.fromkeys(objectives.OBJECTIVES, ratio))
+        own = masking(ratio=dict.fromkeys(OBJECTIVES, ratio))
         if objective == "mmlm":
             return len(single(text, zero).ids)
         if objective == "camlm":
@@ -181,7 +181,7 @@ def test_the_longest_text_fits_and_the_next_does_not(row_length: int, ratio: flo
         made = ragged([int(slots(np.array([length]), ratio)[0])]) if objective == "btmlm" else other
         return len(pair(text, made, zero, zero, "reset").ids)
 
-    for objective in objectives.OBJECTIVES:
+    for objective in OBJECTIVES:
         if objective == "camlm" and ratio > 1:
             continue
         most = max_text_tokens(objective, row_length, ratio)

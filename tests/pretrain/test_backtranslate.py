@@ -11,7 +11,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ernie_m.config.pretrain import BacktranslateJob, DrawSettings, Shares
+from ernie_m.config.pretrain import BacktranslateJob, DrawJob, DrawSettings, Shares
 from ernie_m.errors import UserError
 from ernie_m.job import Job
 from ernie_m.model.architecture import Architecture
@@ -20,7 +20,7 @@ from ernie_m.model.packing import Packed, pack
 from ernie_m.objectives.lengths import SINGLE_SPECIALS
 from ernie_m.objectives.objectives import placeholders
 from ernie_m.objectives.targets import targets_of
-from ernie_m.pretrain import backtranslate
+from ernie_m.pretrain import backtranslate, draw
 from ernie_m.ragged import Ragged
 from ernie_m.training.batches import DataLoader
 from ernie_m.training.pseudo import Pseudo, check_chunks, read_pseudo, write_pseudo
@@ -42,6 +42,22 @@ READS = DrawSettings(
 )
 
 
+def draw_sentences(
+    job: Callable[..., Job[Any]], corpus: dict[str, list[Path]], folder: str, reads: DrawSettings
+) -> Path:
+    """The file of the sentences that stage 2 reads."""
+    made = job(
+        "ernie_m.pretrain.draw",
+        DrawJob(languages=LANGUAGES, pairs=PAIRS, placeholder_ratio=0.5, btmlm=reads),
+        {"train": corpus["train"], "valid": corpus["valid"]},
+        ["sentences"],
+        folder=f"{folder}-drawn",
+        instance="ernie_m",
+    )
+    draw.run(made)
+    return made.output("sentences")
+
+
 def generate(
     job: Callable[..., Job[Any]],
     corpus: dict[str, list[Path]],
@@ -51,12 +67,13 @@ def generate(
     reads: DrawSettings = READS,
 ) -> list[Path]:
     """The files of all chunks."""
+    drawn = draw_sentences(job, corpus, folder, reads)
     files = []
     for chunk in range(chunks):
         made = job(
             "ernie_m.pretrain.backtranslate",
-            BacktranslateJob(chunks=chunks, placeholder_ratio=0.5, pairs=PAIRS, btmlm=reads),
-            {"model": model, "train": corpus["train"], "valid": corpus["valid"]},
+            BacktranslateJob(chunks=chunks, placeholder_ratio=0.5, pairs=PAIRS),
+            {"model": model, "sentences": drawn},
             ["pseudo", "stats"],
             folder=f"{folder}-{chunk}",
             instance=f"ernie_m/{chunk}",

@@ -13,8 +13,9 @@ from ernie_m.errors import UserError
 from ernie_m.model.checkpoint import load
 from ernie_m.model.device import REQUIRED, best_device, device_of
 from ernie_m.model.encoder import LanguageModel
+from ernie_m.objectives import OBJECTIVES
 from ernie_m.objectives.lengths import max_text_tokens
-from ernie_m.objectives.objectives import OBJECTIVES, Masking
+from ernie_m.objectives.objectives import Masking
 from ernie_m.training import corpora
 from ernie_m.training.batches import Batch, DataLoader
 from ernie_m.training.losses import TokenLosses, step_loss

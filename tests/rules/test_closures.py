@@ -19,8 +19,9 @@ TRAINING = {
     "objectives": {"draws", "layout", "lengths", "masking", "objectives"},
     "tokenizer": {"shards"},
     "training": {
-        *("batches", "by_step", "callbacks", "corpora", "engine", "loop", "losses", "prefetch"),
-        *("processes", "pseudo", "sampling", "schedule", "stage", "state", "validation"),
+        *("batches", "by_step", "callbacks", "corpora", "engine", "loop", "losses", "order"),
+        *("prefetch", "processes", "pseudo", "sampling", "schedule", "stage", "state"),
+        "validation",
     },
     "": {"mapped", "ragged"},
 }

@@ -14,7 +14,7 @@ from ernie_m.model.architecture import Architecture
 from ernie_m.objectives.lengths import max_text_tokens, slots
 from ernie_m.ragged import Chained, Picked, Ragged
 from ernie_m.tokenizer.shards import Shard
-from ernie_m.training import batches, corpora, stage
+from ernie_m.training import corpora, order, stage
 from ernie_m.training.pseudo import Pseudo, write_pseudo
 from tests.tokenizer.shards import write_shard
 
@@ -75,7 +75,7 @@ def test_words_are_counted_within_the_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counted: int
 ) -> None:
     monkeypatch.setattr(corpora, "COUNTED", counted)
-    monkeypatch.setattr(batches, "BLOCK", 64)
+    monkeypatch.setattr(order, "BLOCK", 64)
     paths = shards(tmp_path, ("en", "de"), 9)
     text = corpora.parallel_texts(corpora.read_shards(paths, 2, SHA, 100), ["de", "en"], 4)
     counts = corpora.unigram_counts([text], 2, 100)

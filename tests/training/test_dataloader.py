@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from ernie_m.objectives import objectives
+from ernie_m.objectives import OBJECTIVES
 from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Chained, Ragged
-from ernie_m.training import batches
-from ernie_m.training.batches import CLASSES, DataLoader, DataOrder, Texts
+from ernie_m.training.batches import CLASSES, DataLoader
+from ernie_m.training.order import DataOrder, Texts
 from ernie_m.training.sampling import smoothed_probabilities
 
 MASK = 99
@@ -26,7 +26,7 @@ def dataloader(seed: int = 1, alpha: Any = 0.5, ratios: Any = None) -> DataLoade
     languages = np.array([[0, 1], [0, 2]])
     pairs = Texts(ragged(330, 1), ragged(330, 2), languages, sizes, ("en-de", "en-bg"), None, 0.15)
     mono = Texts(ragged(330, 3), None, languages[:, [1, 1]], sizes, ("de", "bg"))
-    ratio = dict.fromkeys(objectives.OBJECTIVES, 0.15)
+    ratio = dict.fromkeys(OBJECTIVES, 0.15)
     masking = Masking(MASK, ratio, 0.1, 0.1, "continuous")
     shares = {"mmlm": 1.0, "camlm": 3.0, "tlm": 0.0}
     texts = {"mmlm": mono, "camlm": pairs}
@@ -105,7 +105,7 @@ def test_what_all_steps_draw_is_what_each_does(steps: int, monkeypatch: pytest.M
     order = DataOrder("camlm", own.texts["camlm"], 450, 0.5, 1)
     expected = np.unique(np.concatenate([order.at(step).index for step in range(steps)]))
     for block in (1, 200, 2**14):
-        monkeypatch.setattr(batches, "BLOCK", block)
+        monkeypatch.setattr("ernie_m.training.order.BLOCK", block)
         assert order.read_by(steps).tolist() == expected.tolist()
     tokens = sum(int(order.at(step).lengths.sum()) for step in range(steps))
     laid_out = [own.documents(step) for step in range(steps)]

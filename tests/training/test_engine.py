@@ -27,8 +27,9 @@ from ernie_m.model.architecture import Architecture
 from ernie_m.model.checkpoint import load, save
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import pack
+from ernie_m.objectives import OBJECTIVES
 from ernie_m.objectives.lengths import max_text_tokens
-from ernie_m.objectives.objectives import OBJECTIVES, Masking
+from ernie_m.objectives.objectives import Masking
 from ernie_m.training import corpora, losses
 from ernie_m.training.batches import CLASSES, Batch, DataLoader
 from ernie_m.training.engine import Engine

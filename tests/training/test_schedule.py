@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ernie_m.config.pretrain import MaskRatios, OptimiserSettings
-from ernie_m.training.batches import DataOrder
 from ernie_m.training.by_step import value_at
+from ernie_m.training.order import DataOrder
 from ernie_m.training.schedule import linear_schedule
 from tests.training.test_dataloader import dataloader
 

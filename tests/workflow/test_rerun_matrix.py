@@ -22,7 +22,8 @@ SCORING = {"xtreme_score", "xtreme_baseline"} | TOLD
 EVALUATION = {"xtreme_finetune", "xtreme_predict", "xtreme_score"} | TOLD
 FROM_BTMLM = {"pretrain_btmlm", "xtreme_sweep"} | EVALUATION
 FROM_CAMLM = {"pretrain_camlm", "pretrain_backtranslate"} | FROM_BTMLM
-FROM_TOKENIZER = {"tokenizer_train", "tokenizer_pack", "pretrain_initialise"} | FROM_CAMLM
+FROM_PACK = {"tokenizer_pack", "pretrain_draw"} | FROM_CAMLM
+FROM_TOKENIZER = {"tokenizer_train", "pretrain_initialise"} | FROM_PACK
 FROM_SELECT = {"corpora_select", "tokenizer_quotas", "tokenizer_sample"} | FROM_TOKENIZER
 FROM_FILTER = ALL - {"corpora_download", "corpora_extract"}
 FROM_DEAL = FROM_FILTER - {"corpora_filter"}
@@ -33,11 +34,11 @@ VALUES = {
     "the learning rate of stage 1": ({"pretrain": {"camlm": RATE}}, FROM_CAMLM),
     "the placeholder ratio": (
         {"pretrain": {"backtranslate": {"placeholder_ratio": 0.31}}},
-        {"pretrain_backtranslate"} | FROM_BTMLM,
+        {"pretrain_draw", "pretrain_backtranslate"} | FROM_BTMLM,
     ),
     "the steps of stage 2, which decide what is generated for": (
         {"pretrain": {"btmlm": {"steps": 21}}},
-        {"pretrain_backtranslate"} | FROM_BTMLM,
+        {"pretrain_draw", "pretrain_backtranslate"} | FROM_BTMLM,
     ),
     "the masks of stage 2": (
         {"pretrain": {"btmlm": {"masking": {"ratio": {"btmlm": 0.25}}}}},
@@ -45,7 +46,7 @@ VALUES = {
     ),
     "the length of a row": (
         {"pretrain": {"camlm": {"row_length": 160}}},
-        {"tokenizer_pack"} | FROM_CAMLM,
+        FROM_PACK,
     ),
     "the width of the model": (
         {"model": {"width": 16}},

@@ -299,6 +299,11 @@ def training_sums(variant, name, *more):
     return sums([checkpoint(variant, name), *more]) + ENCODED_SUMS
 
 
+def drawn(variant):
+    """The sentences that a variant's stage 2 reads with pseudo tokens."""
+    return f"<results>/pretrain_draw/{plan.drawn_for(CONFIG, variant)}/sentences.safetensors"
+
+
 def pseudo(variant):
     """The back-translated sentences that a variant trains on."""
     jobs = plan.chunks(CONFIG, variant)

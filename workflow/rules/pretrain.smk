@@ -1,4 +1,4 @@
-# Pre-training: initialise -> [adopt] -> camlm -> backtranslate -> btmlm.
+# Pre-training: initialise -> [adopt] -> camlm -> [draw ->] backtranslate -> btmlm.
 
 
 rule pretrain_initialise:
@@ -104,18 +104,47 @@ rule pretrain_camlm:
         )
 
 
+rule pretrain_draw:
+    """Of all monolingual text stage 2 reads a part, which follows from its seed and settings, and
+    only for that pseudo-translations are made. It is drawn in a job that needs no model, so that
+    those on GPUs do not each look through all text, and do not wait for it."""
+    input:
+        train=undated(monolingual("train")),
+        valid=undated(monolingual("valid")),
+        sums=sums(monolingual("train")),
+    output:
+        sentences="<results>/pretrain_draw/{variant}/sentences.safetensors",
+        sums="<results>/pretrain_draw/{variant}/SHA256SUMS",
+        record="<results>/pretrain_draw/{variant}/record.json",
+    log:
+        "<logs>/pretrain_draw/{variant}.log",
+    benchmark:
+        "<benchmarks>/pretrain_draw/{variant}.tsv"
+    conda:
+        "../../envs/ernie-m.yaml"
+    threads: 1
+    resources:
+        **needs("pretrain_draw"),
+    params:
+        code=code("pretrain_draw"),
+        settings=settings("pretrain_draw"),
+        seed=seed("pretrain_draw"),
+        train=listed("train"),
+        valid=listed("valid"),
+    shell:
+        command("pretrain_draw", lists="train valid", outputs="sentences")
+
+
 rule pretrain_backtranslate:
     """Parallel text is scarce and monolingual text is not. The model of stage 1 fills
     placeholders behind a monolingual sentence in another language, which makes pairs out of
-    single sentences. Of all monolingual text stage 2 reads a part, which follows from its seed and
-    settings, and only that is generated for. In chunks, so that a lost one costs one; what they
-    hold does not depend on their number."""
+    single sentences. In chunks, so that a lost one costs one; what they hold does not depend on
+    their number."""
     input:
         model=undated(lambda wildcards: checkpoint(wildcards.variant, "camlm")),
-        train=undated(monolingual("train")),
-        valid=undated(monolingual("valid")),
+        sentences=undated(lambda wildcards: drawn(wildcards.variant)),
         sums=lambda wildcards: sums(
-            [checkpoint(wildcards.variant, "camlm"), *monolingual("train")]
+            [checkpoint(wildcards.variant, "camlm"), drawn(wildcards.variant)]
         ),
     output:
         pseudo="<results>/pretrain_backtranslate/{variant}/{chunk}/pseudo.safetensors",
@@ -135,13 +164,10 @@ rule pretrain_backtranslate:
         code=code("pretrain_backtranslate"),
         settings=settings("pretrain_backtranslate"),
         seed=seed("pretrain_backtranslate"),
-        train=listed("train"),
-        valid=listed("valid"),
     shell:
         command(
             "pretrain_backtranslate",
-            inputs="model",
-            lists="train valid",
+            inputs="model sentences",
             outputs="pseudo stats",
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ernie_m.callbacks.speed import Speed
-from ernie_m.objectives.objectives import OBJECTIVES
+from ernie_m.objectives import OBJECTIVES
 from ernie_m.training.batches import CLASSES
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.loop import Trainer

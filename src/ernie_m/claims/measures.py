@@ -11,7 +11,7 @@ from typing import Any
 from ernie_m.catalogue.tasks import ENGLISH, TASKS
 from ernie_m.config.claims import COST, LOSSES, ClaimRow, Comparison
 from ernie_m.config.model import InitialiseSettings, ModelSettings
-from ernie_m.config.pretrain import BacktranslateJob, StageJob
+from ernie_m.config.pretrain import StageJob
 from ernie_m.corpus import Corpus
 from ernie_m.planning.estimate import flops_of_generation, flops_of_training
 from ernie_m.records.record import Record
@@ -178,7 +178,8 @@ class Run:
 
     def _flops(self, variant: str, stage: str, places: list[str]) -> float:
         """FLOPs of the trainings and of the generation behind a model, from what they counted."""
-        jobs = self.evidence.behind(self._training(stage, variant))
+        last = self._training(stage, variant)
+        jobs = self.evidence.behind(last)
         model = self._model(jobs)
         (pieces,) = self.evidence.shown("tokenizer_train", "stats")
         vocabulary, flops = pieces.json()["size"], 0.0
@@ -190,8 +191,9 @@ class Run:
             elif job.stage == GENERATION:
                 shown = self.evidence.shown(GENERATION, "stats")
                 stats = next(artifact for artifact in shown if artifact.record is job)
-                own = BacktranslateJob.model_validate(job.settings)
-                flops += flops_of_generation(model, vocabulary, own, stats.json()["source_tokens"])
+                rows = last.settings["row_length"], job.settings["placeholder_ratio"]
+                source = stats.json()["source_tokens"]
+                flops += flops_of_generation(model, vocabulary, *rows, source)
                 places.append(f"{stats.path}#source_tokens")
         return flops
 

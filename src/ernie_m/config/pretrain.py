@@ -211,7 +211,20 @@ class StageJob(StageSettings):
     )
 
 
-class BacktranslateSettings(Section):
+class DirectionSettings(Section):
+    """Which languages pseudo tokens are in."""
+
+    directions: Literal["seen", "all"] = Field(
+        "seen",
+        description="Target languages of a sentence: those it has pairs with, or any other "
+        "language.",
+    )
+    target_languages: tuple[str, ...] = Field(
+        (), description="Generate only into these; empty means no such limit."
+    )
+
+
+class BacktranslateSettings(DirectionSettings):
     """Generation of pseudo tokens (docs/method.md)."""
 
     chunks: int = Field(
@@ -227,23 +240,24 @@ class BacktranslateSettings(Section):
         description="Placeholders per token of the sentence, at least one; 0.05 to 0.20 were "
         "studied (memory).",
     )
-    directions: Literal["seen", "all"] = Field(
-        "seen",
-        description="Target languages of a sentence: those it has pairs with, or any other "
-        "language.",
-    )
-    target_languages: tuple[str, ...] = Field(
-        (), description="Generate only into these; empty means no such limit."
-    )
 
 
-class BacktranslateJob(BacktranslateSettings):
-    """Settings of the stage that generates pseudo tokens."""
+class DirectionsJob(DirectionSettings):
+    """The same with the pairs that decide, for the stages that need to know."""
 
     pairs: tuple[str, ...] = Field(description="Pairs of the parallel text, `a-b`.")
-    btmlm: DrawSettings = Field(
-        DrawSettings(), description="How stage 2 draws: tokens are generated for what it reads."
-    )
+
+
+class DrawJob(DirectionsJob):
+    """Settings of the stage that draws the sentences for which pseudo tokens are generated."""
+
+    languages: tuple[str, ...] = Field(description="The model's languages, in its order.")
+    placeholder_ratio: float = Field(description="Placeholders per token of the sentence.")
+    btmlm: DrawSettings = Field(DrawSettings(), description="How stage 2 draws.")
+
+
+class BacktranslateJob(BacktranslateSettings, DirectionsJob):
+    """Settings of the stage that generates pseudo tokens."""
 
 
 class PretrainSettings(Section):

@@ -20,7 +20,7 @@ from ernie_m.config.claims import ClaimsSettings
 from ernie_m.config.corpora import CorporaSettings, DatasetRow
 from ernie_m.config.hardware import HardwareSettings
 from ernie_m.config.model import ModelSettings
-from ernie_m.config.pretrain import BacktranslateJob, DrawSettings, PretrainSettings
+from ernie_m.config.pretrain import BacktranslateJob, DrawJob, DrawSettings, PretrainSettings
 from ernie_m.config.report import ReportSettings
 from ernie_m.config.saving import SavingSettings
 from ernie_m.config.tokenizer import TokenizerSettings
@@ -79,13 +79,15 @@ class Variant(Section):
     )
     xtreme: XtremeSettings = Field(default_factory=XtremeSettings, description="The evaluation.")
 
+    def draw_job(self, languages: tuple[str, ...], pairs: tuple[str, ...]) -> DrawJob:
+        """Settings of drawing the sentences that stage 2 reads with pseudo tokens."""
+        generation = self.pretrain.backtranslate.model_dump(exclude={"chunks"})
+        draws = self.pretrain.btmlm.model_dump(include=set(DrawSettings.model_fields))
+        return DrawJob(**generation, languages=languages, pairs=pairs, btmlm=DrawSettings(**draws))
+
     def backtranslate_job(self, pairs: tuple[str, ...]) -> BacktranslateJob:
-        """Settings of generation, with how stage 2 draws from the result."""
-        own = self.pretrain
-        draws = own.btmlm.model_dump(include=set(DrawSettings.model_fields))
-        return BacktranslateJob(
-            **own.backtranslate.model_dump(), pairs=pairs, btmlm=DrawSettings(**draws)
-        )
+        """Settings of generation."""
+        return BacktranslateJob(**self.pretrain.backtranslate.model_dump(), pairs=pairs)
 
 
 class Config(Section):

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ernie_m.errors import UserError
+from ernie_m.mapped import joined, parted
 from ernie_m.model.architecture import Architecture
 from ernie_m.model.encoder import LanguageModel
 
@@ -28,18 +29,6 @@ def save_weights(
     weights = {name: tensor.detach().contiguous() for name, tensor in named.items()}
     metadata = {**extra, "format": FORMAT, "architecture": shape.to_json()}
     save_file(weights, path, metadata=joined(metadata))
-
-
-def joined(facts: dict[str, str]) -> dict[str, str]:
-    """Facts as one entry of a file's metadata: safetensors writes several in an order that varies
-    from run to run."""
-    return {"ernie_m": "\n".join(f"{key}={facts[key]}" for key in sorted(facts))}
-
-
-def parted(metadata: dict[str, str]) -> dict[str, str]:
-    """The facts that :func:`joined` put into the metadata; none if it did not."""
-    lines = metadata.get("ernie_m", "").splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], Architecture, dict[str, str]]:

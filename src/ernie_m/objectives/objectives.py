@@ -19,7 +19,6 @@ from ernie_m.objectives.masking import corrupt, replacement_counts, select
 from ernie_m.ragged import Ragged
 
 Array = np.ndarray
-OBJECTIVES = ("mmlm", "tlm", "camlm", "btmlm")
 
 
 @dataclass(frozen=True)

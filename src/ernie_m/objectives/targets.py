@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ernie_m.config.pretrain import BacktranslateJob
+from ernie_m.config.pretrain import DirectionsJob
 from ernie_m.corpus import codes_of
 from ernie_m.errors import UserError
 
 
-def targets_of(languages: Sequence[str], settings: BacktranslateJob) -> dict[str, list[str]]:
+def targets_of(languages: Sequence[str], settings: DirectionsJob) -> dict[str, list[str]]:
     """Target languages of each of ``languages``; languages without any are left out.
 
     Raises :class:`UserError` for a target language that is not among them, and when none is left.

@@ -52,6 +52,7 @@ def _up_to(config: Config, variant: str, stage: str) -> list[tuple[Section, int 
     steps = {
         "initialise": (own.model, None if config.init else own.seed),
         "camlm": (own.pretrain.camlm, own.seed),
+        "draw": (own.draw_job(config.corpora.languages, config.corpora.pairs), own.seed),
         "backtranslate": (own.backtranslate_job(config.corpora.pairs), own.seed),
         "btmlm": (own.pretrain.btmlm, own.seed),
     }
@@ -78,6 +79,24 @@ def chunks(config: Config, variant: str) -> list[str]:
     maker = made_by(config, variant, "backtranslate")
     count = config.variant(maker).pretrain.backtranslate.chunks
     return [f"{maker}/{chunk}" for chunk in range(count)]
+
+
+def drawn_for(config: Config, variant: str) -> str:
+    """The first variant whose stage 2 reads the same sentences with pseudo tokens: they are drawn
+    once, whatever model generates."""
+
+    def wanted(name: str) -> tuple[Section, int]:
+        own = config.variant(name)
+        return own.draw_job(config.corpora.languages, config.corpora.pairs), own.seed
+
+    generating = (name for name in config.variant_names if chunks(config, name))
+    return next(name for name in generating if wanted(name) == wanted(variant))
+
+
+def draws(config: Config) -> list[str]:
+    """The variants for which sentences are drawn."""
+    generating = (name for name in config.variant_names if chunks(config, name))
+    return list(dict.fromkeys(drawn_for(config, name) for name in generating))
 
 
 # The shard of a training corpus that holds dealt n-way rows; the others have numbers.

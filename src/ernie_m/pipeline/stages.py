@@ -16,7 +16,7 @@ from ernie_m.config.claims import JudgeSettings
 from ernie_m.config.corpora import EvalHashesSettings, SelectSettings
 from ernie_m.config.export import ExportSettings
 from ernie_m.config.model import InitialiseSettings
-from ernie_m.config.pretrain import BacktranslateJob, StageJob
+from ernie_m.config.pretrain import BacktranslateJob, DrawJob, StageJob
 from ernie_m.config.root import Config
 from ernie_m.config.tokenizer import PackSettings, QuotaSettings, Rows, SampleSettings
 from ernie_m.config.xtreme import AlignJob, PredictSettings, TaskName
@@ -109,6 +109,10 @@ def _initialise(config: Config, variant: str) -> InitialiseSettings:
     )
 
 
+def _draw(config: Config, variant: str) -> DrawJob:
+    return config.variant(variant).draw_job(config.corpora.languages, config.corpora.pairs)
+
+
 def _backtranslate(config: Config, variant: str, *_: str) -> BacktranslateJob:
     return config.variant(variant).backtranslate_job(config.corpora.pairs)
 
@@ -119,17 +123,24 @@ def _text(jobs: Callable[[Config], list[str]]) -> Callable[[Config], list[str]]:
 
 
 def _drawn_mb(config: Config) -> int:
-    """Most memory in MB that a back-translation job needs for the sentences that stage 2 draws, a
-    few copies of their indices, and for the pseudo tokens of its chunk (docs/engine.md)."""
+    """Most memory in MB for a few copies of the numbers of the sentences that stage 2 draws
+    (docs/engine.md)."""
+    stages = [config.variant(name).pretrain.btmlm for name in config.variant_names]
+    drawn = (own.steps * own.batch_tokens / own.row_length * 32 for own in stages)
+    return int(max(drawn) / 1_000_000)
 
-    def drawn(variant: str) -> float:
+
+def _generated_mb(config: Config) -> int:
+    """The same for the sentences and pseudo tokens of a chunk."""
+
+    def generated(variant: str) -> float:
         own = config.variant(variant).pretrain
         shares, ratio = own.btmlm.objectives.model_dump(), own.backtranslate.placeholder_ratio
         tokens = own.btmlm.steps * own.btmlm.batch_tokens
         pseudo = tokens * shares["btmlm"] / sum(shares.values()) * ratio / (1 + ratio)
-        return tokens / own.btmlm.row_length * 32 + pseudo * 8 / own.backtranslate.chunks
+        return (tokens / own.btmlm.row_length * 32 + pseudo * 8) / own.backtranslate.chunks
 
-    return int(max(map(drawn, config.variant_names)) / 1_000_000)
+    return int(max(map(generated, config.variant_names)) / 1_000_000)
 
 
 def _sampled_lines(config: Config) -> int:
@@ -351,18 +362,32 @@ STAGES: dict[str, Stage] = {
         models=7,
         gpu=True,
     ),
+    "pretrain_draw": Stage(
+        milestone="backtranslate",
+        jobs=plan.draws,
+        instance=("variant",),
+        settings=_draw,
+        keys=(
+            *("pretrain.backtranslate", "pretrain.btmlm"),
+            *("corpora.languages", "corpora.pairs"),
+        ),
+        reads=("tokenizer_pack",),
+        every=("tokenizer_pack/mono-",),
+        seed="run",
+        minutes=720,
+        beside=lambda config: 1000 + _drawn_mb(config),
+    ),
     "pretrain_backtranslate": Stage(
         milestone="backtranslate",
         jobs=plan.backtranslations,
         instance=("variant", "chunk"),
         settings=_backtranslate,
-        keys=("pretrain.backtranslate", "pretrain.btmlm", "corpora.pairs"),
-        reads=("tokenizer_pack", "pretrain_camlm"),
-        needs=("pretrain_camlm",),
-        every=("tokenizer_pack/mono-",),
+        keys=("pretrain.backtranslate", "corpora.pairs"),
+        reads=("pretrain_draw", "pretrain_camlm"),
+        needs=("pretrain_draw", "pretrain_camlm"),
         seed="run",
         minutes=720,
-        beside=lambda config: 1500 + _drawn_mb(config),
+        beside=lambda config: 1500 + _generated_mb(config),
         models=2,
         stats=True,
         gpu=True,

@@ -17,7 +17,7 @@ from ernie_m.bounded import parse_yaml, read_text
 from ernie_m.catalogue.tasks import TASKS
 from ernie_m.config.base import Section
 from ernie_m.config.model import ModelSettings
-from ernie_m.config.pretrain import BacktranslateJob, ByStep, StageSettings
+from ernie_m.config.pretrain import ByStep, StageSettings
 from ernie_m.config.root import Config
 from ernie_m.config.xtreme import TaskName
 from ernie_m.model.flops import forward_flops, training_flops
@@ -139,6 +139,7 @@ class Estimate:
             "pretrain_adopt": self._initialise,
             "pretrain_camlm": self._training,
             "pretrain_btmlm": self._training,
+            "pretrain_draw": self._draw,
             "pretrain_backtranslate": self._backtranslation,
             "xtreme_finetune": self._finetuning,
         }
@@ -217,6 +218,12 @@ class Estimate:
             stage, jobs, tokens * width, written, tokens, flops, gpu_hours=self._hours(flops)
         )
 
+    def _draw(self, stage: str, jobs: int) -> Cost:
+        """The sentences that stage 2 draws, copied; of the others the lengths are read."""
+        width = 4 if self.vocabulary > 65_535 else 2
+        tokens = sum(self.generated_tokens(variant) for variant in self.jobs[stage])
+        return Cost(stage, jobs, tokens * width, tokens * width, tokens)
+
     def _backtranslation(self, stage: str, jobs: int) -> Cost:
         """One forward pass over the sentences that stage 2 draws, with placeholders, which are all
         predicted."""
@@ -224,10 +231,10 @@ class Estimate:
         width = 4 if self.vocabulary > 65_535 else 2
         for variant in self._generating:
             chosen, source = self.config.variant(variant), self.generated_tokens(variant)
-            job = chosen.backtranslate_job(self.config.corpora.pairs)
-            ratio = job.placeholder_ratio
+            ratio = chosen.pretrain.backtranslate.placeholder_ratio
+            row = chosen.pretrain.btmlm.row_length
             tokens += source * (1 + ratio)
-            flops += flops_of_generation(chosen.model, self.vocabulary, job, source)
+            flops += flops_of_generation(chosen.model, self.vocabulary, row, ratio, source)
             written, read = written + source * ratio * width, read + source * width
         return Cost(stage, jobs, read, written, tokens, flops, gpu_hours=self._hours(flops))
 
@@ -310,11 +317,10 @@ def flops_of_training(
 
 
 def flops_of_generation(
-    model: ModelSettings, vocabulary: int, settings: BacktranslateJob, source: float
+    model: ModelSettings, vocabulary: int, length: int, ratio: float, source: float
 ) -> float:
-    """FLOPs of generation for sentences of so many tokens, in full rows: one pass over them and
-    their placeholders, which are all predicted."""
-    length, ratio = settings.btmlm.row_length, settings.placeholder_ratio
+    """FLOPs of generation for sentences of ``source`` tokens, in full rows of a ``length``: one
+    pass over them and their placeholders, which are all predicted."""
     row = forward_flops(model, vocabulary, [length], length * ratio / (1 + ratio))
     return source * (1 + ratio) * row / length
 

@@ -1,10 +1,9 @@
 """Generate pseudo tokens in another language for monolingual sentences.
 
 The generation step of BTMLM: the unmasked sentence, then placeholders with a position and the
-target language, all predicted in one pass. Only for sentences that stage 2 reads, which follow from
-its seed and settings. It is a rule of its own, in independent chunks, so that a failed chunk costs
-one chunk. The pseudo tokens of a sentence depend on the sentence, the model and the seed alone: not
-on chunks, shards, or the rest of the batch.
+target language, all predicted in one pass. Only for the sentences that stage 2 reads, in
+independent chunks, so that a failed chunk costs one chunk. The pseudo tokens of a sentence depend
+on the sentence, the model and the seed alone: not on chunks, shards, or the rest of the batch.
 """
 
 from __future__ import annotations
@@ -25,13 +24,12 @@ from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import IGNORE_INDEX, pack
 from ernie_m.objectives.draws import GOLDEN, mixed
 from ernie_m.objectives.layout import FIRST_PIECE
-from ernie_m.objectives.lengths import SINGLE_SPECIALS, max_text_tokens, slots
+from ernie_m.objectives.lengths import SINGLE_SPECIALS, slots
 from ernie_m.objectives.objectives import placeholders
 from ernie_m.objectives.targets import targets_of
-from ernie_m.ragged import Picked, Ragged, Sequences
-from ernie_m.training import corpora
-from ernie_m.training.batches import DataOrder, budget_of, class_of, evenly_spaced
-from ernie_m.training.pseudo import Pseudo, PseudoTokens, write_pseudo
+from ernie_m.ragged import Ragged, Sequences
+from ernie_m.training.drawn import check_ids, read_drawn
+from ernie_m.training.pseudo import Pseudo, write_pseudo
 
 logger = logging.getLogger(__name__)
 Array = np.ndarray
@@ -137,61 +135,31 @@ def _fill(
     return best[: len(index)][asked.gather(1, where)[: len(index)]].numpy()
 
 
-def sentences_read(
-    train: corpora.Sentences,
-    valid: corpora.Sentences,
-    names: Sequence[str],
-    settings: BacktranslateJob,
-    seed: int,
-) -> Array:
-    """Numbers of the sentences that stage 2 reads, sorted, int64: those of ``train`` that its steps
-    draw, and those of ``valid``, numbered on, for its validation losses."""
-    stage2 = settings.btmlm
-    texts = corpora.btmlm_texts(
-        train, PseudoTokens(train.tokens, settings.placeholder_ratio), names, names
-    )
-    budget = budget_of("btmlm", stage2.objectives.model_dump(), stage2.batch_tokens)
-    order = DataOrder("btmlm", texts, budget, stage2.alpha, seed, stage=2)
-    return np.concatenate(
-        [
-            order.read_by(stage2.steps),
-            len(train.tokens) + evenly_spaced(valid.sizes, stage2.evaluate_sentences),
-        ]
-    )
-
-
 def run(job: Job[BacktranslateJob]) -> None:
     """Generate for the sentences of this chunk, ``instance`` = ``<variant>/<chunk>``."""
     torch.set_num_threads(1)  # chunks run in parallel instead
     model = load(job.input("model")).to(best_device())
     settings, languages = job.settings, model.shape.languages
-    ids = model.shape.tokenizer, model.shape.vocabulary
     names, options = zip(*targets_of(languages, settings).items(), strict=True)
-    # Truncated as in stage 2, where the pseudo tokens share the row.
-    most = max_text_tokens("btmlm", settings.btmlm.row_length, settings.placeholder_ratio)
-    train, valid = (
-        corpora.monolingual(corpora.read_shards(job.inputs(part), 1, *ids), names, most)
-        for part in ("train", "valid")
-    )
-    text = train.followed_by(valid)
-    numbers = sentences_read(train, valid, names, settings, job.seed)
-    first, last = (len(numbers) * (chunk_of(job) + k) // settings.chunks for k in (0, 1))
-    numbers = numbers[first:last]
-    source, keys = Picked(text.tokens, numbers), text.keys_of(numbers)
-    number = class_of(text.sizes, numbers) % len(names)
+    path = job.input("sentences")
+    whole = read_drawn(path, names, model.shape.tokenizer)
+    first, last = (len(whole) * (chunk_of(job) + k) // settings.chunks for k in (0, 1))
+    text = whole.part(first, last)
+    check_ids(path, text, model.shape.vocabulary)
     rows = [[languages.index(name) for name in own] for own in options]
-    target = choose_targets(keys, number, rows, job.seed)
-    language = np.array([languages.index(name) for name in names])[number]
-    tokens = generate(model, source, language, target, settings.placeholder_ratio)
-    counts = len(train.tokens), len(valid.tokens)
+    target = choose_targets(text.keys, text.language, rows, job.seed)
+    language = np.array([languages.index(name) for name in names])[text.language]
     ratio = settings.placeholder_ratio
-    write_pseudo(job.output("pseudo"), Pseudo(numbers, keys, target, tokens, ratio, names, *counts))
+    tokens = generate(model, text.tokens, language, target, ratio)
+    of = text.of
+    pseudo = Pseudo(text.numbers, text.keys, target, tokens, ratio, names, of.train, of.valid)
+    write_pseudo(job.output("pseudo"), pseudo)
     job.write_json(
         "stats",
         {
-            "sentences": len(numbers),
-            "sentences_there": sum(counts),
-            "source_tokens": int(source.lengths_of(np.arange(len(source))).sum()),
+            "sentences": len(text),
+            "sentences_there": of.train + of.valid,
+            "source_tokens": len(text.tokens.tokens),
             "pseudo_tokens": len(tokens.tokens),
             "directions": directions(languages, language, target),
         },

@@ -12,7 +12,7 @@ from ernie_m.errors import UserError
 from ernie_m.objectives.lengths import max_text_tokens
 from ernie_m.ragged import Chained
 from ernie_m.tokenizer.shards import Shard, check_ids, read_shard
-from ernie_m.training.batches import Texts
+from ernie_m.training.order import Texts
 from ernie_m.training.pseudo import AGAIN, Pseudo, PseudoTokens, check_chunks, read_pseudo
 
 Array = np.ndarray

@@ -24,7 +24,7 @@ from ernie_m.job import Job
 from ernie_m.model import checkpoint
 from ernie_m.model.attention import allowed
 from ernie_m.model.packing import IGNORE_INDEX, Packed
-from ernie_m.objectives.objectives import OBJECTIVES
+from ernie_m.objectives import OBJECTIVES
 from ernie_m.records.record import RECORD, Record
 from ernie_m.tokenizer.vocabulary import Tokenizer
 from ernie_m.training.batches import CLASSES

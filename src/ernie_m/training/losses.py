@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from ernie_m.model.device import autocast, device_of, matrix_type, sent
 from ernie_m.model.encoder import LanguageModel
 from ernie_m.model.packing import Packed, Scored
-from ernie_m.objectives.objectives import OBJECTIVES
+from ernie_m.objectives import OBJECTIVES
 from ernie_m.training.batches import CLASSES
 
 # Logits in memory at once: 256 MiB in float32. With 250,000 pieces that is 268 tokens.

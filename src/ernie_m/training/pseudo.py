@@ -17,8 +17,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from ernie_m.errors import UserError
-from ernie_m.mapped import map_arrays
-from ernie_m.model.checkpoint import joined, parted
+from ernie_m.mapped import joined, map_arrays, parted
 from ernie_m.objectives.lengths import slots
 from ernie_m.ragged import Ragged, Sequences, spans
 

@@ -22,11 +22,12 @@ from ernie_m.objectives.lengths import max_text_tokens
 from ernie_m.objectives.objectives import Masking
 from ernie_m.ragged import Chained
 from ernie_m.training import corpora
-from ernie_m.training.batches import DataLoader, Texts
+from ernie_m.training.batches import DataLoader
 from ernie_m.training.by_step import value_at
 from ernie_m.training.callbacks import Callback
 from ernie_m.training.engine import Engine
 from ernie_m.training.loop import Trainer
+from ernie_m.training.order import Texts
 from ernie_m.training.processes import Processes, process_group
 from ernie_m.training.state import State, end_of, state_folder
 from ernie_m.training.validation import Validation

@@ -6,10 +6,12 @@ import numpy as np
 import torch
 
 from ernie_m.model.packing import Packed, pack
-from ernie_m.objectives.objectives import OBJECTIVES, Masking
-from ernie_m.training.batches import CLASSES, Texts, collate, draw_keys, evenly_spaced
+from ernie_m.objectives import OBJECTIVES
+from ernie_m.objectives.objectives import Masking
+from ernie_m.training.batches import CLASSES, collate
 from ernie_m.training.engine import Engine
 from ernie_m.training.losses import GroupMeans
+from ernie_m.training.order import Texts, draw_keys, evenly_spaced
 
 Array = np.ndarray
 Losses = dict[str, dict[str, float]]

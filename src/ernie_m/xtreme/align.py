@@ -31,8 +31,8 @@ from ernie_m.model.device import best_device
 from ernie_m.model.encoder import Encoder, LanguageModel
 from ernie_m.ragged import Picked, Sequences
 from ernie_m.tokenizer.vocabulary import Tokenizer
-from ernie_m.training.batches import Texts
 from ernie_m.training.corpora import parallel_texts, read_shards
+from ernie_m.training.order import Texts
 from ernie_m.training.schedule import update
 from ernie_m.xtreme.model.layout import Reader
 from ernie_m.xtreme.model.optimiser import optimiser, rate, set_rate
