@@ -8,7 +8,11 @@ from tests.repository import copy_of_repository
 
 # Those that take the longest begin, so that no process is left alone with one in the end.
 LONGEST = ("workflow", "rules", "training", "rehearse", "audit", "checkpoints", "pretrain", "tests")
-OWN_RUN = tuple(f"tests/workflow/test_{name}.py" for name in ("mixed", "module", "remotes"))
+OWN_RUN = (
+    "tests/checkpoints/test_mixed.py",
+    "tests/workflow/test_module.py",
+    "tests/workflow/test_remotes.py",
+)
 
 
 class ByFolder(LoadScopeScheduling):

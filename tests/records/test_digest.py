@@ -1,5 +1,6 @@
 """The code digest: what it must notice, and what it must not."""
 
+import ast
 import io
 import json
 import shutil
@@ -113,6 +114,34 @@ def test_all_tokens_count_but_comments_and_docstrings():
     for path in [*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/**/*.py")]:
         source = path.read_text(encoding="utf-8")
         assert tokens(digest._significant(source)) == tokens(source), path
+
+
+# Lines with and without imports, in forms that nobody here writes.
+ODD = r"""
+'''
+import no
+'''
+from a import (b,  # c)
+    d)
+from .e \
+    import f, \
+    g
+if h: import i; from .. import j
+from .k import(l)
+m = "; import no"  # import no
+n = {"o": important, p: "import no"}; import q
+"""
+
+
+def test_imports_are_those_that_python_finds():
+    paths = [*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/**/*.py")]
+    for source in [ODD, *(path.read_text(encoding="utf-8") for path in paths)]:
+        nodes = ast.walk(ast.parse(source))
+        expected = [
+            ast.dump(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        found = [ast.dump(node) for node in digest._import_statements(source)]
+        assert sorted(found) == sorted(expected)
 
 
 def test_facts_name_the_files(package):

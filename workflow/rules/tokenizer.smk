@@ -115,13 +115,10 @@ rule tokenizer_pack:
     (memory) and a model that only sees single paragraphs learns nothing of what connects them.
     """
     input:
-        tokenizer=undated(rules.tokenizer_train.output.model),
+        tokenizer=rules.tokenizer_train.output.model,
         train=undated("<results>/corpora_select/{corpus}/{shard}/train.parquet"),
         valid=undated("<results>/corpora_select/{corpus}/{shard}/valid.parquet"),
-        sums=[
-            rules.tokenizer_train.output.sums,
-            "<results>/corpora_select/{corpus}/{shard}/SHA256SUMS",
-        ],
+        sums="<results>/corpora_select/{corpus}/{shard}/SHA256SUMS",
     output:
         train="<results>/tokenizer_pack/{corpus}/{shard}/train.safetensors",
         valid="<results>/tokenizer_pack/{corpus}/{shard}/valid.safetensors",
