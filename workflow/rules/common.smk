@@ -40,6 +40,7 @@ from ernie_m.records.graph import SHARED, result_with
 
 # A plan is made of millions of objects that live to its end. To look for garbage among them at every
 # seven hundredth one takes a seventh of its time, and once more at the end a tenth, and finds little.
+gc.freeze()
 gc.set_threshold(100_000)
 atexit.register(gc.freeze)
 
@@ -95,6 +96,8 @@ N_WAY_ROWS = [
 # Those whose records the report and the export collect.
 RECORDED = [stage for stage in JOBS if not STAGES[stage].collects]
 LAST = plan.last_stage(CONFIG)
+# The part of an instance that says whose scores they are, and in the path of what is made of them.
+OF_MODEL = "{variant}/{checkpoint}/seed{seed}"
 # Of the job that exports, for any variant.
 EXPORT = os.path.join(os.path.dirname(*JOBS["checkpoints_export"]), "{variant}")
 SESSION = Path("work/tracking", f"{CONFIG.run}.json")
@@ -169,10 +172,12 @@ def code(stage):
     return lambda wildcards: code_digest(module_of(stage))
 
 
-def command(stage, inputs="", lists="", outputs="", instance=None):
+def command(stage, inputs="", lists="", outputs="", instance=None, fixed=""):
     """Shell command of a stage: the flags of `ernie_m.job`; its output is shown and logged.
-    `lists` are inputs that are also params, made by `listed`."""
+    `lists` are inputs that are also params, made by `listed`; the part of an instance that is
+    `fixed` in a rule is a param and no wildcard."""
     instance = (instance or STAGES[stage].wildcards).replace("{", "{wildcards.")
+    instance = instance.replace(f"{{wildcards.{fixed}}}", f"{{params.{fixed}}}")
     words = [f"python -m {module_of(stage)}"]
     words += [f"--instance {instance}"] if instance else []
     words += ["--settings {params.settings:q}", "--threads {threads}"]
@@ -191,9 +196,9 @@ def settings(stage, instance=None):
     return lambda wildcards: settings_text(CONFIG, stage, pattern.format(**wildcards))
 
 
-def seed(stage):
+def seed(stage, instance=None):
     """The seed of a job."""
-    pattern = STAGES[stage].wildcards
+    pattern = instance or STAGES[stage].wildcards
     return lambda wildcards: seed_of(CONFIG, stage, pattern.format(**wildcards))
 
 
@@ -350,16 +355,23 @@ def predictions(task):
     ]
 
 
-def scored_model(wildcards):
-    """What predicts: a fine-tuned model, or the pre-trained one as it is."""
-    own = CONFIG.variant(wildcards.variant).xtreme
-    job = f"{wildcards.checkpoint}/seed{wildcards.seed}/model.safetensors"
-    if tuned := own.finetuned_on(wildcards.task):
-        variant = plan.scored_as(CONFIG, tuned, wildcards.variant, wildcards.checkpoint)
-        return f"<results>/xtreme_finetune/{tuned}/{variant}/{job}"
-    if own.aligned(wildcards.task):
-        return f"<results>/xtreme_align/{wildcards.variant}/{job}"
-    return checkpoint(wildcards.variant, wildcards.checkpoint)
+def scored_model(task=None):
+    """What predicts for a task, else for the wildcard's: a fine-tuned model, or the pre-trained one
+    as it is."""
+
+    def found(wildcards):
+        own, name = CONFIG.variant(wildcards.variant).xtreme, task or wildcards.task
+        job = f"{wildcards.checkpoint}/seed{wildcards.seed}/model.safetensors"
+        if tuned := own.finetuned_on(name):
+            variant = plan.scored_as(
+                CONFIG, tuned, wildcards.variant, wildcards.checkpoint
+            )
+            return f"<results>/xtreme_finetune/{tuned}/{variant}/{job}"
+        if own.aligned(name):
+            return f"<results>/xtreme_align/{wildcards.variant}/{job}"
+        return checkpoint(wildcards.variant, wildcards.checkpoint)
+
+    return found
 
 
 def size_mb(input):

@@ -1,8 +1,9 @@
 # Evaluation: download -> prepare -> finetune -> predict -> score, and baselines.
 #
 # Tasks differ in their files, and a rule's outputs are fixed; so the stages whose outputs differ
-# have one rule for each task or source, all of one text. Nothing in it that is evaluated when a job
-# runs may name the loop's variable, which then is the last task: hence the wildcard.
+# have one rule for each task or source, all of one text. Their outputs name it, and not a wildcard,
+# or every file would be looked for among those of all tasks. What is evaluated when a job runs, which
+# the command is, may not name the loop's variable, which then is the last task: hence the param.
 
 
 for source in SOURCES:
@@ -17,17 +18,15 @@ for source in SOURCES:
             f"xtreme_download_{source}"
         output:
             files=[
-                ensure(f"results/xtreme_download/{{source}}/{name}", non_empty=True)
+                ensure(f"results/xtreme_download/{source}/{name}", non_empty=True)
                 for name in SOURCES[source].files
             ],
-            sums="results/xtreme_download/{source}/SHA256SUMS",
-            record="results/xtreme_download/{source}/record.json",
+            sums=f"results/xtreme_download/{source}/SHA256SUMS",
+            record=f"results/xtreme_download/{source}/record.json",
         log:
-            "results/logs/xtreme_download/{source}.log",
+            f"results/logs/xtreme_download/{source}.log",
         benchmark:
-            "results/benchmarks/xtreme_download/{source}.tsv"
-        wildcard_constraints:
-            source=source,
+            f"results/benchmarks/xtreme_download/{source}.tsv"
         retries: 2
         localrule: True  # compute nodes of a cluster often reach no other machine
         conda:
@@ -36,10 +35,11 @@ for source in SOURCES:
         resources:
             **needs("xtreme_download"),
         params:
+            source=source,
             code=code("xtreme_download"),
-            settings=settings("xtreme_download"),
+            settings=settings("xtreme_download", source),
         shell:
-            command("xtreme_download", outputs="files")
+            command("xtreme_download", outputs="files", fixed="source")
 
 
 for task in CONFIG.xtreme.tasks:
@@ -55,20 +55,18 @@ for task in CONFIG.xtreme.tasks:
             rows=[] if TASKS[task].published else rules.corpora_deal.output.rows,
             files=sources_of(task),
         output:
-            examples=expand(
-                "<results>/xtreme_prepare/{{task}}/{name}",
-                name=plan.training_files(CONFIG, task)
-                + example_names(task, "dev", "test"),
-            ),
-            stats="<results>/xtreme_prepare/{task}/stats.json",
-            sums="<results>/xtreme_prepare/{task}/SHA256SUMS",
-            record="<results>/xtreme_prepare/{task}/record.json",
+            examples=[
+                f"<results>/xtreme_prepare/{task}/{name}"
+                for name in plan.training_files(CONFIG, task)
+                + example_names(task, "dev", "test")
+            ],
+            stats=f"<results>/xtreme_prepare/{task}/stats.json",
+            sums=f"<results>/xtreme_prepare/{task}/SHA256SUMS",
+            record=f"<results>/xtreme_prepare/{task}/record.json",
         log:
-            "<logs>/xtreme_prepare/{task}.log",
+            f"<logs>/xtreme_prepare/{task}.log",
         benchmark:
-            "<benchmarks>/xtreme_prepare/{task}.tsv"
-        wildcard_constraints:
-            task=task,
+            f"<benchmarks>/xtreme_prepare/{task}.tsv"
         group:
             group("xtreme_prepare")
         conda:
@@ -77,14 +75,16 @@ for task in CONFIG.xtreme.tasks:
         resources:
             **needs("xtreme_prepare"),
         params:
+            task=task,
             code=code("xtreme_prepare"),
-            settings=settings("xtreme_prepare"),
-            seed=seed("xtreme_prepare"),
+            settings=settings("xtreme_prepare", task),
+            seed=seed("xtreme_prepare", task),
         shell:
             command(
                 "xtreme_prepare",
                 inputs="rows files",
                 outputs="examples stats",
+                fixed="task",
             )
 
 
@@ -178,24 +178,22 @@ for task in CONFIG.xtreme.tasks:
         name:
             f"xtreme_predict_{task}"
         input:
-            model=undated(scored_model),
-            sums=sums(scored_model),
+            model=undated(scored_model(task)),
+            sums=sums(scored_model(task)),
             tokenizer=rules.tokenizer_train.output.model,
             dev=[] if TASKS[task].trained else examples(task, "dev"),
             test=examples(task, "test"),
         output:
-            predictions=expand(
-                "<results>/xtreme_predict/{{task}}/{{variant}}/{{checkpoint}}/seed{{seed}}/{name}",
-                name=predictions(task),
-            ),
-            sums="<results>/xtreme_predict/{task}/{variant}/{checkpoint}/seed{seed}/SHA256SUMS",
-            record="<results>/xtreme_predict/{task}/{variant}/{checkpoint}/seed{seed}/record.json",
+            predictions=[
+                f"<results>/xtreme_predict/{task}/{OF_MODEL}/{name}"
+                for name in predictions(task)
+            ],
+            sums=f"<results>/xtreme_predict/{task}/{OF_MODEL}/SHA256SUMS",
+            record=f"<results>/xtreme_predict/{task}/{OF_MODEL}/record.json",
         log:
-            "<logs>/xtreme_predict/{task}/{variant}/{checkpoint}/seed{seed}.log",
+            f"<logs>/xtreme_predict/{task}/{OF_MODEL}.log",
         benchmark:
-            "<benchmarks>/xtreme_predict/{task}/{variant}/{checkpoint}/seed{seed}.tsv"
-        wildcard_constraints:
-            task=task,
+            f"<benchmarks>/xtreme_predict/{task}/{OF_MODEL}.tsv"
         group:
             group("xtreme_predict")
         conda:
@@ -204,13 +202,15 @@ for task in CONFIG.xtreme.tasks:
         resources:
             **needs("xtreme_predict"),
         params:
+            task=task,
             code=code("xtreme_predict"),
-            settings=settings("xtreme_predict"),
+            settings=settings("xtreme_predict", f"{task}/{OF_MODEL}"),
         shell:
             command(
                 "xtreme_predict",
                 inputs="model tokenizer dev test",
                 outputs="predictions",
+                fixed="task",
             )
 
 
@@ -218,8 +218,8 @@ rule xtreme_sweep:
     """Which layer's vectors find translations says where in the encoder the languages meet. The
     paper does not name its layer; this shows what the choice is worth."""
     input:
-        model=undated(scored_model),
-        sums=sums(scored_model),
+        model=undated(scored_model()),
+        sums=sums(scored_model()),
         tokenizer=rules.tokenizer_train.output.model,
         test=lambda wildcards: examples(wildcards.task, "test"),
     output:
