@@ -110,7 +110,8 @@ def test_every_rule_is_fully_described(stages):
             assert rule.conda_env, stage
             listed = set(rule.input.keys())  # those that `listed` shortens
             assert {"code", "settings"} <= set(rule.params.keys()) - listed
-            assert set(rule.params.keys()) - listed <= {"code", "settings", "seed"}
+            known = {"code", "settings", "seed", *STAGES[stage].instance}
+            assert set(rule.params.keys()) - listed <= known
             assert {"sums", "record"} <= set(rule.output.keys()), stage
 
 

@@ -79,7 +79,10 @@ VALUES = {
     ),
     "the languages that are averaged": ({"xtreme": {"score": {"min_examples": 3}}}, SCORING),
     "the title of the report": ({"report": {"title": "Another"}}, REPORT),
-    "one more replicate": ({"replicates": [1, 2]}, {"pretrain_initialise"} | FROM_CAMLM),
+    "one more replicate": (
+        {"replicates": [1, 2]},
+        {"pretrain_initialise", "pretrain_draw"} | FROM_CAMLM,
+    ),
     "how often state is saved, and the tracking store": (
         {"saving": {"every_steps": 7, "keep": 3}, "tracking": {"uri": "sqlite:///other.db"}},
         set(),

@@ -115,10 +115,13 @@ rule tokenizer_pack:
     (memory) and a model that only sees single paragraphs learns nothing of what connects them.
     """
     input:
-        tokenizer=rules.tokenizer_train.output.model,
+        tokenizer=undated(rules.tokenizer_train.output.model),
         train=undated("<results>/corpora_select/{corpus}/{shard}/train.parquet"),
         valid=undated("<results>/corpora_select/{corpus}/{shard}/valid.parquet"),
-        sums="<results>/corpora_select/{corpus}/{shard}/SHA256SUMS",
+        sums=[
+            rules.tokenizer_train.output.sums,
+            "<results>/corpora_select/{corpus}/{shard}/SHA256SUMS",
+        ],
     output:
         train="<results>/tokenizer_pack/{corpus}/{shard}/train.safetensors",
         valid="<results>/tokenizer_pack/{corpus}/{shard}/valid.safetensors",
