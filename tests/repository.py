@@ -101,7 +101,7 @@ class Repository:
 
     def planned(self, *words):
         """Number of jobs that a dry run plans, by stage."""
-        return jobs_in(self.plan(*words))
+        return jobs_in(self.plan(*words, "--quiet", "rules"))
 
     @contextmanager
     def edited(self, name, edit):
