@@ -1,6 +1,7 @@
 # What the rules share: the checked configuration, paths, and how a job is called.
 import atexit
 import gc
+import inspect
 import os
 import re
 import shlex
@@ -165,11 +166,18 @@ def listed(name):
     return lambda wildcards, input: braced_once(tuple(map(str, input[name])))
 
 
+def noted(function):
+    """A function with its parameters noted: Snakemake asks for them several times a job, and to find
+    them takes longer than most of these functions do."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def code(stage):
     """The digest of the code that a stage's jobs can run; only asked for where there are any, for all
     digests take a second, and on a cluster every job reads these rules.
     """
-    return lambda wildcards: code_digest(module_of(stage))
+    return noted(lambda wildcards: code_digest(module_of(stage)))
 
 
 def command(stage, inputs="", lists="", outputs="", instance=None, fixed=""):
@@ -193,13 +201,15 @@ def command(stage, inputs="", lists="", outputs="", instance=None, fixed=""):
 def settings(stage, instance=None):
     """A job's settings: the keys that its stage uses, and no others."""
     pattern = instance or STAGES[stage].wildcards
-    return lambda wildcards: settings_text(CONFIG, stage, pattern.format(**wildcards))
+    return noted(
+        lambda wildcards: settings_text(CONFIG, stage, pattern.format(**wildcards))
+    )
 
 
 def seed(stage, instance=None):
     """The seed of a job."""
     pattern = instance or STAGES[stage].wildcards
-    return lambda wildcards: seed_of(CONFIG, stage, pattern.format(**wildcards))
+    return noted(lambda wildcards: seed_of(CONFIG, stage, pattern.format(**wildcards)))
 
 
 def files(stage, *names):
@@ -395,6 +405,7 @@ def memory(stage):
     beside = own.beside(CONFIG) if callable(own.beside) else own.beside
     processes = CONFIG.hardware.processes_per_node if "hardware" in own.keys else 1
 
+    @noted
     def asked(wildcards, input):
         room = beside + int(own.inputs * size_mb(input)) if own.inputs else beside
         if own.models:
@@ -411,6 +422,7 @@ def minutes(stage):
     least what its stage has."""
     least = STAGES[stage].minutes
 
+    @noted
     def asked(wildcards, input):
         # Each shard is given the whole corpus, and reads its part of it.
         parts = (
@@ -451,6 +463,7 @@ def group(stage):
     job asks for, it has one to itself."""
     on_gpu = CONFIG.hardware.require_gpu and STAGES[stage].gpu
 
+    @noted
     def asked(wildcards):  # once a profile is known
         together = workflow.group_settings.group_components
         return stage if stage in together and not on_gpu else None
