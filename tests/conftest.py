@@ -1,6 +1,8 @@
 """How the suite is spread over processes (`pytest -n auto --no-loadscope-reorder`), and a copy of
 the repository for planning."""
 
+import os
+
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -24,6 +26,11 @@ class ByFolder(LoadScopeScheduling):
             return nodeid
         file = nodeid.partition("::")[0]
         return file if file.endswith(OWN_RUN) else file.rpartition("/")[0]
+
+
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores, for some tests wait for another process or a server."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_xdist_make_scheduler(config, log):
