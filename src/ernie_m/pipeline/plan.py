@@ -45,17 +45,22 @@ def reads_text(config: Config) -> dict[str, bool]:
     return {"at all": encoded or made or trained, "encoded": encoded}
 
 
-def _up_to(config: Config, variant: str, stage: str) -> list[tuple[Section, int | None]]:
-    """The settings and seeds that determine a variant's weights after a stage of pre-training.
-    Those of a checkpoint that the run starts from are the same whatever the seed."""
+def _steps(config: Config, variant: str) -> dict[str, tuple[Section, int | None]]:
+    """The settings and seed of each step of pre-training. Those of a checkpoint that the run starts
+    from are the same whatever the seed."""
     own = config.variant(variant)
-    steps = {
+    return {
         "initialise": (own.model, None if config.init else own.seed),
         "camlm": (own.pretrain.camlm, own.seed),
         "draw": (own.draw_job(config.corpora.languages, config.corpora.pairs), own.seed),
         "backtranslate": (own.backtranslate_job(config.corpora.pairs), own.seed),
         "btmlm": (own.pretrain.btmlm, own.seed),
     }
+
+
+def _up_to(config: Config, variant: str, stage: str) -> list[tuple[Section, int | None]]:
+    """What determines a variant's weights after a stage of pre-training."""
+    steps = _steps(config, variant)
     return list(steps.values())[: list(steps).index(stage) + 1]
 
 
@@ -81,22 +86,20 @@ def chunks(config: Config, variant: str) -> list[str]:
     return [f"{maker}/{chunk}" for chunk in range(count)]
 
 
+def _generating(config: Config) -> list[str]:
+    return [variant for variant in config.variant_names if chunks(config, variant)]
+
+
 def drawn_for(config: Config, variant: str) -> str:
     """The first variant whose stage 2 reads the same sentences with pseudo tokens: they are drawn
     once, whatever model generates."""
-
-    def wanted(name: str) -> tuple[Section, int]:
-        own = config.variant(name)
-        return own.draw_job(config.corpora.languages, config.corpora.pairs), own.seed
-
-    generating = (name for name in config.variant_names if chunks(config, name))
-    return next(name for name in generating if wanted(name) == wanted(variant))
+    wanted = _steps(config, variant)["draw"]
+    return next(name for name in _generating(config) if _steps(config, name)["draw"] == wanted)
 
 
 def draws(config: Config) -> list[str]:
     """The variants for which sentences are drawn."""
-    generating = (name for name in config.variant_names if chunks(config, name))
-    return list(dict.fromkeys(drawn_for(config, name) for name in generating))
+    return list(dict.fromkeys(drawn_for(config, name) for name in _generating(config)))
 
 
 # The shard of a training corpus that holds dealt n-way rows; the others have numbers.

@@ -16,6 +16,7 @@ import numpy as np
 from ernie_m.errors import UserError
 from ernie_m.mapped import ArrayWriter, joined, map_arrays, parted
 from ernie_m.ragged import Ragged
+from ernie_m.training.pseudo import numbers_fault
 
 Array = np.ndarray
 
@@ -134,11 +135,8 @@ def _fault(text: DrawnText) -> str | None:
         return "its arrays are of other types"
     if not len(text.numbers) == len(text.keys) == len(text.language):
         return "its counts do not agree"
-    numbers = text.numbers
-    if (numbers[1:] <= numbers[:-1]).any() or (
-        len(numbers) and not 0 <= numbers[0] <= numbers[-1] < text.of.train + text.of.valid
-    ):
-        return "its numbers do not ascend within those of the sentences"
+    if fault := numbers_fault(text.numbers, text.of.train + text.of.valid):
+        return fault
     if (text.language >= len(text.of.languages)).any():
         return "it has a language that it does not name"
-    return text.tokens.fault(len(numbers))
+    return text.tokens.fault(len(text))

@@ -102,15 +102,21 @@ def _fault(pseudo: Pseudo, vocabulary: int | None, languages: Sequence[str]) -> 
         return "it has languages that the model does not have"
     if not len(numbers) == len(pseudo.keys) == len(target):
         return "its counts do not agree"
-    if (numbers[1:] <= numbers[:-1]).any() or (
-        len(numbers) and not 0 <= numbers[0] <= numbers[-1] < pseudo.train + pseudo.valid
-    ):
-        return "its numbers do not ascend within those of the sentences"
+    if fault := numbers_fault(numbers, pseudo.train + pseudo.valid):
+        return fault
     if (target >= len(languages)).any():
         return "it has a language row that the model does not have"
     if (fault := pseudo.tokens.fault(len(numbers))) or vocabulary is None:
         return fault
     return pseudo.tokens.id_fault(vocabulary)
+
+
+def numbers_fault(numbers: Array, count: int) -> str | None:
+    """What is wrong with the numbers of some of ``count`` sentences; None if nothing is."""
+    ascend = bool((numbers[1:] > numbers[:-1]).all())
+    if ascend and (not len(numbers) or 0 <= numbers[0] <= numbers[-1] < count):
+        return None
+    return "its numbers do not ascend within those of the sentences"
 
 
 def check_chunks(files: Sequence[Pseudo]) -> None:
